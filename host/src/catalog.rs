@@ -1,0 +1,397 @@
+//! What admins have written, compiled: webhooks, receivers, codes, profiles, tokens.
+//!
+//! Readers take one snapshot and never see half a change. A write is checked, made durable, then swapped in.
+//! Plugins are not here: `plugin::registry` holds them, because a version is more than a document.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use crate::{
+    model::{
+        code::CodeRecord,
+        event::NewEvent,
+        id::WebhookId,
+        problem::Problem,
+        profile::{self, Profile},
+        receiver::{Receiver, ReceiverSpec},
+        secret::SecretRef,
+        selector::index::SelectorIndex,
+        token::TokenRecord,
+        webhook::{Webhook, WebhookSpec},
+    },
+    store::{ConfigWrite, Store, StoreError},
+};
+
+const WEBHOOK: &str = "webhook";
+const RECEIVER: &str = "receiver";
+const CODE: &str = "code";
+const TOKEN: &str = "token";
+const PROFILE: &str = "profile";
+
+/// A document as kept: what was written, and when.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Kept<T> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<WebhookId>,
+    spec: T,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// A webhook as written and as compiled.
+#[derive(Debug)]
+pub struct WebhookEntry {
+    /// For as long as it exists.
+    pub id: WebhookId,
+    /// As written.
+    pub spec: WebhookSpec,
+    /// As compiled.
+    pub webhook: Arc<Webhook>,
+    /// When it was first written.
+    pub created_at: Timestamp,
+    /// When it was last written.
+    pub updated_at: Timestamp,
+}
+
+/// A receiver as written and as compiled.
+#[derive(Debug)]
+pub struct ReceiverEntry {
+    /// As written.
+    pub spec: ReceiverSpec,
+    /// As compiled.
+    pub receiver: Arc<Receiver>,
+    /// When it was first written.
+    pub created_at: Timestamp,
+    /// When it was last written.
+    pub updated_at: Timestamp,
+}
+
+/// Everything at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// By name.
+    pub webhooks: BTreeMap<String, Arc<WebhookEntry>>,
+    /// By identifier.
+    pub webhooks_by_id: HashMap<WebhookId, Arc<WebhookEntry>>,
+    /// By name.
+    pub receivers: BTreeMap<String, Arc<ReceiverEntry>>,
+    /// By the hexadecimal keyed hash of their text.
+    pub codes: HashMap<String, Arc<CodeRecord>>,
+    /// By name, with the site-wide values an admin set.
+    pub profiles: BTreeMap<String, Profile>,
+    /// By hash.
+    pub tokens: HashMap<String, Arc<TokenRecord>>,
+    index: SelectorIndex<Arc<Webhook>>,
+}
+
+impl Snapshot {
+    /// The active webhooks that `event` fires, each once.
+    pub fn matching(&self, event: &NewEvent) -> Vec<Arc<Webhook>> {
+        let mut document = None;
+        self.index
+            .lookup(&event.trigger)
+            .filter(|webhook| webhook.takes_source(&event.source))
+            .filter(|webhook| match &webhook.filter {
+                None => true,
+                // Built once, and only for webhooks that look into it.
+                Some(filter) => filter.matches(document.get_or_insert_with(|| event.clone().accepted(0, event.time).document())),
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// Names of webhooks and receivers that refer to the secret `name`.
+    pub fn users_of_secret(&self, name: &str) -> Vec<String> {
+        let webhooks = self.webhooks.values().filter(|entry| entry.webhook.secrets().iter().any(|secret| secret.name == name));
+        let receivers = self.receivers.values().filter(|entry| entry.spec.verify.secret.as_ref().is_some_and(|s| s.name == name));
+        webhooks
+            .map(|entry| format!("webhook {}", entry.spec.name))
+            .chain(receivers.map(|entry| format!("receiver {}", entry.spec.name)))
+            .collect()
+    }
+
+    /// Names of webhooks and receivers that use the plugin `name`.
+    pub fn users_of_plugin(&self, name: &str) -> Vec<String> {
+        let webhooks = self.webhooks.values().filter(|entry| entry.webhook.transform.as_ref().is_some_and(|t| t.plugin == name));
+        let receivers = self.receivers.values().filter(|entry| entry.spec.plugin.as_deref() == Some(name));
+        webhooks
+            .map(|entry| format!("webhook {}", entry.spec.name))
+            .chain(receivers.map(|entry| format!("receiver {}", entry.spec.name)))
+            .collect()
+    }
+
+    fn reindex(&mut self) {
+        let active = self.webhooks.values().filter(|entry| entry.webhook.active);
+        self.index = SelectorIndex::new(active.map(|entry| (entry.webhook.selectors.clone(), Arc::clone(&entry.webhook))));
+        self.webhooks_by_id = self.webhooks.values().map(|entry| (entry.id.clone(), Arc::clone(entry))).collect();
+    }
+}
+
+/// Why a write was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The document is wrong.
+    #[error("the document is not valid")]
+    Invalid(Vec<Problem>),
+    /// There is one of that name already.
+    #[error("there is a {0} of that name already")]
+    Exists(&'static str),
+    /// There is none of that name.
+    #[error("there is no {0} of that name")]
+    Missing(&'static str),
+    /// Something refers to it.
+    #[error("it is referred to by {}", .0.join(", "))]
+    Referred(Vec<String>),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What admins have written. Cheap to clone.
+#[derive(Clone)]
+pub struct Catalog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    snapshot: ArcSwap<Snapshot>,
+    /// One writer at a time: a write is check, commit, swap.
+    writing: Mutex<()>,
+}
+
+impl Catalog {
+    /// Reads what the store has.
+    pub async fn open(store: Store) -> Result<Self, CatalogError> {
+        let mut snapshot = Snapshot { profiles: profile::built_in().clone(), ..Snapshot::default() };
+        let documents: Vec<_> = store.configs().await?.into_iter().filter_map(|kept| Some((kept.kind, kept.document?))).collect();
+        for profile in documents.iter().filter(|(kind, _)| kind == PROFILE).filter_map(|(_, document)| decode::<Profile>(document)) {
+            snapshot.profiles.insert(profile.name.clone(), profile);
+        }
+        for (kind, document) in &documents {
+            match kind.as_str() {
+                WEBHOOK => {
+                    if let Some(entry) = decode(document).and_then(|kept| webhook_entry(kept, &snapshot.profiles)) {
+                        snapshot.webhooks.insert(entry.spec.name.clone(), entry);
+                    }
+                }
+                RECEIVER => {
+                    if let Some(entry) = decode(document).and_then(|kept| receiver_entry(kept, &snapshot.profiles)) {
+                        snapshot.receivers.insert(entry.spec.name.clone(), entry);
+                    }
+                }
+                CODE => {
+                    if let Some(code) = decode::<CodeRecord>(document) {
+                        snapshot.codes.insert(code.hash.clone(), Arc::new(code));
+                    }
+                }
+                TOKEN => {
+                    if let Some(token) = decode::<TokenRecord>(document) {
+                        snapshot.tokens.insert(token.hash.clone(), Arc::new(token));
+                    }
+                }
+                _ => {}
+            }
+        }
+        snapshot.reindex();
+        Ok(Self { shared: Arc::new(Shared { store, snapshot: ArcSwap::from_pointee(snapshot), writing: Mutex::new(()) }) })
+    }
+
+    /// Everything at this moment.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.snapshot.load_full()
+    }
+
+    /// Creates or replaces a webhook; the flag says whether it was created. `fresh_id` names it if it is new.
+    pub async fn put_webhook(
+        &self,
+        spec: WebhookSpec,
+        fresh_id: WebhookId,
+        now: Timestamp,
+        only_new: bool,
+    ) -> Result<(Arc<WebhookEntry>, bool), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        let snapshot = self.snapshot();
+        let existing = snapshot.webhooks.get(&spec.name);
+        if only_new && existing.is_some() {
+            return Err(CatalogError::Exists(WEBHOOK));
+        }
+        let id = existing.map_or(fresh_id, |entry| entry.id.clone());
+        let webhook = Webhook::compile(&spec, &id, &snapshot.profiles).map_err(CatalogError::Invalid)?;
+        self.check_secrets(webhook.secrets()).await?;
+        let created_at = existing.map_or(now, |entry| entry.created_at);
+        let entry = Arc::new(WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at: now });
+        let kept = Kept { id: Some(entry.id.clone()), spec: &entry.spec, created_at, updated_at: now };
+        self.write(WEBHOOK, entry.id.as_str(), Some(encode(&kept)?)).await?;
+        let created = existing.is_none();
+        self.swap(|snapshot| {
+            snapshot.webhooks.insert(entry.spec.name.clone(), Arc::clone(&entry));
+            snapshot.reindex();
+        });
+        Ok((entry, created))
+    }
+
+    /// Deletes a webhook.
+    pub async fn delete_webhook(&self, name: &str) -> Result<Arc<WebhookEntry>, CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        let entry = self.snapshot().webhooks.get(name).cloned().ok_or(CatalogError::Missing(WEBHOOK))?;
+        self.write(WEBHOOK, entry.id.as_str(), None).await?;
+        self.swap(|snapshot| {
+            snapshot.webhooks.remove(name);
+            snapshot.reindex();
+        });
+        Ok(entry)
+    }
+
+    /// Creates or replaces a receiver; the flag says whether it was created.
+    pub async fn put_receiver(&self, spec: ReceiverSpec, now: Timestamp) -> Result<(Arc<ReceiverEntry>, bool), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        let snapshot = self.snapshot();
+        let existing = snapshot.receivers.get(&spec.name);
+        let receiver = Receiver::compile(&spec, &snapshot.profiles).map_err(CatalogError::Invalid)?;
+        self.check_secrets(spec.verify.secret.iter()).await?;
+        let created_at = existing.map_or(now, |entry| entry.created_at);
+        let kept = Kept { id: None, spec: &spec, created_at, updated_at: now };
+        self.write(RECEIVER, &spec.name, Some(encode(&kept)?)).await?;
+        let entry = Arc::new(ReceiverEntry { spec, receiver: Arc::new(receiver), created_at, updated_at: now });
+        let created = existing.is_none();
+        self.swap(|snapshot| drop(snapshot.receivers.insert(entry.spec.name.clone(), Arc::clone(&entry))));
+        Ok((entry, created))
+    }
+
+    /// Deletes a receiver and its codes.
+    pub async fn delete_receiver(&self, name: &str) -> Result<(), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        let snapshot = self.snapshot();
+        if !snapshot.receivers.contains_key(name) {
+            return Err(CatalogError::Missing(RECEIVER));
+        }
+        let codes = snapshot.codes.values().filter(|code| code.receiver == name);
+        let mut writes: Vec<_> = codes.map(|code| write(CODE, &code.id, None)).collect();
+        writes.push(write(RECEIVER, name, None));
+        self.shared.store.put_config(writes).await?;
+        self.swap(|snapshot| {
+            snapshot.receivers.remove(name);
+            snapshot.codes.retain(|_, code| code.receiver != name);
+        });
+        Ok(())
+    }
+
+    /// Adds or replaces a code.
+    pub async fn put_code(&self, code: CodeRecord) -> Result<(), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        let snapshot = self.snapshot();
+        if !snapshot.receivers.contains_key(&code.receiver) {
+            return Err(CatalogError::Missing(RECEIVER));
+        }
+        if snapshot.codes.get(&code.hash).is_some_and(|existing| existing.id != code.id) {
+            return Err(CatalogError::Exists(CODE));
+        }
+        self.write(CODE, &code.id, Some(encode(&code)?)).await?;
+        self.swap(|snapshot| drop(snapshot.codes.insert(code.hash.clone(), Arc::new(code))));
+        Ok(())
+    }
+
+    /// Adds or replaces a token.
+    pub async fn put_token(&self, token: TokenRecord) -> Result<(), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        self.write(TOKEN, &token.hash, Some(encode(&token)?)).await?;
+        self.swap(|snapshot| drop(snapshot.tokens.insert(token.hash.clone(), Arc::new(token))));
+        Ok(())
+    }
+
+    /// Sets the site-wide values of a profile; every webhook that inherits from it follows at once.
+    pub async fn put_profile(&self, profile: Profile) -> Result<(), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        let mut profiles = self.snapshot().profiles.clone();
+        profiles.insert(profile.name.clone(), profile.clone());
+        let mut recompiled = BTreeMap::new();
+        for (name, entry) in &self.snapshot().webhooks {
+            let webhook = Webhook::compile(&entry.spec, &entry.id, &profiles).map_err(CatalogError::Invalid)?;
+            let entry = WebhookEntry { webhook: Arc::new(webhook), id: entry.id.clone(), spec: entry.spec.clone(), ..**entry };
+            recompiled.insert(name.clone(), Arc::new(entry));
+        }
+        self.write(PROFILE, &profile.name, Some(encode(&profile)?)).await?;
+        self.swap(|snapshot| {
+            snapshot.profiles = profiles;
+            snapshot.webhooks = recompiled;
+            snapshot.reindex();
+        });
+        Ok(())
+    }
+
+    async fn check_secrets(&self, secrets: impl IntoIterator<Item = &SecretRef>) -> Result<(), CatalogError> {
+        let mut problems = Vec::new();
+        for secret in secrets {
+            if self.shared.store.secret(&secret.name, secret.version).await?.is_none() {
+                let name = &secret.name;
+                problems.push(Problem::new("", format!("there is no secret `{secret}`; write it first: PUT /v1/secrets/{name}")));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(CatalogError::Invalid(problems)) }
+    }
+
+    async fn write(&self, kind: &'static str, id: &str, document: Option<Value>) -> Result<(), CatalogError> {
+        self.shared.store.put_config(vec![write(kind, id, document)]).await?;
+        Ok(())
+    }
+
+    fn swap(&self, change: impl FnOnce(&mut Snapshot)) {
+        let current = self.shared.snapshot.load();
+        let mut next = Snapshot {
+            webhooks: current.webhooks.clone(),
+            webhooks_by_id: current.webhooks_by_id.clone(),
+            receivers: current.receivers.clone(),
+            codes: current.codes.clone(),
+            profiles: current.profiles.clone(),
+            tokens: current.tokens.clone(),
+            index: current.index.clone(),
+        };
+        change(&mut next);
+        self.shared.snapshot.store(Arc::new(next));
+    }
+}
+
+fn write(kind: &'static str, id: &str, document: Option<Value>) -> ConfigWrite {
+    ConfigWrite { kind, id: id.to_owned(), expected: None, document }
+}
+
+fn encode<T: Serialize>(document: &T) -> Result<Value, CatalogError> {
+    serde_json::to_value(document).map_err(|error| CatalogError::Invalid(vec![Problem::new("", error.to_string())]))
+}
+
+fn decode<T: DeserializeOwned>(document: &Value) -> Option<T> {
+    // A newer version may have written what this one does not know: it is left alone and said, not dropped.
+    T::deserialize(document).inspect_err(|error| tracing::error!(%error, "a stored document cannot be read and is left out")).ok()
+}
+
+fn webhook_entry(kept: Kept<WebhookSpec>, profiles: &BTreeMap<String, Profile>) -> Option<Arc<WebhookEntry>> {
+    let Kept { id, spec, created_at, updated_at } = kept;
+    let id = id?;
+    match Webhook::compile(&spec, &id, profiles) {
+        Ok(webhook) => Some(Arc::new(WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at })),
+        Err(problems) => {
+            tracing::error!(webhook = spec.name, ?problems, "a stored webhook does not compile and is left out");
+            None
+        }
+    }
+}
+
+fn receiver_entry(kept: Kept<ReceiverSpec>, profiles: &BTreeMap<String, Profile>) -> Option<Arc<ReceiverEntry>> {
+    let Kept { spec, created_at, updated_at, .. } = kept;
+    match Receiver::compile(&spec, profiles) {
+        Ok(receiver) => Some(Arc::new(ReceiverEntry { spec, receiver: Arc::new(receiver), created_at, updated_at })),
+        Err(problems) => {
+            tracing::error!(receiver = spec.name, ?problems, "a stored receiver does not compile and is left out");
+            None
+        }
+    }
+}

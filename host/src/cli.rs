@@ -1,0 +1,88 @@
+//! The command line: one file per subcommand.
+//!
+//! Exit codes: 0 done, 1 failed (the reason is on standard error), 2 the command line itself is wrong.
+
+use std::{future::Future, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+pub mod at;
+pub mod bench;
+pub mod call;
+pub mod client;
+pub mod compile;
+pub mod delivery;
+pub mod demo;
+pub mod endpoint;
+pub mod event;
+pub mod input;
+pub mod output;
+pub mod plugin;
+pub mod receiver;
+pub mod secret;
+pub mod serve;
+pub mod session;
+pub mod sink;
+pub mod webhook;
+
+/// A webhook engine whose transforms and receivers are sandboxed WebAssembly plugins, swapped while it runs.
+#[derive(Debug, Parser)]
+#[command(name = "hookwright", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the host.
+    Serve(serve::Serve),
+    Demo(demo::Demo),
+    Sink(sink::Sink),
+    Bench(bench::Bench),
+    #[command(subcommand)]
+    Plugin(Box<plugin::Plugin>),
+    #[command(subcommand)]
+    Event(event::Event),
+    #[command(subcommand)]
+    Webhook(Box<webhook::Webhook>),
+    #[command(subcommand)]
+    Receiver(Box<receiver::Receiver>),
+    #[command(subcommand)]
+    Delivery(delivery::Delivery),
+    #[command(subcommand)]
+    Call(call::Call),
+    #[command(subcommand)]
+    Secret(secret::Secret),
+    #[command(subcommand)]
+    Session(session::Session),
+    /// Compile one plugin: what the host runs in a child process for each upload.
+    #[command(hide = true)]
+    Compile(compile::Compile),
+}
+
+impl Cli {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Serve(serve) => block_on(serve.run()),
+            Command::Demo(demo) => block_on(demo.run()),
+            Command::Sink(sink) => block_on(sink.run()),
+            Command::Bench(bench) => block_on(bench.run()),
+            Command::Plugin(plugin) => plugin.run(),
+            Command::Event(event) => event.run(),
+            Command::Webhook(webhook) => webhook.run(),
+            Command::Receiver(receiver) => receiver.run(),
+            Command::Delivery(delivery) => delivery.run(),
+            Command::Call(call) => call.run(),
+            Command::Secret(secret) => secret.run(),
+            Command::Session(session) => session.run(),
+            Command::Compile(compile) => Ok(compile.run()),
+        }
+    }
+}
+
+/// Runs `work` on a runtime of its own.
+fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

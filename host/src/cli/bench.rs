@@ -1,0 +1,95 @@
+//! `hookwright bench`: how fast this build is on this machine, against a bare server in the same run.
+//!
+//! Load generator, host, store and endpoints share this process and its processors; requests go over loopback on connections that
+//! stay open. Every accepted event must arrive at its endpoint with a good signature, or the run fails.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+
+use self::load::{Budget, Measured};
+use super::{client::Api, endpoint::LOOPBACK, serve::log_to_stderr};
+use crate::{clock::SystemClock, config::Config, host::Host, plugin::builtin::BUILTINS};
+
+mod arrivals;
+mod load;
+mod sandbox;
+mod stages;
+mod table;
+
+/// Measure accepting, delivering, answering and the sandbox against a bare server in the same run.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookwright bench\n  hookwright bench --events 2000 --json\n  hookwright bench --data /var/lib/hookwright-bench"
+)]
+pub struct Bench {
+    /// Seconds for each measurement [default: 3].
+    #[arg(long, conflicts_with = "events", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: Option<u64>,
+    /// Requests for each measurement instead.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    events: Option<u64>,
+    /// Connections at once.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    connections: u16,
+    /// Directory for the store, removed afterwards: the disk that is measured [default: the system's temporary directory].
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// One JSON document instead of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One run's figures.
+pub struct Report {
+    /// Connections at once.
+    pub connections: u16,
+    /// Where the store was.
+    pub data: PathBuf,
+    /// What was measured, in order; the first is the ceiling.
+    pub measured: Vec<Measured>,
+    /// Deliveries that arrived, each verified by its endpoint.
+    pub arrived: u64,
+    /// Those that arrived more than once.
+    pub repeated: u64,
+}
+
+impl Bench {
+    /// Measures everything.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        if std::env::var_os("RUST_LOG").is_some() {
+            log_to_stderr();
+        }
+        let budget = match self.events {
+            Some(events) => Budget::Requests(events),
+            None => Budget::Time(Duration::from_secs(self.seconds.unwrap_or(3))),
+        };
+        let parent = self.data.clone().unwrap_or_else(std::env::temp_dir);
+        let directory = tempfile::Builder::new().prefix("hookwright-bench-").tempdir_in(&parent);
+        let directory = directory.with_context(|| format!("no directory can be made in {}", parent.display()))?;
+        let host = start(directory.path()).await?;
+        let token = host.new_token.clone().context("the host made no admin token")?;
+        let api = Api::new(format!("http://{}", host.address), token.clone());
+        let bench = stages::Stages { host: &host, api: &api, token: &token, budget, connections: self.connections };
+        let measured = bench.run(parent).await;
+        host.stop().await;
+        let report = measured?;
+        if self.json {
+            table::print_json(&report)?
+        } else {
+            table::print(&report)
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn start(data: &std::path::Path) -> anyhow::Result<Host> {
+    let listener = TcpListener::bind(LOOPBACK).await.context("cannot listen on 127.0.0.1")?;
+    let mut config = Config::new(data, listener.local_addr()?);
+    config.allow_networks = vec!["127.0.0.0/8".parse()?];
+    let host = Host::start(config, listener, Arc::new(SystemClock), None).await.context("the host did not start")?;
+    host.services.plugins.warm(BUILTINS.iter().map(|builtin| builtin.name.to_owned())).await;
+    Ok(host)
+}

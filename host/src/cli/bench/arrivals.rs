@@ -1,0 +1,85 @@
+//! The endpoint that events are delivered to: verifies every signature, tells who waits, counts what should not be.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use anyhow::ensure;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use crate::cli::endpoint::{Arrived, Endpoint, LOOPBACK, Said, standard_webhooks::Key};
+
+/// Where a delivery's body says which event it is of.
+pub type NumberOf = fn(&Value) -> Option<u64>;
+
+/// What is to arrive, and what did.
+pub struct Arrivals {
+    number_of: NumberOf,
+    key: Key,
+    waiting: Mutex<HashMap<u64, oneshot::Sender<()>>>,
+    arrived: AtomicU64,
+    repeated: AtomicU64,
+    /// What is wrong with the first delivery that is wrong.
+    wrong: Mutex<Option<String>>,
+}
+
+impl Arrivals {
+    /// Starts the endpoint.
+    pub async fn start(number_of: NumberOf, key: Key) -> anyhow::Result<(Arc<Self>, Endpoint)> {
+        let arrivals = Arc::new(Self {
+            number_of,
+            key,
+            waiting: Mutex::default(),
+            arrived: AtomicU64::new(0),
+            repeated: AtomicU64::new(0),
+            wrong: Mutex::default(),
+        });
+        let taking = Arc::clone(&arrivals);
+        let endpoint = Endpoint::start(LOOPBACK, move |arrived| taking.take(&arrived)).await?;
+        Ok((arrivals, endpoint))
+    }
+
+    /// Ends when the event with this number arrives.
+    pub fn expect(&self, number: u64) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, tell);
+        told
+    }
+
+    /// Deliveries that arrived, and how many of them more than once. Everything expected must have arrived, and well signed.
+    pub fn counted(&self) -> anyhow::Result<(u64, u64)> {
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ensure!(wrong.is_none(), "a delivery was wrong: {}", wrong.unwrap_or_default());
+        let missing = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
+        ensure!(missing == 0, "{missing} accepted events never arrived");
+        Ok((self.arrived.load(Ordering::Relaxed), self.repeated.load(Ordering::Relaxed)))
+    }
+
+    fn take(&self, arrived: &Arrived) -> Said {
+        if let Err(reason) = self.key.verify(arrived) {
+            self.wrong.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+            return Said::text(401, "not verified");
+        }
+        let number = serde_json::from_slice(&arrived.body).ok().and_then(|body| (self.number_of)(&body));
+        let Some(number) = number else {
+            let body = String::from_utf8_lossy(&arrived.body).into_owned();
+            self.wrong.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(format!("no number in {body}"));
+            return Said::text(400, "no number");
+        };
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        match waiting {
+            Some(waiting) => {
+                self.arrived.fetch_add(1, Ordering::Relaxed);
+                // Whoever gave up waiting has said so.
+                _ = waiting.send(());
+            }
+            None => drop(self.repeated.fetch_add(1, Ordering::Relaxed)),
+        }
+        Said::text(200, "")
+    }
+}

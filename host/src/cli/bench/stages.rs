@@ -1,0 +1,187 @@
+//! What is measured, in the order of the table.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context;
+use http::{
+    HeaderMap, HeaderValue, Method,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Report,
+    arrivals::{Arrivals, NumberOf},
+    load::{Budget, Measured, Shot, measure},
+    sandbox,
+};
+use crate::{
+    cli::{
+        client::Api,
+        endpoint::{Endpoint, LOOPBACK, Said, standard_webhooks::Key},
+    },
+    host::Host,
+    model::secret::Secret,
+};
+
+/// Deliveries of one webhook being sent at once: no limit that matters here.
+const IN_FLIGHT: u32 = 256;
+
+/// Everything the measurements need.
+pub struct Stages<'a> {
+    /// The host under load.
+    pub host: &'a Host,
+    /// Its API.
+    pub api: &'a Api,
+    /// Its token.
+    pub token: &'a Secret,
+    /// How much is measured.
+    pub budget: Budget,
+    /// Connections at once.
+    pub connections: u16,
+}
+
+impl Stages<'_> {
+    /// Measures all of it.
+    pub async fn run(&self, data: PathBuf) -> anyhow::Result<Report> {
+        let mut measured = vec![self.ceiling().await?, self.accept().await?];
+        let (mut arrived, mut repeated) = (0, 0);
+        for (name, webhook, number_of, body) in [TEMPLATE, WASM] {
+            let (one, counted) = self.deliver(name, webhook(), number_of, body).await?;
+            measured.push(one);
+            arrived += counted.0;
+            repeated += counted.1;
+        }
+        measured.push(self.wasm_receiver().await?);
+        measured.push(self.script_receiver().await?);
+        measured.extend(sandbox::measure(self.host, self.budget).await?);
+        Ok(Report { connections: self.connections, data, measured, arrived, repeated })
+    }
+
+    /// What a server without any of our work does with the same requests.
+    async fn ceiling(&self) -> anyhow::Result<Measured> {
+        let endpoint = Endpoint::start(LOOPBACK, |_| Said::json(200, &json!({}))).await?;
+        let shot = Shot {
+            name: "bare hyper server",
+            address: endpoint.address,
+            target: "/".to_owned(),
+            headers: self.headers(false)?,
+            body: accepted_body,
+            status: 200,
+            arrivals: None,
+        };
+        let measured = measure(shot, self.budget, self.connections).await?;
+        endpoint.stop().await;
+        Ok(measured)
+    }
+
+    async fn accept(&self) -> anyhow::Result<Measured> {
+        measure(self.events("event accepted, on disk", accepted_body, None)?, self.budget, self.connections).await
+    }
+
+    /// Events that a webhook delivers to an endpoint of ours.
+    async fn deliver(
+        &self,
+        name: &'static str,
+        mut webhook: Value,
+        number_of: NumberOf,
+        body: fn(u64) -> String,
+    ) -> anyhow::Result<(Measured, (u64, u64))> {
+        let key = Key::generate();
+        let (arrivals, endpoint) = Arrivals::start(number_of, key.clone()).await?;
+        self.put("/v1/secrets/bench", json!({ "value": key.text() })).await?;
+        webhook["request"]["url"] = json!(format!("{}/hook", endpoint.url()));
+        webhook["signing"] = json!({ "scheme": "standard-webhooks", "secrets": ["$secret:bench"] });
+        webhook["limits"] = json!({ "in_flight": IN_FLIGHT });
+        self.put("/v1/webhooks/bench", webhook).await?;
+        let shot = self.events(name, body, Some(Arc::clone(&arrivals)))?;
+        let measured = measure(shot, self.budget, self.connections).await?;
+        self.settled().await?;
+        let counted = arrivals.counted().with_context(|| name.to_owned())?;
+        self.api.call(Method::DELETE, "/v1/webhooks/bench", None).await?;
+        endpoint.stop().await;
+        Ok((measured, counted))
+    }
+
+    async fn wasm_receiver(&self) -> anyhow::Result<Measured> {
+        self.put("/v1/plugins/arcgis-events/grants", json!({ "triggers": ["/items"] })).await?;
+        self.receiver("code → plugin → answer", json!({ "plugin": "arcgis-events", "full_reply": true }), portal_body).await
+    }
+
+    async fn script_receiver(&self) -> anyhow::Result<Measured> {
+        const SCRIPT: &str = "export function receive(call) { return `order ${call.json().n} taken`; }\n";
+        self.api.send(Method::PUT, "/v1/plugins/bench-script", "text/javascript", SCRIPT).await?.success()?;
+        self.receiver("code → script → answer", json!({ "plugin": "bench-script" }), |n| json!({ "n": n }).to_string()).await
+    }
+
+    async fn receiver(&self, name: &'static str, document: Value, body: fn(u64) -> String) -> anyhow::Result<Measured> {
+        self.put("/v1/receivers/bench", document).await?;
+        let issued = self.api.call(Method::POST, "/v1/receivers/bench/codes", Some(&json!({ "caller": "bench" }))).await?;
+        let code = issued["code"].as_str().context("a code")?;
+        let target = format!("/api/v1/webhook/{code}");
+        let shot = Shot { name, address: self.host.address, target, headers: self.headers(false)?, body, status: 200, arrivals: None };
+        measure(shot, self.budget, self.connections).await
+    }
+
+    fn events(&self, name: &'static str, body: fn(u64) -> String, arrivals: Option<Arc<Arrivals>>) -> anyhow::Result<Shot> {
+        let target = "/v1/events".to_owned();
+        Ok(Shot { name, address: self.host.address, target, headers: self.headers(true)?, body, status: 202, arrivals })
+    }
+
+    fn headers(&self, authorized: bool) -> anyhow::Result<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if authorized {
+            headers.insert(AUTHORIZATION, HeaderValue::from_bytes(&[b"Bearer ", self.token.expose()].concat())?);
+        }
+        Ok(headers)
+    }
+
+    async fn put(&self, path: &str, document: Value) -> anyhow::Result<Value> {
+        self.api.call(Method::PUT, path, Some(&document)).await.with_context(|| format!("PUT {path}"))
+    }
+
+    /// Waits until what arrived is settled too, so that one measurement's commits do not slow the next one down.
+    async fn settled(&self) -> anyhow::Result<()> {
+        let all = u32::try_from(self.host.services.limits.deliveries_in_flight_max)?;
+        drop(self.host.services.work.all().acquire_many(all).await?);
+        Ok(())
+    }
+}
+
+/// Name, webhook, where its deliveries have the event's number, and the event.
+type Delivery = (&'static str, fn() -> Value, NumberOf, fn(u64) -> String);
+
+const TEMPLATE: Delivery = ("event → template → delivered", template_webhook, |body| body["n"].as_u64(), template_body);
+const WASM: Delivery = ("event → plugin → delivered", wasm_webhook, wasm_number, wasm_body);
+
+fn template_webhook() -> Value {
+    json!({ "selectors": ["bench.delivered"], "request": { "body": { "n": "$event.data.n", "text": "order of $event.data.article" } } })
+}
+
+fn wasm_webhook() -> Value {
+    json!({ "selectors": ["/items/share"], "transform": "arcgis-organization", "request": {} })
+}
+
+fn wasm_number(body: &Value) -> Option<u64> {
+    body["events"][0]["id"].as_str()?.parse().ok()
+}
+
+fn accepted_body(number: u64) -> String {
+    json!({ "trigger": "bench.accepted", "data": { "n": number, "article": "A-12", "depot": "LYON", "quantity": 2 } }).to_string()
+}
+
+fn template_body(number: u64) -> String {
+    json!({ "trigger": "bench.delivered", "data": { "n": number, "article": "A-12", "depot": "LYON", "quantity": 2 } }).to_string()
+}
+
+fn wasm_body(number: u64) -> String {
+    let data = json!({ "username": "ann", "userId": "173d", "properties": { "sharedToGroups": ["Everyone"] } });
+    json!({ "trigger": format!("/items/{number}/share"), "data": data }).to_string()
+}
+
+fn portal_body(number: u64) -> String {
+    let event = json!({ "username": "ann", "userId": "173d", "when": 1_543_192_196_500_u64, "operation": "update", "source": "item",
+                        "id": number.to_string(), "properties": {} });
+    json!({ "info": { "portalURL": "https://gis.example/portal/", "when": 1_543_192_196_521_u64 }, "events": [event] }).to_string()
+}

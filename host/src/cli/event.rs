@@ -1,0 +1,206 @@
+//! `hookwright event`: post events and look at them.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Map, Value};
+
+use super::{
+    at::{At, Page, segment, with_query},
+    block_on,
+    input::{self, Data, Pair},
+    output::{cell, facts, indented, plain, pretty, short, table, text, time},
+};
+
+mod tail;
+
+/// Post events and look at them.
+#[derive(Debug, Subcommand)]
+pub enum Event {
+    /// Post an event. It is on disk when this returns.
+    Send(Box<Send>),
+    /// List events, newest first.
+    List {
+        /// How much of the list.
+        #[command(flatten)]
+        page: Page,
+        /// Which host.
+        #[command(flatten)]
+        at: At,
+    },
+    /// Show an event with its deliveries.
+    Show {
+        /// `evt_...`
+        id: String,
+        /// Which host.
+        #[command(flatten)]
+        at: At,
+    },
+    /// Print events as they come, until interrupted.
+    Tail(tail::Tail),
+}
+
+/// Post an event.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  hookwright event send person.arrived --data '{\"name\":\"Ann\"}' --wait 5s\n  \
+    hookwright event send /items/abc123/share --data @share.json --source portal\n  \
+    hookwright event send order.paid --session s1 --param size=3 --param fruit=apple --data - < order.json\n\n\
+    With --wait the exit code is 1 unless every delivery was delivered.")]
+pub struct Send {
+    /// What happened: a path (`/items/abc123/share`) or a word (`user.created`).
+    trigger: String,
+    /// The event's data: JSON, @FILE, or - for standard input.
+    #[arg(long)]
+    data: Option<Data>,
+    /// The session it belongs to.
+    #[arg(long)]
+    session: Option<String>,
+    /// A session parameter to set in the same commit: name=value, where JSON is taken as such (`null` removes); repeat for more.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    parameters: Vec<Pair>,
+    /// Who says so.
+    #[arg(long)]
+    source: Option<String>,
+    /// The producer's identifier: the same again is a repeat.
+    #[arg(long)]
+    id: Option<String>,
+    /// When it happened, RFC 3339 [default: now].
+    #[arg(long)]
+    time: Option<String>,
+    /// The environment it happened in.
+    #[arg(long)]
+    environment: Option<String>,
+    /// Anything else worth carrying: name=text; repeat for more.
+    #[arg(long = "attribute", value_name = "NAME=TEXT")]
+    attributes: Vec<Pair>,
+    /// Wait for the first attempts of its deliveries, such as 5s; 60s at most.
+    #[arg(long)]
+    wait: Option<String>,
+    #[command(flatten)]
+    at: At,
+}
+
+impl Event {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Send(send) => block_on(send.run()),
+            Self::List { page, at } => block_on(list(page, at)),
+            Self::Show { id, at } => block_on(show(id, at)),
+            Self::Tail(tail) => block_on(tail.run()),
+        }
+    }
+}
+
+impl Send {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let path = with_query("/v1/events", [("wait", self.wait.as_deref())]);
+        let answer = self.at.open()?.call(Method::POST, &path, Some(&self.document()?)).await?;
+        self.at.show(&answer, |answer| {
+            let repeat = if answer["duplicate"] == true { ", a repeat of what was accepted before" } else { "" };
+            let accepted = format!("{} is accepted{repeat}", cell(answer, "/id"));
+            if self.wait.is_some() { format!("{accepted}\n\n{}", deliveries(&answer["deliveries"])) } else { accepted }
+        })?;
+        let waited_for = answer["deliveries"].as_array().into_iter().flatten();
+        Ok(ExitCode::from(u8::from(!waited_for.into_iter().all(|delivery| delivery["state"] == "delivered"))))
+    }
+
+    fn document(&self) -> anyhow::Result<Value> {
+        let mut event = Map::new();
+        event.insert("trigger".into(), self.trigger.clone().into());
+        if let Some(data) = &self.data {
+            event.insert("data".into(), data.read()?);
+        }
+        let texts = [
+            ("id", &self.id),
+            ("source", &self.source),
+            ("session", &self.session),
+            ("time", &self.time),
+            ("environment", &self.environment),
+        ];
+        event.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::from(text.clone()?)))));
+        let maps = [("parameters", input::object(&self.parameters)), ("attributes", input::texts(&self.attributes))];
+        event.extend(maps.into_iter().filter(|(_, map)| !map.is_empty()).map(|(name, map)| (name.to_owned(), Value::from(map))));
+        Ok(event.into())
+    }
+}
+
+async fn list(page: Page, at: At) -> anyhow::Result<ExitCode> {
+    let list = page.fetch(&at.open()?, "/v1/events", &[]).await?;
+    at.show_list(&list, &["ID", "ACCEPTED", "TRIGGER", "SOURCE", "SESSION", "DATA"], |event| {
+        vec![
+            cell(event, "/id"),
+            time(event, "/accepted_at"),
+            cell(event, "/trigger"),
+            source(event),
+            cell(event, "/session"),
+            short(&event["data"].to_string(), 40),
+        ]
+    })
+}
+
+/// Empty when the producer gave none.
+fn source(event: &Value) -> String {
+    let source = cell(event, "/source");
+    if source.is_empty() { "-".to_owned() } else { source }
+}
+
+async fn show(id: String, at: At) -> anyhow::Result<ExitCode> {
+    let event = at.open()?.call(Method::GET, &format!("/v1/events/{}", segment(&id)), None).await?;
+    at.show(&event, |event| {
+        let head = facts(&[
+            ("event", cell(event, "/id")),
+            ("trigger", cell(event, "/trigger")),
+            ("source", cell(event, "/source")),
+            ("time", cell(event, "/time")),
+            ("accepted", cell(event, "/accepted_at")),
+            ("session", cell(event, "/session")),
+            ("environment", cell(event, "/environment")),
+            ("attributes", cell(event, "/attributes")),
+            ("call", cell(event, "/call")),
+        ]);
+        let data = indented(&plain(&pretty(&event["data"])), 2);
+        format!("{head}\n\ndata\n{data}\n\ndeliveries\n{}", indented(&deliveries(&event["deliveries"]), 2))
+    })
+}
+
+/// What became of an event.
+fn deliveries(deliveries: &Value) -> String {
+    let rows = deliveries.as_array().into_iter().flatten().map(|delivery| {
+        let mut row: Vec<String> = ["/id", "/webhook", "/state", "/attempts"].iter().map(|part| cell(delivery, part)).collect();
+        let (status, failure) = ("/last_attempt/answer/status", "/last_attempt/failure/detail");
+        row.extend([time(delivery, "/due_at"), cell(delivery, status), text(delivery, failure)]);
+        row
+    });
+    table(&["DELIVERY", "WEBHOOK", "STATE", "ATTEMPTS", "DUE", "HTTP", "FAILURE"], rows)
+}
+
+/// One event on one line: its time, its identifier, what happened and its data.
+fn line(event: &Value) -> String {
+    let from = match source(event).as_str() {
+        "-" => String::new(),
+        source => format!(" from {source}"),
+    };
+    let session = event["session"].as_str().map_or_else(String::new, |session| format!(" in {session}"));
+    let head = format!("{} {} {}{from}{session}", time(event, "/accepted_at"), cell(event, "/id"), cell(event, "/trigger"));
+    format!("{}  {}", short(&head, 400), short(&event["data"].to_string(), 160))
+}
+
+/// A list's documents, newest first.
+fn documents(list: &Value) -> std::slice::Iter<'_, Value> {
+    list["data"].as_array().map(Vec::as_slice).unwrap_or_default().iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_tells_an_event() {
+        let event = json!({ "id": "evt_1", "trigger": "a.b", "source": "", "accepted_at": "2026-01-01T00:00:00.5Z", "session": "s", "data": {"x": 1} });
+        assert_eq!(line(&event), "2026-01-01T00:00:00Z evt_1 a.b in s  {\"x\":1}");
+    }
+}

@@ -1,0 +1,68 @@
+//! `hookwright plugin`: write, build and push plugins, and choose their versions.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::{at::At, block_on};
+
+pub mod build;
+pub mod grant;
+pub mod name;
+pub mod new;
+pub mod project;
+pub mod push;
+pub mod sdk;
+pub mod toolchain;
+pub mod versions;
+
+/// Write, build and push plugins, and choose their versions.
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "From nothing to a running plugin:\n  hookwright plugin new greeting && cd greeting\n  hookwright plugin build\n  hookwright plugin push"
+)]
+pub enum Plugin {
+    /// Write a new plugin: a small one that works, its tests, the SDK, and what to do next.
+    New(new::New),
+    /// Compile the plugin of a folder for `wasm32-wasip1`, or read its script.
+    Build(build::Build),
+    /// Upload a version. It is checked, compiled and tried before it replaces anything.
+    Push(push::Push),
+    /// List all plugins, those in the binary too.
+    List(At),
+    /// Show one: versions, grants, configuration.
+    Show(versions::Named),
+    /// Use another version.
+    #[command(after_help = "Examples:\n  hookwright plugin activate greeting 3\n  hookwright plugin activate slack builtin")]
+    Activate(versions::Activate),
+    /// Go back to the next older version, or to the one in the binary.
+    #[command(after_help = "Example:\n  hookwright plugin rollback greeting")]
+    Rollback(versions::Named),
+    /// Grant capabilities. What is named is added to what the plugin has.
+    Grant(grant::Grant),
+    /// Replace the configuration: a JSON object.
+    #[command(
+        after_help = "Examples:\n  hookwright plugin config slack slack.json\n  echo '{\"channel\":\"#gis\"}' | hookwright plugin config slack -"
+    )]
+    Config(versions::Config),
+    /// Delete one nothing refers to: versions, configuration, grants.
+    Delete(versions::Named),
+}
+
+impl Plugin {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::New(new) => new.run(),
+            Self::Build(build) => build.run(),
+            Self::Push(push) => block_on(push.run()),
+            Self::List(at) => block_on(versions::list(at)),
+            Self::Show(named) => block_on(named.show()),
+            Self::Activate(activate) => block_on(activate.run()),
+            Self::Rollback(named) => block_on(named.rollback()),
+            Self::Grant(grant) => block_on(grant.run()),
+            Self::Config(config) => block_on(config.run()),
+            Self::Delete(named) => block_on(named.delete()),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `hookwright plugin push`: a version goes to the host.
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use http::Method;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use super::{
+    name,
+    project::{Project, is_script, name_of},
+};
+use crate::cli::{
+    at::{At, segment},
+    output::{cell, is_there},
+};
+
+/// Upload a version of a plugin. It is checked, compiled and tried before it replaces anything.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  hookwright plugin push                                what `plugin build` made in this folder\n  \
+    hookwright plugin push greeting greeting.wasm\n  hookwright plugin push greeting.js --stage            stored, not used; `plugin activate` uses it\n\n\
+    What does not load is refused with the reason, and what was active stays active.")]
+pub struct Push {
+    /// The plugin's name [default: the file's], or the file alone.
+    #[arg(value_name = "NAME")]
+    first: Option<String>,
+    /// The .wasm or .js file [default: what lies in the folder].
+    file: Option<PathBuf>,
+    /// The plugin's folder, where no file is given.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// Store it without using it.
+    #[arg(long)]
+    stage: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+impl Push {
+    /// Uploads.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let (name, file) = self.what()?;
+        let media = match file.extension().and_then(|ending| ending.to_str()) {
+            Some("wasm") => "application/wasm",
+            _ if is_script(&file) => "text/javascript",
+            _ => bail!("{} is neither a .wasm nor a .js file", file.display()),
+        };
+        let bytes = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let api = self.at.open()?;
+        let path = format!("/v1/plugins/{}{}", segment(&name), if self.stage { "?activate=false" } else { "" });
+        let spinner = spinner(format!("{name}: checked, compiled and tried"));
+        let answered = api.send(Method::PUT, &path, media, bytes).await;
+        spinner.finish_and_clear();
+        let answer = answered?.success().with_context(|| format!("{name} is not pushed"))?;
+        self.at.show(&answer, |answer| told(&name, answer))
+    }
+
+    /// The name and the file, from whatever was given of them.
+    fn what(&self) -> anyhow::Result<(String, PathBuf)> {
+        let check = |given: &str| name::parse(given).map_err(|rule| anyhow::anyhow!("`{given}`: {rule}"));
+        match (&self.first, &self.file) {
+            (Some(name), Some(file)) => Ok((check(name)?, file.clone())),
+            // No name holds a dot.
+            (Some(file), None) if file.contains('.') => Ok((name_of(Path::new(file))?, file.into())),
+            (Some(name), None) => Ok((check(name)?, built_in(&self.dir)?)),
+            (None, _) => {
+                let file = built_in(&self.dir)?;
+                Ok((name_of(&file)?, file))
+            }
+        }
+    }
+}
+
+/// What `plugin build` left in a folder.
+fn built_in(dir: &Path) -> anyhow::Result<PathBuf> {
+    let dir = dir.canonicalize().with_context(|| format!("there is no folder {}", dir.display()))?;
+    if let Project::Script(script) = Project::find(&dir)? {
+        return Ok(script);
+    }
+    let entries = std::fs::read_dir(&dir)?.flatten().map(|entry| entry.path());
+    let modules: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|ending| ending == "wasm")).collect();
+    match modules.as_slice() {
+        [module] => Ok(module.clone()),
+        [] => bail!("there is no .wasm file in {}; run `hookwright plugin build` first", dir.display()),
+        _ => bail!("{} holds several .wasm files; name one", dir.display()),
+    }
+}
+
+fn told(name: &str, answer: &Value) -> String {
+    let version = cell(answer, "/version");
+    let mut text = format!(
+        "{name} version {version} is {}: {}, {} bytes, {}",
+        cell(answer, "/state"),
+        cell(answer, "/exports"),
+        cell(answer, "/size_bytes"),
+        cell(answer, "/digest")
+    );
+    if is_there(answer, "/missing_grants") {
+        text.push_str(&format!("\nwithout a grant yet: {}; see `hookwright plugin grant --help`", cell(answer, "/missing_grants")));
+    }
+    if answer["state"] == "staged" {
+        text.push_str(&format!("\nto use it: hookwright plugin activate {name} {version}"));
+    }
+    text
+}
+
+/// Turns while the host compiles; silent where nobody looks.
+fn spinner(message: String) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let spinner = ProgressBar::new_spinner().with_style(style).with_message(message);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}

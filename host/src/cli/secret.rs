@@ -1,0 +1,112 @@
+//! `hookwright secret`: values that go in and never come out.
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{
+    at::{At, segment},
+    block_on, input,
+    output::{cell, time},
+};
+
+/// Values that go in and never come out; documents refer to them as `$secret:name`.
+#[derive(Debug, Subcommand)]
+pub enum Secret {
+    /// Write a new version, from a file or standard input: on the command line everybody could read it.
+    #[command(
+        after_help = "Examples:\n  hookwright secret put route-key --file route-key.txt\n  pass show route-key | hookwright secret put route-key\n\n\
+        A line break at the end is left out; --raw keeps it."
+    )]
+    Put {
+        /// Its name.
+        name: String,
+        /// Where the value is [default: standard input].
+        #[arg(long)]
+        file: Option<PathBuf>,
+        /// Take it byte for byte, a line break at its end too.
+        #[arg(long)]
+        raw: bool,
+        /// Which host.
+        #[command(flatten)]
+        at: At,
+    },
+    /// List names and versions.
+    List(At),
+    /// Delete one nothing refers to, with all its versions.
+    Delete {
+        /// Its name.
+        name: String,
+        /// Which host.
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+impl Secret {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        block_on(async {
+            match self {
+                Self::Put { name, file, raw, at } => {
+                    let body = json!({ "value": value(file.as_deref(), raw)?, "raw": raw });
+                    let answer = at.open()?.call(Method::PUT, &path(&name), Some(&body)).await?;
+                    at.show(&answer, |answer| {
+                        format!("{name} version {} is written; documents refer to it as $secret:{name}", cell(answer, "/version"))
+                    })
+                }
+                Self::List(at) => {
+                    let list = at.open()?.call(Method::GET, "/v1/secrets", None).await?;
+                    at.show_list(&list, &["NAME", "VERSION", "WRITTEN"], |secret| {
+                        let newest = secret["versions"].as_array().and_then(|versions| versions.last()).unwrap_or(&Value::Null);
+                        vec![cell(secret, "/name"), cell(secret, "/version"), time(newest, "/created_at")]
+                    })
+                }
+                Self::Delete { name, at } => at.delete(&path(&name), &format!("secret {name}")).await,
+            }
+        })
+    }
+}
+
+fn path(name: &str) -> String {
+    format!("/v1/secrets/{}", segment(name))
+}
+
+fn value(file: Option<&Path>, raw: bool) -> anyhow::Result<String> {
+    if file.is_none() && std::io::stdin().is_terminal() {
+        bail!("a secret comes from a file or a pipe: `--file FILE`, or `... | hookwright secret put NAME`");
+    }
+    let text =
+        String::from_utf8(input::read(file.unwrap_or(Path::new("-")))?).ok().context("a secret is UTF-8 text; encode bytes as Base64")?;
+    if raw {
+        return Ok(text);
+    }
+    let value = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    Ok(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_break_at_the_end_is_left_out() {
+        let read = |text: &str, raw| {
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(file.path(), text).expect("written");
+            value(Some(file.path()), raw).expect("a value")
+        };
+        assert_eq!(read("a\n", false), "a");
+        assert_eq!(read("a\r\n", false), "a");
+        assert_eq!(read("a\n\n", false), "a\n");
+        assert_eq!(read(" a ", false), " a ");
+        assert_eq!(read("a\n", true), "a\n");
+    }
+}

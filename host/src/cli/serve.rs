@@ -1,0 +1,102 @@
+//! `hookwright serve`: the host.
+
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use clap::Args;
+use ipnet::IpNet;
+use serde::Deserialize;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{clock::SystemClock, config::Config, host::Host, model::secret::Secret, store::KeyOrigin};
+
+/// Run the host.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hookwright serve --data ./data --listen 127.0.0.1:8400 --allow-network 127.0.0.0/8")]
+pub struct Serve {
+    /// Configuration file (TOML): `listen`, `data`, `allow_networks`, `key_file`. Environment and flags win over it.
+    #[arg(long, env = "HOOKWRIGHT_CONFIG")]
+    config: Option<PathBuf>,
+    /// Data directory [default: ./data].
+    #[arg(long, env = "HOOKWRIGHT_DATA")]
+    data: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:8400].
+    #[arg(long, env = "HOOKWRIGHT_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Network the host may call besides public addresses, also by plain http; repeat, or separate by commas.
+    #[arg(long = "allow-network", env = "HOOKWRIGHT_ALLOW_NETWORKS", value_delimiter = ',')]
+    allow_networks: Vec<IpNet>,
+    /// File with the storage key (64 hexadecimal digits) [default: DATA/key, made at the first start].
+    #[arg(long, env = "HOOKWRIGHT_KEY_FILE")]
+    key_file: Option<PathBuf>,
+}
+
+/// What the configuration file may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    data: Option<PathBuf>,
+    allow_networks: Vec<IpNet>,
+    key_file: Option<PathBuf>,
+}
+
+impl Serve {
+    /// Runs until SIGTERM or SIGINT, then drains.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        log_to_stderr();
+        let (config, listener) = self.prepare().await?;
+        let admin_token = std::env::var("HOOKWRIGHT_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
+        let data = config.data.clone();
+        let host = Host::start(config, listener, Arc::new(SystemClock), admin_token).await?;
+        println!("hookwright listens on http://{}", host.address);
+        if let Some(token) = host.new_token.as_ref().and_then(Secret::expose_str) {
+            println!("admin token (shown once, kept in {}): {token}", data.join("admin-token").display());
+        }
+        if let KeyOrigin::Generated(path) = &host.key_origin {
+            tracing::warn!(key = %path.display(), "a storage key was made; keep a copy apart from backups, or set HOOKWRIGHT_KEY_FILE");
+        }
+        stop_signal().await?;
+        tracing::info!("stopping: what is in flight ends first");
+        host.stop().await;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn prepare(self) -> anyhow::Result<(Config, TcpListener)> {
+        let file = match &self.config {
+            None => File::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("the configuration {} cannot be read", path.display()))?;
+                toml::from_str(&text).with_context(|| format!("the configuration {} is not valid", path.display()))?
+            }
+        };
+        let listen = self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8400)));
+        let mut config = Config::new(self.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")), listen);
+        config.allow_networks = if self.allow_networks.is_empty() { file.allow_networks } else { self.allow_networks };
+        config.key_file = self.key_file.or(file.key_file);
+        config.warm_plugins = true;
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}; is another process there?"))?;
+        Ok((config, listener))
+    }
+}
+
+/// Structured logs on standard error: for people on a terminal, JSON elsewhere. `RUST_LOG` narrows them.
+pub fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second call (tests, the demo) keeps the first one's subscriber.
+    drop(if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() });
+}
+
+/// Ends when the process is asked to stop.
+pub async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        result = tokio::signal::ctrl_c() => result?,
+    }
+    Ok(())
+}

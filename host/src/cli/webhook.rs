@@ -1,0 +1,213 @@
+//! `hookwright webhook`: outbound subscriptions.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::{
+    at::{At, Page, segment},
+    block_on,
+    input::{self, Data, Pair},
+    output::{cell, facts, indented, pretty, text},
+};
+use crate::model::webhook::WebhookSpec;
+
+pub mod exchange;
+
+use exchange::log;
+
+/// Outbound subscriptions: what is sent where for which events.
+#[derive(Debug, Subcommand)]
+pub enum Webhook {
+    /// List all, by name.
+    List {
+        /// How much of the list.
+        #[command(flatten)]
+        page: Page,
+        /// Which host.
+        #[command(flatten)]
+        at: At,
+    },
+    /// Show one as JSON: what `apply` takes, once its URL is revealed.
+    Show {
+        /// The webhook.
+        name: String,
+        /// Show the URL's query values, which are redacted otherwise. Needs the scope `admin`.
+        #[arg(long)]
+        reveal: bool,
+        /// Which host.
+        #[command(flatten)]
+        at: At,
+    },
+    /// Create or replace those of a file: a JSON document or an array of them, each with its `name`.
+    #[command(after_help = "Examples:\n  hookwright webhook apply -f chat.json\n  \
+        echo '{\"name\":\"chat\",\"selectors\":[\"/items/share\"],\"request\":{\"url\":\"https://chat.example/in\"}}' | hookwright webhook apply -f -")]
+    Apply {
+        /// The file; - is standard input.
+        #[arg(short, long)]
+        file: PathBuf,
+        /// Which host.
+        #[command(flatten)]
+        at: At,
+    },
+    /// Run the whole pipeline of one now: build, sign, send, bind.
+    #[command(after_help = "Example:\n  hookwright webhook invoke stock --session s1 --param fruit=apple --param size=3\n\n\
+        The exit code is 1 unless it was delivered.")]
+    Invoke(With),
+    /// Show the exact request `invoke` would send. Nothing is sent, stored or bound.
+    #[command(after_help = "Example:\n  hookwright webhook preview stock --param fruit=apple --param size=3")]
+    Preview(With),
+    /// Send a test: an invoke with `{"test":true}` as data.
+    Test(Named),
+    /// Switch one on.
+    Activate(Named),
+    /// Switch one off. What is pending for it is cancelled, and can be resent.
+    Deactivate(Named),
+    /// Delete one. What is pending for it is cancelled.
+    Delete(Named),
+}
+
+/// A webhook on a host.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// The webhook.
+    name: String,
+    #[command(flatten)]
+    at: At,
+}
+
+/// A webhook, and what it is run with.
+#[derive(Debug, Args)]
+pub struct With {
+    /// The webhook.
+    name: String,
+    /// The session whose parameters are read and bound.
+    #[arg(long)]
+    session: Option<String>,
+    /// A session parameter to set first: name=value, where JSON is taken as such (`null` removes); repeat for more.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    parameters: Vec<Pair>,
+    /// `$event.data`: JSON, @FILE, or - for standard input.
+    #[arg(long)]
+    data: Option<Data>,
+    /// For Dialogflow (tag, text, language, intent, page, messages, payload): JSON, @FILE, or - for standard input.
+    #[arg(long)]
+    context: Option<Data>,
+    /// The environment whose overrides apply.
+    #[arg(long)]
+    environment: Option<String>,
+    #[command(flatten)]
+    at: At,
+}
+
+impl Webhook {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        block_on(async {
+            match self {
+                Self::List { page, at } => list(page, at).await,
+                Self::Show { name, reveal, at } => {
+                    let query = if reveal { "?reveal=true" } else { "" };
+                    let webhook = at.open()?.call(Method::GET, &format!("{}{query}", path(&name)), None).await?;
+                    at.show(&webhook, pretty)
+                }
+                Self::Apply { file, at } => input::apply::<WebhookSpec>(&at, "webhooks", &file).await,
+                Self::Invoke(with) => with.invoke().await,
+                Self::Preview(with) => with.preview().await,
+                Self::Test(Named { name, at }) => {
+                    let answer = at.open()?.call(Method::POST, &format!("{}/test", path(&name)), None).await?;
+                    ended(&at, &answer)
+                }
+                Self::Activate(named) => named.switch("activate", "active").await,
+                Self::Deactivate(named) => named.switch("deactivate", "not active any more").await,
+                Self::Delete(Named { name, at }) => at.delete(&path(&name), &format!("webhook {name}")).await,
+            }
+        })
+    }
+}
+
+fn path(name: &str) -> String {
+    format!("/v1/webhooks/{}", segment(name))
+}
+
+async fn list(page: Page, at: At) -> anyhow::Result<ExitCode> {
+    let list = page.fetch(&at.open()?, "/v1/webhooks", &[]).await?;
+    at.show_list(&list, &["NAME", "ACTIVE", "PROFILE", "SELECTORS", "TRANSFORM", "URL"], |webhook| {
+        let transform = match webhook["transform"] {
+            Value::Object(_) => cell(webhook, "/transform/plugin"),
+            _ => cell(webhook, "/transform"),
+        };
+        let mut row: Vec<String> = ["/name", "/active", "/profile"].iter().map(|part| cell(webhook, part)).collect();
+        row.extend([text(webhook, "/selectors"), transform, text(webhook, "/request/url")]);
+        row
+    })
+}
+
+impl Named {
+    async fn switch(self, verb: &str, now: &str) -> anyhow::Result<ExitCode> {
+        let webhook = self.at.open()?.call(Method::POST, &format!("{}/{verb}", path(&self.name)), None).await?;
+        self.at.show(&webhook, |_| format!("{} is {now}", self.name))
+    }
+}
+
+impl With {
+    async fn post(&self, verb: &str) -> anyhow::Result<Value> {
+        let mut body = Map::new();
+        let texts = [("session", &self.session), ("environment", &self.environment)];
+        body.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::from(text.clone()?)))));
+        for (name, data) in [("data", &self.data), ("context", &self.context)] {
+            if let Some(data) = data {
+                body.insert(name.to_owned(), data.read()?);
+            }
+        }
+        body.insert("parameters".to_owned(), input::object(&self.parameters).into());
+        self.at.open()?.call(Method::POST, &format!("{}/{verb}", path(&self.name)), Some(&body.into())).await
+    }
+
+    async fn invoke(self) -> anyhow::Result<ExitCode> {
+        ended(&self.at, &self.post("invoke").await?)
+    }
+
+    async fn preview(self) -> anyhow::Result<ExitCode> {
+        let answer = self.post("preview").await?;
+        self.at.show(&answer, |answer| {
+            let sent = match &answer["request"] {
+                Value::Null => "nothing would be sent".to_owned(),
+                request => exchange::request(request),
+            };
+            let head = facts(&[
+                ("plugin", exchange::plugin(answer)),
+                ("failure", exchange::failure(answer)),
+                ("not set", cell(answer, "/unset")),
+                ("log", log(&answer["log"])),
+            ]);
+            if head.is_empty() { sent } else { format!("{head}\n\n{sent}") }
+        })?;
+        Ok(ExitCode::from(u8::from(!answer["failure"].is_null())))
+    }
+}
+
+/// Says how an invoke ended; one that was not delivered is a failure.
+fn ended(at: &At, answer: &Value) -> anyhow::Result<ExitCode> {
+    at.show(answer, |answer| {
+        let attempts = if answer["attempts"] == 1 { "attempt" } else { "attempts" };
+        let state =
+            format!("{} after {} {attempts}, {} ms", cell(answer, "/state"), cell(answer, "/attempts"), cell(answer, "/duration_ms"));
+        let head = facts(&[
+            ("delivery", cell(answer, "/delivery")),
+            ("state", state),
+            ("http", cell(answer, "/http_status")),
+            ("failure", exchange::failure(answer)),
+            ("error event", cell(answer, "/error_event")),
+            ("unmatched", cell(answer, "/unmatched")),
+            ("not set", cell(answer, "/unset")),
+            ("output", cell(answer, "/output")),
+        ]);
+        let set = answer["parameters"].as_object().filter(|set| !set.is_empty());
+        let set = set.map_or_else(String::new, |set| format!("\n\nset\n{}", indented(&super::session::shown(set), 2)));
+        format!("{head}{set}")
+    })?;
+    Ok(ExitCode::from(u8::from(answer["state"] != json!("delivered"))))
+}

@@ -1,0 +1,194 @@
+//! Wiring, start, drain, stop. Everything from outside (configuration, listener, clock) comes in as an argument.
+
+use std::{
+    fs,
+    io::Write,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    catalog::{Catalog, CatalogError},
+    clock::{SharedClock, random},
+    config::Config,
+    dispatcher,
+    model::{
+        secret::Secret,
+        token::{self, Scope, TokenRecord},
+    },
+    plugin::{self, PluginOptions, Plugins},
+    reception, server,
+    services::{Services, Work},
+    store::{KeyOrigin, Retention, StorageKey, Store, StoreError, StoreOptions},
+    transport::{OwnListeners, Transport, TransportOptions},
+};
+
+/// Why the host did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error("the data directory {path} cannot be used")]
+    Data {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store did not open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The documents cannot be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The sandbox did not start.
+    #[error("the plugin sandbox did not start")]
+    Plugins(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The way out did not start.
+    #[error("the HTTP client did not start")]
+    Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A running host.
+pub struct Host {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The admin token, if this start made one.
+    pub new_token: Option<Secret>,
+    /// Where the storage key came from.
+    pub key_origin: KeyOrigin,
+    /// Its handles.
+    pub services: Services,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Host {
+    /// Starts on `listener`.
+    pub async fn start(config: Config, listener: TcpListener, clock: SharedClock, admin_token: Option<Secret>) -> Result<Self, StartError> {
+        let data_error = |source| StartError::Data { path: config.data.clone(), source };
+        make_private_dir(&config.data).map_err(data_error)?;
+        let address = listener.local_addr().map_err(data_error)?;
+        let (key, key_origin) = StorageKey::load(config.key_file.as_deref(), &config.data)?;
+        let limits = Arc::new(config.limits.clone());
+        let options = StoreOptions { clock: Arc::clone(&clock), key, session_life: limits.session_life, dedup_life: limits.dedup_life };
+        let store = Store::open(&config.data, options)?;
+        let catalog = Catalog::open(store.clone()).await?;
+        let new_token = first_token(&config.data, &catalog, &clock, admin_token).await?;
+        let plugin_options = PluginOptions { data: config.data.clone(), limits: Arc::clone(&limits), compiler: config.compiler.clone() };
+        let plugins =
+            Plugins::open(plugin_options, store.clone(), Arc::clone(&clock)).await.map_err(|error| StartError::Plugins(Box::new(error)))?;
+        if config.warm_plugins {
+            let plugins = plugins.clone();
+            tokio::spawn(async move { plugins.warm(plugins.active_names()).await });
+        }
+        let own = OwnListeners::default();
+        own.add(address);
+        let transport = Transport::new(TransportOptions {
+            allow_networks: config.allow_networks.clone(),
+            connect_time_max: limits.connect_time_max,
+            own: Arc::new(own),
+            ..TransportOptions::default()
+        })
+        .map_err(|error| StartError::Transport(Box::new(error)))?;
+        let services = Services {
+            clock,
+            work: Work::new(limits.deliveries_in_flight_max),
+            limits,
+            store,
+            catalog,
+            plugins,
+            transport,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let workers = vec![
+            tokio::spawn(server::serve(listener, services.clone())),
+            tokio::spawn(dispatcher::work(services.clone())),
+            tokio::spawn(reception::work(services.clone())),
+            tokio::spawn(plugin::inbox::watch(services.plugins.clone(), config.data.join("plugins"), services.stop.clone())),
+            tokio::spawn(sweep(services.clone())),
+        ];
+        Ok(Self { address, new_token, key_origin, services, workers })
+    }
+
+    /// Stops: no new connections, what is in flight ends within the limit, the store closes.
+    pub async fn stop(self) {
+        self.services.stop.cancel();
+        let limit = self.services.limits.drain_time_max;
+        let drained = tokio::time::timeout(limit, async {
+            for worker in self.workers {
+                // A worker that panicked has nothing left to drain.
+                drop(worker.await);
+            }
+            self.services.tasks.close();
+            self.services.tasks.wait().await;
+        });
+        if drained.await.is_err() {
+            tracing::warn!(seconds = limit.as_secs(), "what was in flight did not end in time; it will be tried again at the next start");
+        }
+        self.services.store.close().await;
+    }
+}
+
+/// How often what has expired is removed.
+const SWEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+
+async fn sweep(services: Services) {
+    let kept = services.limits.retention;
+    let retention = Retention {
+        deliveries: kept.events,
+        events: kept.events,
+        calls: kept.calls,
+        events_max: kept.count_max,
+        calls_max: kept.count_max,
+    };
+    loop {
+        tokio::select! {
+            () = services.stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+        if let Err(error) = services.store.sweep(retention).await {
+            tracing::warn!(%error, "what has expired cannot be removed; trying again in a minute");
+        }
+    }
+}
+
+/// The first start makes an admin token: printed once, kept in `DATA/admin-token` (0600), only its hash in the store.
+async fn first_token(data: &Path, catalog: &Catalog, clock: &SharedClock, given: Option<Secret>) -> Result<Option<Secret>, StartError> {
+    let text = match &given {
+        Some(secret) => secret.expose_str().unwrap_or_default().to_owned(),
+        None if !catalog.snapshot().tokens.is_empty() => return Ok(None),
+        None => format!("hwt_{}", hex::encode(random::<24>())),
+    };
+    let record = TokenRecord {
+        hash: token::hash(&text),
+        name: if given.is_some() { "HOOKWRIGHT_ADMIN_TOKEN" } else { "admin" }.to_owned(),
+        scopes: vec![Scope::Admin],
+        created_at: clock.now(),
+        expires_at: None,
+    };
+    if given.is_some() {
+        catalog.put_token(record).await?;
+        return Ok(None);
+    }
+    let path = data.join("admin-token");
+    write_private(&path, text.as_bytes()).map_err(|source| StartError::Data { path, source })?;
+    catalog.put_token(record).await?;
+    Ok(Some(Secret::new(text)))
+}
+
+fn make_private_dir(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}

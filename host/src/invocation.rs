@@ -1,0 +1,136 @@
+//! `invoke`: the whole pipeline of one webhook, now, in a session. Asked for over the API, or by a receiver that was granted it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::{
+    deliverer::{self, Invoked},
+    model::{
+        delivery::{Attempt, Delivery, DeliveryState, InvokeInput},
+        id::DeliveryId,
+        outcome::Failure,
+        parameter,
+        webhook::Webhook,
+    },
+    services::Services,
+    store::{Claimed, NewInvoke, StoreError},
+};
+
+/// What to invoke with.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The session whose parameters are read and bound.
+    pub session: Option<String>,
+    /// Merged into the session first.
+    pub parameters: Map<String, Value>,
+    /// `$event.data`.
+    pub data: Value,
+    /// For Dialogflow: tag, text, language, intent, page, messages, payload.
+    pub context: Map<String, Value>,
+    /// The environment whose overrides apply.
+    pub environment: Option<String>,
+    /// Calls to ourselves it has gone through.
+    pub depth: u8,
+}
+
+/// Why a webhook was not invoked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum InvokeError {
+    /// There is none of that name.
+    #[error("there is no webhook `{0}`")]
+    Missing(String),
+    /// It is inactive.
+    #[error("the webhook `{0}` is inactive; activate it first")]
+    Inactive(String),
+    /// Receivers and webhooks call each other too deeply.
+    #[error("webhooks and receivers of this host call each other more than {0} deep")]
+    TooDeep(u8),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Runs webhook `name` now.
+pub async fn invoke(services: &Services, name: &str, request: Request) -> Result<Invoked, InvokeError> {
+    let webhook = find(services, name)?;
+    if !webhook.active {
+        return Err(InvokeError::Inactive(name.to_owned()));
+    }
+    if request.depth >= services.limits.invoke_depth_max {
+        return Err(InvokeError::TooDeep(services.limits.invoke_depth_max));
+    }
+    let session = request.session.or_else(|| transient_session(&request.parameters));
+    let input = InvokeInput { data: request.data, context: request.context };
+    let environment = request.environment;
+    let webhook = Arc::clone(webhook.in_environment(environment.as_deref()));
+    let begun = NewInvoke {
+        webhook_id: webhook.id.clone(),
+        webhook: webhook.name.clone(),
+        session,
+        environment,
+        parameters: parameter::changes(request.parameters),
+        input,
+        depth: request.depth,
+    };
+    let claimed = services.store.begin_invoke(begun, services.limits.lease).await?;
+    // A client that goes away does not cancel what it started (decision 9): the work runs in a task of its own.
+    let services = services.clone();
+    let tasks = services.tasks.clone();
+    let running = tasks.spawn(async move { deliverer::invoke(&services, claimed, &webhook).await });
+    match running.await {
+        Ok(invoked) => Ok(invoked?),
+        Err(_) => Err(InvokeError::Store(StoreError::LeaseLost)),
+    }
+}
+
+/// The request `invoke` would send; nothing is sent, stored or bound.
+pub async fn preview(services: &Services, name: &str, request: Request) -> Result<(Attempt, Result<(), Failure>), InvokeError> {
+    let webhook = find(services, name)?;
+    let webhook = Arc::clone(webhook.in_environment(request.environment.as_deref()));
+    let now = services.clock.now();
+    let mut parameters = match &request.session {
+        Some(session) => services.store.parameters(session).await?.parameters,
+        None => parameter::Parameters::default(),
+    };
+    parameters.apply_all(parameter::changes(request.parameters));
+    let claimed =
+        preview_delivery(&webhook, request.session, request.environment, InvokeInput { data: request.data, context: request.context }, now);
+    Ok(deliverer::preview(services, &claimed, &webhook, Arc::new(parameters)).await)
+}
+
+fn find(services: &Services, name: &str) -> Result<Arc<Webhook>, InvokeError> {
+    let snapshot = services.catalog.snapshot();
+    snapshot.webhooks.get(name).map(|entry| Arc::clone(&entry.webhook)).ok_or_else(|| InvokeError::Missing(name.to_owned()))
+}
+
+/// Parameters without a session still need a bag to stand in: one nobody else can name, which expires as all do.
+fn transient_session(parameters: &Map<String, Value>) -> Option<String> {
+    (!parameters.is_empty()).then(|| format!("invoke-{}", hex::encode(crate::clock::random::<12>())))
+}
+
+fn preview_delivery(
+    webhook: &Webhook,
+    session: Option<String>,
+    environment: Option<String>,
+    input: InvokeInput,
+    now: Timestamp,
+) -> Claimed {
+    let delivery = Delivery {
+        id: DeliveryId::new(0, &webhook.id, 0, 0),
+        event: None,
+        webhook_id: webhook.id.clone(),
+        webhook: webhook.name.clone(),
+        state: DeliveryState::Pending,
+        attempts: 0,
+        session,
+        environment,
+        created_at: now,
+        updated_at: now,
+        due_at: None,
+        depth: 0,
+        invocation: Some(input),
+    };
+    Claimed { delivery, token: 0, event: None, built: None, rebuilt: false }
+}

@@ -1,0 +1,20 @@
+//! Hookwright: a webhook engine whose transforms and receivers are sandboxed WebAssembly plugins, swapped while it runs.
+//!
+//! `ARCHITECTURE.md` beside this crate has the nouns, the way of the data and where to begin reading.
+
+pub mod acceptance;
+pub mod catalog;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod deliverer;
+pub mod dispatcher;
+pub mod host;
+pub mod invocation;
+pub mod model;
+pub mod plugin;
+pub mod reception;
+pub mod server;
+pub mod services;
+pub mod store;
+pub mod transport;

@@ -1,0 +1,29 @@
+//! What the engine computes with: pure data and pure functions.
+//!
+//! Nothing here is asynchronous, does I/O, reads a clock or draws a random number; times and randomness come as arguments.
+//! Nothing here imports a module above it. Modules stand in the order the data travels.
+
+pub mod binding;
+pub mod call;
+pub mod code;
+pub mod delivery;
+pub mod event;
+pub mod filter;
+pub mod id;
+pub mod merge_patch;
+pub mod outcome;
+pub mod parameter;
+pub mod plugin;
+pub mod problem;
+pub mod profile;
+pub mod receiver;
+pub mod reference;
+pub mod request;
+pub mod retry;
+pub mod secret;
+pub mod selector;
+pub mod signature;
+pub mod template;
+pub mod token;
+pub mod trigger;
+pub mod webhook;

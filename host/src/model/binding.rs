@@ -1,0 +1,168 @@
+//! What an answer leaves in the session.
+
+use serde_json::Value;
+
+use super::filter::json_path::JsonPath;
+
+/// The longest parameter name, in characters.
+pub const PARAMETER_CHARS_MAX: usize = 128;
+/// The largest value one binding may set, in bytes of JSON as estimated. Our decision: overlapping matches (`$..*`)
+/// could otherwise multiply an answer by its depth.
+pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// The sentence for a name that cannot be one.
+pub const PARAMETER_NAME_RULE: &str = "a parameter is named with 1 to 128 letters, digits, `.`, `-` or `_`";
+
+/// Whether `name` can name a session parameter: letters A to Z, digits, `.`, `-` and `_` (Dialogflow CX, "Parameters"). The length
+/// limit is ours.
+pub fn is_parameter_name(name: &str) -> bool {
+    (1..=PARAMETER_CHARS_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+}
+
+/// A parameter's name and where in the answer its value stands (Dialogflow CX, "Webhooks", response configuration).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binding {
+    parameter: String,
+    path: JsonPath,
+}
+
+impl Binding {
+    /// The session parameter it sets.
+    pub fn parameter(&self) -> &str {
+        &self.parameter
+    }
+
+    /// Where the value stands, as written.
+    pub fn path(&self) -> &str {
+        self.path.as_str()
+    }
+}
+
+/// The bindings of one webhook.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bindings(Vec<Binding>);
+
+/// What bindings made of an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bound {
+    /// Parameters and their new values. One match is the value itself, several are a list.
+    pub changes: Vec<(String, Value)>,
+    /// Parameters whose path matched nothing; they stay as they are.
+    pub unmatched: Vec<String>,
+    /// Parameters whose value would be larger than [`VALUE_BYTES_MAX`]; they stay as they are.
+    pub oversized: Vec<String>,
+}
+
+impl Bindings {
+    /// Reads bindings. The error names the parameter at fault.
+    pub fn parse<N: AsRef<str>, P: AsRef<str>>(pairs: impl IntoIterator<Item = (N, P)>) -> Result<Self, (String, String)> {
+        let mut bindings: Vec<Binding> = Vec::new();
+        for (parameter, path) in pairs {
+            let parameter = parameter.as_ref();
+            let refused = |detail: String| (parameter.to_owned(), detail);
+            if !is_parameter_name(parameter) {
+                return Err(refused(format!("a parameter's name is 1 to {PARAMETER_CHARS_MAX} of A–Z, a–z, 0–9, `.`, `-` and `_`")));
+            }
+            if bindings.iter().any(|binding| binding.parameter.eq_ignore_ascii_case(parameter)) {
+                return Err(refused("this parameter is bound twice; names are compared without case".to_owned()));
+            }
+            let path = JsonPath::parse(path.as_ref()).map_err(|error| refused(error.to_string()))?;
+            bindings.push(Binding { parameter: parameter.to_owned(), path });
+        }
+        Ok(Self(bindings))
+    }
+
+    /// Each of them, in the order written.
+    pub fn iter(&self) -> impl Iterator<Item = &Binding> {
+        self.0.iter()
+    }
+
+    /// Whether there are none, so that an answer need not be read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What they find in `answer`. That no match leaves the parameter alone and several become a list is our decision; the page is silent.
+    pub fn apply(&self, answer: &Value) -> Bound {
+        let mut bound = Bound::default();
+        for Binding { parameter, path } in &self.0 {
+            let found = path.find(answer);
+            let mut left = VALUE_BYTES_MAX;
+            if found.is_empty() {
+                bound.unmatched.push(parameter.clone());
+            } else if found.iter().any(|value| !spend(value, &mut left)) {
+                bound.oversized.push(parameter.clone());
+            } else {
+                let value = match found.as_slice() {
+                    [one] => (*one).clone(),
+                    several => several.iter().map(|value| (*value).clone()).collect(),
+                };
+                bound.changes.push((parameter.clone(), value));
+            }
+        }
+        bound
+    }
+}
+
+/// Takes the size of `value` as JSON, estimated without writing it, off `left`; false when there is not enough.
+pub(super) fn spend(value: &Value, left: &mut usize) -> bool {
+    let own = match value {
+        Value::String(text) => text.len() + 3,
+        Value::Number(_) => 8,
+        Value::Object(fields) => fields.keys().map(|key| key.len() + 4).sum::<usize>() + 2,
+        _ => 5,
+    };
+    let Some(rest) = left.checked_sub(own) else { return false };
+    *left = rest;
+    match value {
+        Value::Array(items) => items.iter().all(|item| spend(item, left)),
+        Value::Object(fields) => fields.values().all(|item| spend(item, left)),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn one_match_is_the_value_and_several_are_a_list() {
+        let bindings =
+            Bindings::parse([("distance", "$.routes[0].legs[0].distance.value"), ("texts", "$.routes[*].text"), ("missing", "$.no")])
+                .unwrap();
+        let bound = bindings.apply(&json!({"routes": [{"legs": [{"distance": {"value": 3}}], "text": "a"}, {"text": "b"}]}));
+        assert_eq!(bound.changes, [("distance".to_owned(), json!(3)), ("texts".to_owned(), json!(["a", "b"]))]);
+        assert_eq!(bound.unmatched, ["missing"]);
+    }
+
+    #[test]
+    fn a_null_is_a_match_and_removes_the_parameter() {
+        let bound = Bindings::parse([("a", "$.a")]).unwrap().apply(&json!({"a": null}));
+        assert_eq!(bound.changes, [("a".to_owned(), Value::Null)]);
+    }
+
+    #[test]
+    fn names_and_paths_are_checked_when_written() {
+        for (name, path) in [("", "$.a"), ("a b", "$.a"), ("é", "$.a"), ("a", "b"), ("a", "$.["), ("a", "")] {
+            let (at, _) = Bindings::parse([(name, path)]).unwrap_err();
+            assert_eq!(at, name);
+        }
+        assert!(Bindings::parse([("a".repeat(128), "$")]).is_ok());
+        assert!(Bindings::parse([("a".repeat(129), "$")]).is_err());
+        assert_eq!(Bindings::parse([("size", "$.a"), ("Size", "$.b")]).unwrap_err().0, "Size");
+        let bindings = Bindings::parse([("a.b-c_9".to_owned(), "$.a".to_owned())]).unwrap();
+        assert_eq!(bindings.iter().map(|b| (b.parameter(), b.path())).collect::<Vec<_>>(), [("a.b-c_9", "$.a")]);
+    }
+
+    #[test]
+    fn overlapping_matches_do_not_multiply_an_answer() {
+        let mut answer = json!("x".repeat(60_000));
+        for _ in 0..100 {
+            answer = json!([answer]);
+        }
+        let bound = Bindings::parse([("all", "$..*")]).unwrap().apply(&answer);
+        assert_eq!((bound.changes.len(), bound.oversized), (0, vec!["all".to_owned()]));
+    }
+}

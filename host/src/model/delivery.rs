@@ -1,0 +1,187 @@
+//! What one webhook is owed for one event, and the attempts made.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{
+    id::{DeliveryId, EventId, WebhookId},
+    outcome::Failure,
+    plugin::{GuestLog, PluginUse},
+};
+
+/// Where a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// Committed, nobody works on it.
+    Pending,
+    /// Claimed under a lease.
+    Sending,
+    /// A try failed; the next one has a time.
+    Waiting,
+    /// A 2xx answer came back and was read, or there was nothing to send.
+    Delivered,
+    /// All tries are used up, or the failure is one that trying again does not mend.
+    Failed,
+    /// The plugin or a rule of ours said this will never work; nothing (more) was sent.
+    Refused,
+    /// An admin, or the deactivation of its webhook, ended it. Recoverable.
+    Cancelled,
+}
+
+impl DeliveryState {
+    /// Whether nothing more will happen by itself.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Delivered | Self::Failed | Self::Refused | Self::Cancelled)
+    }
+}
+
+/// What one webhook is owed for one event, or for one `invoke`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Delivery {
+    /// `dlv_...`; the `webhook-id` header of every attempt.
+    pub id: DeliveryId,
+    /// The event; absent when the webhook was invoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventId>,
+    /// The webhook, for as long as it exists.
+    pub webhook_id: WebhookId,
+    /// Its name when the delivery was made.
+    pub webhook: String,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Attempts made.
+    pub attempts: u32,
+    /// The session whose parameters it reads and binds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The environment whose overrides apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// When it was committed.
+    pub created_at: Timestamp,
+    /// When its state last changed.
+    pub updated_at: Timestamp,
+    /// When the next attempt is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
+    /// Calls to ourselves it has gone through (decision 10).
+    #[serde(default)]
+    pub depth: u8,
+    /// What `invoke` was given besides parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation: Option<InvokeInput>,
+}
+
+/// What `invoke` is given besides parameters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct InvokeInput {
+    /// `$event.data`.
+    #[serde(default)]
+    pub data: Value,
+    /// For Dialogflow: tag, text, language, intent, page, messages, payload.
+    #[serde(default)]
+    pub context: Map<String, Value>,
+}
+
+/// A delivery to be made: what acceptance writes for each webhook that matches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewDelivery {
+    /// The webhook.
+    pub webhook_id: WebhookId,
+    /// Its name now.
+    pub webhook: String,
+}
+
+/// One try to deliver.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Attempt {
+    /// 1 for the first.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long each stage took.
+    pub stages: Stages,
+    /// What was sent, secrets redacted; absent when nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RecordedRequest>,
+    /// What came back, capped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<RecordedAnswer>,
+    /// Why it did not work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The plugin that built the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginUse>,
+    /// What it wrote.
+    #[serde(default)]
+    pub log: GuestLog,
+    /// Parameters that were set (`null`: removed).
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+    /// What the `answers` plugin returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    /// Bindings whose path matched nothing.
+    #[serde(default)]
+    pub unmatched: Vec<String>,
+    /// References to parameters that were not set.
+    #[serde(default)]
+    pub unset: Vec<String>,
+    /// Built again after a crash between sending and settling: the endpoint may have seen it before (decision 4).
+    #[serde(default)]
+    pub rebuilt: bool,
+}
+
+/// How long each stage of an attempt took, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stages {
+    /// The plugin's `transform`.
+    pub transform_us: u64,
+    /// References, merging, checks.
+    pub build_us: u64,
+    /// From the first byte out to the last byte in.
+    pub send_us: u64,
+    /// Bindings and the plugin's `answers`.
+    pub bind_us: u64,
+}
+
+impl Stages {
+    /// All of them, in milliseconds.
+    pub fn total_ms(&self) -> u64 {
+        (self.transform_us + self.build_us + self.send_us + self.bind_us) / 1000
+    }
+}
+
+/// A request as shown to an admin: credentials and query values redacted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RecordedRequest {
+    /// The method.
+    pub method: String,
+    /// The URL with its query values redacted.
+    pub url: String,
+    /// Headers; credentials are `(redacted)`.
+    pub headers: BTreeMap<String, String>,
+    /// The body as text, capped.
+    pub body: String,
+    /// Its length in bytes as sent.
+    pub body_bytes: u64,
+}
+
+/// An answer as kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RecordedAnswer {
+    /// The status.
+    pub status: u16,
+    /// Headers.
+    pub headers: BTreeMap<String, String>,
+    /// The body as text, capped.
+    pub body: String,
+    /// Whether the body was longer.
+    pub truncated: bool,
+}

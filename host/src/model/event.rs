@@ -1,0 +1,91 @@
+//! An event: something that happened. Immutable once accepted.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{
+    id::{CallId, EventId},
+    trigger::Trigger,
+};
+
+/// How many calls to ourselves an event may have gone through before it is refused, so that a chain ends (decision 10).
+pub const DEPTH_MAX: u8 = 16;
+
+/// An accepted event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// `evt_...`
+    pub id: EventId,
+    /// Its place in commit order.
+    pub seq: u64,
+    /// What happened.
+    #[schema(value_type = String, example = "/items/abc123/share")]
+    pub trigger: Trigger,
+    /// Who says so; empty when the producer gave none.
+    pub source: String,
+    /// When it happened.
+    pub time: Timestamp,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// The session it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The environment it happened in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// CloudEvents extension attributes and whatever else the producer added.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// The producer's data.
+    pub data: Value,
+    /// The call it came from or was emitted by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
+    /// Calls to ourselves it has gone through.
+    #[serde(default)]
+    pub depth: u8,
+}
+
+impl Event {
+    /// The event as a JSON document: what filters, `$event.*` and `$call.*` references look into.
+    pub fn document(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// An event on its way to acceptance: everything but its place in commit order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    /// `evt_...`
+    pub id: EventId,
+    /// What happened.
+    pub trigger: Trigger,
+    /// Who says so.
+    pub source: String,
+    /// When it happened.
+    pub time: Timestamp,
+    /// The session it belongs to.
+    pub session: Option<String>,
+    /// The environment it happened in.
+    pub environment: Option<String>,
+    /// Anything else.
+    pub attributes: BTreeMap<String, String>,
+    /// The producer's data.
+    pub data: Value,
+    /// The call it comes from.
+    pub call: Option<CallId>,
+    /// Calls to ourselves it has gone through.
+    pub depth: u8,
+}
+
+impl NewEvent {
+    /// The event as accepted with `seq` at `accepted_at`.
+    pub fn accepted(self, seq: u64, accepted_at: Timestamp) -> Event {
+        let Self { id, trigger, source, time, session, environment, attributes, data, call, depth } = self;
+        Event { id, seq, trigger, source, time, accepted_at, session, environment, attributes, data, call, depth }
+    }
+}

@@ -1,0 +1,152 @@
+//! Identifiers. All are text with a prefix that says what they name; they sort by time of making.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Crockford's base 32 in lower case: sorts like the number it encodes, no letter is mistaken for a digit.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(transparent)]
+        #[schema(value_type = String)]
+        pub struct $name(pub String);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// An event: `evt_` + time + randomness.
+    EventId
+);
+id!(
+    /// A delivery: `dlv_` + sequence number of its event + hash of (webhook, batch, run). See [`DeliveryId::new`].
+    DeliveryId
+);
+id!(
+    /// An inbound call: `cal_` + time + randomness.
+    CallId
+);
+id!(
+    /// A webhook, for as long as it exists, whatever its name: `whk_` + time + randomness.
+    WebhookId
+);
+
+/// 48 bits of milliseconds and 80 bits that tell apart what happens in the same one (the shape of a ULID).
+fn time_ordered(prefix: &str, millis: u64, rest: [u8; 10]) -> String {
+    let mut bytes = [0u8; 16];
+    bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+    bytes[6..].copy_from_slice(&rest);
+    let mut text = String::with_capacity(prefix.len() + 26);
+    text.push_str(prefix);
+    push_base32(&mut text, &bytes);
+    text
+}
+
+/// Five bits a letter, most significant first, the last letter padded with zero bits.
+fn push_base32(text: &mut String, bytes: &[u8]) {
+    let (mut buffer, mut bits) = (0u32, 0u32);
+    for byte in bytes {
+        buffer = (buffer << 8) | u32::from(*byte);
+        bits += 8;
+        while bits >= 5 {
+            bits -= 5;
+            text.push(char::from(ALPHABET[((buffer >> bits) & 31) as usize]));
+        }
+    }
+    if bits > 0 {
+        text.push(char::from(ALPHABET[((buffer << (5 - bits)) & 31) as usize]));
+    }
+}
+
+fn hash_parts(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        // Lengths keep ("ab","c") and ("a","bc") apart.
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+impl EventId {
+    /// An identifier made at `millis` from ten random bytes.
+    pub fn new(millis: u64, random: [u8; 10]) -> Self {
+        Self(time_ordered("evt_", millis, random))
+    }
+
+    /// The identifier of the `index`th event a call emits: the same when the call runs again, so that nothing is emitted twice.
+    pub fn emitted(call: &CallId, index: u32, millis: u64) -> Self {
+        let hash = hash_parts(&[call.0.as_bytes(), &index.to_be_bytes()]);
+        let mut rest = [0u8; 10];
+        rest.copy_from_slice(&hash[..10]);
+        Self(time_ordered("evt_", millis, rest))
+    }
+}
+
+impl CallId {
+    /// An identifier made at `millis` from ten random bytes.
+    pub fn new(millis: u64, random: [u8; 10]) -> Self {
+        Self(time_ordered("cal_", millis, random))
+    }
+}
+
+impl WebhookId {
+    /// An identifier made at `millis` from ten random bytes.
+    pub fn new(millis: u64, random: [u8; 10]) -> Self {
+        Self(time_ordered("whk_", millis, random))
+    }
+}
+
+impl DeliveryId {
+    /// What is owed to `webhook` for the event (or closed batch) numbered `seq`. `run` is 0, or a replay's number.
+    pub fn new(seq: u64, webhook: &WebhookId, batch: u64, run: u64) -> Self {
+        let hash = hash_parts(&[webhook.0.as_bytes(), &batch.to_be_bytes(), &run.to_be_bytes()]);
+        let mut text = Self::prefix(seq);
+        push_base32(&mut text, &hash[..10]);
+        Self(text)
+    }
+
+    /// What the identifiers of all deliveries of the event numbered `seq` begin with.
+    pub fn prefix(seq: u64) -> String {
+        let mut text = String::from("dlv_");
+        push_base32(&mut text, &seq.to_be_bytes());
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_sort_by_time_and_by_sequence() {
+        assert!(EventId::new(1, [255; 10]) < EventId::new(2, [0; 10]));
+        let webhook = WebhookId::new(0, [0; 10]);
+        assert!(DeliveryId::new(9, &webhook, 0, 0) < DeliveryId::new(10, &webhook, 0, 0));
+        assert!(DeliveryId::new(10, &webhook, 3, 0).0.starts_with(&DeliveryId::prefix(10)));
+    }
+
+    #[test]
+    fn a_call_run_twice_emits_the_same_identifiers() {
+        let call = CallId::new(7, [1; 10]);
+        assert_eq!(EventId::emitted(&call, 0, 7), EventId::emitted(&call, 0, 7));
+        assert_ne!(EventId::emitted(&call, 0, 7), EventId::emitted(&call, 1, 7));
+    }
+}

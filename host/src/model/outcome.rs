@@ -1,0 +1,164 @@
+//! How an attempt can fail, and what follows from it.
+//!
+//! A failure of the remote is data, not an error: it is recorded, shown and decides what happens next.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::plugin::PluginFailure;
+
+/// Why an attempt did not deliver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failure {
+    /// One word, stable: what alerts and filters look at.
+    pub kind: FailureKind,
+    /// A sentence for people. Never holds a secret.
+    pub detail: String,
+}
+
+macro_rules! failure_kinds {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// The words for failures.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        pub enum FailureKind {
+            $($(#[$doc])* #[serde(rename = $word)] $name,)*
+        }
+
+        impl FailureKind {
+            /// All of them, in the order of a delivery's stages.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The word.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+        }
+    };
+}
+
+failure_kinds! {
+    /// The plugin rejected the input.
+    PluginRejected = "plugin_rejected",
+    /// The plugin asks to try later.
+    PluginRetryLater = "plugin_retry_later",
+    /// The plugin trapped.
+    PluginTrapped = "plugin_trapped",
+    /// The plugin ran too long.
+    PluginDeadline = "plugin_deadline",
+    /// The plugin wanted too much memory.
+    PluginMemory = "plugin_memory",
+    /// The plugin returned too much.
+    PluginOutputTooLarge = "plugin_output_too_large",
+    /// The plugin returned something unusable.
+    PluginBadOutput = "plugin_bad_output",
+    /// The plugin lacks a grant.
+    PluginNotGranted = "plugin_not_granted",
+    /// All plugin instances were busy.
+    PluginBusy = "plugin_busy",
+    /// No such plugin is active.
+    PluginMissing = "plugin_missing",
+    /// The built request breaks a rule: an origin the webhook does not have, a header the host owns, a bad URL.
+    RequestInvalid = "request_invalid",
+    /// A secret the webhook refers to does not exist.
+    SecretMissing = "secret_missing",
+    /// The address is one the host may not call.
+    AddressRefused = "address_refused",
+    /// The name did not resolve.
+    NameNotResolved = "name_not_resolved",
+    /// The connection was refused or broke.
+    ConnectFailed = "connect_failed",
+    /// The TLS handshake failed.
+    TlsFailed = "tls_failed",
+    /// No connection within the connect timeout.
+    ConnectTimeout = "connect_timeout",
+    /// No complete answer within the total timeout.
+    Timeout = "timeout",
+    /// The answer was longer than `response_bytes_max`.
+    ResponseTooLarge = "response_too_large",
+    /// The answer was not HTTP, or broke off.
+    ResponseBroken = "response_broken",
+    /// The answer's status is not 2xx.
+    HttpStatus = "http_status",
+    /// The answer is 2xx but cannot be read: bindings need JSON and it is none.
+    ResponseInvalid = "response_invalid",
+    /// An inbound call could not be verified.
+    CallUnverified = "call_unverified",
+    /// An inbound call lacks a parameter, or has one it should not.
+    CallInvalid = "call_invalid",
+    /// The host stopped in the middle of an `invoke`.
+    Interrupted = "interrupted",
+}
+
+impl Failure {
+    /// A failure of `kind`.
+    pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+}
+
+impl From<&PluginFailure> for Failure {
+    fn from(failure: &PluginFailure) -> Self {
+        let kind = match failure {
+            PluginFailure::Rejected(_) => FailureKind::PluginRejected,
+            PluginFailure::RetryLater(_) => FailureKind::PluginRetryLater,
+            PluginFailure::Trapped(_) => FailureKind::PluginTrapped,
+            PluginFailure::Deadline(_) => FailureKind::PluginDeadline,
+            PluginFailure::Memory(_) => FailureKind::PluginMemory,
+            PluginFailure::OutputTooLarge(_) => FailureKind::PluginOutputTooLarge,
+            PluginFailure::BadOutput(_) => FailureKind::PluginBadOutput,
+            PluginFailure::NotGranted(_) => FailureKind::PluginNotGranted,
+            PluginFailure::Busy(_) => FailureKind::PluginBusy,
+            PluginFailure::Missing(_) => FailureKind::PluginMissing,
+        };
+        Self::new(kind, failure.to_string())
+    }
+}
+
+/// The Dialogflow CX event a failure stands for ("Webhooks", handler page of 2026-04-13): what `invoke` returns as `error_event`.
+pub fn error_event(failure: &Failure, status: Option<u16>) -> &'static str {
+    match (failure.kind, status) {
+        (FailureKind::Timeout | FailureKind::ConnectTimeout, _) => "webhook.error.timeout",
+        (FailureKind::HttpStatus, Some(400)) => "webhook.error.bad-request",
+        (FailureKind::HttpStatus, Some(401 | 403)) => "webhook.error.rejected",
+        (FailureKind::HttpStatus, Some(503)) => "webhook.error.unavailable",
+        // 404 is deliberately not here: the table says an unreachable URL.
+        (FailureKind::NameNotResolved | FailureKind::ConnectFailed | FailureKind::AddressRefused, _) => "webhook.error.not-found",
+        _ => "webhook.error",
+    }
+}
+
+/// What a failure means for the delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Trying again may help.
+    Passing,
+    /// It must not be sent at all.
+    Refused,
+}
+
+/// Whether trying again may help. HTTP statuses are all passing, whatever their number: an endpoint under repair answers anything.
+pub fn verdict(failure: &Failure) -> Verdict {
+    match failure.kind {
+        FailureKind::PluginRejected | FailureKind::RequestInvalid => Verdict::Refused,
+        // The policy or the secret can be mended while the delivery waits.
+        _ => Verdict::Passing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_become_dialogflow_events() {
+        let status = |status| error_event(&Failure::new(FailureKind::HttpStatus, ""), Some(status));
+        assert_eq!(status(400), "webhook.error.bad-request");
+        assert_eq!(status(401), "webhook.error.rejected");
+        assert_eq!(status(403), "webhook.error.rejected");
+        assert_eq!(status(404), "webhook.error");
+        assert_eq!(status(500), "webhook.error");
+        assert_eq!(status(503), "webhook.error.unavailable");
+        assert_eq!(error_event(&Failure::new(FailureKind::Timeout, ""), None), "webhook.error.timeout");
+        assert_eq!(error_event(&Failure::new(FailureKind::ConnectFailed, ""), None), "webhook.error.not-found");
+    }
+}

@@ -1,0 +1,280 @@
+//! What answers inbound calls: what an admin writes ([`ReceiverSpec`]) and what the engine works with ([`Receiver`]).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    binding::Bindings,
+    problem::{Problem, segment},
+    profile::Profile,
+    signature::VerifyScheme,
+    template::Template,
+    trigger::Trigger,
+    webhook::{NAME_RULE, is_name, unknown},
+};
+
+pub mod spec;
+
+pub use spec::{EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, VerifySpec};
+
+/// Bytes of a call's body, unless the receiver says otherwise.
+pub const BODY_BYTES_DEFAULT: usize = 1024 * 1024;
+/// The most a receiver may allow, in bytes.
+pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Milliseconds a receiver may take, unless it says otherwise.
+pub const TIMEOUT_MS_DEFAULT: u64 = 5_000;
+/// The most a receiver may allow itself, in milliseconds.
+pub const TIMEOUT_MS_MAX: u64 = 30_000;
+/// Declared events of one receiver.
+pub const EVENTS_MAX: usize = 20;
+/// The longest message of a narrowed reply, in characters.
+pub const MESSAGE_CHARS_MAX: usize = 1024;
+
+/// A compiled receiver.
+#[derive(Debug)]
+pub struct Receiver {
+    /// Its name.
+    pub name: String,
+    /// What answers.
+    pub action: Action,
+    /// Events each call becomes.
+    pub events: Vec<(Trigger, Value)>,
+    /// Methods it takes.
+    pub methods: Vec<http::Method>,
+    /// When the caller gets its answer.
+    pub mode: Mode,
+    /// Whether the plugin chooses status, headers and body.
+    pub full_reply: bool,
+    /// How a call proves where it comes from.
+    pub verify: VerifySpec,
+    /// How a vendor's check is answered.
+    pub probe: Probe,
+    /// Query parameters it knows.
+    pub parameters: BTreeMap<String, ParameterSpec>,
+    /// Where the session's name stands.
+    pub session: Option<Bindings>,
+    /// Refuse what it does not know.
+    pub strict: bool,
+    /// One run.
+    pub timeout: Duration,
+    /// Bytes of a call's body.
+    pub body_bytes_max: usize,
+    /// `0` for success.
+    pub legacy_zero: bool,
+}
+
+/// What answers.
+#[derive(Debug)]
+pub enum Action {
+    /// A plugin or script, with the receiver's configuration.
+    Plugin(String, Map<String, Value>),
+    /// A declared answer.
+    Reply(u16, Template),
+}
+
+impl Receiver {
+    /// Compiles `spec`. All that is wrong is found at once.
+    pub fn compile(spec: &ReceiverSpec, profiles: &BTreeMap<String, Profile>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        if !is_name(&spec.name) {
+            problems.push(Problem::new("/name", NAME_RULE));
+        }
+        if let Some(profile) = &spec.profile
+            && !profiles.contains_key(profile)
+        {
+            problems.push(Problem::new("/profile", unknown("profile", profile, profiles.keys().map(String::as_str))));
+        }
+        let action = compile_action(spec, &mut problems);
+        let events = compile_events(&spec.events, &mut problems);
+        let methods = compile_methods(&spec.methods, &mut problems);
+        compile_verify(&spec.verify, &mut problems);
+        let session = spec.session.as_deref().and_then(|path| {
+            Bindings::parse([("session", path)]).map_err(|(_, detail)| problems.push(Problem::new("/session", detail))).ok()
+        });
+        if !(1..=TIMEOUT_MS_MAX).contains(&spec.timeout_ms) {
+            problems.push(Problem::new("/timeout_ms", format!("{} is out of range: 1 to {TIMEOUT_MS_MAX} milliseconds", spec.timeout_ms)));
+        }
+        if spec.body_bytes_max > BODY_BYTES_MAX {
+            problems.push(Problem::new("/body_bytes_max", format!("{} is out of range: 0 to {BODY_BYTES_MAX} bytes", spec.body_bytes_max)));
+        }
+        match action {
+            Some(action) if problems.is_empty() => Ok(Self {
+                name: spec.name.clone(),
+                action,
+                events,
+                methods,
+                mode: spec.mode,
+                full_reply: spec.full_reply,
+                verify: spec.verify.clone(),
+                probe: spec.probe,
+                parameters: spec.parameters.clone(),
+                session,
+                strict: spec.strict,
+                timeout: Duration::from_millis(spec.timeout_ms),
+                body_bytes_max: spec.body_bytes_max,
+                legacy_zero: spec.legacy_zero,
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// The session the call document names: text as it is, numbers as text, anything else none.
+    pub fn session_of(&self, call: &Value) -> Option<String> {
+        match self.session.as_ref()?.apply(call).changes.into_iter().next()?.1 {
+            Value::String(name) if !name.is_empty() => Some(name),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The declared parameters of a query, typed.
+    pub fn typed_parameters(&self, query: &[(String, String)]) -> Result<Map<String, Value>, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut typed = Map::new();
+        let mut seen: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, value) in query {
+            seen.entry(name).or_default().push(value);
+        }
+        for (name, values) in &seen {
+            let declared = self.parameters.get(*name);
+            if declared.is_none() && self.strict {
+                problems.push(Problem::new(segment(name), format!("there is no parameter `{name}`")));
+            }
+            if values.len() > 1 && declared.is_none_or(|spec| spec.kind != ParameterType::List) {
+                problems.push(Problem::new(segment(name), format!("`{name}` is given {} times and is no list", values.len())));
+            }
+        }
+        for (name, spec) in &self.parameters {
+            match seen.get(name.as_str()) {
+                None if spec.required => problems.push(Problem::new(segment(name), format!("the parameter `{name}` is missing"))),
+                None => {}
+                Some(values) => match spec.kind.read(values) {
+                    Some(value) => drop(typed.insert(name.clone(), value)),
+                    None => problems.push(Problem::new(segment(name), format!("`{name}` must be {}", spec.kind.wants()))),
+                },
+            }
+        }
+        if problems.is_empty() { Ok(typed) } else { Err(problems) }
+    }
+}
+
+impl ParameterType {
+    fn read(self, values: &[&str]) -> Option<Value> {
+        let text = values.first()?;
+        match self {
+            Self::String => Some(json!(text)),
+            Self::Integer => text.parse::<i64>().ok().map(|number| json!(number)),
+            Self::Number => serde_json::from_str::<serde_json::Number>(text).ok().map(Value::Number),
+            Self::Boolean => text.parse::<bool>().ok().map(Value::Bool),
+            Self::List => Some(json!(values)),
+        }
+    }
+
+    fn wants(self) -> &'static str {
+        match self {
+            Self::String => "text",
+            Self::Integer => "a whole number",
+            Self::Number => "a number",
+            Self::Boolean => "`true` or `false`",
+            Self::List => "a list",
+        }
+    }
+}
+
+/// `data` with each `$.` path replaced by what it finds in `call`: one match is the value, several a list, none `null`.
+pub fn resolve_data(data: &Value, call: &Value) -> Value {
+    match data {
+        Value::String(text) if text.starts_with("$.") || text.starts_with("$[") => match Bindings::parse([("value", text.as_str())]) {
+            Ok(binding) => binding.apply(call).changes.into_iter().next().map_or(Value::Null, |(_, value)| value),
+            Err(_) => Value::Null,
+        },
+        Value::Array(items) => items.iter().map(|item| resolve_data(item, call)).collect(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), resolve_data(value, call))).collect(),
+        other => other.clone(),
+    }
+}
+
+fn compile_action(spec: &ReceiverSpec, problems: &mut Vec<Problem>) -> Option<Action> {
+    match (&spec.plugin, &spec.reply) {
+        (Some(plugin), None) => Some(Action::Plugin(plugin.clone(), spec.config.clone())),
+        (None, Some(reply)) => {
+            let allowed = if spec.full_reply { (200..=599).contains(&reply.status) } else { matches!(reply.status, 200 | 400) };
+            if !allowed {
+                problems.push(Problem::new("/reply/status", "200 or 400; with `full_reply` 200 to 599"));
+            }
+            match Template::parse(&reply.message) {
+                Ok(template) => Some(Action::Reply(reply.status, template)),
+                Err(error) => {
+                    problems.push(Problem::new("/reply/message", error.to_string()));
+                    None
+                }
+            }
+        }
+        (Some(_), Some(_)) => {
+            problems.push(Problem::new("/reply", "a receiver has either a `plugin` or a `reply`"));
+            None
+        }
+        (None, None) => {
+            problems.push(Problem::new("/plugin", "name a `plugin`, or declare a `reply`"));
+            None
+        }
+    }
+}
+
+fn compile_events(specs: &[EventSpec], problems: &mut Vec<Problem>) -> Vec<(Trigger, Value)> {
+    if specs.len() > EVENTS_MAX {
+        problems.push(Problem::new("/events", format!("at most {EVENTS_MAX} events")));
+    }
+    let mut events = Vec::new();
+    for (index, spec) in specs.iter().enumerate() {
+        check_paths(&spec.data, &format!("/events/{index}/data"), problems);
+        match Trigger::parse(&spec.trigger) {
+            Ok(trigger) => events.push((trigger, spec.data.clone())),
+            Err(error) => problems.push(Problem::new(format!("/events/{index}/trigger"), error.to_string())),
+        }
+    }
+    events
+}
+
+fn check_paths(data: &Value, pointer: &str, problems: &mut Vec<Problem>) {
+    match data {
+        Value::String(text) if text.starts_with("$.") || text.starts_with("$[") => {
+            if let Err((_, detail)) = Bindings::parse([("value", text.as_str())]) {
+                problems.push(Problem::new(pointer, detail));
+            }
+        }
+        Value::Array(items) => items.iter().enumerate().for_each(|(i, item)| check_paths(item, &format!("{pointer}/{i}"), problems)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| check_paths(value, &format!("{pointer}{}", segment(key)), problems));
+        }
+        _ => {}
+    }
+}
+
+fn compile_methods(names: &[String], problems: &mut Vec<Problem>) -> Vec<http::Method> {
+    let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
+    if names.is_empty() {
+        problems.push(Problem::new("/methods", "name at least one method"));
+    }
+    let mut methods = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        match known.iter().find(|known| **known == name.as_str()).and_then(|name| name.parse().ok()) {
+            Some(method) => methods.push(method),
+            None => problems.push(Problem::new(format!("/methods/{index}"), unknown("method", name, known.iter().copied()))),
+        }
+    }
+    methods
+}
+
+fn compile_verify(spec: &VerifySpec, problems: &mut Vec<Problem>) {
+    if (spec.scheme == VerifyScheme::None) != spec.secret.is_none() {
+        problems.push(Problem::new("/verify/secret", "name the key as `$secret:name`, and only where a scheme asks for one"));
+    }
+    if (spec.scheme == VerifyScheme::Hmac) != spec.hmac.is_some() {
+        problems.push(Problem::new("/verify/hmac", "header, encoding and prefix belong to the scheme `hmac`, which needs them"));
+    }
+    if spec.hmac.as_ref().is_some_and(|rule| rule.header_name().is_none()) {
+        problems.push(Problem::new("/verify/hmac/header", "this is not a header name"));
+    }
+}

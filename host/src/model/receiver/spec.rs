@@ -1,0 +1,190 @@
+//! A receiver as an admin writes it. What it may say is checked when it is compiled.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{BODY_BYTES_DEFAULT, TIMEOUT_MS_DEFAULT};
+use crate::model::{
+    secret::SecretRef,
+    signature::{self, HmacRule, VerifyScheme},
+};
+
+/// A receiver as written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiverSpec {
+    /// Unique; what the address ends with.
+    #[serde(default)]
+    pub name: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// A named set of defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The plugin or script that answers; either this or `reply`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// A declared answer; either this or `plugin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<ReplySpec>,
+    /// Events each accepted call becomes, besides `code.<receiver>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventSpec>,
+    /// Methods it takes.
+    #[serde(default = "methods_default")]
+    #[schema(example = json!(["GET", "POST"]))]
+    pub methods: Vec<String>,
+    /// `sync`: the reply is the answer. `async`: 200 at once, then run with retries.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Whether the plugin chooses status, headers and body; otherwise its reply is narrowed to 200 or 400 and a message.
+    #[serde(default)]
+    pub full_reply: bool,
+    /// How a call proves where it comes from.
+    #[serde(default)]
+    pub verify: VerifySpec,
+    /// How a vendor's check of the address is answered without running the plugin.
+    #[serde(default)]
+    pub probe: Probe,
+    /// Query parameters it knows, and their types.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, ParameterSpec>,
+    /// A JSONPath over the call that finds the session's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "$.body.sessionInfo.session")]
+    pub session: Option<String>,
+    /// Refuse query parameters it does not know.
+    #[serde(default)]
+    pub strict: bool,
+    /// Milliseconds one run may take: 1 to 30000.
+    #[serde(default = "timeout_default")]
+    pub timeout_ms: u64,
+    /// Bytes of a call's body: up to 4194304.
+    #[serde(default = "body_default")]
+    pub body_bytes_max: usize,
+    /// Answer with status `0` in the body for success, as older Divalto clients expect.
+    #[serde(default)]
+    pub legacy_zero: bool,
+    /// Merged (RFC 7396) into the plugin's own configuration.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub config: Map<String, Value>,
+}
+
+fn methods_default() -> Vec<String> {
+    vec!["GET".to_owned(), "POST".to_owned()]
+}
+
+fn timeout_default() -> u64 {
+    TIMEOUT_MS_DEFAULT
+}
+
+fn body_default() -> usize {
+    BODY_BYTES_DEFAULT
+}
+
+/// A declared answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplySpec {
+    /// 200 or 400; with `full_reply` any from 200 to 599.
+    #[serde(default = "status_default")]
+    pub status: u16,
+    /// Text with `$call.*` references.
+    #[schema(example = "client $call.parameters.refreshCustomer")]
+    pub message: String,
+}
+
+fn status_default() -> u16 {
+    200
+}
+
+/// An event a call becomes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventSpec {
+    /// What happened.
+    pub trigger: String,
+    /// JSON whose strings that begin with `$.` are paths into the call: `query`, `parameters`, `headers`, `body`, `method`, `caller`.
+    #[serde(default)]
+    #[schema(value_type = Object, example = json!({"dos": "$.query.dos"}))]
+    pub data: Value,
+}
+
+/// When the caller gets its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// When the receiver is done.
+    #[default]
+    Sync,
+    /// As soon as the call is durable.
+    Async,
+}
+
+/// How a vendor's check of the address is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// Like any other call.
+    #[default]
+    Run,
+    /// A GET or HEAD without query, and a POST with an empty body or `{}`, get 200 at once.
+    Answer,
+}
+
+/// How a call proves where it comes from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerifySpec {
+    /// The scheme.
+    #[serde(default)]
+    pub scheme: VerifyScheme,
+    /// The key, as `$secret:name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub secret: Option<SecretRef>,
+    /// Header, encoding and prefix of the scheme `hmac`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hmac: Option<HmacRule>,
+}
+
+impl VerifySpec {
+    /// Headers that carry the proof: neither recorded nor shown to a plugin.
+    pub fn credential_headers(&self) -> Vec<&str> {
+        let of_rule = self.hmac.iter().map(|rule| rule.header.as_str());
+        signature::credential_headers(self.scheme).iter().copied().chain(of_rule).collect()
+    }
+}
+
+/// A query parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParameterSpec {
+    /// What its text must be.
+    #[serde(rename = "type")]
+    pub kind: ParameterType,
+    /// Whether a call without it is refused.
+    #[serde(default)]
+    pub required: bool,
+}
+
+/// What a query parameter's text must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ParameterType {
+    /// Any text.
+    String,
+    /// A whole number of 64 bits.
+    Integer,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// The key may be repeated.
+    List,
+}

@@ -1,0 +1,277 @@
+//! A URL with references in its path and query.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
+
+use super::{Template, TemplateError};
+use crate::model::reference::{Reference, Scope, Unset};
+
+/// The longest URL, in bytes: as written, and as sent.
+pub const URL_BYTES_MAX: usize = 16 * 1024;
+
+/// Everything but RFC 3986's unreserved characters. Dialogflow CX says that values are URL-escaped; which characters that covers is our
+/// decision.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `value` with everything outside RFC 3986's unreserved characters percent-encoded.
+pub(in crate::model) fn escape(value: &str) -> Cow<'_, str> {
+    utf8_percent_encode(value, ESCAPED).into()
+}
+
+/// A URL with references anywhere in its path and query, never in its scheme or authority: where a request goes, and with it where
+/// credentials go, is what an admin wrote (decisions 11 and 12). All but the references goes out byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlTemplate {
+    template: Template,
+    source: String,
+    /// Where the path or query begins.
+    origin_end: usize,
+}
+
+/// Why an expanded URL is not called. None of these shows a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlProblem {
+    /// A segment became `.` or `..`, which would lead to another path than the one written.
+    #[error("a value would make a segment of the path `.` or `..`")]
+    UnsafeSegment,
+    /// Too long.
+    #[error("the URL has {0} bytes; it may have {URL_BYTES_MAX}")]
+    TooLong(usize),
+    /// Not a URL.
+    #[error("with the values put in this is no URL: {0}")]
+    Invalid(String),
+    /// It would go somewhere else.
+    #[error("the URL would leave the origin written in the webhook")]
+    OtherOrigin,
+}
+
+impl UrlTemplate {
+    /// Reads a URL template.
+    pub fn parse(source: &str) -> Result<Self, TemplateError> {
+        let refused = |byte: usize, detail: &str| {
+            let position = source.get(..byte).map_or(0, |before| before.chars().count());
+            Err(TemplateError { position, detail: detail.to_owned() })
+        };
+        if source.len() > URL_BYTES_MAX {
+            return refused(0, &format!("a URL has at most {URL_BYTES_MAX} bytes"));
+        }
+        if let Some((at, c)) = source.char_indices().find(|(_, c)| !is_url_char(*c)) {
+            return refused(at, &format!("{c:?} has no place in a URL; write it percent-encoded (a host name in its `xn--` form)"));
+        }
+        let authority_start = match source.split_once("://") {
+            Some((scheme, _)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => scheme.len() + 3,
+            _ => return refused(0, "a URL begins with `https://` (or `http://`, to networks that are opened to it)"),
+        };
+        let origin_end = source[authority_start..].find(['/', '?', '#']).map_or(source.len(), |end| authority_start + end);
+        if origin_end == authority_start {
+            return refused(authority_start, "a URL names a host");
+        }
+        let template = Template::parse(source)?;
+        if let Some((at, reference)) = template.reference_offsets().find(|(at, _)| *at < origin_end) {
+            return refused(at, &format!("`{reference}` stands in the host part; references stand in the path and query only"));
+        }
+        if let Some(at) = source[authority_start..origin_end].find('@') {
+            return refused(authority_start + at, "credentials do not stand in the URL; use `auth` of kind `basic`");
+        }
+        if let Some(at) = source.find('#') {
+            return refused(at, "a fragment (`#...`) is never sent; leave it out, or write `%23`");
+        }
+        let parsed = Self { template, source: source.to_owned(), origin_end };
+        let sample = parsed.sample();
+        if has_dot_segment(parsed.path_of(&sample)) {
+            return refused(origin_end, "the path holds a segment `.` or `..`; write where it leads");
+        }
+        match Url::parse(&sample) {
+            Ok(url) if url.has_host() => Ok(parsed),
+            Ok(_) => refused(authority_start, "a URL names a host"),
+            Err(error) => refused(authority_start, &format!("this is no URL: {error}")),
+        }
+    }
+
+    /// As it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Scheme and authority, as written.
+    pub fn origin(&self) -> &str {
+        &self.source[..self.origin_end]
+    }
+
+    /// Whether it holds no reference.
+    pub fn is_literal(&self) -> bool {
+        self.template.is_literal()
+    }
+
+    /// Its references, in order.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.template.references()
+    }
+
+    /// The URL with each reference replaced by its value, percent-encoded. An unset one leaves nothing.
+    pub fn expand(&self, scope: &Scope<'_>, unset: &mut Unset) -> Result<String, UrlProblem> {
+        let url = self.template.expand_with(scope, unset, escape);
+        self.check(&url)?;
+        Ok(url)
+    }
+
+    /// This origin with another path and query, both literal.
+    pub fn with_path(&self, path_and_query: &str) -> Result<String, UrlProblem> {
+        let refused = |detail: &str| Err(UrlProblem::Invalid(detail.to_owned()));
+        if !path_and_query.starts_with('/') || path_and_query.starts_with("//") {
+            return refused("path and query begin with one `/`");
+        }
+        if let Some(c) = path_and_query.chars().find(|c| !is_url_char(*c) || *c == '#') {
+            return refused(&format!("{c:?} has no place in path and query; percent-encode it"));
+        }
+        let url = format!("{}{path_and_query}", self.origin());
+        self.check(&url)?;
+        Ok(url)
+    }
+
+    fn check(&self, url: &str) -> Result<(), UrlProblem> {
+        if url.len() > URL_BYTES_MAX {
+            return Err(UrlProblem::TooLong(url.len()));
+        }
+        if has_dot_segment(self.path_of(url)) {
+            return Err(UrlProblem::UnsafeSegment);
+        }
+        let parsed = Url::parse(url).map_err(|error| UrlProblem::Invalid(error.to_string()))?;
+        match Url::parse(self.origin()) {
+            Ok(origin) if origin.origin() == parsed.origin() && parsed.username().is_empty() && parsed.password().is_none() => Ok(()),
+            _ => Err(UrlProblem::OtherOrigin),
+        }
+    }
+
+    /// A URL this template could expand to.
+    fn sample(&self) -> String {
+        self.template.parts.iter().map(|part| if let super::Part::Text(text) = part { text } else { "x" }).collect()
+    }
+
+    fn path_of<'u>(&self, url: &'u str) -> &'u str {
+        let behind = url.get(self.origin_end..).unwrap_or_default();
+        &behind[..behind.find(['?', '#']).unwrap_or(behind.len())]
+    }
+}
+
+/// Visible ASCII without what the WHATWG URL Standard reads differently from RFC 3986 (`\`) or neither allows.
+fn is_url_char(c: char) -> bool {
+    c.is_ascii_graphic() && !matches!(c, '\\' | '"' | '<' | '>' | '^' | '`')
+}
+
+/// Whether a segment is `.` or `..`, plain or percent-encoded: RFC 3986, 5.2.4 and the URL Standard remove such segments.
+fn has_dot_segment(path: &str) -> bool {
+    path.split('/').any(|segment| segment.len() <= 6 && matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::parameter::Parameters;
+
+    fn expand(template: &str, parameters: Value) -> Result<String, UrlProblem> {
+        let session: Parameters = serde_json::from_value(parameters).unwrap();
+        let scope = Scope { session: &session, event: None, context: None, call: None, webhook_status_code: None };
+        UrlTemplate::parse(template).unwrap().expand(&scope, &mut Unset::default())
+    }
+
+    #[track_caller]
+    fn expands(template: &str, parameters: Value, expected: &str) {
+        assert_eq!(expand(template, parameters).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn values_are_percent_encoded_and_the_rest_is_untouched() {
+        // The URL of Dialogflow CX, "Webhooks", flexible webhook request.
+        let url = "https://your-webhook-service.com/handler?f=$session.params.fruit&s=$session.params.size";
+        expands(
+            url,
+            json!({"fruit": "apple pie/é&=+", "size": 3}),
+            "https://your-webhook-service.com/handler?f=apple%20pie%2F%C3%A9%26%3D%2B&s=3",
+        );
+        expands("https://h/$session.params.a/x.json?q=%7b+~|{}", json!({"a": "a/b"}), "https://h/a%2Fb/x.json?q=%7b+~|{}");
+        expands("https://h/f/$session.params.name.json", json!({"name": "r 1"}), "https://h/f/r%201.json");
+        expands("https://h?l=$session.params.l", json!({"l": [1, {"a": "b"}]}), "https://h?l=%5B1%2C%7B%22a%22%3A%22b%22%7D%5D");
+        expands("HTTPS://Host:8443/A//b/?x=$session.params.no", json!({}), "HTTPS://Host:8443/A//b/?x=");
+    }
+
+    #[test]
+    fn values_never_become_dot_segments() {
+        for (template, value) in [
+            ("https://h/a/$session.params.x/b", ".."),
+            ("https://h/$session.params.x", "."),
+            ("https://h/.$session.params.x/b", "."),
+            ("https://h/.$session.params.x./b", ""),
+            ("https://h/%2$session.params.x$session.params.x/b", "e"),
+            ("https://h/%2$session.params.x", "E"),
+        ] {
+            let result = expand(template, json!({"x": value}));
+            assert!(!result.as_ref().is_ok_and(|url| has_dot_segment(url)), "{template}: {result:?}");
+        }
+        assert_eq!(expand("https://h/a/$session.params.x/b", json!({"x": ".."})), Err(UrlProblem::UnsafeSegment));
+        assert_eq!(expand("https://h/%2$session.params.x", json!({"x": "e"})), Err(UrlProblem::UnsafeSegment));
+        expands("https://h/$session.params.x?p=$session.params.x", json!({"x": "%2e%2e"}), "https://h/%252e%252e?p=%252e%252e");
+        expands("https://h/a?p=$session.params.x", json!({"x": "../.."}), "https://h/a?p=..%2F..");
+    }
+
+    #[test]
+    fn scheme_and_authority_take_no_reference() {
+        for text in [
+            "$session.params.scheme://h/",
+            "https://$session.params.host/",
+            "https://h$session.params.x",
+            "https://h:$session.params.port/x",
+            "https://$session.params.user@h/x",
+            "$session.params.url",
+        ] {
+            assert!(UrlTemplate::parse(text).is_err(), "{text}");
+        }
+        let error = UrlTemplate::parse("https://api.$session.params.host/").unwrap_err();
+        assert_eq!(error.position, 12);
+    }
+
+    #[test]
+    fn what_is_no_url_to_call_is_refused() {
+        for text in [
+            "",
+            "h/x",
+            "ftp://h/",
+            "https:/h",
+            "https://",
+            "https:///x",
+            "https://h:99999/",
+            "https://u:p@h/",
+            "https://@h/",
+            "https://h/#x",
+            "https://h/a b",
+            "https://h/é",
+            r"https://h\@evil/",
+            "https://h/a/../b",
+            "https://h/%2E%2e/b",
+            "https://h/\n",
+            "https://[::1/",
+            "https://h/?k=$secret:key",
+            "https://h/?k=$sesion.params.x",
+        ] {
+            assert!(UrlTemplate::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(UrlTemplate::parse("https://h:1/a?b").unwrap().origin(), "https://h:1");
+        assert_eq!(
+            expand("https://h/$session.params.x", json!({"x": "a".repeat(URL_BYTES_MAX)})),
+            Err(UrlProblem::TooLong(URL_BYTES_MAX + 10))
+        );
+    }
+
+    #[test]
+    fn another_path_stays_at_the_origin() {
+        let url = UrlTemplate::parse("https://h:8443/base?x=$session.params.x").unwrap();
+        assert_eq!(url.with_path("/a/b?c=$session.params.x").as_deref(), Ok("https://h:8443/a/b?c=$session.params.x"));
+        for path in ["", "a", "//evil/x", "@evil", ".evil", "/a/../b", "/%2e%2e/", "/a#b", "/a b", "/a\r\nb", r"/\evil", "/é"] {
+            assert!(url.with_path(path).is_err(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Who may do what.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+/// What a token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+pub enum Scope {
+    /// Everything.
+    #[serde(rename = "admin")]
+    Admin,
+    /// Looking.
+    #[serde(rename = "read")]
+    Read,
+    /// Posting events.
+    #[serde(rename = "events:write")]
+    EventsWrite,
+    /// Invoking webhooks.
+    #[serde(rename = "invoke")]
+    Invoke,
+    /// Uploading and activating plugins.
+    #[serde(rename = "plugins:write")]
+    PluginsWrite,
+    /// ArcGIS: organization webhooks.
+    #[serde(rename = "webhooks:organization")]
+    WebhooksOrganization,
+    /// ArcGIS: geoprocessing-service webhooks.
+    #[serde(rename = "webhooks:geoprocessing")]
+    WebhooksGeoprocessing,
+    /// ArcGIS: feature-service webhooks.
+    #[serde(rename = "webhooks:feature")]
+    WebhooksFeature,
+    /// ArcGIS: publishing services.
+    #[serde(rename = "publish:server")]
+    PublishServer,
+}
+
+/// A token as kept: its hash, never its text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Hexadecimal SHA-256 of the text. The text is random, so that a plain hash is enough.
+    pub hash: String,
+    /// For people.
+    pub name: String,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+}
+
+impl TokenRecord {
+    /// Whether it allows what `scope` asks. `admin` allows everything.
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.scopes.iter().any(|held| *held == Scope::Admin || *held == scope)
+    }
+}
+
+/// The hash a token is found by.
+pub fn hash(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
+}

@@ -1,0 +1,363 @@
+//! An outbound subscription: what an admin writes ([`WebhookSpec`]) and what the engine works with ([`Webhook`]).
+//!
+//! A written document is parsed and checked once. The compiled form cannot fail to parse at delivery time.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde_json::{Map, Value};
+
+use super::{
+    binding::Bindings,
+    filter::Filter,
+    id::WebhookId,
+    merge_patch::merge,
+    problem::{self, Problem, segment},
+    profile::{Profile, RetryOn},
+    reference::Scope,
+    request::{RequestTemplate, is_host_owned},
+    retry::Retry,
+    secret::SecretRef,
+    selector::Selector,
+    signature::SigningScheme,
+    template::Template,
+};
+
+pub mod spec;
+
+pub use spec::{AuthSpec, Build, TlsSpec, TransformFull, TransformSpec, WebhookSpec};
+
+/// The longest name, in characters.
+pub const NAME_CHARS_MAX: usize = 128;
+/// Selectors of one webhook.
+pub const SELECTORS_MAX: usize = 100;
+/// Bindings of one webhook.
+pub const BINDINGS_MAX: usize = 100;
+/// Deliveries of one webhook being sent at once, unless it says otherwise.
+pub const IN_FLIGHT_DEFAULT: u32 = 16;
+
+/// A compiled webhook.
+#[derive(Debug)]
+pub struct Webhook {
+    /// For as long as it exists.
+    pub id: WebhookId,
+    /// Its name.
+    pub name: String,
+    /// Whether it matches and can be invoked.
+    pub active: bool,
+    /// Which events fire it.
+    pub selectors: Vec<Selector>,
+    /// Only events of these sources.
+    pub sources: Vec<String>,
+    /// What lets an event through.
+    pub filter: Option<Filter>,
+    /// The plugin.
+    pub transform: Option<TransformFull>,
+    /// The request.
+    pub request: RequestTemplate,
+    /// The bindings an admin wrote.
+    pub bindings: Bindings,
+    /// How it signs.
+    pub signing: (SigningScheme, Vec<SecretRef>),
+    /// Its credentials.
+    pub auth: Auth,
+    /// Trust and client certificate.
+    pub tls: TlsSpec,
+    /// One attempt, from connecting to the last byte. Zero: no answer is waited for.
+    pub timeout: Duration,
+    /// Bytes of an answer.
+    pub response_bytes_max: usize,
+    /// When the built request is kept.
+    pub build: Build,
+    /// When a failed delivery is tried again.
+    pub retry: Retry,
+    /// Which failures are.
+    pub retry_on: RetryOn,
+    /// Deliveries being sent at once.
+    pub in_flight: u32,
+    /// The same webhook as the environments override it.
+    pub environments: BTreeMap<String, Arc<Webhook>>,
+}
+
+/// Compiled credentials.
+#[derive(Debug)]
+pub enum Auth {
+    /// None.
+    None,
+    /// Header values.
+    Headers(Vec<(String, HeaderValueSpec)>),
+    /// RFC 7617.
+    Basic(Option<String>, SecretRef),
+    /// RFC 6750.
+    Bearer(SecretRef),
+}
+
+/// The value of an auth header.
+#[derive(Debug)]
+pub enum HeaderValueSpec {
+    /// A secret as it is.
+    Secret(SecretRef),
+    /// Text with references.
+    Text(Template),
+}
+
+impl Webhook {
+    /// Compiles `spec`. All that is wrong is found at once.
+    pub fn compile(spec: &WebhookSpec, id: &WebhookId, profiles: &BTreeMap<String, Profile>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut webhook = Self::compile_base(spec, id, profiles, &mut problems);
+        for (name, patch) in &spec.environments {
+            let pointer = format!("/environments{}", segment(name));
+            match overridden(spec, patch) {
+                Ok(merged) => {
+                    let mut inner = Vec::new();
+                    if let Some(compiled) = Self::compile_base(&merged, id, profiles, &mut inner)
+                        && let Some(webhook) = &mut webhook
+                    {
+                        webhook.environments.insert(name.clone(), Arc::new(compiled));
+                    }
+                    problems.extend(inner.into_iter().filter(|p| patch_touches(patch, &p.pointer)).map(|p| p.under(&pointer)));
+                }
+                Err(problem) => problems.push(problem.under(&pointer)),
+            }
+        }
+        match webhook {
+            Some(webhook) if problems.is_empty() => Ok(webhook),
+            _ => Err(problems),
+        }
+    }
+
+    fn compile_base(spec: &WebhookSpec, id: &WebhookId, profiles: &BTreeMap<String, Profile>, problems: &mut Vec<Problem>) -> Option<Self> {
+        check_name(&spec.name, problems);
+        let Some(profile) = profiles.get(&spec.profile) else {
+            problems.push(Problem::new("/profile", unknown("profile", &spec.profile, profiles.keys().map(String::as_str))));
+            return None;
+        };
+        let selectors = compile_selectors(&spec.selectors, problems);
+        let filter = spec.filter.as_deref().and_then(|text| match Filter::parse(text) {
+            Ok(filter) => Some(filter),
+            Err(error) => {
+                problems.push(Problem::new("/filter", error.to_string()));
+                None
+            }
+        });
+        let request = RequestTemplate::parse(&spec.request)
+            .map_err(|found| problems.extend(found.into_iter().map(|problem| problem.under("/request"))))
+            .ok();
+        if spec.bindings.len() > BINDINGS_MAX {
+            problems.push(Problem::new("/bindings", format!("at most {BINDINGS_MAX} bindings")));
+        }
+        let bindings = Bindings::parse(spec.bindings.iter().map(|(name, path)| (name.as_str(), path.as_str())))
+            .map_err(|(name, detail)| problems.push(Problem::new(format!("/bindings{}", segment(&name)), detail)))
+            .ok();
+        let signing = compile_signing(spec, profile, problems);
+        let auth = compile_auth(spec.auth.as_ref(), problems);
+        let timeout_ms = in_range(spec.timeout_ms, profile.timeout_ms, "/timeout_ms", "milliseconds", problems);
+        let response_bytes = in_range(spec.response_bytes_max, profile.response_bytes_max, "/response_bytes_max", "bytes", problems);
+        let retry = spec.retry.clone().unwrap_or_else(|| profile.retry.clone());
+        problems.extend(retry.problems().into_iter().map(|problem| problem.under("/retry")));
+        let in_flight = check_delivery_rules(spec, problems);
+        let transform = match &spec.transform {
+            Some(TransformSpec::Name(plugin)) => Some(TransformFull { plugin: plugin.clone(), version: None, config: Map::new() }),
+            Some(TransformSpec::Full(full)) => Some(full.clone()),
+            None => profile.transform.clone().map(|plugin| TransformFull { plugin, version: None, config: Map::new() }),
+        };
+        Some(Self {
+            id: id.clone(),
+            name: spec.name.clone(),
+            active: spec.active,
+            selectors,
+            sources: spec.sources.clone(),
+            filter,
+            transform,
+            request: request?,
+            bindings: bindings?,
+            signing,
+            auth,
+            tls: spec.tls.clone().unwrap_or_default(),
+            timeout: Duration::from_millis(timeout_ms),
+            response_bytes_max: usize::try_from(response_bytes).unwrap_or(usize::MAX),
+            build: spec.build,
+            retry,
+            retry_on: profile.retry_on,
+            in_flight,
+            environments: BTreeMap::new(),
+        })
+    }
+
+    /// The webhook as it is in `environment`; one without overrides is the webhook itself.
+    pub fn in_environment<'a>(self: &'a Arc<Self>, environment: Option<&str>) -> &'a Arc<Self> {
+        environment.and_then(|name| self.environments.get(name)).unwrap_or(self)
+    }
+
+    /// Whether an event of `source` passes `sources`.
+    pub fn takes_source(&self, source: &str) -> bool {
+        self.sources.is_empty() || self.sources.iter().any(|taken| taken == source)
+    }
+
+    /// Every secret the webhook refers to.
+    pub fn secrets(&self) -> Vec<&SecretRef> {
+        let mut found: Vec<_> = self.signing.1.iter().collect();
+        match &self.auth {
+            Auth::None => {}
+            Auth::Headers(headers) => found.extend(headers.iter().filter_map(|(_, value)| match value {
+                HeaderValueSpec::Secret(secret) => Some(secret),
+                HeaderValueSpec::Text(_) => None,
+            })),
+            Auth::Basic(_, secret) | Auth::Bearer(secret) => found.push(secret),
+        }
+        found.extend(self.tls.client_certificate.as_ref().map(|certificate| &certificate.key));
+        found.extend(self.environments.values().flat_map(|webhook| webhook.secrets()));
+        found
+    }
+}
+
+impl HeaderValueSpec {
+    /// The text this value has in `scope`; `None` for a secret.
+    pub fn text(&self, scope: &Scope<'_>, unset: &mut super::reference::Unset) -> Option<String> {
+        match self {
+            Self::Secret(_) => None,
+            Self::Text(template) => Some(template.expand_text(scope, unset)),
+        }
+    }
+}
+
+/// Whether `name` can be part of an address as it is.
+pub fn is_name(name: &str) -> bool {
+    (1..=NAME_CHARS_MAX).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// The sentence for a name that cannot be one.
+pub const NAME_RULE: &str = "a name is 1 to 128 letters, digits, `-`, `_` or `.`, and does not begin with `.`";
+
+fn check_name(name: &str, problems: &mut Vec<Problem>) {
+    if !is_name(name) {
+        problems.push(Problem::new("/name", NAME_RULE));
+    }
+}
+
+/// «no such X», with the nearest known one.
+pub fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    match problem::nearest(name, known.clone()) {
+        Some(near) => format!("there is no {what} `{name}`; did you mean `{near}`?"),
+        None => format!("there is no {what} `{name}`; there are: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn compile_selectors(texts: &[String], problems: &mut Vec<Problem>) -> Vec<Selector> {
+    if texts.len() > SELECTORS_MAX {
+        problems.push(Problem::new("/selectors", format!("at most {SELECTORS_MAX} selectors")));
+    }
+    let mut selectors = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        match Selector::parse(text) {
+            Ok(selector) => selectors.push(selector),
+            Err(error) => problems.push(Problem::new(format!("/selectors/{index}"), error.to_string())),
+        }
+    }
+    selectors
+}
+
+fn compile_signing(spec: &WebhookSpec, profile: &Profile, problems: &mut Vec<Problem>) -> (SigningScheme, Vec<SecretRef>) {
+    let Some(signing) = &spec.signing else { return (SigningScheme::None, Vec::new()) };
+    let scheme = signing.scheme.unwrap_or(if signing.secrets.is_empty() { SigningScheme::None } else { profile.signing });
+    match (scheme == SigningScheme::None, signing.secrets.is_empty()) {
+        (true, false) => problems.push(Problem::new("/signing/scheme", "`none` takes no secrets")),
+        (false, true) => problems.push(Problem::new("/signing/secrets", "name at least one secret to sign with, as `$secret:name`")),
+        _ => {}
+    }
+    (scheme, signing.secrets.clone())
+}
+
+fn compile_auth(spec: Option<&AuthSpec>, problems: &mut Vec<Problem>) -> Auth {
+    match spec {
+        None | Some(AuthSpec::None) => Auth::None,
+        Some(AuthSpec::Basic { username, password }) => Auth::Basic(username.clone(), password.clone()),
+        Some(AuthSpec::Bearer { token }) => Auth::Bearer(token.clone()),
+        Some(AuthSpec::Headers { headers }) => {
+            let mut compiled = Vec::new();
+            for (name, value) in headers {
+                let pointer = format!("/auth/headers{}", segment(name));
+                if name.parse::<http::HeaderName>().is_err() {
+                    problems.push(Problem::new(&pointer, "this is not a header name"));
+                } else if !name.eq_ignore_ascii_case("authorization") && is_host_owned(name) {
+                    problems.push(Problem::new(&pointer, "this header is the host's"));
+                } else if value.starts_with("$secret:") {
+                    match value.parse() {
+                        Ok(secret) => compiled.push((name.clone(), HeaderValueSpec::Secret(secret))),
+                        Err(error) => problems.push(Problem::new(&pointer, format!("{error}"))),
+                    }
+                } else {
+                    match Template::parse(value) {
+                        Ok(template) if name.eq_ignore_ascii_case("authorization") && template.is_literal() => problems.push(Problem::new(
+                            &pointer,
+                            "a fixed credential is kept as a secret: `PUT /v1/secrets/{name}`, then write `$secret:name` here",
+                        )),
+                        Ok(template) => compiled.push((name.clone(), HeaderValueSpec::Text(template))),
+                        Err(error) => problems.push(Problem::new(&pointer, error.to_string())),
+                    }
+                }
+            }
+            Auth::Headers(compiled)
+        }
+    }
+}
+
+/// What of the delivery rules is built yet, and the in-flight limit.
+fn check_delivery_rules(spec: &WebhookSpec, problems: &mut Vec<Problem>) -> u32 {
+    if let Some(batch) = spec.batch
+        && (batch.seconds > 0 || batch.events_max != 1)
+    {
+        problems.push(Problem::new("/batch", "batches are not built yet: `{\"seconds\":0,\"events_max\":1}` is what there is"));
+    }
+    if let Some(ordering) = &spec.ordering
+        && ordering != "none"
+    {
+        problems.push(Problem::new("/ordering", "orders are not built yet: `none` is what there is"));
+    }
+    let Some(limits) = spec.limits else { return IN_FLIGHT_DEFAULT };
+    if !(1..=1000).contains(&limits.in_flight) {
+        problems.push(Problem::new("/limits/in_flight", format!("{} is out of range: 1 to 1000 deliveries", limits.in_flight)));
+    }
+    if limits.per_second.is_some() {
+        problems.push(Problem::new("/limits/per_second", "rates are not built yet: leave it out or null"));
+    }
+    limits.in_flight.max(1)
+}
+
+fn in_range(written: Option<u64>, range: super::profile::Range, pointer: &str, unit: &str, problems: &mut Vec<Problem>) -> u64 {
+    match written {
+        Some(value) if !range.contains(value) => {
+            problems.push(Problem::new(pointer, format!("{value} is out of this profile's range: {} to {} {unit}", range.min, range.max)));
+            range.default
+        }
+        Some(value) => value,
+        None => range.default,
+    }
+}
+
+/// What an environment may override.
+const OVERRIDABLE: [&str; 3] = ["request", "auth", "tls"];
+
+/// `spec` with an environment's `patch` merged in (RFC 7396).
+fn overridden(spec: &WebhookSpec, patch: &Value) -> Result<WebhookSpec, Problem> {
+    let Value::Object(fields) = patch else { return Err(Problem::new("", "an object with `request`, `auth` or `tls`")) };
+    if let Some(other) = fields.keys().find(|key| !OVERRIDABLE.contains(&key.as_str())) {
+        return Err(Problem::new(segment(other), "an environment overrides `request`, `auth` and `tls` only"));
+    }
+    let mut document = serde_json::to_value(WebhookSpec { environments: BTreeMap::new(), ..spec.clone() })
+        .map_err(|error| Problem::new("", error.to_string()))?;
+    if let (Some(Value::Object(auth)), Some(Value::Object(_))) = (fields.get("auth"), document.get("auth"))
+        && auth.contains_key("kind")
+    {
+        // Another kind has other fields: it replaces, it does not merge.
+        document["auth"] = Value::Null;
+    }
+    merge(&mut document, patch);
+    problem::read(document)
+}
+
+fn patch_touches(patch: &Value, pointer: &str) -> bool {
+    pointer.split('/').nth(1).is_some_and(|field| patch.get(field).is_some())
+}

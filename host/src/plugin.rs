@@ -1,0 +1,47 @@
+//! Plugins: untrusted WebAssembly that builds requests, reads answers and answers calls.
+//!
+//! An upload goes `registry` -> `loader` -> (`artifact`, or `compile` in a child process with `componentize`) -> `interfaces` -> a trial
+//! -> the registry's one swap. A call goes `registry` -> `loaded` -> `instance`, a fresh store and instance each time: `guest` is what
+//! the host knows during it, `imports` what the guest may ask for, `limits`, `meter` and `guest_log` what bounds it, `convert` and `failure`
+//! what comes back. `script` and one embedded component make JavaScript of it; `builtin` are the plugins the binary carries; `inbox`
+//! uploads files.
+//!
+//! Outside of this module nothing knows wasmtime. Absent on purpose: warm instances that serve several calls, sockets, shared memory.
+
+mod artifact;
+mod bindings;
+pub mod builtin;
+mod compile;
+mod componentize;
+mod context;
+mod convert;
+mod engine;
+mod error;
+mod failure;
+mod guest;
+mod guest_log;
+mod imports;
+pub mod inbox;
+mod instance;
+mod interfaces;
+pub mod limits;
+mod loaded;
+mod loader;
+mod meter;
+mod records;
+mod registry;
+pub mod script;
+#[cfg(test)]
+mod tests;
+
+pub use compile::{CompileArgs, CompileError, compile_main};
+pub use context::{
+    AnswerInput, CallContext, CallFailure, Called, DeliveryInput, Effects, HostSide, InvocationInput, InvokeFn, InvokeRequest, Invoked,
+    PluginOutcome, PluginReply, SecretFn, StateFn,
+};
+pub use error::UploadError;
+pub use loaded::LoadedPlugin;
+pub use registry::{
+    ActivePlugin, PluginInfo, PluginOptions, Plugins,
+    changes::{Uploaded, VERSIONS_MAX, is_plugin_name},
+};

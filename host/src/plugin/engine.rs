@@ -1,0 +1,291 @@
+//! The one wasmtime engine of this process: its settings, its clock, its linkers, and who may have an instance.
+//!
+//! Settings are what measuring left standing (fresh call of a guest that does nothing, of a script): pooled instances (20 us, 248 us; on
+//! demand 28, 262), memories initialised copy-on-write (without: a script takes 457 us), small tables kept resident, memories not
+//! (1 MiB: 41 us), no component-model concurrency. Interruption is by epochs, see `Ticker`; 1, 2 and 5 ms cost the same.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, component::Linker};
+
+use super::{
+    guest::Guest,
+    imports,
+    limits::{CORE_INSTANCES_PER_COMPONENT_MAX, CallLimits, MEMORIES_PER_COMPONENT_MAX, TABLE_ELEMENTS_MAX, TABLES_PER_COMPONENT_MAX},
+};
+use crate::{config::Limits, model::plugin::PluginFailure};
+
+/// How often running guests yield to others and look at their deadline.
+const TICK: Duration = Duration::from_millis(2);
+/// How often the ticker, when nothing runs, looks whether the engine is still there.
+const LOOK_FOR_ENGINE: Duration = Duration::from_secs(1);
+/// Instances kept for trials at upload, so that a burst of calls cannot stop one.
+const TRIALS_MAX: u32 = 2;
+/// Bytes of a used table that are cleared rather than given back: a guest's few hundred function pointers. Worth 5 of 30 us a call;
+/// the same for linear memory costs more than it saves.
+const TABLE_KEEP_RESIDENT_BYTES: usize = 16 * 1024;
+/// The stack of a guest. The script engine recurses through the guest's own stack as well.
+const GUEST_STACK_BYTES: usize = 1024 * 1024;
+/// The stack of the fiber a guest runs on: its own, and what the host needs below it.
+const FIBER_STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// Where guests run.
+pub(super) struct Sandbox {
+    /// Compiles nothing: artifacts come from the child process.
+    pub engine: Engine,
+    /// What uploaded plugins may import.
+    pub linker: Linker<Guest>,
+    /// What the script engine may import.
+    pub script_linker: Linker<Guest>,
+    /// What bounds one call.
+    pub limits: CallLimits,
+    slots: Slots,
+    ticker: Ticker,
+}
+
+impl Sandbox {
+    /// Makes the engine and starts its clock.
+    pub fn new(limits: &Limits) -> wasmtime::Result<Self> {
+        let engine = pooled_engine(limits)?;
+        let ticker = Ticker::start(engine.weak())?;
+        let mut linker = Linker::new(&engine);
+        imports::link(&mut linker)?;
+        let mut script_linker = linker.clone();
+        imports::link_script(&mut script_linker)?;
+        Ok(Self { engine, linker, script_linker, limits: CallLimits::of(limits), slots: Slots::new(limits), ticker })
+    }
+
+    /// Waits for an instance; refuses when too many wait already.
+    pub async fn slot(&self, kind: SlotKind) -> Result<Slot, PluginFailure> {
+        let permits = self.slots.take(kind).await?;
+        Ok(Slot { _permits: permits, _ticking: self.ticker.tick() })
+    }
+}
+
+/// Everything that decides what compiled code looks like: the same in the parent and in the child that compiles.
+pub(super) fn engine_config() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.concurrency_support(false);
+    config.memory_init_cow(true);
+    config.max_wasm_stack(GUEST_STACK_BYTES);
+    config.async_stack_size(FIBER_STACK_BYTES);
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    config
+}
+
+/// The settings and the version of the compiler as one word: part of an artifact's name.
+pub(super) fn compatibility(engine: &Engine) -> String {
+    struct Sha(Sha256);
+    impl Hasher for Sha {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0 // Not asked for: the whole digest is used.
+        }
+    }
+    let mut hasher = Sha(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hex::encode(&hasher.0.finalize()[..8])
+}
+
+fn pooled_engine(limits: &Limits) -> wasmtime::Result<Engine> {
+    let instances = limits.plugin_instances_max.saturating_add(TRIALS_MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT_MAX))
+        .total_memories(instances.saturating_mul(MEMORIES_PER_COMPONENT_MAX))
+        .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT_MAX))
+        .total_stacks(instances)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT_MAX)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
+        .max_tables_per_component(TABLES_PER_COMPONENT_MAX)
+        .table_elements(TABLE_ELEMENTS_MAX)
+        .max_memory_size(limits.plugin_memory_bytes_max)
+        .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
+        .max_unused_warm_slots(instances);
+    let mut config = engine_config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config).or_else(|error| {
+        // A pool reserves about 8 GiB of address space for each instance; some containers and `ulimit -v` do not give that.
+        tracing::warn!(
+            error = format!("{error:#}"),
+            instances,
+            "no address space for the pool of plugin instances; each call allocates its own and is slower. \
+             Fewer `plugin_instances_max` or a larger address space limit helps"
+        );
+        Engine::new(&engine_config())
+    })
+}
+
+/// Advances the engine's epoch while a guest runs; sleeps when none does. The thread ends with the engine.
+struct Ticker {
+    thread: Thread,
+    running: Arc<AtomicUsize>,
+}
+
+impl Ticker {
+    fn start(engine: EngineWeak) -> wasmtime::Result<Self> {
+        let running = Arc::new(AtomicUsize::new(0));
+        let guests = Arc::clone(&running);
+        let ticking = thread::Builder::new().name("plugin-ticker".to_owned()).spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                if guests.load(Ordering::SeqCst) > 0 {
+                    engine.increment_epoch();
+                    drop(engine);
+                    thread::sleep(TICK);
+                } else {
+                    drop(engine);
+                    // Whoever starts a guest wakes us, also in the moment before we sleep.
+                    thread::park_timeout(LOOK_FOR_ENGINE);
+                }
+            }
+        })?;
+        Ok(Self { thread: ticking.thread().clone(), running })
+    }
+
+    /// Ticks for as long as what is returned lives.
+    fn tick(&self) -> Ticking {
+        if self.running.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.thread.unpark();
+        }
+        Ticking(Arc::clone(&self.running))
+    }
+}
+
+struct Ticking(Arc<AtomicUsize>);
+
+impl Drop for Ticking {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What an instance is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlotKind {
+    /// A transform, or the reading of an answer: ends by itself.
+    Build,
+    /// A receiver: it may wait for webhooks whose transforms need instances too.
+    Receive,
+    /// A trial at upload.
+    Trial,
+}
+
+/// The right to one instance, for as long as it lives.
+pub(super) struct Slot {
+    _permits: Permits,
+    _ticking: Ticking,
+}
+
+type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
+/// Who may have an instance. Receivers get three quarters at most: what they invoke must find one.
+struct Slots {
+    all: Arc<Semaphore>,
+    receivers: Arc<Semaphore>,
+    trials: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    queue_max: usize,
+}
+
+impl Slots {
+    fn new(limits: &Limits) -> Self {
+        let all = limits.plugin_instances_max.max(2) as usize;
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            receivers: Arc::new(Semaphore::new((all - all / 4).min(all - 1))),
+            trials: Arc::new(Semaphore::new(TRIALS_MAX as usize)),
+            waiting: AtomicUsize::new(0),
+            queue_max: limits.plugin_queue_max,
+        }
+    }
+
+    async fn take(&self, kind: SlotKind) -> Result<Permits, PluginFailure> {
+        Ok(match kind {
+            SlotKind::Build => (self.one_of(&self.all).await?, None),
+            SlotKind::Receive => {
+                let receiver = self.one_of(&self.receivers).await?;
+                (self.one_of(&self.all).await?, Some(receiver))
+            }
+            SlotKind::Trial => (self.one_of(&self.trials).await?, None),
+        })
+    }
+
+    async fn one_of(&self, slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, PluginFailure> {
+        if let Ok(permit) = Arc::clone(slots).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let waiting = Waiting::begin(&self.waiting, self.queue_max)?;
+        let permit = Arc::clone(slots).acquire_owned().await;
+        drop(waiting);
+        // The semaphores are never closed.
+        permit.map_err(|_| PluginFailure::Busy(0))
+    }
+}
+
+/// One place in the queue; given back when the caller stops waiting, for whatever reason.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicUsize, max: usize) -> Result<Self, PluginFailure> {
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        let place = Self(waiting);
+        if before < max { Ok(place) } else { Err(PluginFailure::Busy(before)) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, future};
+
+    use super::*;
+
+    fn slots(instances: u32, queue: usize) -> Slots {
+        Slots::new(&Limits { plugin_instances_max: instances, plugin_queue_max: queue, ..Limits::default() })
+    }
+
+    #[test]
+    fn receivers_leave_instances_for_what_they_invoke() {
+        let slots = slots(4, 10);
+        let _held: Vec<_> = (0..3).map(|_| slots.take(SlotKind::Receive).now_or_never()).map(|slot| slot.expect("free")).collect();
+        assert!(slots.take(SlotKind::Receive).now_or_never().is_none());
+        assert!(slots.take(SlotKind::Build).now_or_never().is_some_and(|slot| slot.is_ok()));
+    }
+
+    #[test]
+    fn a_full_queue_is_busy_and_whoever_leaves_makes_room() {
+        let slots = slots(2, 1);
+        let _held = (slots.take(SlotKind::Build).now_or_never(), slots.take(SlotKind::Build).now_or_never());
+        let mut waiter = Box::pin(slots.take(SlotKind::Build));
+        assert!((&mut waiter).now_or_never().is_none());
+        let refused = slots.take(SlotKind::Build).now_or_never();
+        assert!(matches!(refused, Some(Err(PluginFailure::Busy(1)))));
+        drop(waiter);
+        assert!(future::poll_immediate(Box::pin(slots.take(SlotKind::Build))).now_or_never().flatten().is_none());
+    }
+
+    #[test]
+    fn a_pool_does_not_change_compiled_code() {
+        let pooled = pooled_engine(&Limits { plugin_instances_max: 2, ..Limits::default() }).expect("an engine");
+        let child = Engine::new(&engine_config()).expect("an engine");
+        assert_eq!(compatibility(&pooled), compatibility(&child));
+    }
+}

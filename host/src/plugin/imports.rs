@@ -1,0 +1,261 @@
+//! The host side of each interface a guest may import. A guest is told `Err` where the contract has room for it; where it has none,
+//! the call ends with a named failure. Nothing here panics, and nothing happens to the world before the call has ended well.
+
+use std::time::Instant;
+
+use wasmtime::component::{HasSelf, Linker};
+
+use super::{
+    bindings::hookwright::{
+        plugin::{config, events, log, parameter_writes, parameters, secrets, state, types, webhooks},
+        script,
+    },
+    context::{InvokeRequest, Invoked},
+    convert,
+    guest::Guest,
+    limits::{STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX},
+};
+use crate::model::{
+    id::EventId,
+    plugin::{Emission, LogLevel, PluginFailure},
+    selector::Selector,
+    trigger::Trigger,
+};
+
+/// Every interface there is: of WASI and of ours. What stands behind each is decided call by call.
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    log::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    config::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    parameters::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    parameter_writes::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    events::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    webhooks::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    state::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+/// What the script engine imports besides.
+pub(super) fn link_script(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    script::host::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+/// Names the interfaces of `hookwright:plugin` the host offers; `types` has no functions.
+pub(super) const OFFERED: [&str; 9] =
+    ["types", "log", "config", "parameters", "parameter-writes", "secrets", "events", "webhooks", "state"];
+
+impl Guest {
+    /// Ends the call for a reason of the host's.
+    fn end<T>(&mut self, failure: PluginFailure) -> wasmtime::Result<T> {
+        let text = failure.to_string();
+        self.ended = Some(failure);
+        Err(wasmtime::Error::msg(text))
+    }
+
+    fn reserve(&mut self, bytes: usize) -> Result<(), String> {
+        self.buffered.reserve(bytes, self.limits.output_bytes)
+    }
+
+    fn may_write(&self, session: &str) -> bool {
+        let granted = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(prefix) => session.starts_with(prefix),
+            None => session == pattern,
+        };
+        self.context.session.as_deref() == Some(session) || self.context.grants.sessions.iter().any(granted)
+    }
+
+    fn set_parameter(&mut self, session: String, name: String, value: Option<String>) -> Result<(), String> {
+        if !self.may_write(&session) {
+            return Err(format!("not granted: writing session `{session}`"));
+        }
+        self.reserve(session.len() + name.len() + value.as_ref().map_or(0, String::len))?;
+        let change = convert::change(name, value)?;
+        self.buffered.effects.parameters.push((session, change));
+        Ok(())
+    }
+
+    fn emit_event(&mut self, event: events::Emission) -> Result<String, String> {
+        let trigger = Trigger::parse(&event.trigger).map_err(|error| format!("trigger `{}`: {error}", event.trigger))?;
+        let matches = |selector: &String| Selector::parse(selector).is_ok_and(|selector| selector.matches(&trigger));
+        if !self.context.grants.triggers.iter().any(matches) {
+            return Err(format!("not granted: emitting `{}`", event.trigger));
+        }
+        let Some(call) = &self.context.call_id else { return Err("events can be emitted only while a call is answered".to_owned()) };
+        let index = u32::try_from(self.buffered.effects.emissions.len()).unwrap_or(u32::MAX);
+        if index >= self.limits.emissions {
+            return Err(format!("one call may emit at most {} events", self.limits.emissions));
+        }
+        if event.data.len() > self.limits.event_bytes {
+            return Err(format!("an event's data may have at most {} bytes", self.limits.event_bytes));
+        }
+        let id = EventId::emitted(call, index, self.context.now_ms);
+        let attributes = event.attributes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        self.reserve(event.trigger.len() + event.data.len() + attributes)?;
+        let data = convert::json("the event's data", &event.data)?;
+        let events::Emission { trigger, source, time_ms, session, environment, attributes, .. } = event;
+        let attributes = attributes.into_iter().collect();
+        let emission = Emission { trigger, source, time_ms, data, session, environment, attributes };
+        self.buffered.effects.emissions.push(emission);
+        Ok(id.0)
+    }
+
+    /// Checks that the invocation may be made, and counts it.
+    fn admit_invocation(
+        &mut self,
+        webhook: String,
+        parameters: Vec<(String, String)>,
+        data: &str,
+        context: &str,
+    ) -> Result<InvokeRequest, String> {
+        if !self.context.grants.webhooks.contains(&webhook) {
+            return Err(format!("not granted: invoking webhook `{webhook}`"));
+        }
+        if self.buffered.invokes >= self.limits.invokes {
+            return Err(format!("one call may invoke at most {} webhooks", self.limits.invokes));
+        }
+        let parsed = |(name, text): (String, String)| convert::json(&format!("parameter `{name}`"), &text).map(|value| (name, value));
+        let parameters = parameters.into_iter().map(parsed).collect::<Result<_, _>>()?;
+        let (data, context) = (convert::json("the data", data)?, convert::object("the context", context)?);
+        self.buffered.invokes += 1;
+        Ok(InvokeRequest { webhook, parameters, data, context })
+    }
+
+    fn set_state(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), String> {
+        if !self.context.grants.state {
+            return Err("not granted: state".to_owned());
+        }
+        if key.is_empty() || key.len() > STATE_KEY_BYTES_MAX {
+            return Err(format!("a key has 1 to {STATE_KEY_BYTES_MAX} bytes"));
+        }
+        let len = value.as_ref().map_or(0, Vec::len);
+        if len > STATE_VALUE_BYTES_MAX {
+            return Err(format!("a value has at most {STATE_VALUE_BYTES_MAX} bytes"));
+        }
+        self.reserve(key.len() + len)?;
+        self.buffered.state.insert(key, value);
+        Ok(())
+    }
+}
+
+impl types::Host for Guest {}
+
+impl log::Host for Guest {
+    fn write(&mut self, level: log::Level, text: String) -> wasmtime::Result<()> {
+        let level = match level {
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
+        self.log.write(level, &text);
+        Ok(())
+    }
+}
+
+impl config::Host for Guest {
+    fn get(&mut self) -> wasmtime::Result<String> {
+        Ok(if self.context.config.is_object() { self.context.config.to_string() } else { "{}".to_owned() })
+    }
+}
+
+impl parameters::Host for Guest {
+    fn get(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.context.parameters.get(&name).map(ToString::to_string))
+    }
+
+    fn all(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
+        Ok(self.context.parameters.iter().map(|(name, value)| (name.clone(), value.to_string())).collect())
+    }
+}
+
+impl parameter_writes::Host for Guest {
+    fn set(&mut self, session: String, name: String, value: Option<String>) -> wasmtime::Result<Result<(), String>> {
+        Ok(self.set_parameter(session, name, value))
+    }
+}
+
+impl secrets::Host for Guest {
+    async fn hmac_sha256(&mut self, name: String, data: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, String>> {
+        Ok(match &self.context.services.secrets {
+            _ if !self.context.grants.secrets.contains(&name) => Err(format!("not granted: secret `{name}`")),
+            None => Err("secrets cannot be used here".to_owned()),
+            Some(hmac) => hmac(name, data).await.map(Vec::from),
+        })
+    }
+}
+
+impl events::Host for Guest {
+    fn emit(&mut self, event: events::Emission) -> wasmtime::Result<Result<String, String>> {
+        Ok(self.emit_event(event))
+    }
+}
+
+impl webhooks::Host for Guest {
+    async fn invoke(
+        &mut self,
+        webhook: String,
+        parameters: Vec<(String, String)>,
+        data: String,
+        context: String,
+    ) -> wasmtime::Result<Result<webhooks::Invoked, String>> {
+        let Some(invoke) = self.context.invoke.clone() else {
+            return Ok(Err("webhooks can be invoked only while a call is answered".to_owned()));
+        };
+        let request = match self.admit_invocation(webhook, parameters, &data, &context) {
+            Ok(request) => request,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        self.meter.pause(Instant::now());
+        let invoked = invoke(request).await;
+        self.meter.resume(Instant::now());
+        Ok(invoked.map(|Invoked { delivered, http_status, error_event, parameters, output }| webhooks::Invoked {
+            delivered,
+            http_status,
+            error_event,
+            parameters: convert::to_texts(&parameters),
+            output: output.map(|value| value.to_string()),
+        }))
+    }
+}
+
+impl state::Host for Guest {
+    async fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        if !self.context.grants.state {
+            return self.end(PluginFailure::NotGranted("state".to_owned()));
+        }
+        if let Some(value) = self.buffered.state.get(&key) {
+            return Ok(value.clone());
+        }
+        let Some(read) = &self.context.services.state else { return Ok(None) };
+        match read(self.context.plugin.clone(), key).await {
+            Ok(value) => Ok(value),
+            Err(error) => self.end(PluginFailure::RetryLater(format!("its state cannot be read: {error}"))),
+        }
+    }
+
+    fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), String>> {
+        Ok(self.set_state(key, Some(value)))
+    }
+
+    fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), String>> {
+        Ok(self.set_state(key, None))
+    }
+}
+
+impl script::host::Host for Guest {
+    fn source(&mut self) -> wasmtime::Result<String> {
+        Ok(self.script.as_deref().unwrap_or_default().to_owned())
+    }
+
+    fn seed(&mut self) -> wasmtime::Result<(u32, u32, u32, u32)> {
+        Ok(rand::random())
+    }
+
+    fn encode(&mut self, text: String) -> wasmtime::Result<Vec<u8>> {
+        Ok(text.into_bytes())
+    }
+
+    fn decode(&mut self, bytes: Vec<u8>) -> wasmtime::Result<String> {
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}

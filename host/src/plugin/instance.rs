@@ -1,0 +1,241 @@
+//! One call: a fresh store and instance, one export, and everything dropped at its end. Dropping the future gives everything back too.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::timeout_at;
+use wasmtime::{
+    Store, UpdateDeadline,
+    component::{Instance, InstancePre},
+};
+
+use super::{
+    bindings::{exports::hookwright as exports, hookwright::plugin::types},
+    context::{CallContext, CallFailure, Called, Effects},
+    convert,
+    engine::{Sandbox, SlotKind},
+    failure,
+    guest::{Guest, GuestParts},
+    limits::RESOURCES_MAX,
+    meter::Meter,
+};
+use crate::model::plugin::PluginFailure;
+
+/// The exports of a component, found once.
+#[derive(Clone, Default)]
+pub(super) struct Exports {
+    /// `transform`.
+    pub transform: Option<exports::plugin::transform::GuestIndices>,
+    /// `answers`.
+    pub answers: Option<exports::plugin::answers::GuestIndices>,
+    /// `receive`.
+    pub receive: Option<exports::plugin::receive::GuestIndices>,
+    /// The script engine's own.
+    pub script: Option<exports::script::script::GuestIndices>,
+}
+
+/// What a guest is asked.
+pub(super) enum Asked {
+    /// To build a request.
+    Transform(types::Delivery, Vec<types::Event>),
+    /// To read an answer.
+    Answers(types::Delivery, types::Answer),
+    /// To answer a call.
+    Receive(types::Invocation),
+    /// To show that it starts and that its exports have the right types; a script is evaluated too.
+    Trial,
+}
+
+/// What it said.
+pub(super) enum Said {
+    /// A request, or that there is none to send.
+    Request(Option<types::Request>),
+    /// What an answer means.
+    Outcome(types::Outcome),
+    /// A reply.
+    Reply(types::Reply),
+    /// Nothing, at a trial; or why a script cannot be evaluated.
+    Ready(Result<(), String>),
+}
+
+/// Everything that makes a call besides the question.
+pub(super) struct Call<'a> {
+    /// Where.
+    pub sandbox: &'a Sandbox,
+    /// What is instantiated.
+    pub pre: &'a InstancePre<Guest>,
+    /// Its exports.
+    pub exports: &'a Exports,
+    /// What it is given.
+    pub context: CallContext,
+    /// The script, when it is one.
+    pub script: Option<Arc<str>>,
+    /// The host directory behind `/data`, when granted.
+    pub directory: Option<PathBuf>,
+}
+
+/// A call on its way: the store, and what is asked of it when it is over.
+struct Running {
+    store: Store<Guest>,
+    meter: Arc<Meter>,
+    started: Instant,
+}
+
+impl Call<'_> {
+    /// Makes the call, and reads what the guest said with `read`.
+    pub async fn run<T>(self, asked: Asked, read: impl FnOnce(Said) -> Result<T, PluginFailure>) -> Result<Called<T>, CallFailure> {
+        let kind = match &asked {
+            Asked::Receive(_) => SlotKind::Receive,
+            Asked::Trial => SlotKind::Trial,
+            Asked::Transform(..) | Asked::Answers(..) => SlotKind::Build,
+        };
+        let _slot = self.sandbox.slot(kind).await?;
+        let (pre, exports) = (self.pre, self.exports);
+        let mut running = Running::new(self).map_err(|error| PluginFailure::Trapped(format!("it cannot be started: {error:#}")))?;
+        let result = running.until_its_end(pre, exports, asked).await;
+        running.finish(result, read)
+    }
+
+    /// How long each of `turns` calls of `transform` takes in one and the same instance: what a fresh instance per call is measured
+    /// against. Nothing is ever served like this.
+    pub async fn repeat(self, delivery: types::Delivery, events: Vec<types::Event>, turns: usize) -> wasmtime::Result<Vec<Duration>> {
+        let fuel = failure::hostcall_fuel(self.sandbox.limits.output_bytes);
+        let (pre, exports) = (self.pre, self.exports);
+        let mut running = Running::new(self)?;
+        let store = &mut running.store;
+        let instance = pre.instantiate_async(&mut *store).await?;
+        let transform = found(&exports.transform, "transform")?.load(&mut *store, &instance)?;
+        let mut times = Vec::with_capacity(turns);
+        for _ in 0..turns {
+            store.set_hostcall_fuel(fuel);
+            let begun = Instant::now();
+            transform
+                .call_apply(&mut *store, &delivery, &events)
+                .await?
+                .map_err(|_| wasmtime::Error::msg("the plugin rejected the event"))?;
+            times.push(begun.elapsed());
+        }
+        Ok(times)
+    }
+}
+
+impl Running {
+    fn new(call: Call<'_>) -> wasmtime::Result<Self> {
+        let Call { sandbox, context, script, directory, .. } = call;
+        let limits = sandbox.limits.clone();
+        let started = Instant::now();
+        let meter = Arc::new(Meter::start(started, context.time_max.unwrap_or(limits.time), limits.invoke_time));
+        let fuel = failure::hostcall_fuel(limits.output_bytes);
+        let guest = Guest::new(GuestParts { context, limits, meter: Arc::clone(&meter), script, directory })?;
+        let mut store = Store::try_new(&sandbox.engine, guest)?;
+        store.limiter(|guest| &mut guest.quota);
+        store.set_hostcall_fuel(fuel);
+        store.set_max_component_handles(RESOURCES_MAX);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| {
+            let due = store.data().meter.due();
+            if Instant::now() < due.at {
+                return Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())));
+            }
+            Ok(UpdateDeadline::Interrupt)
+        });
+        Ok(Self { store, meter, started })
+    }
+
+    /// Runs until the guest has answered, has broken off, or has had its time: that is the outer error.
+    async fn until_its_end(
+        &mut self,
+        pre: &InstancePre<Guest>,
+        exports: &Exports,
+        asked: Asked,
+    ) -> Result<wasmtime::Result<Result<Said, types::Error>>, Duration> {
+        let meter = &self.meter;
+        let mut call = std::pin::pin!(ask(&mut self.store, pre, exports, asked));
+        loop {
+            let due = meter.due();
+            match timeout_at(due.at.into(), &mut call).await {
+                // A guest that is interrupted by the epoch traps a moment after its deadline, or a tick before the timer.
+                Ok(Err(error)) if error.downcast_ref::<wasmtime::Trap>() == Some(&wasmtime::Trap::Interrupt) => return Err(due.limit),
+                Ok(result) => return Ok(result),
+                // An invocation moved the deadline meanwhile.
+                Err(_) if meter.due().at > due.at => {}
+                Err(_) => return Err(due.limit),
+            }
+        }
+    }
+
+    fn finish<T>(
+        mut self,
+        result: Result<wasmtime::Result<Result<Said, types::Error>>, Duration>,
+        read: impl FnOnce(Said) -> Result<T, PluginFailure>,
+    ) -> Result<Called<T>, CallFailure> {
+        let duration = self.started.elapsed();
+        let guest = self.store.data_mut();
+        let log = guest.log.take();
+        let memory_bytes = guest.quota.memory_bytes as u64;
+        let value = match result {
+            Ok(Ok(Ok(said))) => read(said),
+            // A guest that got no memory and says so itself, as the script engine does, has broken the same limit.
+            Ok(Ok(Err(_))) if guest.quota.memory_denied => Err(PluginFailure::Memory(guest.limits.memory_bytes as u64)),
+            Ok(Ok(Err(error))) => Err(convert::guest_error(error)),
+            Ok(Err(error)) => Err(failure::name(&error, guest, &log)),
+            Err(limit) => Err(PluginFailure::Deadline(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))),
+        };
+        match value {
+            Ok(value) => Ok(Called { value, effects: self.effects(), log, duration, memory_bytes }),
+            Err(failure) => Err(CallFailure { failure, log, duration, memory_bytes }),
+        }
+    }
+
+    fn effects(&mut self) -> Effects {
+        std::mem::take(&mut self.store.data_mut().buffered).into_effects()
+    }
+}
+
+async fn ask(
+    store: &mut Store<Guest>,
+    pre: &InstancePre<Guest>,
+    exports: &Exports,
+    asked: Asked,
+) -> wasmtime::Result<Result<Said, types::Error>> {
+    let instance = pre.instantiate_async(&mut *store).await?;
+    Ok(match asked {
+        Asked::Transform(delivery, events) => {
+            let transform = found(&exports.transform, "transform")?.load(&mut *store, &instance)?;
+            transform.call_apply(store, &delivery, &events).await?.map(Said::Request)
+        }
+        Asked::Answers(delivery, answer) => {
+            let answers = found(&exports.answers, "answers")?.load(&mut *store, &instance)?;
+            answers.call_read(store, &delivery, &answer).await?.map(Said::Outcome)
+        }
+        Asked::Receive(invocation) => {
+            let receive = found(&exports.receive, "receive")?.load(&mut *store, &instance)?;
+            receive.call_receive(store, &invocation).await?.map(Said::Reply)
+        }
+        Asked::Trial => Ok(Said::Ready(trial(store, &instance, exports).await?)),
+    })
+}
+
+/// Every export is loaded, which checks its type.
+async fn trial(store: &mut Store<Guest>, instance: &Instance, exports: &Exports) -> wasmtime::Result<Result<(), String>> {
+    if let Some(transform) = &exports.transform {
+        transform.load(&mut *store, instance)?;
+    }
+    if let Some(answers) = &exports.answers {
+        answers.load(&mut *store, instance)?;
+    }
+    if let Some(receive) = &exports.receive {
+        receive.load(&mut *store, instance)?;
+    }
+    match &exports.script {
+        Some(script) if store.data().script.is_some() => script.load(&mut *store, instance)?.call_load(store).await,
+        _ => Ok(Ok(())),
+    }
+}
+
+fn found<'a, T>(export: &'a Option<T>, name: &str) -> wasmtime::Result<&'a T> {
+    export.as_ref().ok_or_else(|| wasmtime::Error::msg(format!("it does not export `{name}`")))
+}

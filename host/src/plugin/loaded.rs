@@ -1,0 +1,218 @@
+//! A plugin that can be called. It is loaded at its first call, or before: so that a start with a hundred plugins costs nothing, and
+//! naming a plugin is never a matter of waiting.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use super::{
+    context::{AnswerInput, CallContext, CallFailure, Called, DeliveryInput, InvocationInput, PluginOutcome, PluginReply},
+    convert,
+    error::UploadError,
+    instance::{Asked, Call, Said},
+    loader::{Loader, Ready, Trial},
+};
+use crate::{
+    model::{
+        event::Event,
+        plugin::{Digest, Export, PluginFailure, PluginKind},
+        request::PluginRequest,
+    },
+    store::Store,
+};
+
+/// Where the bytes of a plugin are.
+#[derive(Clone)]
+pub(super) enum Source {
+    /// In this binary. What is used is kept in the store too (decision 14).
+    Binary(&'static [u8], Store),
+    /// In the store.
+    Store(Store),
+}
+
+/// One version of a plugin, callable. Cheap to hold; calls in flight keep it alive whatever becomes of its name.
+pub struct LoadedPlugin {
+    digest: Digest,
+    kind: PluginKind,
+    exports: Vec<Export>,
+    source: Source,
+    loader: Arc<Loader>,
+    ready: OnceCell<Ready>,
+}
+
+impl LoadedPlugin {
+    /// A plugin to be loaded when it is first needed.
+    pub(super) fn cold(loader: &Arc<Loader>, digest: Digest, kind: PluginKind, exports: Vec<Export>, source: Source) -> Self {
+        Self { digest, kind, exports, source, loader: Arc::clone(loader), ready: OnceCell::new() }
+    }
+
+    /// A plugin that was just loaded.
+    pub(super) fn warm(loader: &Arc<Loader>, digest: Digest, kind: PluginKind, ready: Ready, source: Source) -> Self {
+        let exports = ready.offers.clone();
+        Self { ready: OnceCell::new_with(Some(ready)), ..Self::cold(loader, digest, kind, exports, source) }
+    }
+
+    /// The digest of its bytes.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// What it can do.
+    pub fn exports(&self) -> &[Export] {
+        &self.exports
+    }
+
+    /// Whether it builds requests.
+    pub fn exports_transform(&self) -> bool {
+        self.exports.contains(&Export::Transform)
+    }
+
+    /// Whether it reads answers.
+    pub fn exports_answers(&self) -> bool {
+        self.exports.contains(&Export::Answers)
+    }
+
+    /// Whether it answers calls.
+    pub fn exports_receive(&self) -> bool {
+        self.exports.contains(&Export::Receive)
+    }
+
+    /// The `hookwright:plugin` interfaces it imports, once it is loaded.
+    pub fn imports(&self) -> Option<&[String]> {
+        self.ready.get().map(|ready| ready.imports.as_slice())
+    }
+
+    /// Whether the component has an export, once it is loaded; a test holds this against what the binary says of its own.
+    #[cfg(test)]
+    pub(super) fn really_exports(&self, export: Export) -> Option<bool> {
+        self.ready.get().map(|ready| ready.offers.contains(&export))
+    }
+
+    /// Loads it now, if it is not loaded yet.
+    pub async fn load(&self) -> Result<(), UploadError> {
+        self.ready().await.map(|_| ())
+    }
+
+    /// Maps events to a request; `None`: nothing is to be sent.
+    pub async fn transform(
+        &self,
+        context: CallContext,
+        delivery: DeliveryInput,
+        events: Vec<Event>,
+    ) -> Result<Called<Option<PluginRequest>>, CallFailure> {
+        let asked = Asked::Transform(convert::delivery(delivery), events.into_iter().map(convert::event).collect());
+        let bytes_max = self.loader.sandbox.limits.output_bytes;
+        self.call(context, Export::Transform, asked, |said| match said {
+            Said::Request(request) => convert::request(request, bytes_max),
+            _ => Err(not_asked()),
+        })
+        .await
+    }
+
+    /// Reads a 2xx answer.
+    pub async fn read_answer(
+        &self,
+        context: CallContext,
+        delivery: DeliveryInput,
+        answer: AnswerInput,
+    ) -> Result<Called<PluginOutcome>, CallFailure> {
+        let asked = Asked::Answers(convert::delivery(delivery), convert::answer(answer));
+        let bytes_max = self.loader.sandbox.limits.output_bytes;
+        self.call(context, Export::Answers, asked, |said| match said {
+            Said::Outcome(outcome) => convert::outcome(outcome, bytes_max),
+            _ => Err(not_asked()),
+        })
+        .await
+    }
+
+    /// Answers an inbound call.
+    pub async fn receive(&self, context: CallContext, invocation: InvocationInput) -> Result<Called<PluginReply>, CallFailure> {
+        let asked = Asked::Receive(convert::invocation(invocation));
+        let bytes_max = self.loader.sandbox.limits.output_bytes;
+        self.call(context, Export::Receive, asked, |said| match said {
+            Said::Reply(reply) => convert::reply(reply, bytes_max),
+            _ => Err(not_asked()),
+        })
+        .await
+    }
+
+    /// How long `transform` takes in an instance that is used again: the bound that fresh instances are measured against. For
+    /// measuring; no delivery is served like this.
+    pub async fn warm_bound(
+        &self,
+        context: CallContext,
+        delivery: DeliveryInput,
+        events: Vec<Event>,
+        turns: usize,
+    ) -> Result<Vec<Duration>, CallFailure> {
+        let trapped = |error: String| CallFailure::from(PluginFailure::Trapped(error));
+        let ready = self.ready().await.map_err(|error| trapped(error.to_string()))?;
+        let (script, sandbox) = (ready.script.clone(), &self.loader.sandbox);
+        let call = Call { sandbox, pre: &ready.pre, exports: &ready.exports, context, script, directory: None };
+        let (delivery, events) = (convert::delivery(delivery), events.into_iter().map(convert::event).collect());
+        call.repeat(delivery, events, turns).await.map_err(|error| trapped(format!("{error:#}")))
+    }
+
+    async fn call<T>(
+        &self,
+        context: CallContext,
+        export: Export,
+        asked: Asked,
+        read: impl FnOnce(Said) -> Result<T, PluginFailure>,
+    ) -> Result<Called<T>, CallFailure> {
+        if !self.exports.contains(&export) {
+            return Err(PluginFailure::Missing(context.plugin).into());
+        }
+        let ready = match self.ready().await {
+            Ok(ready) => ready,
+            Err(error) => {
+                tracing::error!(plugin = context.plugin, digest = %self.digest, %error, "a plugin that was taken once does not load");
+                return Err(PluginFailure::Missing(context.plugin).into());
+            }
+        };
+        let directory = match context.grants.directory {
+            false => None,
+            true => Some(self.loader.granted_directory(&context.plugin).map_err(|error| {
+                tracing::error!(plugin = context.plugin, %error, "a granted directory cannot be made");
+                PluginFailure::RetryLater("the directory it was granted is not there".to_owned())
+            })?),
+        };
+        let script = ready.script.clone();
+        let sandbox = &self.loader.sandbox;
+        Call { sandbox, pre: &ready.pre, exports: &ready.exports, context, script, directory }.run(asked, read).await
+    }
+
+    async fn ready(&self) -> Result<&Ready, UploadError> {
+        self.ready.get_or_try_init(|| async { self.loader.load(self.kind, &self.digest, self.bytes().await?, Trial::Skip).await }).await
+    }
+
+    async fn bytes(&self) -> Result<Bytes, UploadError> {
+        match &self.source {
+            Source::Binary(bytes, store) => {
+                // Past deliveries name these bytes: they stay when the binary is replaced.
+                store.put_blob(Bytes::from_static(bytes)).await?;
+                Ok(Bytes::from_static(bytes))
+            }
+            Source::Store(store) => {
+                store.get_blob(&self.digest).await?.ok_or_else(|| UploadError::Missing(format!("blob {}", self.digest)))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for LoadedPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_loaded = self.ready.initialized();
+        f.debug_struct("LoadedPlugin")
+            .field("digest", &self.digest.as_str())
+            .field("exports", &self.exports)
+            .field("is_loaded", &is_loaded)
+            .finish()
+    }
+}
+
+/// The runner answers what it was asked; the type cannot say so.
+fn not_asked() -> PluginFailure {
+    PluginFailure::BadOutput("an answer to another question".to_owned())
+}

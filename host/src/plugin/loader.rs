@@ -1,0 +1,261 @@
+//! Uploaded bytes -> something that can be called, with every check on the way: cache or compiler, imports, exports, types, trial.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+use wasmtime::component::{Component, InstancePre};
+
+use super::{
+    artifact::{Artifacts, private_directory},
+    bindings::exports::hookwright as exports,
+    builtin,
+    compile::Compiler,
+    componentize,
+    context::CallContext,
+    engine::{self, Sandbox},
+    error::UploadError,
+    guest::Guest,
+    instance::{Asked, Call, Exports, Said},
+    interfaces::{self, Importer},
+    registry::PluginOptions,
+    script::{self, ScriptExport},
+};
+use crate::model::plugin::{Digest, Export, PluginFailure, PluginKind};
+
+/// Makes plugins callable. One for the host.
+pub(super) struct Loader {
+    /// Where they run.
+    pub sandbox: Sandbox,
+    /// Compiled before.
+    pub artifacts: Artifacts,
+    compiler: Compiler,
+    /// Bytes of an upload.
+    pub plugin_bytes_max: usize,
+    data: PathBuf,
+    script_engine: OnceCell<Ready>,
+}
+
+/// A component that can be instantiated, and what of it is offered.
+#[derive(Clone)]
+pub(super) struct Ready {
+    /// What is instantiated.
+    pub pre: InstancePre<Guest>,
+    /// What is called.
+    pub exports: Exports,
+    /// The script, when the component is the engine.
+    pub script: Option<Arc<str>>,
+    /// What it can do.
+    pub offers: Vec<Export>,
+    /// The `hookwright:plugin` interfaces it imports, without the prefix. A script's are not known before it runs.
+    pub imports: Vec<String>,
+}
+
+/// How thoroughly a plugin is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trial {
+    /// It is new: see whether it starts.
+    Run,
+    /// It was tried when it was uploaded.
+    Skip,
+}
+
+impl Loader {
+    /// Prepares the sandbox, the cache and the compiler.
+    pub fn new(options: &PluginOptions, artifact_key: [u8; 32]) -> Result<Self, UploadError> {
+        let host = |error: io::Error| UploadError::Host(error.to_string());
+        let sandbox = Sandbox::new(&options.limits).map_err(|error| UploadError::Host(format!("{error:#}")))?;
+        let cache = options.data.join("cache");
+        let compatibility = engine::compatibility(&sandbox.engine);
+        private_directory(&cache).map_err(host)?;
+        let artifacts = Artifacts::open(cache.join("artifacts"), artifact_key, compatibility).map_err(host)?;
+        let compiler = Compiler::new(options.compiler.clone(), cache, &options.limits).map_err(host)?;
+        let plugin_bytes_max = options.limits.plugin_bytes_max;
+        Ok(Self { sandbox, artifacts, compiler, plugin_bytes_max, data: options.data.clone(), script_engine: OnceCell::new() })
+    }
+
+    /// Refuses what is too large or machine code, before anything else looks at it.
+    pub fn check_upload(&self, kind: PluginKind, bytes: &[u8]) -> Result<(), UploadError> {
+        if bytes.len() > self.plugin_bytes_max {
+            return Err(UploadError::TooLarge { bytes: bytes.len(), bytes_max: self.plugin_bytes_max });
+        }
+        if kind == PluginKind::Wasm && componentize::is_precompiled(bytes) {
+            return Err(UploadError::Precompiled);
+        }
+        Ok(())
+    }
+
+    /// A plugin from its bytes.
+    pub async fn load(self: &Arc<Self>, kind: PluginKind, digest: &Digest, bytes: Bytes, trial: Trial) -> Result<Ready, UploadError> {
+        let ready = match kind {
+            PluginKind::Wasm => self.load_component(digest, &bytes, Importer::Plugin).await?,
+            PluginKind::Script => self.load_script(bytes).await?,
+        };
+        if ready.offers.is_empty() {
+            return Err(UploadError::NoExport { exports: interfaces::exported(&self.sandbox.engine, ready.pre.component()) });
+        }
+        if trial == Trial::Run {
+            self.try_out(&ready).await?;
+        }
+        Ok(ready)
+    }
+
+    /// The directory a plugin was granted: its own below the data directory, where nothing else is.
+    pub fn granted_directory(&self, plugin: &str) -> io::Result<PathBuf> {
+        let directory = self.data.join("plugin-data").join(plugin);
+        private_directory(&directory)?;
+        Ok(directory)
+    }
+
+    async fn load_component(self: &Arc<Self>, digest: &Digest, bytes: &[u8], of: Importer) -> Result<Ready, UploadError> {
+        let component = self.compiled(digest, bytes).await?;
+        let engine = &self.sandbox.engine;
+        let ours = interfaces::imported(engine, &component, of)?;
+        let linker = match of {
+            Importer::Plugin => &self.sandbox.linker,
+            Importer::ScriptEngine => &self.sandbox.script_linker,
+        };
+        let linker = interfaces::with_refused(engine, &component, linker).map_err(bad_type)?;
+        let pre = linker.instantiate_pre(&component).map_err(bad_type)?;
+        let (exports, offers) = find_exports(&pre)?;
+        Ok(Ready { pre, exports, script: None, offers, imports: ours })
+    }
+
+    async fn load_script(self: &Arc<Self>, bytes: Bytes) -> Result<Ready, UploadError> {
+        let engine = self.script_engine().await?;
+        let text = String::from_utf8(bytes.into()).map_err(|error| UploadError::Script {
+            line: None,
+            column: None,
+            message: format!("the script is not UTF-8: {}", error.utf8_error()),
+        })?;
+        let parsed = tokio::task::spawn_blocking(move || script::parse_script(&text)).await;
+        let script = parsed.map_err(|error| UploadError::Host(error.to_string()))??;
+        let offers: Vec<_> = script.exports.iter().copied().map(Export::from).collect();
+        let has = |export| offers.contains(&export);
+        let exports = Exports {
+            transform: engine.exports.transform.clone().filter(|_| has(Export::Transform)),
+            answers: engine.exports.answers.clone().filter(|_| has(Export::Answers)),
+            receive: engine.exports.receive.clone().filter(|_| has(Export::Receive)),
+            script: engine.exports.script.clone(),
+        };
+        let source = Arc::from(script.source_for_engine);
+        Ok(Ready { pre: engine.pre.clone(), exports, script: Some(source), offers, imports: Vec::new() })
+    }
+
+    /// The component every script runs in. Loaded once, with what only it may import.
+    pub async fn script_engine(self: &Arc<Self>) -> Result<&Ready, UploadError> {
+        self.script_engine
+            .get_or_try_init(|| async {
+                let bytes = builtin::SCRIPT_ENGINE;
+                self.load_component(&Digest::of(bytes), bytes, Importer::ScriptEngine).await
+            })
+            .await
+    }
+
+    /// From the cache, else from the compiler.
+    async fn compiled(self: &Arc<Self>, digest: &Digest, bytes: &[u8]) -> Result<Component, UploadError> {
+        if let Some(component) = self.cached(digest).await? {
+            return Ok(component);
+        }
+        let _turn = self.compiler.turn().await?;
+        if let Some(component) = self.cached(digest).await? {
+            return Ok(component);
+        }
+        let artifact = self.compiler.compile(bytes).await?;
+        let (loader, digest) = (Arc::clone(self), digest.clone());
+        blocking(move || {
+            if let Err(error) = loader.artifacts.put(&digest, &artifact) {
+                tracing::warn!(%digest, %error, "a compiled plugin cannot be cached; it will be compiled again at the next start");
+            }
+            loader.deserialize(&artifact).map_err(|error| UploadError::TooDemanding(format!("{error:#}")))
+        })
+        .await?
+    }
+
+    async fn cached(self: &Arc<Self>, digest: &Digest) -> Result<Option<Component>, UploadError> {
+        let (loader, digest) = (Arc::clone(self), digest.clone());
+        blocking(move || {
+            let artifact = loader.artifacts.get(&digest)?;
+            match loader.deserialize(&artifact) {
+                Ok(component) => Some(component),
+                Err(error) => {
+                    tracing::warn!(%digest, error = format!("{error:#}"), "a cached artifact does not load; it is compiled anew");
+                    loader.artifacts.forget(&digest);
+                    None
+                }
+            }
+        })
+        .await
+    }
+
+    fn deserialize(&self, artifact: &[u8]) -> wasmtime::Result<Component> {
+        // SAFETY: wasmtime trusts what it deserialises. `artifact` is what our own child process has just written into a directory
+        // only we can enter, or was read from the cache and its MAC, under a key only this host has, was verified.
+        #[expect(unsafe_code, reason = "the only way to load code that was compiled in another process")]
+        unsafe {
+            Component::deserialize(&self.sandbox.engine, artifact)
+        }
+    }
+
+    /// Starts the plugin once, with nothing granted: what traps or does not end then never gets to a delivery.
+    async fn try_out(&self, ready: &Ready) -> Result<(), UploadError> {
+        let call = Call {
+            sandbox: &self.sandbox,
+            pre: &ready.pre,
+            exports: &ready.exports,
+            context: CallContext::default(),
+            script: ready.script.clone(),
+            directory: None,
+        };
+        let tried = call.run(Asked::Trial, |said| Ok(if let Said::Ready(result) = said { result } else { Ok(()) })).await;
+        match tried {
+            Ok(called) => called.value.map_err(UploadError::of_evaluation),
+            Err(failed) => Err(match failed.failure {
+                PluginFailure::Deadline(ms) => UploadError::StartDeadline(ms),
+                PluginFailure::Memory(bytes) => UploadError::StartMemory(bytes),
+                PluginFailure::Trapped(why) => UploadError::StartTrap(why),
+                other => UploadError::StartTrap(other.to_string()),
+            }),
+        }
+    }
+}
+
+impl From<ScriptExport> for Export {
+    fn from(export: ScriptExport) -> Self {
+        match export {
+            ScriptExport::Transform => Self::Transform,
+            ScriptExport::Answers => Self::Answers,
+            ScriptExport::Receive => Self::Receive,
+        }
+    }
+}
+
+/// What the component exports of ours, with its types checked.
+fn find_exports(pre: &InstancePre<Guest>) -> Result<(Exports, Vec<Export>), UploadError> {
+    let has = |name: &str| pre.component().get_export_index(None, name).is_some();
+    let (mut found, mut offers) = (Exports::default(), Vec::new());
+    if has("hookwright:plugin/transform@0.1.0") {
+        found.transform = Some(exports::plugin::transform::GuestIndices::new(pre).map_err(bad_type)?);
+        offers.push(Export::Transform);
+    }
+    if has("hookwright:plugin/answers@0.1.0") {
+        found.answers = Some(exports::plugin::answers::GuestIndices::new(pre).map_err(bad_type)?);
+        offers.push(Export::Answers);
+    }
+    if has("hookwright:plugin/receive@0.1.0") {
+        found.receive = Some(exports::plugin::receive::GuestIndices::new(pre).map_err(bad_type)?);
+        offers.push(Export::Receive);
+    }
+    if has("hookwright:script/script@0.1.0") {
+        found.script = Some(exports::script::script::GuestIndices::new(pre).map_err(bad_type)?);
+    }
+    Ok((found, offers))
+}
+
+fn bad_type(error: wasmtime::Error) -> UploadError {
+    UploadError::BadType(format!("{error:#}"))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, UploadError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| UploadError::Host(error.to_string()))
+}

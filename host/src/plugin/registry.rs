@@ -1,0 +1,278 @@
+//! Plugins by name: one snapshot that readers load without waiting, and that a change replaces whole. A reader sees a plugin before a
+//! change or after it, never half; calls in flight keep the version they began with.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use serde_json::{Map, Value};
+use tokio::sync::Mutex;
+
+use super::{
+    builtin::{BUILTINS, Builtin, SCRIPT_ENGINE},
+    context::HostSide,
+    error::UploadError,
+    loaded::{LoadedPlugin, Source},
+    loader::Loader,
+    records,
+};
+use crate::{
+    clock::SharedClock,
+    config::Limits,
+    model::plugin::{ActiveVersion, Digest, Export, Grants, PluginKind, PluginRecord, PluginUse, PluginVersion},
+    store::Store,
+};
+
+pub mod changes;
+
+/// What the plugin host is told at its start.
+#[derive(Clone, Debug)]
+pub struct PluginOptions {
+    /// The data directory: `cache` and `plugin-data` in it are the plugin host's.
+    pub data: PathBuf,
+    /// What bounds it.
+    pub limits: Arc<Limits>,
+    /// The executable that understands `compile`; absent: this one.
+    pub compiler: Option<PathBuf>,
+}
+
+/// All plugins. Cheap to clone.
+#[derive(Clone)]
+pub struct Plugins {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    clock: SharedClock,
+    loader: Arc<Loader>,
+    host_side: HostSide,
+    snapshot: ArcSwap<HashMap<String, Arc<Entry>>>,
+    /// One change at a time: it is check, commit, swap. Compiling and trying out come before.
+    changing: Mutex<()>,
+}
+
+/// One name.
+struct Entry {
+    record: PluginRecord,
+    builtin: Option<Arc<ActivePlugin>>,
+    versions: BTreeMap<u32, Arc<ActivePlugin>>,
+}
+
+/// One version of a plugin with what its name is configured and granted now.
+#[derive(Clone, Debug)]
+pub struct ActivePlugin {
+    /// Name, version and digest.
+    pub plugin_use: PluginUse,
+    /// The plugin's own configuration: a JSON object.
+    pub config: Value,
+    /// What it is granted.
+    pub grants: Arc<Grants>,
+    /// What is called.
+    pub loaded: Arc<LoadedPlugin>,
+}
+
+/// A plugin as an administrator sees it.
+#[derive(Clone, Debug)]
+pub struct PluginInfo {
+    /// What is kept of it. For a plugin of the binary that nobody touched: what would be.
+    pub record: PluginRecord,
+    /// The digest of the one in the binary, if there is one of this name.
+    pub builtin: Option<Digest>,
+    /// What the active version can do; the newest one's if none is active.
+    pub exports: Vec<Export>,
+    /// Interfaces that version imports and that nothing was granted for.
+    pub missing_grants: Vec<String>,
+}
+
+impl Plugins {
+    /// Starts the sandbox and reads what the store has. Nothing is compiled here: plugins are loaded when they are first called,
+    /// or by [`Plugins::warm`].
+    pub async fn open(options: PluginOptions, store: Store, clock: SharedClock) -> Result<Self, UploadError> {
+        let loader = Arc::new(Loader::new(&options, records::artifact_key(&store))?);
+        let host_side = records::host_side(&store);
+        let shared = Shared { store, clock, loader, host_side, snapshot: ArcSwap::default(), changing: Mutex::default() };
+        let plugins = Self { shared: Arc::new(shared) };
+        let mut entries = HashMap::new();
+        for record in records::all(&plugins.shared.store).await? {
+            entries.insert(record.name.clone(), Arc::new(plugins.entry(record, None)));
+        }
+        for builtin in BUILTINS.iter() {
+            let entry = || Arc::new(plugins.entry(untouched(builtin.name), None));
+            entries.entry(builtin.name.to_owned()).or_insert_with(entry);
+        }
+        plugins.shared.snapshot.store(Arc::new(entries));
+        plugins.sweep_artifacts();
+        Ok(plugins)
+    }
+
+    /// What is active under `name`, or its version `version`.
+    pub fn get(&self, name: &str, version: Option<u32>) -> Option<Arc<ActivePlugin>> {
+        let snapshot = self.shared.snapshot.load();
+        let entry = snapshot.get(name)?;
+        match version {
+            Some(version) => entry.versions.get(&version).cloned(),
+            None => entry.active().cloned(),
+        }
+    }
+
+    /// The one in the binary, whatever is active.
+    pub fn builtin(&self, name: &str) -> Option<Arc<ActivePlugin>> {
+        self.shared.snapshot.load().get(name)?.builtin.clone()
+    }
+
+    /// Whether there is a plugin of this name, active or not.
+    pub fn exists(&self, name: &str) -> bool {
+        self.shared.snapshot.load().contains_key(name)
+    }
+
+    /// The plugin as an administrator sees it.
+    pub fn info(&self, name: &str) -> Option<PluginInfo> {
+        self.shared.snapshot.load().get(name).map(|entry| entry.info())
+    }
+
+    /// All of them, by name.
+    pub fn list(&self) -> Vec<PluginInfo> {
+        let mut list: Vec<_> = self.shared.snapshot.load().values().map(|entry| entry.info()).collect();
+        list.sort_by(|a, b| a.record.name.cmp(&b.record.name));
+        list
+    }
+
+    /// Secrets and state, for a [`CallContext`](super::CallContext).
+    pub fn host_side(&self) -> HostSide {
+        self.shared.host_side.clone()
+    }
+
+    /// Loads these plugins (as they are active) and the script engine now, compiling what is not cached: for the background of a start.
+    pub async fn warm(&self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            if let Some(active) = self.get(&name, None)
+                && let Err(error) = active.loaded.load().await
+            {
+                tracing::error!(plugin = name, %error, "an active plugin does not load");
+            }
+        }
+        if let Err(error) = self.shared.loader.script_engine().await {
+            tracing::error!(%error, "the script engine does not load");
+        }
+    }
+
+    /// The names of everything active, which is what [`Plugins::warm`] wants to know.
+    pub fn active_names(&self) -> Vec<String> {
+        self.shared.snapshot.load().values().filter(|entry| entry.active().is_some()).map(|entry| entry.record.name.clone()).collect()
+    }
+
+    /// Bytes of an upload.
+    pub(super) fn plugin_bytes_max(&self) -> usize {
+        self.shared.loader.plugin_bytes_max
+    }
+
+    /// Where plugins are kept.
+    pub(super) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// An entry for `record`; a version that is loaded already stays so.
+    fn entry(&self, record: PluginRecord, loaded: Option<&Arc<LoadedPlugin>>) -> Entry {
+        let grants = Arc::new(record.grants.clone());
+        let config = if record.config.is_object() { record.config.clone() } else { Value::Object(Map::new()) };
+        let before = self.shared.snapshot.load().get(&record.name).cloned();
+        let known = before.iter().flat_map(|entry| entry.all().map(|plugin| &plugin.loaded)).chain(loaded);
+        let known: HashMap<&Digest, &Arc<LoadedPlugin>> = known.map(|loaded| (loaded.digest(), loaded)).collect();
+        let plugin = |version, digest: &Digest, cold: &dyn Fn() -> LoadedPlugin| {
+            let loaded = known.get(digest).map_or_else(|| Arc::new(cold()), |loaded| Arc::clone(loaded));
+            let plugin_use = PluginUse { name: record.name.clone(), version, digest: digest.clone() };
+            Arc::new(ActivePlugin { plugin_use, config: config.clone(), grants: Arc::clone(&grants), loaded })
+        };
+        let builtin = Builtin::named(&record.name).map(|builtin| {
+            plugin(None, &builtin.digest, &|| self.cold(&builtin.digest, PluginKind::Wasm, builtin.exports, Some(builtin.bytes)))
+        });
+        let versions = record.versions.iter().filter_map(|kept| {
+            let cold = || self.cold(&kept.digest, kept.kind, &kept.exports, None);
+            Some((kept.version?, plugin(kept.version, &kept.digest, &cold)))
+        });
+        let versions = versions.collect();
+        Entry { record, builtin, versions }
+    }
+
+    fn cold(&self, digest: &Digest, kind: PluginKind, exports: &[Export], binary: Option<&'static [u8]>) -> LoadedPlugin {
+        let source = match binary {
+            Some(bytes) => Source::Binary(bytes, self.shared.store.clone()),
+            None => Source::Store(self.shared.store.clone()),
+        };
+        LoadedPlugin::cold(&self.shared.loader, digest.clone(), kind, exports.to_vec(), source)
+    }
+
+    /// The one swap of a change: readers see it whole.
+    fn swap(&self, name: &str, entry: Option<Entry>) {
+        let entry = entry.map(Arc::new);
+        self.shared.snapshot.rcu(|entries| {
+            let mut entries = HashMap::clone(entries);
+            match &entry {
+                Some(entry) => entries.insert(name.to_owned(), Arc::clone(entry)),
+                None => entries.remove(name),
+            };
+            entries
+        });
+    }
+
+    /// Every digest something refers to.
+    fn digests(&self) -> HashSet<Digest> {
+        let entries = self.shared.snapshot.load();
+        let digests = entries.values().flat_map(|entry| entry.all().map(|plugin| plugin.plugin_use.digest.clone()));
+        digests.chain([Digest::of(SCRIPT_ENGINE)]).collect()
+    }
+
+    fn sweep_artifacts(&self) {
+        if let Err(error) = self.shared.loader.artifacts.sweep(&self.digests()) {
+            tracing::warn!(%error, "old compiled plugins cannot be removed");
+        }
+    }
+}
+
+impl Entry {
+    fn active(&self) -> Option<&Arc<ActivePlugin>> {
+        match self.record.active {
+            ActiveVersion::Builtin => self.builtin.as_ref(),
+            ActiveVersion::Version(version) => self.versions.get(&version),
+            ActiveVersion::None => None,
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<ActivePlugin>> {
+        self.builtin.iter().chain(self.versions.values())
+    }
+
+    /// The interfaces a version imports; of the one in the binary, once it is loaded.
+    fn imports(&self, version: Option<u32>) -> &[String] {
+        match version {
+            Some(_) => kept(&self.record, version).map_or(&[], |kept| &kept.imports),
+            None => self.builtin.as_ref().and_then(|builtin| builtin.loaded.imports()).unwrap_or_default(),
+        }
+    }
+
+    fn info(&self) -> PluginInfo {
+        let shown = self.active().or_else(|| self.versions.values().next_back()).or(self.builtin.as_ref());
+        let imports = shown.map_or(&[][..], |plugin| self.imports(plugin.plugin_use.version));
+        PluginInfo {
+            builtin: self.builtin.as_ref().map(|builtin| builtin.plugin_use.digest.clone()),
+            exports: shown.map_or_else(Vec::new, |plugin| plugin.loaded.exports().to_vec()),
+            missing_grants: self.record.grants.missing(imports),
+            record: self.record.clone(),
+        }
+    }
+}
+
+fn kept(record: &PluginRecord, version: Option<u32>) -> Option<&PluginVersion> {
+    record.versions.iter().find(|kept| kept.version == version)
+}
+
+/// What is kept of a name before anybody changed something of it.
+fn untouched(name: &str) -> PluginRecord {
+    let active = if Builtin::named(name).is_some() { ActiveVersion::Builtin } else { ActiveVersion::None };
+    let config = Value::Object(Map::new());
+    PluginRecord { name: name.to_owned(), versions: Vec::new(), active, config, grants: Grants::default() }
+}

@@ -1,0 +1,237 @@
+//! Changes of plugins: everything is checked before anything changes, bytes are kept before the record that names them, the swap comes last.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{Plugins, kept, untouched};
+use crate::{
+    model::plugin::{ActiveVersion, Digest, Grants, PluginKind, PluginRecord, PluginVersion},
+    plugin::{
+        error::UploadError,
+        loaded::{LoadedPlugin, Source},
+        loader::Trial,
+        records,
+    },
+};
+use std::sync::Arc;
+
+/// Versions kept of one name; beyond it the oldest inactive one goes with each upload.
+pub const VERSIONS_MAX: usize = 100;
+/// Characters of a name.
+const NAME_CHARS_MAX: usize = 64;
+
+/// What became of an upload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Uploaded {
+    /// The version these bytes are.
+    pub version: PluginVersion,
+    /// Whether it is new; the same bytes uploaded again are the same version.
+    pub created: bool,
+    /// Whether it is active now; else it is staged.
+    pub active: bool,
+    /// Interfaces it imports that nothing was granted for.
+    pub missing_grants: Vec<String>,
+}
+
+/// Whether `name` can name a plugin: it is also the name of a file in the inbox and of a granted directory.
+pub fn is_plugin_name(name: &str) -> bool {
+    (1..=NAME_CHARS_MAX).contains(&name.len())
+        && !name.starts_with('-')
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+impl Plugins {
+    /// Takes a version of `name`, if it loads, and activates it if asked. Whatever fails, what was active stays active.
+    pub async fn upload(&self, name: &str, bytes: Bytes, kind: PluginKind, activate: bool) -> Result<Uploaded, UploadError> {
+        self.check_name(name)?;
+        let loader = &self.shared.loader;
+        loader.check_upload(kind, &bytes)?;
+        let digest = Digest::of(&bytes);
+        let before = self.record(name);
+        let uploaded = self.take(name, bytes, kind, &digest, activate).await;
+        self.forget(before.versions.into_iter().map(|version| version.digest).chain([digest])).await;
+        uploaded
+    }
+
+    async fn take(&self, name: &str, bytes: Bytes, kind: PluginKind, digest: &Digest, activate: bool) -> Result<Uploaded, UploadError> {
+        let loader = &self.shared.loader;
+        let ready = loader.load(kind, digest, bytes.clone(), Trial::Run).await?;
+
+        let _changing = self.shared.changing.lock().await;
+        let mut record = self.record(name);
+        let missing_grants = record.grants.missing(&ready.imports);
+        if activate && !missing_grants.is_empty() {
+            return Err(UploadError::MissingGrants { names: missing_grants });
+        }
+        let same = record.versions.iter().find(|version| version.digest == *digest && version.kind == kind).cloned();
+        let created = same.is_none();
+        let version = same.unwrap_or_else(|| PluginVersion {
+            version: Some(record.versions.iter().filter_map(|version| version.version).max().unwrap_or(0) + 1),
+            digest: digest.clone(),
+            kind,
+            exports: ready.offers.clone(),
+            imports: ready.imports.clone(),
+            size_bytes: bytes.len() as u64,
+            uploaded_at: self.shared.clock.now(),
+        });
+        if created {
+            self.shared.store.put_blob(bytes.clone()).await?;
+            record.versions.push(version.clone());
+            drop_old_versions(&mut record);
+        }
+        if let (true, Some(number)) = (activate, version.version) {
+            record.active = ActiveVersion::Version(number);
+        }
+        let active = version.version.is_some_and(|number| record.active == ActiveVersion::Version(number));
+        let loaded = LoadedPlugin::warm(loader, digest.clone(), kind, ready, Source::Store(self.shared.store.clone()));
+        self.keep(record, Some(&Arc::new(loaded))).await?;
+        tracing::info!(plugin = name, version = version.version, digest = %version.digest, active, "a plugin was uploaded");
+        Ok(Uploaded { version, created, active, missing_grants })
+    }
+
+    /// Points `name` at another version, which is loaded before.
+    pub async fn activate(&self, name: &str, version: ActiveVersion) -> Result<(), UploadError> {
+        let missing = |what: String| move || UploadError::Missing(what);
+        let candidate = match version {
+            _ if !self.exists(name) => return Err(UploadError::Missing(format!("plugin `{name}`"))),
+            ActiveVersion::Builtin => Some(self.builtin(name).ok_or_else(missing(format!("built-in plugin `{name}`")))?),
+            ActiveVersion::Version(number) => {
+                Some(self.get(name, Some(number)).ok_or_else(missing(format!("version {number} of plugin `{name}`")))?)
+            }
+            ActiveVersion::None => None,
+        };
+        if let Some(candidate) = &candidate {
+            candidate.loaded.load().await?;
+        }
+        let _changing = self.shared.changing.lock().await;
+        let mut record = self.record(name);
+        if let Some(candidate) = candidate {
+            let number = candidate.plugin_use.version;
+            if number.is_some() && kept(&record, number).is_none() {
+                return Err(UploadError::Conflict(name.to_owned()));
+            }
+            let names = record.grants.missing(candidate.loaded.imports().unwrap_or_default());
+            // The one in the binary is active without grants from the first start on: what it lacks is refused call by call.
+            if !names.is_empty() && version != ActiveVersion::Builtin {
+                return Err(UploadError::MissingGrants { names });
+            }
+        }
+        record.active = version;
+        self.keep(record, None).await?;
+        tracing::info!(plugin = name, ?version, "a plugin's version was activated");
+        Ok(())
+    }
+
+    /// Forgets all uploaded versions, the configuration and the grants. A name of the binary's is then as at the first start.
+    /// Whether something still refers to it is the caller's business.
+    pub async fn delete(&self, name: &str) -> Result<(), UploadError> {
+        let before = self.record(name);
+        {
+            let _changing = self.shared.changing.lock().await;
+            if !self.exists(name) {
+                return Err(UploadError::Missing(format!("plugin `{name}`")));
+            }
+            records::delete(&self.shared.store, name).await?;
+            let untouched = untouched(name);
+            let entry = (untouched.active == ActiveVersion::Builtin).then(|| self.entry(untouched, None));
+            self.swap(name, entry);
+        }
+        self.forget(before.versions.into_iter().map(|version| version.digest)).await;
+        tracing::info!(plugin = name, "a plugin was deleted");
+        Ok(())
+    }
+
+    /// Replaces the configuration: a JSON object.
+    pub async fn set_config(&self, name: &str, config: Value) -> Result<(), UploadError> {
+        if !config.is_object() {
+            return Err(UploadError::Config);
+        }
+        self.change(name, |record| record.config = config).await
+    }
+
+    /// Replaces the grants; possible before the first upload. What is taken away is refused from the next call on, also to what is active.
+    pub async fn set_grants(&self, name: &str, grants: Grants) -> Result<(), UploadError> {
+        self.change(name, |record| record.grants = grants).await
+    }
+
+    /// Removes the bytes and the artifacts of these digests, as far as nothing refers to them. Calls in flight have what they need.
+    async fn forget(&self, digests: impl IntoIterator<Item = Digest>) {
+        let _changing = self.shared.changing.lock().await;
+        let used = self.digests();
+        for digest in digests.into_iter().filter(|digest| !used.contains(digest)) {
+            self.shared.loader.artifacts.forget(&digest);
+            if let Err(error) = self.shared.store.remove_blob(&digest).await {
+                tracing::warn!(%digest, %error, "the bytes of a plugin nobody uses cannot be removed");
+            }
+        }
+    }
+
+    async fn change(&self, name: &str, change: impl FnOnce(&mut PluginRecord)) -> Result<(), UploadError> {
+        self.check_name(name)?;
+        let _changing = self.shared.changing.lock().await;
+        let mut record = self.record(name);
+        change(&mut record);
+        self.keep(record, None).await
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), UploadError> {
+        if is_plugin_name(name) { Ok(()) } else { Err(UploadError::Name(name.to_owned())) }
+    }
+
+    fn record(&self, name: &str) -> PluginRecord {
+        self.shared.snapshot.load().get(name).map_or_else(|| untouched(name), |entry| entry.record.clone())
+    }
+
+    /// Commits the record, then shows it.
+    async fn keep(&self, record: PluginRecord, loaded: Option<&Arc<LoadedPlugin>>) -> Result<(), UploadError> {
+        records::put(&self.shared.store, &record).await?;
+        let name = record.name.clone();
+        let entry = self.entry(record, loaded);
+        self.swap(&name, Some(entry));
+        Ok(())
+    }
+}
+
+/// Keeps the number of versions bounded, the active and the newest one always.
+fn drop_old_versions(record: &mut PluginRecord) {
+    while record.versions.len() > VERSIONS_MAX {
+        let active = match record.active {
+            ActiveVersion::Version(number) => kept(record, Some(number)).and_then(|kept| kept.version),
+            ActiveVersion::Builtin | ActiveVersion::None => None,
+        };
+        let Some(oldest) = record.versions.iter().position(|version| version.version != active) else { return };
+        record.versions.remove(oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::plugin::Export;
+
+    #[test]
+    fn names_are_safe_as_file_names() {
+        assert!(["a", "route-distance", "0", &"a".repeat(64)].into_iter().all(is_plugin_name));
+        assert!(!["", "-a", "A", "a.b", "a/b", "..", "ä", &"a".repeat(65)].into_iter().any(is_plugin_name));
+    }
+
+    #[test]
+    fn the_oldest_inactive_versions_go_first() {
+        let mut record = untouched("x");
+        record.versions = (1..=102)
+            .map(|number| PluginVersion {
+                version: Some(number),
+                digest: Digest::of(&number.to_be_bytes()),
+                kind: PluginKind::Wasm,
+                exports: vec![Export::Transform],
+                imports: Vec::new(),
+                size_bytes: 1,
+                uploaded_at: jiff::Timestamp::UNIX_EPOCH,
+            })
+            .collect();
+        record.active = ActiveVersion::Version(1);
+        drop_old_versions(&mut record);
+        let left: Vec<_> = record.versions.iter().filter_map(|version| version.version).collect();
+        assert_eq!((left.len(), left[0], left[1], left[99]), (100, 1, 4, 102));
+    }
+}

@@ -1,0 +1,238 @@
+//! Code -> verify -> receive -> commit (emissions, parameters) -> reply.
+//!
+//! A receiver's effects are buffered and committed with the call before the reply is written; a trap drops them (decision 9).
+//! `record` is the call as kept, `run` its plugin, `commit` its end, `reply` what the caller is told.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use self::{
+    commit::{commit, commit_alone},
+    record::{document, recorded, revived},
+    reply::{Raw, failed_reply, shape, unavailable},
+};
+use crate::{
+    clock::millis,
+    dispatcher::micros,
+    model::{
+        call::{Call, CallState, Verification},
+        code::CodeRecord,
+        outcome::{Failure, FailureKind},
+        parameter::Parameters,
+        plugin::PluginFailure,
+        receiver::{Action, Mode, Probe, Receiver},
+        reference::{Scope, Unset},
+        signature::{self, VerifyInput, VerifyScheme},
+    },
+    plugin::Effects,
+    services::Services,
+};
+
+pub use self::reply::Reply;
+
+mod commit;
+mod record;
+mod reply;
+mod run;
+
+/// Runs of an `async` call before it is given up.
+const RUNS_MAX: u32 = 5;
+/// How long a call's first run may take before another is made of it: longer than any receiver's timeout.
+const FIRST_RUN_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+/// How often calls that wait for another run are looked for.
+const SCAN_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// One inbound request, read.
+#[derive(Clone, Debug)]
+pub struct Inbound {
+    /// The method.
+    pub method: Method,
+    /// The path behind the code.
+    pub path: String,
+    /// Query parameters, decoded, in order.
+    pub query: Vec<(String, String)>,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The body, within the receiver's limit.
+    pub body: Bytes,
+    /// The client's address.
+    pub remote: String,
+    /// The environment its base stands for.
+    pub environment: Option<String>,
+}
+
+/// Who a code names.
+#[derive(Clone, Debug)]
+pub struct Target {
+    code: Arc<CodeRecord>,
+    receiver: Arc<Receiver>,
+}
+
+impl Target {
+    /// The most bytes a body may have.
+    pub fn body_bytes_max(&self) -> usize {
+        self.receiver.body_bytes_max
+    }
+}
+
+/// Finds whom `code` names. A wrong, an expired and a revoked code look the same to the caller and different in the log.
+pub fn find(services: &Services, code: &str) -> Option<Target> {
+    let hash = hex::encode(services.store.storage_key().keyed_hash("code", code.as_bytes()));
+    let snapshot = services.catalog.snapshot();
+    let Some(code) = snapshot.codes.get(&hash) else {
+        tracing::info!("a call named an unknown code");
+        return None;
+    };
+    if code.revoked_at.is_some() || code.expires_at.is_some_and(|end| end <= services.clock.now()) {
+        tracing::warn!(receiver = code.receiver, code = code.id, caller = code.caller, "a call named a revoked or expired code");
+        return None;
+    }
+    let entry = snapshot.receivers.get(&code.receiver)?;
+    Some(Target { code: Arc::clone(code), receiver: Arc::clone(&entry.receiver) })
+}
+
+/// Answers one call.
+pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Reply {
+    let receiver = &target.receiver;
+    if !receiver.methods.contains(&inbound.method) {
+        let allowed: Vec<_> = receiver.methods.iter().map(Method::as_str).collect();
+        let mut reply = Reply::message(405, "this method is not allowed here");
+        reply.headers.push(("allow".to_owned(), allowed.join(", ")));
+        return reply;
+    }
+    if receiver.probe == Probe::Answer && is_probe(&inbound) {
+        return Reply {
+            status: 200,
+            headers: vec![("content-type".into(), "application/json".into())],
+            body: r#"{"success":"true"}"#.into(),
+        };
+    }
+    let mut call = recorded(services, &target, &inbound);
+    if let Err((status, failure)) = admit(services, &target, &inbound, &mut call).await {
+        call.state = CallState::Rejected;
+        let reply = Reply::message(status, if status == 401 { "the call could not be verified" } else { &failure.detail });
+        call.failure = Some(failure);
+        return commit_alone(services, call, reply).await;
+    }
+    match receiver.mode {
+        Mode::Sync => {
+            // A client that goes away does not cancel its call: it runs in a task of its own.
+            let owned = services.clone();
+            let running = services.tasks.spawn(async move { run(&owned, &target, &inbound, call).await });
+            running.await.unwrap_or_else(|_| Reply::message(500, "the call failed"))
+        }
+        Mode::Async => {
+            if let Err(error) = services.store.begin_call(call.clone()).await {
+                return unavailable(&error);
+            }
+            let (owned, legacy_zero) = (services.clone(), receiver.legacy_zero);
+            services.tasks.spawn(async move { drop(run(&owned, &target, &inbound, call).await) });
+            Reply::narrow(200, if legacy_zero { 0 } else { 200 }, "accepted")
+        }
+    }
+}
+
+/// Runs again what an `async` receiver could not do at its first try, until the host stops.
+pub async fn work(services: Services) {
+    // What came in before this process began has nobody who runs it.
+    let begun = services.clock.now();
+    loop {
+        let pending = services.store.pending_calls(100).await.unwrap_or_default();
+        let due = services.clock.now() - FIRST_RUN_MAX;
+        for call in pending.into_iter().filter(|call| call.runs > 0 || call.received_at < begun.max(due)) {
+            if let Some((target, inbound)) = revived(&services, &call) {
+                run(&services, &target, &inbound, call).await;
+            }
+        }
+        tokio::select! {
+            () = services.stop.cancelled() => return,
+            () = tokio::time::sleep(SCAN_EVERY) => {}
+        }
+    }
+}
+
+fn is_probe(inbound: &Inbound) -> bool {
+    match inbound.method {
+        Method::GET | Method::HEAD => inbound.query.is_empty(),
+        Method::POST => matches!(inbound.body.trim_ascii(), b"" | b"{}"),
+        _ => false,
+    }
+}
+
+/// Verifies and types the call; what is wrong comes with the status to answer.
+async fn admit(services: &Services, target: &Target, inbound: &Inbound, call: &mut Call) -> Result<(), (u16, Failure)> {
+    let receiver = &target.receiver;
+    if receiver.verify.scheme != VerifyScheme::None {
+        call.verification = Verification::Failed;
+        verify(services, receiver, inbound).await.map_err(|detail| (401, Failure::new(FailureKind::CallUnverified, detail)))?;
+        call.verification = Verification::Verified;
+    }
+    match receiver.typed_parameters(&inbound.query) {
+        Ok(parameters) => call.request.parameters = parameters,
+        Err(problems) => {
+            let detail = problems.into_iter().map(|problem| problem.detail).collect::<Vec<_>>().join("; ");
+            return Err((400, Failure::new(FailureKind::CallInvalid, detail)));
+        }
+    }
+    call.session = receiver.session_of(&document(call));
+    Ok(())
+}
+
+async fn verify(services: &Services, receiver: &Receiver, inbound: &Inbound) -> Result<(), String> {
+    let Some(reference) = &receiver.verify.secret else { return Err("the receiver names no secret".to_owned()) };
+    let secret = services.store.secret(&reference.name, reference.version).await.map_err(|error| error.to_string())?;
+    let Some(secret) = secret else { return Err(format!("there is no secret `{reference}`")) };
+    let input = VerifyInput {
+        headers: &inbound.headers,
+        body: &inbound.body,
+        now_s: i64::try_from(millis(services.clock.now()) / 1000).unwrap_or(i64::MAX),
+        tolerance_s: signature::TIMESTAMP_TOLERANCE_S,
+        hmac: receiver.verify.hmac.as_ref(),
+    };
+    signature::verify(receiver.verify.scheme, &input, &[secret]).map_err(|error| error.to_string())
+}
+
+/// One run of the receiver, committed with its effects.
+async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: Call) -> Reply {
+    let receiver = &target.receiver;
+    call.runs += 1;
+    let started = Instant::now();
+    let ran = match &receiver.action {
+        Action::Reply(status, template) => {
+            let document = document(&call);
+            let parameters = Parameters::default();
+            let scope = Scope { session: &parameters, event: None, context: None, call: Some(&document), webhook_status_code: None };
+            let message = template.expand_text(&scope, &mut Unset::default());
+            Ok((Raw { status: *status, headers: Vec::new(), body: message.into_bytes() }, Effects::default()))
+        }
+        Action::Plugin(name, config) => run::run_plugin(services, receiver, name, config, inbound, &mut call).await,
+    };
+    call.receive_us = micros(started);
+    match ran {
+        Ok((raw, effects)) => {
+            let reply = shape(receiver, raw);
+            call.state = CallState::Done;
+            commit(services, receiver, call, effects, reply).await
+        }
+        Err(failure) => {
+            let again = receiver.mode == Mode::Async && failure.is_passing() && call.runs < RUNS_MAX;
+            call.state = match failure {
+                _ if again => CallState::Pending,
+                PluginFailure::Rejected(_) => CallState::Rejected,
+                _ => CallState::Failed,
+            };
+            tracing::warn!(call = %call.id, receiver = call.receiver, kind = failure.kind(), detail = %failure, "a receiver failed");
+            let reply = failed_reply(&failure);
+            call.failure = Some(Failure::from(&failure));
+            if again {
+                return match services.store.begin_call(call).await {
+                    Ok(()) => reply,
+                    Err(error) => unavailable(&error),
+                };
+            }
+            commit_alone(services, call, reply).await
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A call with its effects, committed before its reply is written (decision 9).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::{
+    record::{document, recorded_reply},
+    reply::{Reply, unavailable},
+};
+use crate::{
+    acceptance::{self, Incoming},
+    clock::millis,
+    model::{
+        call::{Call, CallState},
+        event::NewEvent,
+        id::EventId,
+        outcome::{Failure, FailureKind},
+        parameter::Change,
+        plugin::Emission,
+        receiver::{Receiver, resolve_data},
+        trigger::Trigger,
+    },
+    plugin::Effects,
+    services::Services,
+    store::StateChange,
+};
+
+/// The host's own events of a call are numbered from here on, so that they never share an identifier with a guest's.
+const OWN_EVENTS_FROM: u32 = 1 << 31;
+
+/// Commits the call and its effects, starts what they owe, then answers.
+pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: Call, effects: Effects, reply: Reply) -> Reply {
+    let mut incoming = vec![call_event(&call, 0, Trigger::of_code(&call.receiver), document(&call))];
+    let document = document(&call);
+    for (index, (trigger, data)) in receiver.events.iter().enumerate() {
+        incoming.push(call_event(&call, 1 + index as u32, trigger.clone(), resolve_data(data, &document)));
+    }
+    for (index, emission) in effects.emissions.into_iter().enumerate() {
+        match emitted(&call, index, emission) {
+            Ok(event) => incoming.push(event),
+            Err(detail) => {
+                call.state = CallState::Failed;
+                call.failure = Some(Failure::new(FailureKind::CallInvalid, detail));
+                return commit_alone(services, call, Reply::message(500, "the call failed")).await;
+            }
+        }
+    }
+    call.events = incoming.iter().map(|one| one.event.id.clone()).collect();
+    call.reply = Some(recorded_reply(&reply));
+    let prepared: Result<Vec<_>, _> = incoming.into_iter().map(|one| acceptance::prepare(services, one)).collect();
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            call.state = CallState::Failed;
+            call.events = Vec::new();
+            call.failure = Some(Failure::new(FailureKind::CallInvalid, error.to_string()));
+            return commit_alone(services, call, Reply::message(508, "the call goes in a loop")).await;
+        }
+    };
+    let parameters: Vec<(String, Change)> = effects.parameters;
+    let state = call.plugin.as_ref().map(|plugin| plugin.name.clone()).map_or_else(Vec::new, |name| {
+        effects.state.into_iter().map(|(key, value)| StateChange { plugin: name.clone(), key, value }).collect()
+    });
+    match services.store.commit_call(call, prepared, parameters, state, services.limits.lease).await {
+        Ok(accepted) => {
+            let (_, claimed) = acceptance::split(accepted);
+            drop(services.start(claimed));
+            reply
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// Commits a call that has no effects.
+pub(super) async fn commit_alone(services: &Services, mut call: Call, reply: Reply) -> Reply {
+    call.reply = Some(recorded_reply(&reply));
+    match services.store.commit_call(call, Vec::new(), Vec::new(), Vec::new(), services.limits.lease).await {
+        Ok(_) => reply,
+        Err(error) => unavailable(&error),
+    }
+}
+
+fn call_event(call: &Call, index: u32, trigger: Trigger, data: Value) -> Incoming {
+    let event = NewEvent {
+        id: EventId::emitted(&call.id, OWN_EVENTS_FROM + index, millis(call.received_at)),
+        trigger,
+        source: format!("receiver:{}", call.receiver),
+        time: call.received_at,
+        session: call.session.clone(),
+        environment: call.environment.clone(),
+        attributes: BTreeMap::new(),
+        data,
+        call: Some(call.id.clone()),
+        depth: call.depth,
+    };
+    Incoming { event, parameters: Map::new(), dedup: None }
+}
+
+fn emitted(call: &Call, index: usize, emission: Emission) -> Result<Incoming, String> {
+    let trigger = Trigger::parse(&emission.trigger).map_err(|error| format!("emission {index}: {error}"))?;
+    let mut incoming = call_event(call, 0, trigger, emission.data);
+    incoming.event.id = EventId::emitted(&call.id, u32::try_from(index).unwrap_or(u32::MAX), millis(call.received_at));
+    if let Some(source) = emission.source {
+        incoming.event.source = source;
+    }
+    if let Some(time) = emission.time_ms.and_then(|ms| i64::try_from(ms).ok()).and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
+        incoming.event.time = time;
+    }
+    incoming.event.session = emission.session.or(incoming.event.session);
+    incoming.event.environment = emission.environment.or(incoming.event.environment);
+    incoming.event.attributes = emission.attributes;
+    Ok(incoming)
+}

@@ -1,0 +1,120 @@
+//! A call as it is kept, and as it comes back for another run.
+
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Map, Value, json};
+
+use super::{Inbound, Target, reply::Reply};
+use crate::{
+    clock::{millis, random},
+    deliverer::credentials::{DEPTH_HEADER, read_depth},
+    model::{
+        call::{BodyEncoding, Call, CallState, RecordedCall, RecordedReply, Verification},
+        id::CallId,
+    },
+    services::Services,
+};
+
+/// Characters of a reply's body kept with its call.
+const REPLY_CHARS_MAX: usize = 16 * 1024;
+
+/// What `$call.*`, `session`, and the paths of declared events look into.
+pub(super) fn document(call: &Call) -> Value {
+    let RecordedCall { method, path, query, parameters, headers, body, remote_address, .. } = &call.request;
+    let mut by_name = Map::new();
+    for (name, value) in query {
+        match by_name.get_mut(name) {
+            None => drop(by_name.insert(name.clone(), json!(value))),
+            Some(Value::Array(values)) => values.push(json!(value)),
+            Some(first) => *first = json!([first.clone(), value]),
+        }
+    }
+    let body = match call.request.body_encoding {
+        BodyEncoding::Text => serde_json::from_str(body).unwrap_or_else(|_| json!(body)),
+        BodyEncoding::Base64 => json!(body),
+    };
+    json!({
+        "id": call.id, "receiver": call.receiver, "caller": call.caller, "method": method, "path": path, "query": by_name,
+        "parameters": parameters, "headers": headers, "body": body, "remote_address": remote_address,
+        "verified": call.verification == Verification::Verified,
+    })
+}
+
+pub(super) fn recorded(services: &Services, target: &Target, inbound: &Inbound) -> Call {
+    let receiver = &target.receiver;
+    let received_at = services.clock.now();
+    let hidden = receiver.verify.credential_headers();
+    let shown = |name: &str, value: &http::HeaderValue| {
+        if is_credential(name, &hidden) { "(redacted)".to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() }
+    };
+    let (body, body_encoding) = match std::str::from_utf8(&inbound.body) {
+        Ok(text) => (text.to_owned(), BodyEncoding::Text),
+        Err(_) => (BASE64_STANDARD.encode(&inbound.body), BodyEncoding::Base64),
+    };
+    Call {
+        id: CallId::new(millis(received_at), random()),
+        receiver: receiver.name.clone(),
+        caller: target.code.caller.clone(),
+        code_id: target.code.id.clone(),
+        received_at,
+        state: CallState::Pending,
+        request: RecordedCall {
+            method: inbound.method.to_string(),
+            path: inbound.path.clone(),
+            query: inbound.query.clone(),
+            parameters: Map::new(),
+            headers: inbound.headers.iter().map(|(name, value)| (name.to_string(), shown(name.as_str(), value))).collect(),
+            body,
+            body_encoding,
+            remote_address: inbound.remote.clone(),
+        },
+        environment: inbound.environment.clone(),
+        session: None,
+        verification: Verification::NotAsked,
+        reply: None,
+        failure: None,
+        events: Vec::new(),
+        plugin: None,
+        log: Default::default(),
+        receive_us: 0,
+        runs: 0,
+        depth: read_depth(services, &inbound.headers),
+    }
+}
+
+/// Headers that are credentials whatever the scheme, and those of the scheme.
+pub(super) fn is_credential(name: &str, of_scheme: &[&str]) -> bool {
+    let always = ["authorization", "cookie", "proxy-authorization", "secret", "x-api-key", DEPTH_HEADER];
+    always.contains(&name) || of_scheme.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
+}
+
+pub(super) fn recorded_reply(reply: &Reply) -> RecordedReply {
+    RecordedReply {
+        status: reply.status,
+        headers: reply.headers.iter().cloned().collect(),
+        body: String::from_utf8_lossy(&reply.body).chars().take(REPLY_CHARS_MAX).collect(),
+    }
+}
+
+/// A recorded call as it came in. What was redacted stays away; it was verified then.
+pub(super) fn revived(services: &Services, call: &Call) -> Option<(Target, Inbound)> {
+    let snapshot = services.catalog.snapshot();
+    let code = snapshot.codes.values().find(|code| code.id == call.code_id)?;
+    let receiver = Arc::clone(&snapshot.receivers.get(&call.receiver)?.receiver);
+    let body = match call.request.body_encoding {
+        BodyEncoding::Text => call.request.body.clone().into_bytes(),
+        BodyEncoding::Base64 => BASE64_STANDARD.decode(&call.request.body).ok()?,
+    };
+    let headers = call.request.headers.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect();
+    let inbound = Inbound {
+        method: call.request.method.parse().ok()?,
+        path: call.request.path.clone(),
+        query: call.request.query.clone(),
+        headers,
+        body: body.into(),
+        remote: call.request.remote_address.clone(),
+        environment: call.environment.clone(),
+    };
+    Some((Target { code: Arc::clone(code), receiver }, inbound))
+}

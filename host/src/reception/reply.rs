@@ -1,0 +1,75 @@
+//! What a caller is told, and how little of it.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::{
+    model::{
+        plugin::PluginFailure,
+        receiver::{MESSAGE_CHARS_MAX, Receiver},
+    },
+    store::StoreError,
+};
+
+/// What the caller gets.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// Headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// The narrow answer: a status and a sentence.
+    pub fn message(status: u16, message: &str) -> Self {
+        Self::narrow(status, status, message)
+    }
+
+    /// `shown` is the status in the body, where it differs.
+    pub(super) fn narrow(status: u16, shown: u16, message: &str) -> Self {
+        let message: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
+        let body = json!({ "status": shown, "message": message }).to_string();
+        Self { status, headers: vec![("content-type".to_owned(), "application/json".to_owned())], body: body.into() }
+    }
+}
+
+/// A reply before it is narrowed.
+pub(super) struct Raw {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+/// Without `full_reply` what a plugin says is narrowed to 200 or 400 and a sentence.
+pub(super) fn shape(receiver: &Receiver, raw: Raw) -> Reply {
+    if receiver.full_reply {
+        return Reply { status: raw.status, headers: raw.headers, body: raw.body.into() };
+    }
+    let status = if raw.status < 400 { 200 } else { 400 };
+    let shown = if receiver.legacy_zero && status == 200 { 0 } else { status };
+    let text = String::from_utf8_lossy(&raw.body);
+    let message = serde_json::from_str::<Value>(&text).ok().and_then(|body| Some(body.get("message")?.as_str()?.to_owned()));
+    Reply::narrow(status, shown, &message.unwrap_or_else(|| text.into_owned()))
+}
+
+/// The body says no more than what kind of failure it was; the admin sees the rest with the call.
+pub(super) fn failed_reply(failure: &PluginFailure) -> Reply {
+    match failure {
+        PluginFailure::Rejected(message) => Reply::message(400, message),
+        PluginFailure::RetryLater(_) | PluginFailure::Busy(_) | PluginFailure::Missing(_) => {
+            let mut reply = Reply::message(503, "not now; try again later");
+            reply.headers.push(("retry-after".to_owned(), "5".to_owned()));
+            reply
+        }
+        PluginFailure::Deadline(_) => Reply::message(504, "the call took too long"),
+        _ => Reply::message(500, "the call failed"),
+    }
+}
+
+pub(super) fn unavailable(error: &StoreError) -> Reply {
+    tracing::error!(%error, "a call cannot be recorded");
+    Reply::message(503, "not now; try again later")
+}

@@ -1,0 +1,108 @@
+//! One run of a receiver's plugin.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{Inbound, record::is_credential, reply::Raw};
+use crate::{
+    clock::millis,
+    invocation,
+    model::{
+        call::{Call, Verification},
+        merge_patch::merge,
+        plugin::PluginFailure,
+        receiver::Receiver,
+    },
+    plugin::{CallContext, Effects, InvocationInput, InvokeFn, InvokeRequest, Invoked},
+    services::Services,
+};
+
+/// Runs the receiver's plugin on one call; its effects are still to be committed.
+pub(super) async fn run_plugin(
+    services: &Services,
+    receiver: &Receiver,
+    name: &str,
+    config: &Map<String, Value>,
+    inbound: &Inbound,
+    call: &mut Call,
+) -> Result<(Raw, Effects), PluginFailure> {
+    let plugin = services.plugins.get(name, None).ok_or_else(|| PluginFailure::Missing(name.to_owned()))?;
+    call.plugin = Some(plugin.plugin_use.clone());
+    let parameters = match &call.session {
+        Some(session) => match services.store.parameters(session).await {
+            Ok(session) => Arc::new(session.parameters),
+            Err(error) => return Err(PluginFailure::RetryLater(error.to_string())),
+        },
+        None => Arc::default(),
+    };
+    let mut merged = plugin.config.clone();
+    merge(&mut merged, &Value::Object(config.clone()));
+    let context = CallContext {
+        config: merged,
+        parameters,
+        grants: Arc::clone(&plugin.grants),
+        plugin: name.to_owned(),
+        now_ms: millis(call.received_at),
+        call_id: Some(call.id.clone()),
+        session: call.session.clone(),
+        environment: call.environment.clone(),
+        time_max: Some(receiver.timeout),
+        invoke: Some(invoke_for(services, call)),
+        services: services.plugins.host_side(),
+    };
+    match plugin.loaded.receive(context, invocation_input(receiver, inbound, call)).await {
+        Ok(called) => {
+            call.log = called.log;
+            let reply = called.value;
+            Ok((Raw { status: reply.status, headers: reply.headers, body: reply.body }, called.effects))
+        }
+        Err(failed) => {
+            call.log = failed.log;
+            Err(failed.failure)
+        }
+    }
+}
+
+/// What `webhooks.invoke` does for this call: in its session, its environment, one step deeper.
+fn invoke_for(services: &Services, call: &Call) -> InvokeFn {
+    let services = services.clone();
+    let (session, environment, depth) = (call.session.clone(), call.environment.clone(), call.depth);
+    Arc::new(move |asked: InvokeRequest| {
+        let services = services.clone();
+        let (session, environment) = (session.clone(), environment.clone());
+        Box::pin(async move {
+            let InvokeRequest { webhook, parameters, data, context } = asked;
+            let request = invocation::Request { session, parameters: parameters.into_iter().collect(), data, context, environment, depth };
+            let invoked = invocation::invoke(&services, &webhook, request).await.map_err(|error| error.to_string())?;
+            Ok(Invoked {
+                delivered: invoked.attempt.failure.is_none(),
+                http_status: invoked.attempt.answer.as_ref().map(|answer| answer.status),
+                error_event: invoked.error_event.map(str::to_owned),
+                parameters: invoked.attempt.parameters.into_iter().collect(),
+                output: invoked.attempt.output,
+            })
+        })
+    })
+}
+
+fn invocation_input(receiver: &Receiver, inbound: &Inbound, call: &Call) -> InvocationInput {
+    let hidden = receiver.verify.credential_headers();
+    let shown = inbound.headers.iter().filter(|(name, _)| !is_credential(name.as_str(), &hidden));
+    InvocationInput {
+        call_id: call.id.to_string(),
+        receiver_name: call.receiver.clone(),
+        caller: call.caller.clone(),
+        session: call.session.clone(),
+        environment: call.environment.clone(),
+        method: call.request.method.clone(),
+        path: call.request.path.clone(),
+        query: call.request.query.clone(),
+        parameters: call.request.parameters.clone(),
+        headers: shown.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect(),
+        body: inbound.body.to_vec(),
+        verified: call.verification == Verification::Verified,
+        remote_address: call.request.remote_address.clone(),
+        now_ms: millis(call.received_at),
+    }
+}

@@ -1,0 +1,38 @@
+//! `/v1/calls`: what came in, and what became of it.
+
+use super::{
+    request::Asked,
+    respond::{Answer, ApiError, List, ProblemDetails, ok},
+};
+use crate::{
+    model::{
+        call::{Call, CallState},
+        id::CallId,
+    },
+    services::Services,
+    store::CallFilter,
+};
+
+/// Calls, newest first; rejected ones too.
+#[utoipa::path(get, path = "/v1/calls", tag = "calls",
+    params(("receiver" = Option<String>, Query, description = "of this receiver"), ("state" = Option<CallState>, Query, description = "in this state"),
+        ("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    responses((status = 200, description = "a page", body = List<Call>)))]
+pub async fn list(services: Services, asked: Asked) -> Answer {
+    asked.only(&["receiver", "state", "limit", "after"])?;
+    let (limit, after) = asked.page()?;
+    let filter = CallFilter {
+        receiver: asked.query("receiver").map(str::to_owned),
+        state: asked.query_as::<CallState>("state", "pending, done, rejected or failed")?,
+    };
+    let page = services.store.calls(filter, after, limit).await?;
+    ok(&List { data: page.data, next: page.next })
+}
+
+/// A call: what came in, the verdict of the verification, the reply, the emissions, the log.
+#[utoipa::path(get, path = "/v1/calls/{id}", tag = "calls", params(("id" = String, Path, description = "`cal_...`")),
+    responses((status = 200, description = "the call", body = Call), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn get(services: Services, asked: Asked) -> Answer {
+    let id = CallId(asked.path(0).to_owned());
+    ok(&services.store.call(&id).await?.ok_or_else(|| ApiError::NotFound(format!("call `{id}`")))?)
+}

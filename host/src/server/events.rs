@@ -1,0 +1,298 @@
+//! `/v1/events`: what happened.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{
+    request::{Asked, parse_value},
+    respond::{Answer, ApiError, List, accepted, no_content, ok},
+};
+use crate::{
+    acceptance::{self, Incoming},
+    clock::{millis, random},
+    model::{
+        delivery::{Attempt, Delivery},
+        event::{Event, NewEvent},
+        id::EventId,
+        problem::Problem,
+        trigger::Trigger,
+    },
+    services::Services,
+    store::StoreError,
+};
+
+mod cloudevents;
+
+/// Characters of an event's `id`, `source`, `session`, `environment` and `Idempotency-Key`.
+const TEXT_CHARS_MAX: usize = 256;
+/// The longest `wait`.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// An event as posted.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventInput {
+    /// A path (`/items/abc123/share`) or a word (`user.created`).
+    #[schema(example = "/items/abc123/share")]
+    pub trigger: String,
+    /// Any JSON, 256 KiB at most. For the ArcGIS families `{"username","userId","properties":{...}}`.
+    #[serde(default)]
+    pub data: Value,
+    /// The producer's identifier: with `source` what makes a repeat.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Who says so.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// When it happened; absent: now.
+    #[serde(default)]
+    pub time: Option<Timestamp>,
+    /// The session it belongs to.
+    #[serde(default)]
+    pub session: Option<String>,
+    /// Merged into the session in the same commit; null removes.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub parameters: Map<String, Value>,
+    /// The environment it happened in.
+    #[serde(default)]
+    pub environment: Option<String>,
+    /// Anything else worth carrying.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// One event, or several: all or none.
+#[derive(Debug, ToSchema)]
+#[schema(as = EventsInput)]
+pub enum EventsInput {
+    /// One.
+    One(Box<EventInput>),
+    /// Several.
+    Several(Vec<EventInput>),
+}
+
+/// One accepted event.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AcceptedEvent {
+    /// The event, or the first of which this one is a repeat.
+    pub id: EventId,
+    /// Whether it is a repeat.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+    /// With `wait`: what became of its deliveries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deliveries: Option<Vec<DeliveryView>>,
+}
+
+/// Several accepted events, in the order posted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AcceptedEvents {
+    /// Their identifiers.
+    pub ids: Vec<EventId>,
+    /// With `wait`: each with its deliveries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<Vec<AcceptedEvent>>,
+}
+
+/// A delivery and its last attempt.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeliveryView {
+    /// The delivery.
+    #[serde(flatten)]
+    pub delivery: Delivery,
+    /// What was made of it last.
+    pub last_attempt: Option<Attempt>,
+}
+
+/// An event and its deliveries.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventView {
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+    /// What it owes.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// Post events. They are on disk when this answers.
+///
+/// JSON, or CloudEvents 1.0 in binary, structured or batched form. With `wait` the answer comes when all deliveries had their
+/// first attempt, or when the wait is over.
+#[utoipa::path(post, path = "/v1/events", tag = "events",
+    params(("wait" = Option<String>, Query, description = "`5s`: up to 60 seconds"),
+           ("Idempotency-Key" = Option<String>, Header, description = "stands in for `id`")),
+    request_body = EventsInput,
+    responses((status = 202, description = "on disk", body = AcceptedEvent), (status = 200, description = "waited for", body = AcceptedEvent),
+        (status = 400, body = super::respond::ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+        (status = 415, body = super::respond::ProblemDetails, description = "not JSON", content_type = "application/problem+json"),
+        (status = 422, body = super::respond::ProblemDetails, description = "the key was used with another body", content_type = "application/problem+json")))]
+pub async fn post(services: Services, asked: Asked) -> Answer {
+    asked.only(&["wait"])?;
+    let wait = asked.query("wait").map(parse_wait).transpose()?;
+    let (inputs, several) = read(&asked)?;
+    if inputs.len() > services.limits.events_per_request_max {
+        return Err(ApiError::invalid(
+            "",
+            format!("{} events; at most {} in one request", inputs.len(), services.limits.events_per_request_max),
+        ));
+    }
+    let producer = asked.token.as_ref().map_or_else(String::new, |token| format!("token:{}", token.hash));
+    let header_key = asked.headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+    if several && header_key.is_some() {
+        return Err(ApiError::invalid("", "`Idempotency-Key` goes with one event; give each event of an array its own `id`"));
+    }
+    let mut problems = Vec::new();
+    let mut incoming = Vec::new();
+    for (index, input) in inputs.into_iter().enumerate() {
+        let prefix = if several { format!("/{index}") } else { String::new() };
+        match check(&services, input, &producer, header_key) {
+            Ok(one) => incoming.push(one),
+            Err(found) => problems.extend(found.into_iter().map(|problem| problem.under(&prefix))),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(ApiError::problems(problems));
+    }
+    let (outcomes, claimed) = acceptance::accept(&services, incoming).await?;
+    let started = services.start(claimed);
+    if let Some(wait) = wait {
+        // Over when all had their first attempt, or when the time is over; the attempts go on either way.
+        drop(tokio::time::timeout(wait, futures::future::join_all(started)).await);
+    }
+    let mut events = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        let deliveries = if wait.is_some() { Some(delivery_views(&services, &outcome.id).await?) } else { None };
+        events.push(AcceptedEvent { id: outcome.id, duplicate: outcome.duplicate, deliveries });
+    }
+    if several {
+        let answer = AcceptedEvents { ids: events.iter().map(|event| event.id.clone()).collect(), events: wait.map(|_| events) };
+        return if wait.is_some() { ok(&answer) } else { accepted(&answer) };
+    }
+    match events.pop() {
+        Some(event) if wait.is_some() => ok(&event),
+        Some(event) => accepted(&event),
+        None => Err(ApiError::invalid("", "an event is missing")),
+    }
+}
+
+/// Events, newest first.
+#[utoipa::path(get, path = "/v1/events", tag = "events",
+    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    responses((status = 200, description = "a page", body = List<Event>)))]
+pub async fn list(services: Services, asked: Asked) -> Answer {
+    asked.only(&["limit", "after"])?;
+    let (limit, after) = asked.page()?;
+    let page = services.store.events(after, limit).await?;
+    ok(&List { data: page.data, next: page.next })
+}
+
+/// An event with its deliveries.
+#[utoipa::path(get, path = "/v1/events/{id}", tag = "events", params(("id" = String, Path, description = "`evt_...`")),
+    responses((status = 200, description = "the event", body = EventView), (status = 404, body = super::respond::ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn get(services: Services, asked: Asked) -> Answer {
+    let id = EventId(asked.path(0).to_owned());
+    let event = services.store.event(&id).await?.ok_or_else(|| ApiError::NotFound(format!("event `{id}`")))?;
+    let deliveries = services.store.event_deliveries(&id).await?;
+    ok(&EventView { event, deliveries })
+}
+
+/// Removes an event's data and the record of its deliveries; what is still pending is cancelled.
+#[utoipa::path(delete, path = "/v1/events/{id}", tag = "events", params(("id" = String, Path, description = "`evt_...`")),
+    responses((status = 204, description = "gone"), (status = 404, body = super::respond::ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn delete(services: Services, asked: Asked) -> Answer {
+    let id = EventId(asked.path(0).to_owned());
+    if services.store.delete_event(id.clone()).await? { no_content() } else { Err(ApiError::NotFound(format!("event `{id}`"))) }
+}
+
+/// An event's deliveries, each with its last attempt.
+async fn delivery_views(services: &Services, id: &EventId) -> Result<Vec<DeliveryView>, StoreError> {
+    let mut views = Vec::new();
+    for delivery in services.store.event_deliveries(id).await? {
+        let last_attempt = services.store.attempts(&delivery.id).await?.pop();
+        views.push(DeliveryView { delivery, last_attempt });
+    }
+    Ok(views)
+}
+
+/// The events of a request, whatever their form, and whether they came as a list.
+fn read(asked: &Asked) -> Result<(Vec<EventInput>, bool), ApiError> {
+    if let Some(found) = cloudevents::read(asked)? {
+        return Ok(found);
+    }
+    let media = asked.media_type();
+    if !matches!(media.as_str(), "" | "application/json" | "application/x-www-form-urlencoded") {
+        // curl's `-d` says it is a form when nobody says otherwise; what it sends is JSON all the same, or refused as none.
+        return Err(ApiError::UnsupportedMedia(format!("events are `application/json` or CloudEvents, not `{media}`")));
+    }
+    match super::request::parse::<Value>(&asked.body)? {
+        Value::Array(items) if items.is_empty() => Err(ApiError::invalid("", "an array of at least one event")),
+        Value::Array(items) => {
+            let read = |(index, item)| parse_value::<EventInput>(item).map_err(|error| under(error, &format!("/{index}")));
+            Ok((items.into_iter().enumerate().map(read).collect::<Result<_, _>>()?, true))
+        }
+        one => Ok((vec![parse_value(one)?], false)),
+    }
+}
+
+fn under(error: ApiError, prefix: &str) -> ApiError {
+    match error {
+        ApiError::Invalid { detail, problems } => {
+            ApiError::Invalid { detail, problems: problems.into_iter().map(|problem| problem.under(prefix)).collect() }
+        }
+        other => other,
+    }
+}
+
+fn parse_wait(text: &str) -> Result<Duration, ApiError> {
+    let seconds = text.strip_suffix('s').and_then(|number| number.parse::<f64>().ok());
+    match seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+        Some(wait) if wait <= WAIT_MAX => Ok(wait),
+        _ => Err(ApiError::invalid("", format!("`wait` is a number of seconds up to 60, such as `5s`, not `{text}`"))),
+    }
+}
+
+/// Checks one event and gives it its identifier and times.
+fn check(services: &Services, input: EventInput, producer: &str, header_key: Option<&str>) -> Result<Incoming, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let trigger = Trigger::parse(&input.trigger).map_err(|error| problems.push(Problem::new("/trigger", error.to_string()))).ok();
+    let texts = [("/id", &input.id), ("/source", &input.source), ("/session", &input.session), ("/environment", &input.environment)];
+    for (pointer, text) in texts {
+        if let Some(text) = text
+            && (text.is_empty() || text.chars().count() > TEXT_CHARS_MAX || text.chars().any(char::is_control))
+        {
+            problems.push(Problem::new(pointer, format!("1 to {TEXT_CHARS_MAX} characters without control characters")));
+        }
+    }
+    if input.session.is_none() && !input.parameters.is_empty() {
+        problems.push(Problem::new("/parameters", "parameters belong to a session: name it in `session`"));
+    }
+    let max = services.limits.event_bytes_max;
+    if serde_json::to_vec(&input.data).map_or(0, |bytes| bytes.len()) > max {
+        problems.push(Problem::new("/data", format!("longer than {max} bytes")));
+    }
+    if input.trigger.starts_with("webhook.") || input.trigger.starts_with("code.") {
+        problems.push(Problem::new("/trigger", "`webhook.` and `code.` are this host's own triggers"));
+    }
+    let Some(trigger) = trigger.filter(|_| problems.is_empty()) else { return Err(problems) };
+    let now = services.clock.now();
+    let key = input.id.as_deref().or(header_key);
+    let dedup = key.map(|key| (input.source.clone().unwrap_or_else(|| producer.to_owned()), key.to_owned()));
+    let event = NewEvent {
+        id: EventId::new(millis(now), random()),
+        trigger,
+        source: input.source.unwrap_or_default(),
+        time: input.time.unwrap_or(now),
+        session: input.session,
+        environment: input.environment,
+        attributes: input.attributes,
+        data: input.data,
+        call: None,
+        depth: 0,
+    };
+    Ok(Incoming { event, parameters: input.parameters, dedup })
+}

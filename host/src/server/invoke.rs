@@ -1,0 +1,139 @@
+//! `/v1/webhooks/{name}/invoke`, `preview`, `test`: the pipeline on demand.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::{
+    request::Asked,
+    respond::{Answer, ProblemDetails, ok},
+};
+use crate::{
+    deliverer::{Invoked, credentials},
+    invocation,
+    model::{
+        delivery::{DeliveryState, RecordedRequest},
+        id::DeliveryId,
+        outcome::Failure,
+        plugin::{GuestLog, PluginUse},
+    },
+    services::Services,
+};
+
+/// What to invoke with.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvokeBody {
+    /// The session whose parameters are read and bound.
+    #[serde(default)]
+    pub session: Option<String>,
+    /// Merged into the session first; null removes.
+    #[serde(default)]
+    #[schema(value_type = Object, example = json!({"fruit": "apple", "size": 3}))]
+    pub parameters: Map<String, Value>,
+    /// `$event.data`.
+    #[serde(default)]
+    pub data: Value,
+    /// For Dialogflow: tag, text, language, intent, page, messages, payload.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub context: Map<String, Value>,
+    /// The environment whose overrides apply.
+    #[serde(default)]
+    pub environment: Option<String>,
+}
+
+/// How it ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InvokeAnswer {
+    /// The delivery, with its attempts.
+    pub delivery: DeliveryId,
+    /// `delivered`, `failed` or `refused`.
+    pub state: DeliveryState,
+    /// The endpoint's status, if it answered.
+    pub http_status: Option<u16>,
+    /// `webhook.error...` when it failed.
+    pub error_event: Option<String>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// Session parameters that were set (null: removed).
+    #[schema(value_type = Object)]
+    pub parameters: Map<String, Value>,
+    /// What the `answers` plugin returned.
+    pub output: Option<Value>,
+    /// Bindings whose path matched nothing.
+    pub unmatched: Vec<String>,
+    /// References to parameters that were not set.
+    pub unset: Vec<String>,
+    /// Attempts made.
+    pub attempts: u32,
+    /// How long the last attempt took.
+    pub duration_ms: u64,
+}
+
+/// The request that would be sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreviewAnswer {
+    /// The request, credentials and signature redacted or signed as they would be now; null: nothing would be sent.
+    pub request: Option<RecordedRequest>,
+    /// Why it would not be sent.
+    pub failure: Option<Failure>,
+    /// The plugin that built it.
+    pub plugin: Option<PluginUse>,
+    /// What it wrote.
+    pub log: GuestLog,
+    /// References to parameters that are not set.
+    pub unset: Vec<String>,
+}
+
+fn request_of(services: &Services, asked: &Asked, body: InvokeBody) -> invocation::Request {
+    let InvokeBody { session, parameters, data, context, environment } = body;
+    let depth = credentials::read_depth(services, &asked.headers);
+    invocation::Request { session, parameters, data, context, environment, depth }
+}
+
+/// Run the whole pipeline of a webhook now: build, sign, send, bind.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/invoke", tag = "webhooks", request_body = InvokeBody, params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "how it ended, well or badly", body = InvokeAnswer),
+        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "inactive", content_type = "application/problem+json")))]
+pub async fn invoke(services: Services, asked: Asked) -> Answer {
+    let body: InvokeBody = asked.json()?;
+    let request = request_of(&services, &asked, body);
+    ok(&shown(invocation::invoke(&services, asked.path(0), request).await?))
+}
+
+/// Show the exact request `invoke` would send. Nothing is sent, stored or bound.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/preview", tag = "webhooks", request_body = InvokeBody, params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "the request", body = PreviewAnswer), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn preview(services: Services, asked: Asked) -> Answer {
+    let body: InvokeBody = asked.json()?;
+    let request = request_of(&services, &asked, body);
+    let (attempt, outcome) = invocation::preview(&services, asked.path(0), request).await?;
+    ok(&PreviewAnswer { request: attempt.request, failure: outcome.err(), plugin: attempt.plugin, log: attempt.log, unset: attempt.unset })
+}
+
+/// Send a test: an invoke with `{"test":true}` as data.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/test", tag = "webhooks", params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "how it ended", body = InvokeAnswer), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn test(services: Services, asked: Asked) -> Answer {
+    let request = invocation::Request { data: json!({ "test": true }), ..invocation::Request::default() };
+    ok(&shown(invocation::invoke(&services, asked.path(0), request).await?))
+}
+
+fn shown(invoked: Invoked) -> InvokeAnswer {
+    let Invoked { delivery, attempt, error_event } = invoked;
+    InvokeAnswer {
+        delivery: delivery.id,
+        state: delivery.state,
+        http_status: attempt.answer.as_ref().map(|answer| answer.status),
+        error_event: error_event.map(str::to_owned),
+        failure: attempt.failure,
+        parameters: attempt.parameters,
+        output: attempt.output,
+        unmatched: attempt.unmatched,
+        unset: attempt.unset,
+        attempts: delivery.attempts,
+        duration_ms: attempt.stages.total_ms(),
+    }
+}

@@ -1,0 +1,103 @@
+//! `/openapi.json`: the description of this API, made from the types and handlers themselves.
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+
+use super::{
+    calls, codes, deliveries, events, health, invoke, plugins, profiles, receivers,
+    request::Asked,
+    respond::{Answer, ok},
+    secrets, sessions, webhooks,
+};
+use crate::{model, services::Services};
+
+/// The description.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Hookwright", description = "A webhook engine whose transforms and receivers are sandboxed WebAssembly plugins, swapped while it runs.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    paths(health::healthz, health::readyz, document, events::post, events::list, events::get, events::delete,
+        webhooks::list, webhooks::post, webhooks::put, webhooks::get, webhooks::patch, webhooks::delete, webhooks::activate,
+        webhooks::deactivate, webhooks::filter_test, invoke::invoke, invoke::preview, invoke::test, profiles::list, profiles::get,
+        profiles::patch, deliveries::list, deliveries::get, deliveries::resend, deliveries::cancel, calls::list, calls::get,
+        sessions::get, sessions::patch, sessions::delete, secrets::list, secrets::put, secrets::delete, plugins::list, plugins::get,
+        plugins::put, plugins::delete, plugins::activate, plugins::put_config, plugins::put_grants, receivers::list, receivers::put,
+        receivers::get, receivers::patch, receivers::delete, codes::post, codes::list, codes::delete),
+    components(schemas(events::EventInput, events::AcceptedEvents, model::outcome::FailureKind)),
+    modifiers(&Bearer))]
+struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`DATA/admin-token` holds the first one")).build();
+        openapi.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+    // Which operations need which scope is written once, in the routes.
+    for route in super::router::routes() {
+        let operation = document.pointer_mut(&format!(
+            "/paths/{}/{}",
+            route.path.replace('~', "~0").replace('/', "~1"),
+            route.method.as_str().to_lowercase()
+        ));
+        let Some(operation) = operation else { continue };
+        operation["operationId"] = serde_json::json!(operation_id(&route));
+        if let Some(scope) = route.scope {
+            operation["security"] = serde_json::json!([{ "token": [] }]);
+            operation["x-scope"] = serde_json::json!(scope);
+            let responses = operation["responses"].as_object_mut();
+            if let Some(responses) = responses {
+                let problem = |description: &str| serde_json::json!({ "description": description, "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/ProblemDetails" } } } });
+                responses.insert("401".to_owned(), problem("no token, or one nobody knows"));
+                responses.insert("403".to_owned(), problem("the token lacks the scope"));
+                responses.entry("400".to_owned()).or_insert_with(|| problem("not valid"));
+            }
+        }
+    }
+    document
+});
+
+/// `put_webhooks_name`: unique, because method and path are.
+fn operation_id(route: &super::router::Route) -> String {
+    let words = route.path.split('/').filter(|word| !word.is_empty() && *word != "v1");
+    let name: Vec<_> = words.map(|word| word.trim_matches(['{', '}']).replace(['-', '.'], "_")).collect();
+    format!("{}_{}", route.method.as_str().to_lowercase(), name.join("_"))
+}
+
+/// The description as JSON.
+pub fn json() -> &'static Value {
+    &DOCUMENT
+}
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "health", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+pub async fn document(_services: Services, _asked: Asked) -> Answer {
+    ok(json())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_described_and_every_description_is_a_route() {
+        let mut described = Vec::new();
+        for (path, operations) in json()["paths"].as_object().into_iter().flatten() {
+            described.extend(operations.as_object().into_iter().flatten().map(|(method, _)| format!("{} {path}", method.to_uppercase())));
+        }
+        let mut routed: Vec<_> = super::super::router::routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+        described.sort();
+        routed.sort();
+        assert_eq!(described, routed);
+    }
+}

@@ -1,0 +1,199 @@
+//! `/v1/plugins`: upload, activate, configure, grant, delete.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{
+    request::Asked,
+    respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
+};
+use crate::{
+    model::plugin::{ActiveVersion, Digest, Export, Grants, PluginKind, PluginVersion},
+    plugin::PluginInfo,
+    services::Services,
+};
+
+/// A plugin as shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PluginView {
+    /// Its name.
+    pub name: String,
+    /// The active version: a number, or `builtin`; null: none.
+    pub active: Option<Value>,
+    /// What the active version can do.
+    pub exports: Vec<Export>,
+    /// Uploaded versions, oldest first.
+    pub versions: Vec<PluginVersion>,
+    /// Whether the binary carries one of this name.
+    pub builtin: Option<Digest>,
+    /// What it is configured with.
+    pub config: Value,
+    /// What it is granted.
+    pub grants: Grants,
+    /// Interfaces the active (or newest) version imports that nothing is granted for.
+    pub missing_grants: Vec<String>,
+}
+
+/// An upload as answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UploadView {
+    /// The plugin.
+    pub name: String,
+    /// The version these bytes are.
+    pub version: Option<u32>,
+    /// Their digest.
+    pub digest: Digest,
+    /// What the bytes are.
+    pub kind: PluginKind,
+    /// What it can do.
+    pub exports: Vec<Export>,
+    /// The `hookwright:plugin/*` interfaces it imports.
+    pub imports: Vec<String>,
+    /// Those that nothing is granted for.
+    pub missing_grants: Vec<String>,
+    /// `active` or `staged`.
+    pub state: &'static str,
+    /// Bytes uploaded.
+    pub size_bytes: u64,
+}
+
+/// Which version to activate.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivateInput {
+    /// A version's number, or `"builtin"`.
+    #[schema(value_type = Object, example = json!(1))]
+    pub version: Value,
+}
+
+fn shown(info: PluginInfo) -> PluginView {
+    let PluginInfo { record, builtin, exports, missing_grants } = info;
+    let active = match record.active {
+        ActiveVersion::Builtin => Some(Value::from("builtin")),
+        ActiveVersion::Version(version) => Some(Value::from(version)),
+        ActiveVersion::None => None,
+    };
+    PluginView {
+        name: record.name,
+        active,
+        exports,
+        versions: record.versions,
+        builtin,
+        config: record.config,
+        grants: record.grants,
+        missing_grants,
+    }
+}
+
+fn find(services: &Services, name: &str) -> Result<PluginInfo, ApiError> {
+    services.plugins.info(name).ok_or_else(|| ApiError::NotFound(format!("plugin `{name}`")))
+}
+
+/// Plugins by name, the ones in the binary too.
+#[utoipa::path(get, path = "/v1/plugins", tag = "plugins", responses((status = 200, description = "all of them", body = List<PluginView>)))]
+pub async fn list(services: Services, asked: Asked) -> Answer {
+    asked.only(&[])?;
+    ok(&List { data: services.plugins.list().into_iter().map(shown).collect(), next: None })
+}
+
+/// A plugin with its versions.
+#[utoipa::path(get, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "the plugin", body = PluginView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn get(services: Services, asked: Asked) -> Answer {
+    ok(&shown(find(&services, asked.path(0))?))
+}
+
+/// Upload a version. It is checked, compiled and tried before it replaces anything; what was active stays when it does not load.
+#[utoipa::path(put, path = "/v1/plugins/{name}", tag = "plugins",
+    params(("name" = String, Path, description = "its name: lower-case letters, digits and `-`"), ("activate" = Option<bool>, Query, description = "false: store it, do not use it")),
+    request_body(content(([u8] = "application/wasm"), (String = "text/javascript")), description = "a wasm32-wasip1 module, a component, or a script"),
+    responses((status = 201, description = "a new version", body = UploadView), (status = 200, description = "these bytes were known", body = UploadView),
+        (status = 413, body = ProblemDetails, description = "too long", content_type = "application/problem+json"),
+        (status = 415, body = ProblemDetails, description = "neither wasm nor JavaScript", content_type = "application/problem+json"),
+        (status = 422, body = ProblemDetails, description = "it does not load, and why", content_type = "application/problem+json")))]
+pub async fn put(services: Services, asked: Asked) -> Answer {
+    asked.only(&["activate"])?;
+    let activate = asked.query_as("activate", "true or false")?.unwrap_or(true);
+    let kind = match asked.media_type().as_str() {
+        "application/wasm" => PluginKind::Wasm,
+        "text/javascript" | "application/javascript" => PluginKind::Script,
+        other => {
+            return Err(ApiError::UnsupportedMedia(format!(
+                "a plugin is `application/wasm` or `text/javascript`, not `{other}`; curl: -H 'content-type: application/wasm' --data-binary @FILE"
+            )));
+        }
+    };
+    let uploaded = services.plugins.upload(asked.path(0), asked.body.clone(), kind, activate).await?;
+    services.work.wake();
+    let version = uploaded.version;
+    created(
+        uploaded.created,
+        &UploadView {
+            name: asked.path(0).to_owned(),
+            version: version.version,
+            digest: version.digest,
+            kind: version.kind,
+            exports: version.exports,
+            imports: version.imports,
+            missing_grants: uploaded.missing_grants,
+            state: if uploaded.active { "active" } else { "staged" },
+            size_bytes: version.size_bytes,
+        },
+    )
+}
+
+/// Use another version: an older one is a rollback.
+#[utoipa::path(post, path = "/v1/plugins/{name}/activate", tag = "plugins", request_body = ActivateInput, params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "active", body = PluginView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
+        (status = 422, body = ProblemDetails, description = "a grant is missing", content_type = "application/problem+json")))]
+pub async fn activate(services: Services, asked: Asked) -> Answer {
+    let input: ActivateInput = asked.json()?;
+    let version = match &input.version {
+        Value::String(word) if word == "builtin" => Some(ActiveVersion::Builtin),
+        Value::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()).map(ActiveVersion::Version),
+        _ => None,
+    };
+    let version = version.ok_or_else(|| ApiError::invalid("/version", "a version's number, or `\"builtin\"`"))?;
+    services.plugins.activate(asked.path(0), version).await?;
+    services.work.wake();
+    ok(&shown(find(&services, asked.path(0))?))
+}
+
+/// Configure a plugin. A webhook's or receiver's own configuration is merged over it.
+#[utoipa::path(put, path = "/v1/plugins/{name}/config", tag = "plugins", request_body(content = Object, description = "the configuration"), params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "configured", body = PluginView), (status = 400, body = ProblemDetails, description = "no object", content_type = "application/problem+json")))]
+pub async fn put_config(services: Services, asked: Asked) -> Answer {
+    let config: Map<String, Value> = asked.json()?;
+    services.plugins.set_config(asked.path(0), Value::Object(config)).await?;
+    ok(&shown(find(&services, asked.path(0))?))
+}
+
+/// Grant capabilities to a plugin; possible before its first upload.
+#[utoipa::path(put, path = "/v1/plugins/{name}/grants", tag = "plugins", request_body = Grants, params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "granted", body = PluginView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
+pub async fn put_grants(services: Services, asked: Asked) -> Answer {
+    let grants: Grants = asked.json()?;
+    for (index, trigger) in grants.triggers.iter().enumerate() {
+        if let Err(error) = crate::model::selector::Selector::parse(trigger) {
+            return Err(ApiError::invalid(format!("/triggers/{index}"), error.to_string()));
+        }
+    }
+    services.plugins.set_grants(asked.path(0), grants).await?;
+    ok(&shown(find(&services, asked.path(0))?))
+}
+
+/// Delete a plugin nobody uses.
+#[utoipa::path(delete, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "its name")),
+    responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "something uses it", content_type = "application/problem+json")))]
+pub async fn delete(services: Services, asked: Asked) -> Answer {
+    let name = asked.path(0);
+    let users = services.catalog.snapshot().users_of_plugin(name);
+    if !users.is_empty() {
+        return Err(ApiError::Conflict(format!("it is used by {}", users.join(", "))));
+    }
+    services.plugins.delete(name).await?;
+    no_content()
+}

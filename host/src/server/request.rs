@@ -1,0 +1,140 @@
+//! What came in, parsed once at the door: path, query, token, body.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
+
+use super::respond::ApiError;
+use crate::model::{
+    problem::{self, Problem, nearest},
+    token::TokenRecord,
+};
+
+/// A page's length unless `limit` says otherwise.
+pub const LIMIT_DEFAULT: usize = 50;
+/// The longest page.
+pub const LIMIT_MAX: usize = 500;
+/// How long a client may take to send a body.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A request to the API.
+#[derive(Debug)]
+pub struct Asked {
+    /// The method.
+    pub method: Method,
+    /// Values of `{...}` in the path, in order.
+    pub path: Vec<String>,
+    /// Query parameters, decoded.
+    pub query: Vec<(String, String)>,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// Whose token it carries; absent on open addresses.
+    pub token: Option<Arc<TokenRecord>>,
+}
+
+impl Asked {
+    /// The `index`th `{...}` of the path.
+    pub fn path(&self, index: usize) -> &str {
+        self.path.get(index).map_or("", String::as_str)
+    }
+
+    /// A query parameter.
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Refuses query parameters the address does not know.
+    pub fn only(&self, known: &[&str]) -> Result<(), ApiError> {
+        let Some((unknown, _)) = self.query.iter().find(|(key, _)| !known.contains(&key.as_str())) else { return Ok(()) };
+        let hint = nearest(unknown, known.iter().copied()).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        Err(ApiError::invalid("", format!("there is no query parameter `{unknown}` here{hint}")))
+    }
+
+    /// A query parameter of a type that reads from JSON text or plain text.
+    pub fn query_as<T: DeserializeOwned>(&self, name: &str, wants: &str) -> Result<Option<T>, ApiError> {
+        let Some(text) = self.query(name) else { return Ok(None) };
+        let quoted = serde_json::Value::String(text.to_owned());
+        let read = serde_json::from_value(quoted).ok().or_else(|| serde_json::from_str(text).ok());
+        read.map(Some).ok_or_else(|| ApiError::invalid("", format!("the query parameter `{name}` must be {wants}, not `{text}`")))
+    }
+
+    /// `limit` and `after`.
+    pub fn page(&self) -> Result<(usize, Option<String>), ApiError> {
+        let limit = self.query_as::<usize>("limit", "a number from 1 to 500")?.unwrap_or(LIMIT_DEFAULT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(ApiError::invalid("", format!("`limit` is 1 to {LIMIT_MAX}, not {limit}")));
+        }
+        Ok((limit, self.query("after").map(str::to_owned)))
+    }
+
+    /// The body as a document. An empty body reads as `{}`.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        parse(if self.body.trim_ascii().is_empty() { b"{}" } else { &self.body })
+    }
+
+    /// The media type of the body, lower case, without parameters.
+    pub fn media_type(&self) -> String {
+        let value = self.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+}
+
+/// Reads a body of at most `max` bytes.
+pub async fn read_body(body: Incoming, max: usize) -> Result<Bytes, ApiError> {
+    let collected = tokio::time::timeout(BODY_TIME_MAX, Limited::new(body, max).collect()).await;
+    match collected {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(ApiError::TooLarge(max)),
+        Ok(Err(error)) => Err(ApiError::invalid("", format!("the body broke off: {error}"))),
+        Err(_) => Err(ApiError::invalid("", format!("the body did not arrive within {} seconds", BODY_TIME_MAX.as_secs()))),
+    }
+}
+
+/// A JSON document; what is wrong comes with its pointer and the nearest known name.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let document = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let inner = error.inner();
+        if inner.is_syntax() || inner.is_eof() {
+            return ApiError::invalid("", format!("the body is not JSON: {inner}"));
+        }
+        ApiError::problems(vec![Problem::unreadable(&error)])
+    })?;
+    deserializer.end().map_err(|error| ApiError::invalid("", format!("the body is not one JSON document: {error}")))?;
+    Ok(document)
+}
+
+/// A document in a value already parsed.
+pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, ApiError> {
+    problem::read(value).map_err(|problem| ApiError::problems(vec![problem]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::webhook::WebhookSpec;
+
+    fn check(document: &str, pointer: &str, says: &str) {
+        match parse::<WebhookSpec>(document.as_bytes()) {
+            Err(ApiError::Invalid { problems, .. }) => {
+                assert_eq!(problems[0].pointer, pointer, "{problems:?}");
+                assert!(problems[0].detail.contains(says), "{problems:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_named_with_their_pointer_and_the_nearest_name() {
+        check(r#"{"request":{"url":"https://a.example"},"actve":true}"#, "/actve", "did you mean `active`");
+        check(r#"{"request":{"url":"https://a.example","metod":"GET"}}"#, "/request/metod", "did you mean `method`");
+        check(r#"{"request":{"url":7}}"#, "/request/url", "expected a string");
+        check(r#"{"request":"#, "", "not JSON");
+    }
+}

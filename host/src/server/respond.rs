@@ -1,0 +1,251 @@
+//! Answers: JSON, and errors as RFC 9457 problem details. The only place that knows status codes.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Body;
+use crate::{
+    acceptance::AcceptError, catalog::CatalogError, invocation::InvokeError, model::problem::Problem, plugin::UploadError,
+    store::StoreError,
+};
+
+/// What a handler gives back.
+pub type Answer = Result<Response<Body>, ApiError>;
+
+/// Seconds a client is asked to wait before it tries again.
+const RETRY_AFTER_S: u32 = 5;
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// No token, or one nobody knows.
+    #[error("a token is needed: `Authorization: Bearer <token>`")]
+    Unauthorized,
+    /// A token without the scope.
+    #[error("the token lacks the scope `{0}`")]
+    Forbidden(String),
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// The address exists, the method does not.
+    #[error("this address takes {0}")]
+    MethodNotAllowed(String),
+    /// The request or its document is wrong.
+    #[error("{detail}")]
+    Invalid {
+        /// What is wrong as a whole.
+        detail: String,
+        /// What is wrong where.
+        problems: Vec<Problem>,
+    },
+    /// It cannot be done as things stand.
+    #[error("{0}")]
+    Conflict(String),
+    /// The document is well formed and cannot be taken.
+    #[error("{0}")]
+    Unprocessable(String),
+    /// The body is too long.
+    #[error("the body is longer than {0} bytes")]
+    TooLarge(usize),
+    /// The body is of a kind that cannot be read.
+    #[error("{0}")]
+    UnsupportedMedia(String),
+    /// Not now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Our fault.
+    #[error("something went wrong inside; the log has the details")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ApiError {
+    /// One thing wrong with a document.
+    pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::problems(vec![Problem::new(pointer, detail)])
+    }
+
+    /// Several things wrong with a document.
+    pub fn problems(problems: Vec<Problem>) -> Self {
+        Self::Invalid { detail: "the document is not valid; `errors` says where".to_owned(), problems }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The answer.
+    pub fn into_response(self) -> Response<Body> {
+        let status = self.status();
+        if let Self::Internal(cause) = &self {
+            tracing::error!(error = %cause, "a request failed inside");
+        }
+        let detail = self.to_string();
+        let title = status.canonical_reason().unwrap_or("Error").to_owned();
+        let mut problem = ProblemDetails { kind: "about:blank".to_owned(), title, status: status.as_u16(), detail, errors: Vec::new() };
+        let mut extra = None;
+        match self {
+            Self::Invalid { problems, .. } => problem.errors = problems,
+            Self::MethodNotAllowed(allowed) => extra = HeaderValue::from_str(&allowed).ok().map(|value| (header::ALLOW, value)),
+            Self::Unauthorized => extra = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::Unavailable(_) => extra = Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))),
+            _ => {}
+        }
+        let mut response = write(status, "application/problem+json", &problem);
+        if let Some((name, value)) = extra {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// Problem details (RFC 9457).
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ProblemDetails {
+    /// `about:blank`: the title says what the status says.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// What happened, and what would be right.
+    pub detail: String,
+    /// What is wrong where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Problem>,
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct List<T> {
+    /// This page.
+    pub data: Vec<T>,
+    /// What to give as `after` for the next page; null: this is the last.
+    pub next: Option<String>,
+}
+
+/// 200 with a document.
+pub fn ok<T: Serialize>(document: &T) -> Answer {
+    Ok(write(StatusCode::OK, "application/json", document))
+}
+
+/// 201 or 200.
+pub fn created<T: Serialize>(is_new: bool, document: &T) -> Answer {
+    Ok(write(if is_new { StatusCode::CREATED } else { StatusCode::OK }, "application/json", document))
+}
+
+/// 202 with a document.
+pub fn accepted<T: Serialize>(document: &T) -> Answer {
+    Ok(write(StatusCode::ACCEPTED, "application/json", document))
+}
+
+/// 204.
+pub fn no_content() -> Answer {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+/// A reply somebody else decided on: a receiver.
+pub fn reply(status: u16, headers: Vec<(String, String)>, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+fn write<T: Serialize>(status: StatusCode, media: &'static str, document: &T) -> Response<Body> {
+    match serde_json::to_vec(document) {
+        Ok(mut bytes) => {
+            bytes.push(b'\n');
+            let mut response = Response::new(Full::new(Bytes::from(bytes)));
+            *response.status_mut() = status;
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written");
+            let mut response = Response::new(Full::default());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { .. } | StoreError::WrongState { .. } => Self::Conflict(error.to_string()),
+            StoreError::NotFound { what } => Self::NotFound(what),
+            StoreError::KeyReused { index } => Self::Unprocessable(format!(
+                "event {index}: its id or Idempotency-Key was used before with another body; a repeat must be the same, a new event needs a new id"
+            )),
+            StoreError::Unavailable { .. } | StoreError::Closed => {
+                tracing::error!(%error, "the store is not available");
+                Self::Unavailable("the store is not available; try again".to_owned())
+            }
+            other => Self::Internal(Box::new(other)),
+        }
+    }
+}
+
+impl From<CatalogError> for ApiError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::Invalid(problems) => Self::problems(problems),
+            CatalogError::Missing(what) => Self::NotFound(format!("{what} of that name")),
+            CatalogError::Exists(_) | CatalogError::Referred(_) => Self::Conflict(error.to_string()),
+            CatalogError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AcceptError> for ApiError {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Loop => Self::Unprocessable(error.to_string()),
+            AcceptError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<InvokeError> for ApiError {
+    fn from(error: InvokeError) -> Self {
+        match error {
+            InvokeError::Missing(name) => Self::NotFound(format!("webhook `{name}`")),
+            InvokeError::Inactive(_) => Self::Conflict(error.to_string()),
+            InvokeError::TooDeep(_) => Self::Unprocessable(error.to_string()),
+            InvokeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UploadError> for ApiError {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Missing(what) => Self::NotFound(what),
+            UploadError::Name(_) => Self::invalid("/name", error.to_string()),
+            UploadError::Store(error) => error.into(),
+            other => Self::Unprocessable(other.to_string()),
+        }
+    }
+}

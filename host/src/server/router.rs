@@ -1,0 +1,193 @@
+//! Which address is what: one table. The OpenAPI description is checked against it by a test.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use futures::future::BoxFuture;
+use http::{Method, Request, Response, header::AUTHORIZATION};
+use hyper::body::Incoming;
+
+use super::{
+    Body, calls, codes, deliveries, events, health, inbound, invoke, openapi, plugins, profiles, receivers,
+    request::{Asked, read_body},
+    respond::{Answer, ApiError},
+    secrets, sessions, webhooks,
+};
+use crate::{
+    model::token::{self, Scope, TokenRecord},
+    services::Services,
+};
+
+/// What answers a route.
+type Handler = fn(Services, Asked) -> BoxFuture<'static, Answer>;
+
+/// One address and method.
+#[derive(Clone)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{...}`.
+    pub path: &'static str,
+    /// What a token must allow; `None`: open.
+    pub scope: Option<Scope>,
+    /// Bytes of a body; `None`: what the limits say for API requests.
+    upload: bool,
+    handler: Handler,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $scope:expr => $handler:path;)*) => {
+        vec![$(Route {
+            method: Method::$method,
+            path: $path,
+            scope: $scope,
+            upload: false,
+            handler: |services, asked| Box::pin($handler(services, asked)),
+        },)*]
+    };
+}
+
+const ADMIN: Option<Scope> = Some(Scope::Admin);
+const READ: Option<Scope> = Some(Scope::Read);
+const PLUGINS: Option<Scope> = Some(Scope::PluginsWrite);
+
+/// Every route of the API. Codes are matched apart: their base path is anybody's.
+pub fn routes() -> Vec<Route> {
+    let mut routes = routes! {
+        GET "/healthz" None => health::healthz;
+        GET "/readyz" None => health::readyz;
+        GET "/openapi.json" None => openapi::document;
+        POST "/v1/events" Some(Scope::EventsWrite) => events::post;
+        GET "/v1/events" READ => events::list;
+        GET "/v1/events/{id}" READ => events::get;
+        DELETE "/v1/events/{id}" ADMIN => events::delete;
+        GET "/v1/webhooks" READ => webhooks::list;
+        POST "/v1/webhooks" ADMIN => webhooks::post;
+        PUT "/v1/webhooks/{name}" ADMIN => webhooks::put;
+        GET "/v1/webhooks/{name}" READ => webhooks::get;
+        PATCH "/v1/webhooks/{name}" ADMIN => webhooks::patch;
+        DELETE "/v1/webhooks/{name}" ADMIN => webhooks::delete;
+        POST "/v1/webhooks/{name}/activate" ADMIN => webhooks::activate;
+        POST "/v1/webhooks/{name}/deactivate" ADMIN => webhooks::deactivate;
+        POST "/v1/webhooks/{name}/filter-test" READ => webhooks::filter_test;
+        POST "/v1/webhooks/{name}/invoke" Some(Scope::Invoke) => invoke::invoke;
+        POST "/v1/webhooks/{name}/preview" READ => invoke::preview;
+        POST "/v1/webhooks/{name}/test" ADMIN => invoke::test;
+        GET "/v1/profiles" READ => profiles::list;
+        GET "/v1/profiles/{name}" READ => profiles::get;
+        PATCH "/v1/profiles/{name}" ADMIN => profiles::patch;
+        GET "/v1/deliveries" READ => deliveries::list;
+        GET "/v1/deliveries/{id}" READ => deliveries::get;
+        POST "/v1/deliveries/{id}/resend" ADMIN => deliveries::resend;
+        POST "/v1/deliveries/{id}/cancel" ADMIN => deliveries::cancel;
+        GET "/v1/calls" READ => calls::list;
+        GET "/v1/calls/{id}" READ => calls::get;
+        GET "/v1/sessions/{id}/parameters" READ => sessions::get;
+        PATCH "/v1/sessions/{id}/parameters" ADMIN => sessions::patch;
+        DELETE "/v1/sessions/{id}/parameters" ADMIN => sessions::delete;
+        GET "/v1/secrets" READ => secrets::list;
+        PUT "/v1/secrets/{name}" ADMIN => secrets::put;
+        DELETE "/v1/secrets/{name}" ADMIN => secrets::delete;
+        GET "/v1/plugins" READ => plugins::list;
+        GET "/v1/plugins/{name}" READ => plugins::get;
+        PUT "/v1/plugins/{name}" PLUGINS => plugins::put;
+        DELETE "/v1/plugins/{name}" PLUGINS => plugins::delete;
+        POST "/v1/plugins/{name}/activate" PLUGINS => plugins::activate;
+        PUT "/v1/plugins/{name}/config" PLUGINS => plugins::put_config;
+        PUT "/v1/plugins/{name}/grants" ADMIN => plugins::put_grants;
+        GET "/v1/receivers" READ => receivers::list;
+        PUT "/v1/receivers/{name}" ADMIN => receivers::put;
+        GET "/v1/receivers/{name}" READ => receivers::get;
+        PATCH "/v1/receivers/{name}" ADMIN => receivers::patch;
+        DELETE "/v1/receivers/{name}" ADMIN => receivers::delete;
+        POST "/v1/receivers/{name}/codes" ADMIN => codes::post;
+        GET "/v1/receivers/{name}/codes" ADMIN => codes::list;
+        DELETE "/v1/receivers/{name}/codes/{id}" ADMIN => codes::delete;
+    };
+    for route in &mut routes {
+        route.upload = route.method == Method::PUT && route.path == "/v1/plugins/{name}";
+    }
+    routes
+}
+
+/// The routes, ready to be looked up.
+pub struct Router {
+    paths: matchit::Router<BTreeMap<String, Route>>,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Router {
+    /// All routes.
+    pub fn new() -> Self {
+        let mut by_path: BTreeMap<&str, BTreeMap<String, Route>> = BTreeMap::new();
+        for route in routes() {
+            by_path.entry(route.path).or_default().insert(route.method.to_string(), route);
+        }
+        let mut paths = matchit::Router::new();
+        for (path, methods) in by_path {
+            if let Err(error) = paths.insert(path, methods) {
+                tracing::error!(%error, path, "a route cannot be added");
+            }
+        }
+        Self { paths }
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, services: Services, request: Request<Incoming>, remote: SocketAddr) -> Response<Body> {
+        if let Some(path) = inbound::CodePath::find(request.uri().path()) {
+            return inbound::answer(services, path, request, remote).await;
+        }
+        match self.route(services, request).await {
+            Ok(response) => response,
+            Err(error) => error.into_response(),
+        }
+    }
+
+    async fn route(&self, services: Services, request: Request<Incoming>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let found = self.paths.at(parts.uri.path()).map_err(|_| ApiError::NotFound(format!("address `{}`", parts.uri.path())))?;
+        let head_as_get = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
+        let route = found
+            .value
+            .get(head_as_get.as_str())
+            .ok_or_else(|| ApiError::MethodNotAllowed(found.value.keys().cloned().collect::<Vec<_>>().join(", ")))?;
+        // Who asks comes first: a stranger learns nothing, not even whether the body would have been right.
+        let token = match route.scope {
+            None => None,
+            Some(scope) => Some(authorize(&services, parts.headers.get(AUTHORIZATION), scope)?),
+        };
+        let mut path = Vec::new();
+        for (_, value) in found.params.iter() {
+            let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
+            path.push(decoded.map_err(|_| ApiError::NotFound("address of that spelling".to_owned()))?.into_owned());
+        }
+        let max = if route.upload { services.limits.plugin_bytes_max } else { services.limits.request_bytes_max };
+        let body = read_body(body, max).await?;
+        let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        (route.handler)(services, Asked { method: parts.method, path, query, headers: parts.headers, body, token }).await
+    }
+}
+
+fn authorize(services: &Services, header: Option<&http::HeaderValue>, scope: Scope) -> Result<Arc<TokenRecord>, ApiError> {
+    let text = header.and_then(|value| value.to_str().ok()).ok_or(ApiError::Unauthorized)?;
+    let (kind, token) = text.split_once(' ').ok_or(ApiError::Unauthorized)?;
+    if !kind.eq_ignore_ascii_case("bearer") {
+        return Err(ApiError::Unauthorized);
+    }
+    // Looked up by hash: how long the look-up takes says nothing about the token.
+    let snapshot = services.catalog.snapshot();
+    let record = snapshot.tokens.get(&token::hash(token.trim())).ok_or(ApiError::Unauthorized)?;
+    if record.expires_at.is_some_and(|end| end <= services.clock.now()) {
+        return Err(ApiError::Unauthorized);
+    }
+    if record.allows(scope) {
+        Ok(Arc::clone(record))
+    } else {
+        let name = serde_json::to_value(scope).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
+        Err(ApiError::Forbidden(name))
+    }
+}

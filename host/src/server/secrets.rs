@@ -1,0 +1,103 @@
+//! `/v1/secrets`: values that go in and never come out.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    request::Asked,
+    respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
+};
+use crate::{
+    model::secret::{SECRET_NAME_CHARS_MAX, is_secret_name},
+    services::Services,
+};
+
+/// Bytes of a secret.
+const SECRET_BYTES_MAX: usize = 64 * 1024;
+
+/// A secret as written.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretInput {
+    /// The value.
+    pub value: String,
+    /// Take it with its trailing newline, which is refused otherwise: it is mostly an accident.
+    #[serde(default)]
+    pub raw: bool,
+}
+
+/// A secret as shown: never its value.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SecretView {
+    /// Its name.
+    pub name: String,
+    /// The newest version.
+    pub version: u32,
+    /// All versions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<SecretVersionView>,
+}
+
+/// A version of a secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SecretVersionView {
+    /// Its number.
+    pub version: u32,
+    /// When it was written.
+    pub created_at: Timestamp,
+}
+
+/// Secrets by name, without their values.
+#[utoipa::path(get, path = "/v1/secrets", tag = "secrets", responses((status = 200, description = "all of them", body = List<SecretView>)))]
+pub async fn list(services: Services, asked: Asked) -> Answer {
+    asked.only(&[])?;
+    let secrets = services.store.secrets().await?;
+    let data: Vec<_> = secrets
+        .into_iter()
+        .map(|secret| {
+            let shown =
+                |version: crate::store::SecretVersion| SecretVersionView { version: version.version, created_at: version.created_at };
+            let versions: Vec<_> = secret.versions.into_iter().map(shown).collect();
+            SecretView { name: secret.name, version: versions.last().map_or(0, |newest| newest.version), versions }
+        })
+        .collect();
+    ok(&List { data, next: None })
+}
+
+/// Write a new version of a secret.
+#[utoipa::path(put, path = "/v1/secrets/{name}", tag = "secrets", request_body = SecretInput, params(("name" = String, Path, description = "its name")),
+    responses((status = 201, description = "the first version", body = SecretView), (status = 200, description = "a further version", body = SecretView),
+        (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
+pub async fn put(services: Services, asked: Asked) -> Answer {
+    let name = asked.path(0);
+    if !is_secret_name(name) {
+        return Err(ApiError::invalid("", format!("a secret's name is 1 to {SECRET_NAME_CHARS_MAX} letters, digits, `-`, `_` or `.`")));
+    }
+    let input: SecretInput = asked.json()?;
+    if input.value.is_empty() || input.value.len() > SECRET_BYTES_MAX {
+        return Err(ApiError::invalid("/value", format!("1 to {SECRET_BYTES_MAX} bytes")));
+    }
+    if !input.raw && input.value.ends_with('\n') {
+        return Err(ApiError::invalid(
+            "/value",
+            "it ends with a newline, which is mostly an accident; leave it out, or say `\"raw\":true`",
+        ));
+    }
+    let version = services.store.put_secret(name, input.value.as_bytes()).await?;
+    tracing::info!(secret = name, version, "secret written");
+    created(version == 1, &SecretView { name: name.to_owned(), version, versions: Vec::new() })
+}
+
+/// Delete a secret nobody refers to.
+#[utoipa::path(delete, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path, description = "its name")),
+    responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "something refers to it", content_type = "application/problem+json")))]
+pub async fn delete(services: Services, asked: Asked) -> Answer {
+    let name = asked.path(0);
+    let users = services.catalog.snapshot().users_of_secret(name);
+    if !users.is_empty() {
+        return Err(ApiError::Conflict(format!("it is referred to by {}", users.join(", "))));
+    }
+    if services.store.delete_secret(name).await? { no_content() } else { Err(ApiError::NotFound(format!("secret `{name}`"))) }
+}

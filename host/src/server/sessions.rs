@@ -1,0 +1,68 @@
+//! `/v1/sessions/{id}/parameters`: named bags of values.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{
+    request::Asked,
+    respond::{Answer, ApiError, no_content, ok},
+    webhooks::merge_patch,
+};
+use crate::services::Services;
+
+/// A session's parameters.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SessionParameters {
+    /// By name.
+    #[schema(value_type = Object)]
+    pub parameters: Map<String, Value>,
+}
+
+/// A session's parameters; one nobody used is empty.
+#[utoipa::path(get, path = "/v1/sessions/{id}/parameters", tag = "sessions", params(("id" = String, Path, description = "the session")),
+    responses((status = 200, description = "its parameters", body = SessionParameters)))]
+pub async fn get(services: Services, asked: Asked) -> Answer {
+    let session = services.store.parameters(asked.path(0)).await?;
+    ok(&SessionParameters { parameters: session.parameters.into_map() })
+}
+
+/// Merge into a session's parameters (RFC 7396 at the first level): null removes.
+#[utoipa::path(patch, path = "/v1/sessions/{id}/parameters", tag = "sessions", params(("id" = String, Path, description = "the session")),
+    request_body(content = Object, description = "the parameters, as a bare object"),
+    responses((status = 200, description = "its parameters now", body = SessionParameters), (status = 400, body = super::respond::ProblemDetails, description = "no object", content_type = "application/problem+json")))]
+pub async fn patch(services: Services, asked: Asked) -> Answer {
+    let Value::Object(patch) = merge_patch(&asked)? else { return Err(ApiError::invalid("", "a JSON object of parameters")) };
+    let current = services.store.parameters(asked.path(0)).await?;
+    let mut changes = Vec::new();
+    for (name, value) in patch {
+        if !crate::model::binding::is_parameter_name(&name) {
+            return Err(ApiError::invalid(crate::model::problem::segment(&name), crate::model::binding::PARAMETER_NAME_RULE));
+        }
+        // RFC 7396 merges objects within objects; nulls inside a value written anew vanish as it says.
+        let mut merged = current.parameters.get(&name).cloned().unwrap_or_default();
+        crate::model::merge_patch::merge(&mut merged, &value);
+        changes.push((name, (!value.is_null()).then_some(merged)));
+    }
+    let session = services.store.update_parameters(asked.path(0), Some(current.version), changes).await?;
+    ok(&SessionParameters { parameters: session.parameters.into_map() })
+}
+
+/// Forget a session.
+#[utoipa::path(delete, path = "/v1/sessions/{id}/parameters", tag = "sessions", params(("id" = String, Path, description = "the session")),
+    responses((status = 204, description = "gone")))]
+pub async fn delete(services: Services, asked: Asked) -> Answer {
+    services.store.delete_session(asked.path(0)).await?;
+    no_content()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_session_shows_an_empty_object() {
+        let shown = SessionParameters { parameters: crate::model::parameter::Parameters::default().into_map() };
+        assert_eq!(serde_json::to_string(&shown).ok().as_deref(), Some(r#"{"parameters":{}}"#));
+    }
+}

@@ -1,0 +1,253 @@
+//! `/v1/webhooks`: outbound subscriptions.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::{
+    request::{Asked, parse_value},
+    respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
+};
+use crate::{
+    catalog::WebhookEntry,
+    clock::{millis, random},
+    model::{
+        filter::Filter,
+        id::WebhookId,
+        merge_patch::merge,
+        request::redact::{is_redacted, redact_template_url},
+        selector::Selector,
+        signature::{self, SigningScheme},
+        webhook::WebhookSpec,
+    },
+    services::Services,
+};
+
+/// A webhook as shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WebhookView {
+    /// For as long as it exists, whatever its name.
+    pub id: WebhookId,
+    /// As written; literal query values of the URL are redacted unless `reveal=true`.
+    #[serde(flatten)]
+    pub spec: WebhookSpec,
+    /// When it was first written.
+    pub created_at: Timestamp,
+    /// When it was last written.
+    pub updated_at: Timestamp,
+}
+
+/// What a filter is tried on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilterTest {
+    /// A filter to try instead of the webhook's.
+    #[serde(default)]
+    pub filter: Option<String>,
+    /// Events as `GET /v1/events/{id}` shows them, or as posted.
+    #[schema(value_type = Vec<Object>)]
+    pub events: Vec<Value>,
+}
+
+/// What a filter says.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FilterVerdicts {
+    /// For each event, whether it gets through.
+    pub verdicts: Vec<bool>,
+}
+
+fn view(entry: &WebhookEntry, reveal: bool) -> WebhookView {
+    let mut spec = entry.spec.clone();
+    if !reveal {
+        spec.request.url = redact_template_url(&spec.request.url);
+        for patch in spec.environments.values_mut() {
+            if let Some(Value::String(url)) = patch.pointer_mut("/request/url") {
+                *url = redact_template_url(url);
+            }
+        }
+    }
+    WebhookView { id: entry.id.clone(), spec, created_at: entry.created_at, updated_at: entry.updated_at }
+}
+
+/// Webhooks by name.
+#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks",
+    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    responses((status = 200, description = "a page", body = List<WebhookView>)))]
+pub async fn list(services: Services, asked: Asked) -> Answer {
+    asked.only(&["limit", "after"])?;
+    let (limit, after) = asked.page()?;
+    let snapshot = services.catalog.snapshot();
+    let data: Vec<_> =
+        snapshot.webhooks.iter().filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after)).take(limit + 1).collect();
+    let next = (data.len() > limit).then(|| data[limit - 1].0.clone());
+    ok(&List { data: data.into_iter().take(limit).map(|(_, entry)| view(entry, false)).collect(), next })
+}
+
+/// Create a webhook.
+#[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = WebhookSpec,
+    responses((status = 201, description = "created", body = WebhookView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "the name is taken", content_type = "application/problem+json")))]
+pub async fn post(services: Services, asked: Asked) -> Answer {
+    let spec: WebhookSpec = asked.json()?;
+    write(&services, spec, true).await
+}
+
+/// Create or replace a webhook.
+#[utoipa::path(put, path = "/v1/webhooks/{name}", tag = "webhooks", request_body = WebhookSpec, params(("name" = String, Path, description = "its name")),
+    responses((status = 201, description = "created", body = WebhookView), (status = 200, description = "replaced", body = WebhookView),
+        (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
+pub async fn put(services: Services, asked: Asked) -> Answer {
+    let mut spec: WebhookSpec = asked.json()?;
+    named(&mut spec.name, asked.path(0))?;
+    write(&services, spec, false).await
+}
+
+/// A document may repeat the name of its address, not contradict it.
+pub fn named(written: &mut String, of_path: &str) -> Result<(), ApiError> {
+    if written.is_empty() {
+        of_path.clone_into(written);
+    }
+    if written == of_path {
+        Ok(())
+    } else {
+        Err(ApiError::invalid("/name", format!("the address says `{of_path}`; leave `name` out or write the same")))
+    }
+}
+
+/// A webhook.
+#[utoipa::path(get, path = "/v1/webhooks/{name}", tag = "webhooks",
+    params(("name" = String, Path, description = "its name"), ("reveal" = Option<bool>, Query, description = "show the URL's query values (scope `admin`)")),
+    responses((status = 200, description = "the webhook", body = WebhookView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn get(services: Services, asked: Asked) -> Answer {
+    asked.only(&["reveal"])?;
+    let reveal = asked.query_as("reveal", "true or false")?.unwrap_or(false);
+    if reveal && !asked.token.as_ref().is_some_and(|token| token.allows(crate::model::token::Scope::Admin)) {
+        return Err(ApiError::Forbidden("admin".to_owned()));
+    }
+    ok(&view(&*find(&services, asked.path(0))?, reveal))
+}
+
+fn find(services: &Services, name: &str) -> Result<std::sync::Arc<WebhookEntry>, ApiError> {
+    services.catalog.snapshot().webhooks.get(name).cloned().ok_or_else(|| ApiError::NotFound(format!("webhook `{name}`")))
+}
+
+/// Change a webhook (RFC 7396).
+#[utoipa::path(patch, path = "/v1/webhooks/{name}", tag = "webhooks", params(("name" = String, Path, description = "its name")),
+    request_body(content = Object, description = "a JSON Merge Patch of the webhook"),
+    responses((status = 200, description = "changed", body = WebhookView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn patch(services: Services, asked: Asked) -> Answer {
+    let name = asked.path(0);
+    let patch = merge_patch(&asked)?;
+    if patch.get("name").is_some_and(|new| new != name) {
+        return Err(ApiError::invalid("/name", "a webhook is not renamed; create another and delete this one"));
+    }
+    write(&services, merged(&find(&services, name)?.spec, &patch)?, false).await
+}
+
+/// The body of a PATCH.
+pub fn merge_patch(asked: &Asked) -> Result<Value, ApiError> {
+    let media = asked.media_type();
+    if !matches!(media.as_str(), "" | "application/json" | "application/merge-patch+json" | "application/x-www-form-urlencoded") {
+        return Err(ApiError::UnsupportedMedia(format!("a patch is `application/merge-patch+json` (RFC 7396), not `{media}`")));
+    }
+    let patch: Value = asked.json()?;
+    if patch.is_object() { Ok(patch) } else { Err(ApiError::invalid("", "a merge patch is a JSON object")) }
+}
+
+/// A document with a merge patch on it.
+pub fn merged<T: Serialize + serde::de::DeserializeOwned>(document: &T, patch: &Value) -> Result<T, ApiError> {
+    let mut value = serde_json::to_value(document).map_err(|error| ApiError::Internal(Box::new(error)))?;
+    merge(&mut value, patch);
+    parse_value(value)
+}
+
+/// Delete a webhook. What is pending for it is cancelled.
+#[utoipa::path(delete, path = "/v1/webhooks/{name}", tag = "webhooks", params(("name" = String, Path, description = "its name")),
+    responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn delete(services: Services, asked: Asked) -> Answer {
+    let entry = services.catalog.delete_webhook(asked.path(0)).await?;
+    services.work.forget(&entry.id);
+    services.store.cancel_for_webhook(&entry.id).await?;
+    no_content()
+}
+
+/// Activate a webhook.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/activate", tag = "webhooks", params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "active", body = WebhookView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn activate(services: Services, asked: Asked) -> Answer {
+    let spec = merged(&find(&services, asked.path(0))?.spec, &json!({ "active": true }))?;
+    write(&services, spec, false).await
+}
+
+/// Deactivate a webhook. What is pending for it is cancelled, and can be resent.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/deactivate", tag = "webhooks", params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "inactive", body = WebhookView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn deactivate(services: Services, asked: Asked) -> Answer {
+    let entry = find(&services, asked.path(0))?;
+    let answer = write(&services, merged(&entry.spec, &json!({ "active": false }))?, false).await?;
+    services.store.cancel_for_webhook(&entry.id).await?;
+    Ok(answer)
+}
+
+/// Try a filter on events.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/filter-test", tag = "webhooks", request_body = FilterTest, params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "what it says", body = FilterVerdicts), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
+pub async fn filter_test(services: Services, asked: Asked) -> Answer {
+    let test: FilterTest = asked.json()?;
+    let entry = find(&services, asked.path(0))?;
+    let filter = match test.filter.as_ref().or(entry.spec.filter.as_ref()) {
+        None => None,
+        Some(text) => Some(Filter::parse(text).map_err(|error| ApiError::invalid("/filter", error.to_string()))?),
+    };
+    let verdicts = test.events.iter().map(|event| filter.as_ref().is_none_or(|filter| filter.matches(event))).collect();
+    ok(&FilterVerdicts { verdicts })
+}
+
+/// Checks what only the host can check, then writes.
+async fn write(services: &Services, spec: WebhookSpec, only_new: bool) -> Answer {
+    if is_redacted(&spec.request.url) {
+        return Err(ApiError::invalid("/request/url", "the URL holds the redaction mark; write the whole URL, or PATCH without it"));
+    }
+    services.transport.check_url(&spec.request.url).map_err(|error| ApiError::invalid("/request/url", error.to_string()))?;
+    for (index, selector) in spec.selectors.iter().enumerate() {
+        if let Some(hint) = Selector::parse(selector).ok().and_then(|selector| selector.hint()) {
+            tracing::warn!(webhook = spec.name, index, selector, hint);
+        }
+    }
+    check_signing_keys(services, &spec).await?;
+    check_plugin(services, &spec)?;
+    let now = services.clock.now();
+    let (entry, is_new) = services.catalog.put_webhook(spec, WebhookId::new(millis(now), random()), now, only_new).await?;
+    services.work.forget(&entry.id);
+    created(is_new, &view(&entry, false))
+}
+
+/// A key that cannot sign is found when the webhook is written, not when the first event comes.
+async fn check_signing_keys(services: &Services, spec: &WebhookSpec) -> Result<(), ApiError> {
+    let Some(signing) = &spec.signing else { return Ok(()) };
+    let profiles = &services.catalog.snapshot().profiles;
+    let scheme = signing.scheme.or_else(|| profiles.get(&spec.profile).map(|profile| profile.signing)).unwrap_or(SigningScheme::None);
+    for (index, reference) in signing.secrets.iter().enumerate() {
+        if let Some(key) = services.store.secret(&reference.name, reference.version).await?
+            && let Err(error) = signature::check_key(scheme, &key)
+        {
+            return Err(ApiError::invalid(format!("/signing/secrets/{index}"), error.to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn check_plugin(services: &Services, spec: &WebhookSpec) -> Result<(), ApiError> {
+    use crate::model::webhook::TransformSpec;
+    let (name, pointer) = match &spec.transform {
+        None => return Ok(()),
+        Some(TransformSpec::Name(name)) => (name, "/transform"),
+        Some(TransformSpec::Full(full)) => (&full.plugin, "/transform/plugin"),
+    };
+    if services.plugins.exists(name) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(pointer, format!("there is no plugin `{name}`; upload it first: PUT /v1/plugins/{name}")))
+}

@@ -1,0 +1,260 @@
+//! What is remembered: events, deliveries, calls, sessions, configuration, secrets, plugin bytes.
+//!
+//! Every writing call is one atomic commit and durable when it returns. It may be repeated when its answer was lost: what was
+//! written the first time is found again. Values go in and out owned; nothing of the engine below (sled) shows in a signature.
+//! Times are the store's clock.
+//!
+//! Where to begin: `key` has the layout, `transaction` what a commit sees, `committer` how commits become durable.
+//!
+//! Not here: matching, retry policy, what a delivery's outcome means. The store keeps facts and hands out work.
+
+mod accept;
+mod blob;
+mod call;
+mod claim;
+mod committer;
+mod delivery;
+mod directory;
+mod document;
+mod engine;
+mod error;
+mod generation;
+mod key;
+mod lease;
+mod log;
+mod secrets;
+mod session;
+mod settle;
+mod state;
+mod stats;
+mod storage_key;
+mod sweep;
+mod transaction;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+pub use self::{
+    accept::{AcceptEvent, Accepted, Dedup, NewInvoke},
+    call::{CallFilter, StateChange},
+    claim::Claimed,
+    document::{ConfigDoc, ConfigWrite},
+    error::{Cause, StoreError},
+    log::{DeliveryFilter, Page},
+    secrets::{SECRET_VERSIONS_MAX, SecretInfo, SecretVersion},
+    session::Session,
+    settle::{Next, Settlement},
+    stats::StoreStats,
+    storage_key::{KeyOrigin, StorageKey},
+    sweep::{Retention, Swept},
+};
+use self::{
+    committer::{Committer, Message},
+    directory::Directory,
+    engine::Engine,
+    stats::Published,
+    transaction::Transaction,
+};
+use crate::clock::SharedClock;
+
+/// Commits that may wait for the committer; callers beyond wait for a place.
+const QUEUE_LEN_MAX: usize = 2048;
+
+/// Kibibytes of commits that may wait for the committer; callers beyond wait for room.
+const QUEUE_KIB_MAX: u32 = 64 * 1024;
+
+/// What a store is opened with.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// The time.
+    pub clock: SharedClock,
+    /// What secrets are sealed with.
+    pub key: StorageKey,
+    /// How long a session lives after its last use.
+    pub session_life: Duration,
+    /// How long a dedup key is remembered.
+    pub dedup_life: Duration,
+}
+
+/// The embedded store. Cheap to clone; the last clone dropped closes it.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: SharedClock,
+    key: StorageKey,
+    session_life: Duration,
+    dedup_life: Duration,
+    data: PathBuf,
+    engine: Arc<ArcSwap<Engine>>,
+    published: Arc<Published>,
+    room: Arc<Semaphore>,
+    /// `None` only while being dropped.
+    queue: Option<mpsc::Sender<Message>>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    sweeping: Mutex<sweep::Cursors>,
+    /// Held for as long as the store is open. Last: everything else is gone when it is let go.
+    _directory: Directory,
+}
+
+impl Store {
+    /// Opens the store in the data directory `dir`, making it when there is none.
+    ///
+    /// Whatever another process had claimed is free again when this returns; an `invoke` it had not finished has failed.
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let StoreOptions { clock, key, session_life, dedup_life } = options;
+        let directory = Directory::lock(dir)?;
+        let engine = Arc::new(ArcSwap::from_pointee(directory.open_current()?));
+        let published = Arc::new(Published::default());
+        let (queue, receiver) = mpsc::channel(QUEUE_LEN_MAX);
+        let mut committer =
+            Committer::new(clock.clone(), Arc::clone(&engine), Arc::clone(&published), receiver, directory.path().to_owned())?;
+        storage_key::check(&mut committer, &key)?;
+        claim::recover(&mut committer)?;
+        let thread = std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || committer.run())
+            .map_err(|source| StoreError::unavailable("start the committer thread", source))?;
+        let shared = Shared {
+            clock,
+            key,
+            session_life,
+            dedup_life,
+            data: dir.to_owned(),
+            engine,
+            published,
+            room: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)),
+            queue: Some(queue),
+            thread: Mutex::new(Some(thread)),
+            sweeping: Mutex::default(),
+            _directory: directory,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Commits what is queued and stops; later writes are refused with [`StoreError::Closed`], reading goes on.
+    pub async fn close(&self) {
+        if let Some(queue) = &self.shared.queue {
+            // The queue is gone already when another clone closed the store.
+            let _ = queue.send(Message::Close).await;
+        }
+        let shared = Arc::clone(&self.shared);
+        let _ = tokio::task::spawn_blocking(move || shared.join()).await;
+    }
+
+    /// Writes everything that lives into a new place and drops the old one: what keeps the directory bounded.
+    /// Runs by itself when the directory has grown to several times what it began with; others go on meanwhile.
+    pub async fn compact(&self) -> Result<(), StoreError> {
+        let (reply, done) = oneshot::channel();
+        let queue = self.shared.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.send(Message::Compact(reply)).await.map_err(|_| StoreError::Closed)?;
+        done.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// What the store has done so far.
+    pub fn stats(&self) -> StoreStats {
+        let waiting = self.shared.queue.as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity());
+        self.shared.published.stats(waiting, self.engine().size_on_disk())
+    }
+
+    /// The number of the last event or invoke that is durable; 0 when there was none.
+    pub fn last_seq(&self) -> u64 {
+        self.shared.published.seq()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    fn engine(&self) -> Arc<Engine> {
+        self.shared.engine.load_full()
+    }
+
+    /// Runs `prepare` on the committer thread, where it sees every earlier commit, and returns its value once what it wrote is
+    /// durable. An error of `prepare` writes nothing. `bytes` is about what it holds on to while it waits.
+    async fn commit<T, F>(&self, bytes: usize, prepare: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.enqueue(bytes, false, prepare).await
+    }
+
+    /// As [`Store::commit`], for a `prepare` that scans: what is committed before it is in the tree it scans.
+    async fn commit_scanning<T, F>(&self, prepare: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.enqueue(0, true, prepare).await
+    }
+
+    async fn enqueue<T, F>(&self, bytes: usize, scans: bool, prepare: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(QUEUE_KIB_MAX);
+        let room = Arc::clone(&self.shared.room).acquire_many_owned(kib).await.map_err(|_| StoreError::Closed)?;
+        let (reply, done) = oneshot::channel();
+        let commit = committer::commit(scans, prepare, move |outcome| {
+            drop(room);
+            // Nobody listens any more when the caller went away; what it asked for is done all the same.
+            let _ = reply.send(outcome);
+        });
+        let queue = self.shared.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.send(commit).await.map_err(|_| StoreError::Closed)?;
+        done.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Leaves a commit nobody waits for, if there is room in the queue.
+    fn leave<F>(&self, prepare: F)
+    where
+        F: FnOnce(&mut Transaction<'_>) -> Result<(), StoreError> + Send + 'static,
+    {
+        if let Some(queue) = &self.shared.queue {
+            // A full queue drops it: what is left this way is done again at the next occasion.
+            let _ = queue.try_send(committer::commit(false, prepare, |_| ()));
+        }
+    }
+
+    /// Runs a scan where it may block.
+    async fn scan<T, F>(&self, scan: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
+    {
+        let engine = self.engine();
+        let task = tokio::task::spawn_blocking(move || scan(&engine));
+        task.await.map_err(|source| StoreError::unavailable("finish a scan", source))?
+    }
+}
+
+impl Shared {
+    fn join(&self) {
+        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
+        if let Some(thread) = thread {
+            // A panic of the committer has been answered to its callers by their replies being dropped.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.queue = None;
+        self.join();
+    }
+}

@@ -1,0 +1,232 @@
+//! Acceptance: an event, what is owed for it, its dedup key and the parameters it sets, all or nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Store,
+    claim::Claimed,
+    delivery::Record,
+    error::StoreError,
+    key, session,
+    transaction::{Transaction, encode},
+};
+use crate::{
+    clock,
+    model::{
+        delivery::{Delivery, DeliveryState, InvokeInput, NewDelivery},
+        event::{Event, NewEvent},
+        id::{DeliveryId, EventId, WebhookId},
+        parameter::Change,
+    },
+};
+
+/// An event to be accepted.
+#[derive(Clone, Debug)]
+pub struct AcceptEvent {
+    /// The event.
+    pub event: NewEvent,
+    /// What it is recognised by when it comes again.
+    pub dedup: Option<Dedup>,
+    /// Changes to the parameters of its session.
+    pub parameters: Vec<Change>,
+    /// The webhooks that match.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// What an event is recognised by when it comes again: hashes, made by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dedup {
+    /// Of who sends and the key given.
+    pub key: [u8; 32],
+    /// Of what was sent.
+    pub body: [u8; 32],
+}
+
+/// What became of an event to be accepted.
+#[derive(Clone, Debug)]
+pub enum Accepted {
+    /// It is new.
+    New {
+        /// The event as accepted.
+        event: Arc<Event>,
+        /// What is owed for it, leased to the caller.
+        claimed: Vec<Claimed>,
+    },
+    /// It was accepted before.
+    Duplicate {
+        /// As this event.
+        id: EventId,
+    },
+}
+
+/// A webhook to be invoked.
+#[derive(Clone, Debug)]
+pub struct NewInvoke {
+    /// The webhook.
+    pub webhook_id: WebhookId,
+    /// Its name now.
+    pub webhook: String,
+    /// The session whose parameters it reads and binds.
+    pub session: Option<String>,
+    /// The environment whose overrides apply.
+    pub environment: Option<String>,
+    /// Changes to the session's parameters, made first.
+    pub parameters: Vec<Change>,
+    /// What else it is given.
+    pub input: InvokeInput,
+    /// Calls to ourselves it has gone through.
+    pub depth: u8,
+}
+
+/// A dedup key as kept.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Seen {
+    body: String,
+    event: EventId,
+    pub(super) until: Timestamp,
+}
+
+/// An event to be accepted, as far as it can be made ready before its turn.
+pub(super) struct Ready {
+    event: Event,
+    encoded: Vec<u8>,
+    dedup: Option<Dedup>,
+    parameters: Vec<Change>,
+    deliveries: Vec<NewDelivery>,
+}
+
+impl Ready {
+    /// Writes the event down, but for its number: that is its key.
+    pub(super) fn new(event: AcceptEvent, now: Timestamp) -> Result<Self, StoreError> {
+        let AcceptEvent { event, dedup, parameters, deliveries } = event;
+        let event = event.accepted(0, now);
+        Ok(Self { encoded: encode(&event)?, event, dedup, parameters, deliveries })
+    }
+
+    /// About what it holds.
+    pub(super) fn bytes(&self) -> usize {
+        2 * self.encoded.len() + 512 * self.deliveries.len()
+    }
+}
+
+/// How long what acceptance makes lasts.
+#[derive(Clone, Copy)]
+pub(super) struct Lives {
+    pub(super) lease: Duration,
+    pub(super) session: Duration,
+    pub(super) dedup: Duration,
+}
+
+/// Writes one event and all that belongs to it.
+pub(super) fn accept(transaction: &mut Transaction<'_>, index: usize, ready: Ready, lives: Lives) -> Result<Accepted, StoreError> {
+    let Ready { mut event, encoded, dedup, parameters, deliveries } = ready;
+    if let Some(dedup) = &dedup
+        && let Some(seen) = transaction.get::<Seen>(&key::dedup(&dedup.key))?
+        && seen.until > transaction.now
+    {
+        let same = seen.body == hex::encode(dedup.body);
+        return if same { Ok(Accepted::Duplicate { id: seen.event }) } else { Err(StoreError::KeyReused { index }) };
+    }
+    let seq_key = key::event_seq(&event.id);
+    if transaction.exists(&seq_key)? {
+        return Ok(Accepted::Duplicate { id: event.id });
+    }
+    event.seq = transaction.next_seq();
+    transaction.put_new(key::event(event.seq), &encoded);
+    transaction.put_new(seq_key, &encode(&event.seq)?);
+    if let Some(Dedup { key, body }) = dedup {
+        let until = clock::after(transaction.now, lives.dedup);
+        let key = key::dedup(&key);
+        transaction.mark(key::expiry(clock::millis(until), &key));
+        transaction.put_new(key, &encode(&Seen { body: hex::encode(body), event: event.id.clone(), until })?);
+    }
+    if let Some(session) = &event.session
+        && !parameters.is_empty()
+    {
+        session::merge(transaction, session, parameters, lives.session)?;
+    }
+    let event = Arc::new(event);
+    let claimed = deliveries.into_iter().map(|new| {
+        let mut record = Record { seq: event.seq, interrupted: false, delivery: owed(&event, new, transaction.now) };
+        let token = record.put_leased(transaction, lives.lease)?;
+        transaction.mark(key::webhook_delivery(&record.delivery.webhook_id, &record.delivery.id));
+        Ok(Claimed { delivery: record.delivery, token, event: Some(Arc::clone(&event)), built: None, rebuilt: false })
+    });
+    let claimed = claimed.collect::<Result<_, StoreError>>()?;
+    Ok(Accepted::New { event, claimed })
+}
+
+fn owed(event: &Event, NewDelivery { webhook_id, webhook }: NewDelivery, now: Timestamp) -> Delivery {
+    Delivery {
+        id: DeliveryId::new(event.seq, &webhook_id, 0, 0),
+        event: Some(event.id.clone()),
+        webhook_id,
+        webhook,
+        state: DeliveryState::Sending,
+        attempts: 0,
+        session: event.session.clone(),
+        environment: event.environment.clone(),
+        created_at: now,
+        updated_at: now,
+        due_at: None,
+        depth: event.depth,
+        invocation: None,
+    }
+}
+
+impl Store {
+    /// Accepts events, all or none, in this order. What is owed for the new ones is leased to the caller for `lease_for`.
+    ///
+    /// Fails with [`StoreError::KeyReused`] when one of them carries a key that came with another body.
+    pub async fn accept(&self, events: Vec<AcceptEvent>, lease_for: Duration) -> Result<Vec<Accepted>, StoreError> {
+        let now = self.now();
+        let ready: Vec<_> = events.into_iter().map(|event| Ready::new(event, now)).collect::<Result<_, _>>()?;
+        let lives = self.lives(lease_for);
+        self.commit(ready.iter().map(Ready::bytes).sum(), move |transaction| {
+            ready.into_iter().enumerate().map(|(index, ready)| accept(transaction, index, ready, lives)).collect()
+        })
+        .await
+    }
+
+    /// Records that a webhook is about to be invoked. Should the process die, the delivery has failed: its caller is gone.
+    pub async fn begin_invoke(&self, invoke: NewInvoke, lease_for: Duration) -> Result<Claimed, StoreError> {
+        let bytes = encode(&invoke.input)?.len();
+        let life = self.shared.session_life;
+        self.commit(bytes, move |transaction| {
+            let NewInvoke { webhook_id, webhook, session, environment, parameters, input, depth } = invoke;
+            if let Some(session) = &session
+                && !parameters.is_empty()
+            {
+                session::merge(transaction, session, parameters, life)?;
+            }
+            let (seq, now) = (transaction.next_seq(), transaction.now);
+            let delivery = Delivery {
+                id: DeliveryId::new(seq, &webhook_id, 0, 0),
+                event: None,
+                webhook_id,
+                webhook,
+                state: DeliveryState::Sending,
+                attempts: 0,
+                session,
+                environment,
+                created_at: now,
+                updated_at: now,
+                due_at: None,
+                depth,
+                invocation: Some(input),
+            };
+            let mut record = Record { seq, interrupted: false, delivery };
+            let token = record.put_leased(transaction, lease_for)?;
+            transaction.mark(key::webhook_delivery(&record.delivery.webhook_id, &record.delivery.id));
+            Ok(Claimed { delivery: record.delivery, token, event: None, built: None, rebuilt: false })
+        })
+        .await
+    }
+
+    pub(super) fn lives(&self, lease: Duration) -> Lives {
+        Lives { lease, session: self.shared.session_life, dedup: self.shared.dedup_life }
+    }
+}

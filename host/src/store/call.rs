@@ -1,0 +1,184 @@
+//! Calls, and everything one call changes: one commit, before the answer is written.
+
+use std::time::Duration;
+
+use super::{
+    Store,
+    accept::{self, AcceptEvent, Accepted},
+    engine::Engine,
+    error::StoreError,
+    key,
+    log::{EXAMINED_MAX, Page, before},
+    session,
+    transaction::{Transaction, decode, encode},
+};
+use crate::model::{
+    call::{Call, CallState},
+    id::CallId,
+    parameter::Change,
+};
+
+/// Calls looked at to find how many there were: ids are in the order of beginning, numbers in that of committing.
+const LAST_CALLS: usize = 64;
+
+/// Bytes of a call's number before its record.
+const NUMBER_BYTES: usize = 8;
+
+/// Which calls. Everything given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallFilter {
+    /// To this receiver.
+    pub receiver: Option<String>,
+    /// In this state.
+    pub state: Option<CallState>,
+}
+
+/// A change to what a plugin remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// The plugin.
+    pub plugin: String,
+    /// Its key.
+    pub key: String,
+    /// The new value; `None` removes.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Store {
+    /// Records a call that will be run later.
+    pub async fn begin_call(&self, call: Call) -> Result<(), StoreError> {
+        let encoded = encode(&call)?;
+        self.commit(encoded.len(), move |transaction| put(transaction, &call, &encoded)).await
+    }
+
+    /// Records a call with all it did: its events with what is owed for them, parameters, plugin state. Done again with the same
+    /// call it changes nothing, and each event is a [`Accepted::Duplicate`].
+    pub async fn commit_call(
+        &self,
+        call: Call,
+        events: Vec<AcceptEvent>,
+        parameters: Vec<(String, Change)>,
+        state_changes: Vec<StateChange>,
+        lease_for: Duration,
+    ) -> Result<Vec<Accepted>, StoreError> {
+        let encoded = encode(&call)?;
+        let now = self.now();
+        let ids: Vec<_> = events.iter().map(|event| event.event.id.clone()).collect();
+        let ready: Vec<_> = events.into_iter().map(|event| accept::Ready::new(event, now)).collect::<Result<_, _>>()?;
+        let lives = self.lives(lease_for);
+        let bytes = encoded.len() + ready.iter().map(accept::Ready::bytes).sum::<usize>();
+        self.commit(bytes, move |transaction| {
+            if load(transaction, &call.id)?.is_some_and(|earlier| earlier.state != CallState::Pending) {
+                return Ok(ids.into_iter().map(|id| Accepted::Duplicate { id }).collect());
+            }
+            put(transaction, &call, &encoded)?;
+            for (session, changes) in by_session(parameters) {
+                session::merge(transaction, &session, changes, lives.session)?;
+            }
+            for StateChange { plugin, key, value } in state_changes {
+                let key = key::plugin_state(&plugin, &key);
+                match value {
+                    Some(value) => transaction.put_bytes(key, &value)?,
+                    None => transaction.remove(key)?,
+                }
+            }
+            let accepted = ready.into_iter().enumerate();
+            accepted.map(|(index, ready)| accept::accept(transaction, index, ready, lives)).collect()
+        })
+        .await
+    }
+
+    /// A call.
+    pub async fn call(&self, id: &CallId) -> Result<Option<Call>, StoreError> {
+        get(&self.engine(), id)
+    }
+
+    /// Calls that are to be run, the oldest first.
+    pub async fn pending_calls(&self, n: usize) -> Result<Vec<Call>, StoreError> {
+        self.scan(move |engine| {
+            let ids = engine.keys(key::under(key::PENDING_CALLS)).take(n);
+            let calls = ids.map(|key| get(engine, &CallId(key::tail(&key?, key::PENDING_CALLS.len()).unwrap_or_default())));
+            calls.filter_map(Result::transpose).collect()
+        })
+        .await
+    }
+
+    /// Calls, newest first.
+    pub async fn calls(&self, filter: CallFilter, cursor: Option<String>, limit: usize) -> Result<Page<Call>, StoreError> {
+        self.scan(move |engine| {
+            let range = match &filter.receiver {
+                Some(receiver) => key::receiver_calls(receiver),
+                None => key::under(key::CALL_LOG),
+            };
+            let (mut data, mut last, start) = (Vec::new(), None, range.0.len());
+            for (examined, key) in engine.keys(before(range, cursor.as_deref())).rev().enumerate() {
+                if data.len() >= limit || examined >= EXAMINED_MAX {
+                    return Ok(Page { data, next: last });
+                }
+                let id = CallId(key::tail(&key?, start).unwrap_or_default());
+                data.extend(get(engine, &id)?.filter(|call| filter.state.is_none_or(|state| call.state == state)));
+                last = Some(id.0);
+            }
+            Ok(Page { data, next: None })
+        })
+        .await
+    }
+}
+
+/// Writes a call's record and where it is found.
+fn put(transaction: &mut Transaction<'_>, call: &Call, encoded: &[u8]) -> Result<(), StoreError> {
+    let key = key::call(&call.id);
+    let number = match transaction.get_bytes(&key)? {
+        Some(earlier) => split(&earlier).0,
+        None => {
+            transaction.counters.calls += 1;
+            transaction.counters.calls
+        }
+    };
+    transaction.put_bytes(key, &[number.to_be_bytes().as_slice(), encoded].concat())?;
+    transaction.mark(key::receiver_call(&call.receiver, &call.id));
+    match call.state {
+        CallState::Pending => transaction.mark(key::pending_call(&call.id)),
+        _ => transaction.unmark(key::pending_call(&call.id)),
+    }
+    Ok(())
+}
+
+fn load(transaction: &Transaction<'_>, id: &CallId) -> Result<Option<Call>, StoreError> {
+    let key = key::call(id);
+    transaction.get_bytes(&key)?.map(|bytes| decode(&key, split(&bytes).1)).transpose()
+}
+
+fn get(engine: &Engine, id: &CallId) -> Result<Option<Call>, StoreError> {
+    let key = key::call(id);
+    engine.get(&key)?.map(|bytes| decode(&key, split(&bytes).1)).transpose()
+}
+
+/// A call's number and its record.
+pub(super) fn split(bytes: &[u8]) -> (u64, &[u8]) {
+    match bytes.split_first_chunk::<NUMBER_BYTES>() {
+        Some((number, record)) => (u64::from_be_bytes(*number), record),
+        None => (0, bytes),
+    }
+}
+
+/// About how many calls there were.
+pub(super) fn last_number(engine: &Engine) -> Result<u64, StoreError> {
+    let mut last = 0;
+    for record in engine.records(key::under(key::CALL_LOG)).rev().take(LAST_CALLS) {
+        last = last.max(split(&record?.1).0);
+    }
+    Ok(last)
+}
+
+/// Changes in order, those of one session together.
+fn by_session(parameters: Vec<(String, Change)>) -> Vec<(String, Vec<Change>)> {
+    let mut grouped: Vec<(String, Vec<Change>)> = Vec::new();
+    for (session, change) in parameters {
+        match grouped.iter_mut().find(|(name, _)| *name == session) {
+            Some((_, changes)) => changes.push(change),
+            None => grouped.push((session, vec![change])),
+        }
+    }
+    grouped
+}

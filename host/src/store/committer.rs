@@ -1,0 +1,292 @@
+//! The one thread that writes. It takes every commit that waits, writes them as one batch, syncs once, and only then wakes whoever
+//! waits: a thousand callers pay for one sync.
+//!
+//! Commits run one after the other and see each other; what they count (seq, revision) has no gaps. After a failed write or sync
+//! nobody knows what the disk holds, so nothing is written any more until the process starts again.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, mpsc::error::TryRecvError, oneshot};
+
+use super::{
+    engine::{Engine, Writes},
+    error::StoreError,
+    generation::{Compaction, Growth, Unfinished},
+    key,
+    lease::Leases,
+    stats::Published,
+    transaction::{Counters, Prepared, Transaction},
+};
+use crate::clock::SharedClock;
+
+/// Commits that share one batch and one sync at most.
+const GROUP_LEN_MAX: usize = 1024;
+
+/// Bytes in one batch at most, unless a single commit is larger.
+const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Told what became of a commit once that is certain.
+type Waiter = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A commit's closure with its answer; a [`Waiter`] when it wants to be written.
+type Prepare = Box<dyn FnOnce(Result<&mut Transaction<'_>, StoreError>) -> Option<Waiter> + Send>;
+
+/// What the committer is sent.
+pub(super) enum Message {
+    /// A commit.
+    Commit {
+        /// Whether it scans the tree, which must then hold every earlier commit.
+        scans: bool,
+        /// What it does.
+        prepare: Prepare,
+    },
+    /// Compact, and say when that is done.
+    Compact(oneshot::Sender<Result<(), StoreError>>),
+    /// Take no more commits; end after those that wait.
+    Close,
+}
+
+/// A commit to be sent: `reply` is told the value of `prepare` once it is durable, or why there is none.
+pub(super) fn commit<T, F, R>(scans: bool, prepare: F, reply: R) -> Message
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    R: FnOnce(Result<T, StoreError>) + Send + 'static,
+{
+    let prepare: Prepare = Box::new(move |transaction| {
+        let panicked = |_| Err(StoreError::unavailable("finish a commit", "it panicked, which is a bug in hookwright"));
+        let outcome = transaction.and_then(|transaction| catch_unwind(AssertUnwindSafe(|| prepare(transaction))).unwrap_or_else(panicked));
+        match outcome {
+            Ok(value) => Some(Box::new(move |durable: Result<(), StoreError>| reply(durable.map(|()| value)))),
+            Err(error) => {
+                reply(Err(error));
+                None
+            }
+        }
+    });
+    Message::Commit { scans, prepare }
+}
+
+/// The committer's own.
+pub(super) struct Committer {
+    clock: SharedClock,
+    shared_engine: Arc<ArcSwap<Engine>>,
+    engine: Arc<Engine>,
+    published: Arc<Published>,
+    receiver: mpsc::Receiver<Message>,
+    leases: Leases,
+    counters: Counters,
+    /// Written by commits of this round, not yet in the tree.
+    group: Writes,
+    group_bytes: usize,
+    unsynced: bool,
+    failed: Option<StoreError>,
+    growth: Growth,
+    compaction: Option<Compaction>,
+}
+
+impl Committer {
+    /// A committer for the tree, in a new epoch.
+    pub(super) fn new(
+        clock: SharedClock,
+        shared_engine: Arc<ArcSwap<Engine>>,
+        published: Arc<Published>,
+        receiver: mpsc::Receiver<Message>,
+        directory: PathBuf,
+    ) -> Result<Self, StoreError> {
+        let engine = shared_engine.load_full();
+        let (counters, epoch) = Counters::load(&engine)?;
+        let growth = Growth::new(directory)?;
+        let mut committer = Self {
+            clock,
+            shared_engine,
+            engine,
+            published,
+            receiver,
+            leases: Leases::default(),
+            counters,
+            group: Writes::new(),
+            group_bytes: 0,
+            unsynced: false,
+            failed: None,
+            growth,
+            compaction: None,
+        };
+        committer.commit_now(|transaction| transaction.put(key::EPOCH.to_vec(), &epoch))?;
+        Ok(committer)
+    }
+
+    /// One commit before the thread runs.
+    pub(super) fn commit_now<T>(&mut self, prepare: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut transaction = Transaction::new(&self.engine, &self.group, &self.leases, self.counters, self.clock.now());
+        let value = prepare(&mut transaction)?;
+        let prepared = transaction.into_prepared();
+        self.merge(prepared);
+        self.make_durable()?;
+        self.publish(1);
+        Ok(value)
+    }
+
+    /// Works until the store is closed and the queue is empty.
+    pub(super) fn run(mut self) {
+        loop {
+            let next = match self.compaction {
+                None => self.receiver.blocking_recv().ok_or(TryRecvError::Disconnected),
+                Some(_) => self.receiver.try_recv(),
+            };
+            match next {
+                Ok(message) => self.round(message),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return,
+            }
+            self.compact_a_little();
+        }
+    }
+
+    /// Everything that waits, one sync, everyone's answer.
+    fn round(&mut self, first: Message) {
+        let mut waiters = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Commit { scans, prepare } => waiters.extend(self.prepare(scans, prepare)),
+                Message::Compact(reply) => self.begin_compaction(Some(reply)),
+                Message::Close => self.receiver.close(),
+            }
+            let full = waiters.len() >= GROUP_LEN_MAX || self.group_bytes >= GROUP_BYTES_MAX;
+            next = if full { None } else { self.receiver.try_recv().ok() };
+        }
+        let durable = self.make_durable();
+        if let Err(error) = &durable {
+            tracing::error!(error = error as &dyn std::error::Error, "the store failed");
+        } else {
+            self.publish(waiters.len() as u64);
+        }
+        for waiter in waiters {
+            waiter(durable.clone());
+        }
+        if self.compaction.is_none() && self.growth.is_due(self.engine.size_on_disk()) {
+            self.begin_compaction(None);
+        }
+    }
+
+    fn prepare(&mut self, scans: bool, prepare: Prepare) -> Option<Waiter> {
+        if scans {
+            // A failure is kept, and told below.
+            let _ = self.apply();
+        }
+        if let Some(error) = &self.failed {
+            return prepare(Err(error.clone()));
+        }
+        let mut transaction = Transaction::new(&self.engine, &self.group, &self.leases, self.counters, self.clock.now());
+        let waiter = prepare(Ok(&mut transaction))?;
+        let prepared = transaction.into_prepared();
+        self.merge(prepared);
+        Some(waiter)
+    }
+
+    fn merge(&mut self, prepared: Prepared) {
+        let Prepared { counters, writes, bytes, lease_changes } = prepared;
+        self.counters = counters;
+        self.group_bytes += bytes;
+        self.group.extend(writes);
+        for change in lease_changes {
+            self.leases.apply(change);
+        }
+    }
+
+    /// Puts the round's writes so far into the tree.
+    fn apply(&mut self) -> Result<(), StoreError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        let applied = self.engine.apply(&self.group);
+        if let Some(compaction) = &mut self.compaction {
+            compaction.mirror(&self.group);
+        }
+        self.group.clear();
+        self.group_bytes = 0;
+        self.unsynced = true;
+        self.keep_failure(applied)
+    }
+
+    fn make_durable(&mut self) -> Result<(), StoreError> {
+        self.apply()?;
+        if self.unsynced {
+            let synced = self.engine.sync();
+            self.keep_failure(synced)?;
+            self.unsynced = false;
+            self.published.syncs.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn keep_failure(&mut self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        if let Err(error) = &outcome {
+            self.fail(error.clone());
+        }
+        outcome
+    }
+
+    /// From here on nothing is written any more.
+    fn fail(&mut self, error: StoreError) {
+        self.published.failed.store(true, Ordering::Release);
+        self.failed = Some(error);
+    }
+
+    fn publish(&self, commits: u64) {
+        self.published.commits.fetch_add(commits, Ordering::Relaxed);
+        self.published.now(self.counters.seq, &self.leases);
+    }
+
+    fn begin_compaction(&mut self, reply: Option<oneshot::Sender<Result<(), StoreError>>>) {
+        let begun = match &mut self.compaction {
+            Some(running) => {
+                running.tell(reply);
+                return;
+            }
+            None => self.growth.begin(),
+        };
+        match begun {
+            Ok(mut compaction) => {
+                compaction.tell(reply);
+                self.compaction = Some(compaction);
+            }
+            Err(error) => self.growth.gave_up(self.engine.size_on_disk(), &error, reply.into_iter().collect()),
+        }
+    }
+
+    /// Copies a little; at the end, the copy takes the place of the original.
+    fn compact_a_little(&mut self) {
+        let Some(mut compaction) = self.compaction.take() else { return };
+        match compaction.step(&self.engine) {
+            Ok(false) => self.compaction = Some(compaction),
+            Ok(true) => match compaction.finish(&mut self.growth) {
+                Ok((engine, told)) => {
+                    let old = std::mem::replace(&mut self.engine, Arc::new(engine));
+                    self.shared_engine.store(Arc::clone(&self.engine));
+                    old.retire();
+                    self.published.compactions.fetch_add(1, Ordering::Relaxed);
+                    told.into_iter().for_each(|reply| _ = reply.send(Ok(())));
+                }
+                Err(Unfinished::Abandoned(error, told)) => self.growth.gave_up(self.engine.size_on_disk(), &error, told),
+                Err(Unfinished::Unclear(error, told)) => {
+                    told.into_iter().for_each(|reply| _ = reply.send(Err(error.clone())));
+                    self.fail(error);
+                }
+            },
+            Err(error) => {
+                let told = compaction.abandon();
+                self.growth.gave_up(self.engine.size_on_disk(), &error, told);
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The store's place in the data directory: its lock, its generations, which of them is current.
+//!
+//! ```text
+//! DATA/lock                  held by the process that has the store open
+//! DATA/store/current         format, the current generation, its size when it was made
+//! DATA/store/gen-3/          the tree
+//! ```
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{engine::Engine, error::StoreError, key};
+
+/// The format this program writes.
+pub(super) const FORMAT: u32 = 1;
+
+/// The data directory, locked.
+pub(super) struct Directory {
+    store: PathBuf,
+    lock: File,
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Said, not left to the closing of the file: a child process that is just being started holds a copy of it until it runs its
+        // own program. An error leaves that as the way out.
+        drop(self.lock.unlock());
+    }
+}
+
+/// The content of `current`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Current {
+    /// How to read the rest.
+    pub(super) format: u32,
+    /// Which generation.
+    #[serde(default)]
+    pub(super) generation: u64,
+    /// Bytes of its tree when it was made.
+    #[serde(default)]
+    pub(super) bytes: u64,
+}
+
+impl Directory {
+    /// Takes the data directory for this process.
+    pub(super) fn lock(data: &Path) -> Result<Self, StoreError> {
+        let store = data.join("store");
+        let unavailable = |source| StoreError::unavailable("make its directory", source);
+        DirBuilder::new().recursive(true).mode(0o700).create(&store).map_err(unavailable)?;
+        let path = data.join("lock");
+        let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(unavailable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path }),
+            Err(TryLockError::Error(source)) => return Err(StoreError::unavailable("lock its directory", source)),
+        }
+        sync_directory(data).map_err(unavailable)?;
+        Ok(Self { store, lock })
+    }
+
+    /// Where the generations are.
+    pub(super) fn path(&self) -> &Path {
+        &self.store
+    }
+
+    /// Opens the current generation, or makes the first; removes what an interrupted compaction left.
+    pub(super) fn open_current(&self) -> Result<Engine, StoreError> {
+        let unavailable = |source| StoreError::unavailable("read its directory", source);
+        let generations = generations(&self.store).map_err(unavailable)?;
+        let current = match read_current(&self.store)? {
+            Some(current) if generations.contains(&current.generation) => current,
+            Some(current) => {
+                let what = format!("the store: {} ", generation_path(&self.store, current.generation).display());
+                return Err(StoreError::corrupt(what, "the directory is missing"));
+            }
+            // The first start, or one that was interrupted before it acknowledged anything.
+            None if generations.len() < 2 => Current { format: FORMAT, generation: generations.first().copied().unwrap_or(1), bytes: 0 },
+            None => return Err(StoreError::corrupt(self.store.display().to_string(), "the file `current` is missing")),
+        };
+        for other in generations.into_iter().filter(|other| *other != current.generation) {
+            fs::remove_dir_all(generation_path(&self.store, other)).map_err(unavailable)?;
+        }
+        let engine = Engine::open(&generation_path(&self.store, current.generation))?;
+        match engine.get(key::FORMAT)? {
+            Some(bytes) => check_format(&bytes)?,
+            None => {
+                let format = super::engine::encode(&serde_json::to_vec(&FORMAT).unwrap_or_default(), || 0).0;
+                engine.apply([(&key::FORMAT.to_vec(), &Some(format))])?;
+                engine.sync()?;
+            }
+        }
+        write_current(&self.store, current)?;
+        Ok(engine)
+    }
+}
+
+/// Whether the data directory holds a store.
+pub(super) fn holds_store(data: &Path) -> bool {
+    let store = data.join("store");
+    store.join("current").exists() || generations(&store).is_ok_and(|generations| !generations.is_empty())
+}
+
+/// Where a generation lives.
+pub(super) fn generation_path(store: &Path, generation: u64) -> PathBuf {
+    store.join(format!("gen-{generation}"))
+}
+
+/// Which generation is current; `None` before there was any.
+pub(super) fn read_current(store: &Path) -> Result<Option<Current>, StoreError> {
+    let path = store.join("current");
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StoreError::unavailable("read which generation is current", source)),
+    };
+    let current: Current = serde_json::from_slice(&bytes).map_err(|source| StoreError::corrupt(path.display().to_string(), source))?;
+    if current.format > FORMAT {
+        return Err(StoreError::NewerFormat { found: current.format, known: FORMAT });
+    }
+    Ok(Some(current))
+}
+
+/// Says durably which generation is current.
+pub(super) fn write_current(store: &Path, current: Current) -> Result<(), StoreError> {
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(store)?;
+        file.write_all(&serde_json::to_vec(&current)?)?;
+        file.as_file().sync_all()?;
+        file.persist(store.join("current")).map_err(|error| error.error)?;
+        sync_directory(store)
+    };
+    write().map_err(|source| StoreError::unavailable("write which generation is current", source))
+}
+
+/// Makes new names in `directory` durable.
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn check_format(bytes: &[u8]) -> Result<(), StoreError> {
+    let found: u32 = serde_json::from_slice(bytes).map_err(|source| StoreError::corrupt("the store's format", source))?;
+    if found > FORMAT { Err(StoreError::NewerFormat { found, known: FORMAT }) } else { Ok(()) }
+}
+
+fn generations(store: &Path) -> io::Result<Vec<u64>> {
+    let mut generations = Vec::new();
+    for entry in fs::read_dir(store)? {
+        let name = entry?.file_name();
+        generations.extend(name.to_str().and_then(|name| name.strip_prefix("gen-")?.parse::<u64>().ok()));
+    }
+    Ok(generations)
+}

@@ -1,0 +1,147 @@
+//! How the store can fail. Each sentence says what to do.
+
+use std::{error::Error, fmt, path::PathBuf, sync::Arc};
+
+use crate::model::{delivery::DeliveryState, id::DeliveryId};
+
+/// What lies under a failure: shared, because one failed sync fails everyone who waited for it.
+#[derive(Clone, Debug)]
+pub struct Cause(Arc<dyn Error + Send + Sync>);
+
+impl Cause {
+    /// Keeps `error`.
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Arc::from(error.into()))
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// How the store can fail.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The delivery is not (or no longer) leased under this token; nothing was written.
+    #[error("the delivery is not leased under this token any more: it was claimed again, settled or cancelled")]
+    LeaseLost,
+    /// Compare-and-swap: it changed in the meantime; nothing was written.
+    #[error("{what} is at revision {current}, not {expected}: read it again and repeat the change")]
+    Conflict {
+        /// What was to be changed.
+        what: String,
+        /// The revision the caller knew.
+        expected: u64,
+        /// The revision there is; 0: it does not exist.
+        current: u64,
+    },
+    /// The same dedup key came before with another body; nothing was written.
+    #[error("event {index} carries a key that was used before with another body")]
+    KeyReused {
+        /// Which of the events, from 0.
+        index: usize,
+    },
+    /// There is no such record.
+    #[error("there is no {what}")]
+    NotFound {
+        /// What was asked for.
+        what: String,
+    },
+    /// The delivery's state does not allow it.
+    #[error("delivery {id} is {state:?}")]
+    WrongState {
+        /// The delivery.
+        id: DeliveryId,
+        /// Where it stands.
+        state: DeliveryState,
+    },
+    /// The disk or the engine below failed. After a failed commit nobody can say what is on the disk: the store takes no more.
+    #[error("the store could not {doing} (disk full? disk broken?); if that was a commit, mend the cause and start the program again")]
+    Unavailable {
+        /// What it was doing.
+        doing: &'static str,
+        /// What happened.
+        #[source]
+        source: Cause,
+    },
+    /// A record or the store cannot be read.
+    #[error(
+        "{what} is damaged. Keep a copy of the data directory, then restore it from a backup; with no backup, move it away and start anew"
+    )]
+    Corrupt {
+        /// What cannot be read.
+        what: String,
+        /// What happened.
+        #[source]
+        source: Cause,
+    },
+    /// Another process has it.
+    #[error("{} is in use by another process: stop that one first, or give this one another data directory", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// Written by a newer version of the program.
+    #[error(
+        "the store has format {found}, this version of hookwright knows {known}: run the newer version, or restore a backup made by this one"
+    )]
+    NewerFormat {
+        /// Its format.
+        found: u32,
+        /// The newest one this program knows.
+        known: u32,
+    },
+    /// The storage key is not the one the store was made with.
+    #[error(
+        "the storage key does not belong to this store: give the key file it was made with (HOOKWRIGHT_KEY_FILE, or `key` in the data directory)"
+    )]
+    WrongKey,
+    /// There is a store but no storage key.
+    #[error("{} does not exist, but the store it belongs to does: put the key back; without it the store's secrets cannot be read", path.display())]
+    KeyMissing {
+        /// Where the key was looked for.
+        path: PathBuf,
+    },
+    /// The key file that was named does not exist.
+    #[error("the key file {} does not exist: name another, or make it: 64 hexadecimal digits, as from `openssl rand -hex 32`", path.display())]
+    KeyFileMissing {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// A key file holds something else.
+    #[error("{} holds no storage key: it must be 64 hexadecimal digits or 32 bytes", path.display())]
+    KeyMalformed {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    pub(super) fn unavailable(doing: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unavailable { doing, source: Cause::new(source) }
+    }
+
+    pub(super) fn corrupt(what: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Corrupt { what: what.into(), source: Cause::new(source) }
+    }
+
+    pub(super) fn not_found(what: impl Into<String>) -> Self {
+        Self::NotFound { what: what.into() }
+    }
+
+    /// Whether the same call may succeed later without anyone mending anything.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::LeaseLost | Self::Conflict { .. } | Self::Closed)
+    }
+}

@@ -1,0 +1,228 @@
+//! Looking back: events, and what was owed for them. Newest first, page by page, with a key as the cursor.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{
+    Store,
+    delivery::{self, Record},
+    engine::Engine,
+    error::StoreError,
+    key::{self, Range},
+    transaction::decode,
+};
+use crate::model::{
+    delivery::{Delivery, DeliveryState},
+    event::Event,
+    id::{DeliveryId, EventId, WebhookId},
+};
+
+/// Records looked at for one page at most: a rare state is searched over several calls, so that none takes long.
+pub(super) const EXAMINED_MAX: usize = 5_000;
+
+/// Some of what was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// The newest ones; fewer than the limit, even none, does not mean the end.
+    pub data: Vec<T>,
+    /// Where to go on; absent at the end.
+    pub next: Option<String>,
+}
+
+/// Which deliveries. Everything given must hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeliveryFilter {
+    /// Of this webhook.
+    pub webhook: Option<WebhookId>,
+    /// For this event.
+    pub event: Option<EventId>,
+    /// In this state.
+    pub state: Option<DeliveryState>,
+    /// Made at or after this time.
+    pub since: Option<Timestamp>,
+}
+
+impl Store {
+    /// An event.
+    pub async fn event(&self, id: &EventId) -> Result<Option<Event>, StoreError> {
+        let engine = self.engine();
+        match seq_of(&engine, id)? {
+            Some(seq) => event_at(&engine, seq),
+            None => Ok(None),
+        }
+    }
+
+    /// Events, newest first.
+    pub async fn events(&self, after: Option<String>, limit: usize) -> Result<Page<Event>, StoreError> {
+        self.scan(move |engine| {
+            let before = after.and_then(|cursor| cursor.parse::<u64>().ok()).unwrap_or(u64::MAX);
+            let mut records = engine.records(key::numbered_to(key::EVENTS, before.saturating_sub(1))).rev();
+            let mut data = Vec::new();
+            while data.len() < limit
+                && let Some(record) = records.next()
+            {
+                let (key, bytes) = record?;
+                data.push(decode_event(&key, &bytes)?);
+            }
+            let more = records.next().is_some();
+            let next = data.last().filter(|_| more).map(|event| event.seq.to_string());
+            Ok(Page { data, next })
+        })
+        .await
+    }
+
+    /// Everything owed for an event, by id.
+    pub async fn event_deliveries(&self, id: &EventId) -> Result<Vec<Delivery>, StoreError> {
+        let id = id.clone();
+        self.scan(move |engine| match seq_of(engine, &id)? {
+            Some(seq) => deliveries_of(engine, seq),
+            None => Ok(Vec::new()),
+        })
+        .await
+    }
+
+    /// Deliveries, newest first.
+    pub async fn deliveries(&self, filter: DeliveryFilter, cursor: Option<String>, limit: usize) -> Result<Page<Delivery>, StoreError> {
+        self.scan(move |engine| page(engine, &filter, cursor, limit)).await
+    }
+
+    /// Deletes an event with the attempts made for it; what is not over yet is cancelled. Whether there was such an event.
+    pub async fn delete_event(&self, id: EventId) -> Result<bool, StoreError> {
+        self.commit_scanning(move |transaction| {
+            let Some(seq) = transaction.get(&key::event_seq(&id))? else { return Ok(false) };
+            for range in [key::LEASED, key::WAITING, key::FINISHED] {
+                let keys: Vec<_> = transaction.engine.keys(key::deliveries_of(range, seq)).collect::<Result<_, _>>()?;
+                for id in keys.iter().filter_map(|key| key::tail(key, range.len())).map(DeliveryId) {
+                    delivery::cancel(transaction, &id)?;
+                    transaction.remove_range(key::attempts(&id))?;
+                }
+            }
+            transaction.remove(key::event(seq))?;
+            transaction.remove(key::event_seq(&id))?;
+            // Its number is not given again.
+            let seq = transaction.counters.seq;
+            transaction.put(key::SEQ.to_vec(), &seq)?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+/// The place of an event.
+fn seq_of(engine: &Engine, id: &EventId) -> Result<Option<u64>, StoreError> {
+    let key = key::event_seq(id);
+    engine.get(&key)?.map(|bytes| decode(&key, &bytes)).transpose()
+}
+
+/// The event at a place; `None` when an invoke has it, or the event is gone.
+pub(super) fn event_at(engine: &Engine, seq: u64) -> Result<Option<Event>, StoreError> {
+    let key = key::event(seq);
+    engine.get(&key)?.map(|bytes| decode_event(&key, &bytes)).transpose()
+}
+
+/// An event from its record, which was written before its number was known.
+pub(super) fn decode_event(key: &[u8], bytes: &[u8]) -> Result<Event, StoreError> {
+    let mut event: Event = decode(key, bytes)?;
+    event.seq = key::number(key::EVENTS, key).unwrap_or(event.seq);
+    Ok(event)
+}
+
+fn deliveries_of(engine: &Engine, seq: u64) -> Result<Vec<Delivery>, StoreError> {
+    let mut found = BTreeMap::new();
+    // The first two ranges are read again for what moved back while the others were read.
+    for range in [key::LEASED, key::WAITING, key::FINISHED, key::LEASED, key::WAITING] {
+        for record in engine.records(key::deliveries_of(range, seq)) {
+            let (key, bytes) = record?;
+            let delivery = decode::<Record>(&key, &bytes)?.delivery;
+            found.insert(delivery.id.clone(), delivery);
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+fn page(engine: &Engine, filter: &DeliveryFilter, cursor: Option<String>, limit: usize) -> Result<Page<Delivery>, StoreError> {
+    let mut data: Vec<Delivery> = Vec::new();
+    let mut last = None;
+    for (examined, id) in ids(engine, filter, cursor)?.enumerate() {
+        if data.len() >= limit || examined >= EXAMINED_MAX {
+            return Ok(Page { data, next: last });
+        }
+        let id = id?;
+        last = Some(id.0.clone());
+        // Swept since.
+        let Some(Record { delivery, .. }) = delivery::find(engine, &id)? else { continue };
+        if filter.since.is_some_and(|since| delivery.created_at < since) {
+            break;
+        }
+        if filter.matches(&delivery) {
+            data.push(delivery);
+        }
+    }
+    Ok(Page { data, next: None })
+}
+
+impl DeliveryFilter {
+    fn matches(&self, delivery: &Delivery) -> bool {
+        self.webhook.as_ref().is_none_or(|webhook| delivery.webhook_id == *webhook)
+            && self.event.as_ref().is_none_or(|event| delivery.event.as_ref() == Some(event))
+            && self.state.is_none_or(|state| delivery.state == state)
+    }
+
+    /// The ranges deliveries of the state asked for are in.
+    fn ranges(&self) -> &'static [&'static [u8]] {
+        match self.state {
+            None => &[key::LEASED, key::WAITING, key::FINISHED],
+            Some(DeliveryState::Sending) => &[key::LEASED],
+            Some(DeliveryState::Pending | DeliveryState::Waiting) => &[key::WAITING],
+            Some(_) => &[key::FINISHED],
+        }
+    }
+}
+
+type Ids = Box<dyn Iterator<Item = Result<DeliveryId, StoreError>>>;
+
+/// Candidates, newest first, from behind `cursor` on.
+fn ids(engine: &Engine, filter: &DeliveryFilter, cursor: Option<String>) -> Result<Ids, StoreError> {
+    if let Some(event) = &filter.event {
+        let deliveries = seq_of(engine, event)?.map(|seq| deliveries_of(engine, seq)).transpose()?.unwrap_or_default();
+        let ids = deliveries.into_iter().rev().map(|delivery| delivery.id);
+        return Ok(Box::new(ids.filter(move |id| cursor.as_ref().is_none_or(|cursor| id.0 < *cursor)).map(Ok)));
+    }
+    if let Some(webhook) = &filter.webhook {
+        return Ok(Box::new(descending(engine, key::webhook_deliveries(webhook), cursor.as_deref())));
+    }
+    let mut ranges: Vec<_> =
+        filter.ranges().iter().map(|range| descending(engine, key::under(range), cursor.as_deref()).peekable()).collect();
+    Ok(Box::new(std::iter::from_fn(move || {
+        let id = |candidate: Option<&Result<DeliveryId, StoreError>>| candidate.and_then(|id| id.as_ref().ok()).cloned();
+        for range in &mut ranges {
+            if let Some(failure) = range.next_if(Result::is_err) {
+                return Some(failure);
+            }
+        }
+        let newest = ranges.iter_mut().filter_map(|range| id(range.peek())).max()?;
+        for range in &mut ranges {
+            // In two ranges while it moves.
+            range.next_if(|candidate| candidate.as_ref().is_ok_and(|id| *id == newest));
+        }
+        Some(Ok(newest))
+    })))
+}
+
+/// The ids at the ends of the keys in `range`, from the last one before `cursor` down.
+fn descending(engine: &Engine, range: Range, cursor: Option<&str>) -> impl Iterator<Item = Result<DeliveryId, StoreError>> + use<> {
+    let start = range.0.len();
+    engine.keys(before(range, cursor)).rev().map(move |key| Ok(DeliveryId(key::tail(&key?, start).unwrap_or_default())))
+}
+
+/// The part of `range` before the key that ends in `cursor`.
+pub(super) fn before(range: Range, cursor: Option<&str>) -> Range {
+    match cursor {
+        Some(cursor) => {
+            let end = [range.0.as_slice(), cursor.as_bytes()].concat().min(range.1);
+            (range.0, end)
+        }
+        None => range,
+    }
+}

@@ -1,0 +1,123 @@
+//! Sessions: parameters by name, for as long as somebody uses them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Store,
+    error::StoreError,
+    key,
+    transaction::{Transaction, decode},
+};
+use crate::{
+    clock,
+    model::parameter::{Change, Parameters},
+};
+
+/// What a session holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Session {
+    /// Counts its changes; 0: there is no such session.
+    pub version: u64,
+    /// Its parameters.
+    pub parameters: Parameters,
+    /// When it ends unless it is used; absent: there is no such session.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A session as kept.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SessionRecord {
+    version: u64,
+    parameters: Parameters,
+    pub(super) expires_at: Timestamp,
+}
+
+impl SessionRecord {
+    fn shown(self) -> Session {
+        let Self { version, parameters, expires_at } = self;
+        Session { version, parameters, expires_at: Some(expires_at) }
+    }
+}
+
+/// Makes changes to a session's parameters, beginning the session if need be.
+pub(super) fn merge(transaction: &mut Transaction<'_>, session: &str, changes: Vec<Change>, life: Duration) -> Result<Session, StoreError> {
+    let key = key::session(session);
+    let expires_at = clock::after(transaction.now, life);
+    let mut record = match transaction.get::<SessionRecord>(&key)? {
+        Some(record) if record.expires_at > transaction.now => record,
+        // Over, but not swept: it begins anew, and nobody takes it for the old one.
+        Some(record) => SessionRecord { version: record.version, parameters: Parameters::default(), expires_at },
+        None => {
+            transaction.mark(key::expiry(clock::millis(expires_at), &key));
+            SessionRecord { version: 0, parameters: Parameters::default(), expires_at }
+        }
+    };
+    record.version += 1;
+    record.expires_at = expires_at;
+    record.parameters.apply_all(changes);
+    transaction.put(key, &record)?;
+    Ok(record.shown())
+}
+
+impl Store {
+    /// A session's parameters; reading them keeps it alive. One that is over is empty.
+    pub async fn parameters(&self, session: &str) -> Result<Session, StoreError> {
+        let key = key::session(session);
+        let Some(bytes) = self.engine().get(&key)? else { return Ok(Session::default()) };
+        let mut record: SessionRecord = decode(&key, &bytes)?;
+        let now = self.now();
+        if record.expires_at <= now {
+            return Ok(Session::default());
+        }
+        let life = self.shared.session_life;
+        // Noted when a quarter of its life is used up: not at each read, and not waited for.
+        if record.expires_at < clock::after(now, life / 4 * 3) {
+            self.leave(move |transaction| {
+                if let Some(mut record) = transaction.get::<SessionRecord>(&key)? {
+                    record.expires_at = record.expires_at.max(clock::after(now, life));
+                    transaction.put(key, &record)?;
+                }
+                Ok(())
+            });
+        }
+        record.expires_at = clock::after(now, life);
+        Ok(record.shown())
+    }
+
+    /// Makes changes to a session's parameters. With `expected_version` only if that is its version; 0: if there is no such session.
+    pub async fn update_parameters(
+        &self,
+        session: &str,
+        expected_version: Option<u64>,
+        changes: Vec<Change>,
+    ) -> Result<Session, StoreError> {
+        let session = session.to_owned();
+        let life = self.shared.session_life;
+        self.commit(0, move |transaction| {
+            let record = transaction.get::<SessionRecord>(&key::session(&session))?;
+            let current = record.filter(|record| record.expires_at > transaction.now).map_or(0, |record| record.version);
+            match expected_version {
+                Some(expected) if expected != current => {
+                    Err(StoreError::Conflict { what: format!("session `{session}`"), expected, current })
+                }
+                _ => merge(transaction, &session, changes, life),
+            }
+        })
+        .await
+    }
+
+    /// Ends a session. Whether there was one.
+    pub async fn delete_session(&self, session: &str) -> Result<bool, StoreError> {
+        let key = key::session(session);
+        self.commit(0, move |transaction| {
+            let record = transaction.get::<SessionRecord>(&key)?;
+            let existed = record.is_some_and(|record| record.expires_at > transaction.now);
+            transaction.remove(key)?;
+            Ok(existed)
+        })
+        .await
+    }
+}

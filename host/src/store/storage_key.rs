@@ -1,0 +1,157 @@
+//! The key secrets are sealed with: XChaCha20-Poly1305, a random nonce per value, the record's name as associated data.
+
+use std::{
+    fmt, fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chacha20poly1305::{
+    XChaCha20Poly1305, XNonce,
+    aead::{Aead, KeyInit, Payload},
+};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::{
+    committer::Committer,
+    directory::{holds_store, sync_directory},
+    error::StoreError,
+    key,
+};
+use crate::{clock, model::secret::Secret};
+
+/// Bytes of a nonce.
+const NONCE_BYTES: usize = 24;
+
+/// Bytes of a SHA-256 block.
+const BLOCK_BYTES: usize = 64;
+
+/// What a sealed value begins with: the way it is sealed.
+const SEALED: &str = "x1.";
+
+/// The storage key, as the two keys derived from it. Does not print.
+#[derive(Clone)]
+pub struct StorageKey(Arc<Derived>);
+
+struct Derived {
+    cipher: XChaCha20Poly1305,
+    hashing: [u8; 32],
+}
+
+/// Where a storage key came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyOrigin {
+    /// The file that was named.
+    File(PathBuf),
+    /// `DATA/key`, made at an earlier start.
+    Data(PathBuf),
+    /// `DATA/key`, made just now.
+    Generated(PathBuf),
+}
+
+impl StorageKey {
+    /// A key from its bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        let sealing = hmac(&bytes, b"hookwright: seal");
+        let cipher = XChaCha20Poly1305::new(&sealing.into());
+        Self(Arc::new(Derived { cipher, hashing: hmac(&bytes, b"hookwright: hash") }))
+    }
+
+    /// Reads the key from `key_file` (64 hexadecimal digits or 32 bytes), else from `DATA/key`, which is made when there is neither it
+    /// nor a store yet.
+    pub fn load(key_file: Option<&Path>, data: &Path) -> Result<(Self, KeyOrigin), StoreError> {
+        if let Some(path) = key_file {
+            let key = read(path)?.ok_or_else(|| StoreError::KeyFileMissing { path: path.to_owned() })?;
+            return Ok((key, KeyOrigin::File(path.to_owned())));
+        }
+        let path = data.join("key");
+        if let Some(key) = read(&path)? {
+            return Ok((key, KeyOrigin::Data(path)));
+        }
+        if holds_store(data) {
+            return Err(StoreError::KeyMissing { path });
+        }
+        generate(data, &path).map_err(|source| StoreError::unavailable("write its key", source))?;
+        let key = read(&path)?.ok_or_else(|| StoreError::KeyMissing { path: path.clone() })?;
+        Ok((key, KeyOrigin::Generated(path)))
+    }
+
+    /// Seals `bytes` for the place named by `aad`: they open nowhere else.
+    pub fn seal(&self, aad: &str, bytes: &[u8]) -> Result<String, StoreError> {
+        let nonce = clock::random::<NONCE_BYTES>();
+        let payload = Payload { msg: bytes, aad: aad.as_bytes() };
+        let sealed = self.0.cipher.encrypt(XNonce::from_slice(&nonce), payload);
+        let sealed = sealed.map_err(|_| StoreError::unavailable("seal a secret", "it is too long"))?;
+        Ok(format!("{SEALED}{}", URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed].concat())))
+    }
+
+    /// Opens what was sealed with this key for the place named by `aad`.
+    pub fn unseal(&self, aad: &str, sealed: &str) -> Result<Secret, StoreError> {
+        let corrupt = || StoreError::corrupt(format!("the sealed value of {aad}"), "it was not sealed with this key for this place");
+        let sealed = sealed.strip_prefix(SEALED).and_then(|sealed| URL_SAFE_NO_PAD.decode(sealed).ok()).ok_or_else(corrupt)?;
+        let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES).ok_or_else(corrupt)?;
+        let payload = Payload { msg: sealed, aad: aad.as_bytes() };
+        Ok(Secret::new(self.0.cipher.decrypt(XNonce::from_slice(nonce), payload).map_err(|_| corrupt())?))
+    }
+
+    /// A hash of `bytes` nobody without the key can make. `context` says what for: hashes for two purposes have nothing in common.
+    pub fn keyed_hash(&self, context: &str, bytes: &[u8]) -> [u8; 32] {
+        hmac(&hmac(&self.0.hashing, context.as_bytes()), bytes)
+    }
+}
+
+impl fmt::Debug for StorageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StorageKey(redacted)")
+    }
+}
+
+/// Has the store remember its key, or refuses one that is not it.
+pub(super) fn check(committer: &mut Committer, storage_key: &StorageKey) -> Result<(), StoreError> {
+    let check = hex::encode(storage_key.keyed_hash("key check", b""));
+    committer.commit_now(move |transaction| match transaction.get::<String>(key::KEY_CHECK)? {
+        Some(kept) if kept == check => Ok(()),
+        Some(_) => Err(StoreError::WrongKey),
+        None => transaction.put(key::KEY_CHECK.to_vec(), &check),
+    })
+}
+
+fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
+    // A key shorter than a block is padded with zeros (RFC 2104, section 2); a whole block cannot be refused.
+    let mut block = [0; BLOCK_BYTES];
+    block[..key.len()].copy_from_slice(key);
+    let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
+fn read(path: &Path) -> Result<Option<StorageKey>, StoreError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StoreError::unavailable("read its key", source)),
+    };
+    let key = bytes.as_slice().try_into().ok().or_else(|| {
+        let mut key = [0; 32];
+        hex::decode_to_slice(bytes.trim_ascii(), &mut key).ok().map(|()| key)
+    });
+    key.map(|key| Some(StorageKey::new(key))).ok_or_else(|| StoreError::KeyMalformed { path: path.to_owned() })
+}
+
+fn generate(data: &Path, path: &Path) -> io::Result<()> {
+    fs::create_dir_all(data)?;
+    // Readable by its owner alone, as all temporary files are.
+    let mut file = tempfile::NamedTempFile::new_in(data)?;
+    file.write_all(hex::encode(clock::random::<32>()).as_bytes())?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        // Another process was faster: its key counts.
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error.error),
+        Ok(_) => {}
+    }
+    sync_directory(data)
+}

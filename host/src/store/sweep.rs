@@ -1,0 +1,259 @@
+//! Forgetting: sessions that are over, old dedup keys, the log beyond its retention. Never what is still owed.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{
+    Store,
+    accept::Seen,
+    call,
+    delivery::Record,
+    engine::Engine,
+    error::StoreError,
+    key::{self, Range},
+    log,
+    session::SessionRecord,
+    transaction::{Transaction, decode},
+};
+use crate::{
+    clock,
+    model::{
+        call::{Call, CallState},
+        delivery::Delivery,
+        event::Event,
+    },
+};
+
+/// Records of one kind looked at in one sweep.
+const EXAMINED_MAX: usize = 2_000;
+
+/// Records of one kind removed in one sweep, each with what belongs to it.
+const REMOVED_MAX: usize = 250;
+
+/// How long, and how many of, what is over is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Deliveries and their attempts, after their last change.
+    pub deliveries: Duration,
+    /// Events, after their acceptance; longer while a delivery of theirs is kept.
+    pub events: Duration,
+    /// Calls, after they came in.
+    pub calls: Duration,
+    /// The newest events and invokes, with their deliveries: older ones go whatever their age.
+    pub events_max: u64,
+    /// The newest calls.
+    pub calls_max: u64,
+}
+
+/// What a sweep removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Sessions.
+    pub sessions: u64,
+    /// Dedup keys.
+    pub dedup_keys: u64,
+    /// Deliveries with their attempts.
+    pub deliveries: u64,
+    /// Events.
+    pub events: u64,
+    /// Calls.
+    pub calls: u64,
+    /// Whether there is more to do: sweep again.
+    pub more: bool,
+}
+
+/// Where the next sweep goes on in each log; `None`: at its beginning.
+#[derive(Clone, Default)]
+pub(super) struct Cursors {
+    deliveries: Option<Vec<u8>>,
+    events: Option<Vec<u8>>,
+    calls: Option<Vec<u8>>,
+}
+
+/// What to do with a record of a log.
+enum Verdict<T> {
+    Remove(T),
+    Keep,
+    /// Nothing from here on is old enough.
+    Stop,
+}
+
+impl Store {
+    /// Removes a bounded part of what is over. To be called from time to time, and again while there is `more`.
+    pub async fn sweep(&self, retention: Retention) -> Result<Swept, StoreError> {
+        let mut cursors = self.shared.sweeping.lock().map(|cursors| cursors.clone()).unwrap_or_default();
+        let mut swept = self.commit_scanning(expire).await?;
+        let now = self.now();
+        let last_seq = self.last_seq();
+        let surplus = move |seq: u64| seq.saturating_add(retention.events_max) <= last_seq;
+
+        let before = moved(now, retention.deliveries);
+        let (deliveries, next) = self
+            .old(key::FINISHED, cursors.deliveries.take(), move |_, key, bytes| {
+                let Record { delivery, seq, .. } = decode(key, bytes)?;
+                Ok(match () {
+                    () if surplus(seq) || delivery.updated_at < before => Verdict::Remove(delivery),
+                    () if delivery.created_at < before => Verdict::Keep,
+                    () => Verdict::Stop,
+                })
+            })
+            .await?;
+        cursors.deliveries = next;
+        swept.deliveries = self.commit_scanning(move |transaction| remove_deliveries(transaction, deliveries)).await?;
+
+        let before = moved(now, retention.events);
+        let (events, next) = self
+            .old(key::EVENTS, cursors.events.take(), move |engine, key, bytes| {
+                let event = log::decode_event(key, bytes)?;
+                Ok(match () {
+                    () if !surplus(event.seq) && event.accepted_at >= before => Verdict::Stop,
+                    () if is_owed(engine, event.seq)? => Verdict::Keep,
+                    () => Verdict::Remove(event),
+                })
+            })
+            .await?;
+        cursors.events = next;
+        swept.events = self.commit_scanning(move |transaction| remove_events(transaction, events)).await?;
+
+        let before = moved(now, retention.calls);
+        let calls_so_far = call::last_number(&self.engine())?;
+        let (calls, next) = self
+            .old(key::CALL_LOG, cursors.calls.take(), move |_, key, bytes| {
+                let (number, record) = call::split(bytes);
+                let call: Call = decode(key, record)?;
+                Ok(match () {
+                    () if number.saturating_add(retention.calls_max) > calls_so_far && call.received_at >= before => Verdict::Stop,
+                    () if call.state == CallState::Pending => Verdict::Keep,
+                    () => Verdict::Remove(call),
+                })
+            })
+            .await?;
+        cursors.calls = next;
+        swept.calls = self.commit_scanning(move |transaction| remove_calls(transaction, calls)).await?;
+
+        let removed_max = REMOVED_MAX as u64;
+        swept.more |= [swept.deliveries, swept.events, swept.calls].contains(&removed_max);
+        swept.more |= cursors.deliveries.is_some() || cursors.events.is_some() || cursors.calls.is_some();
+        if let Ok(mut kept) = self.shared.sweeping.lock() {
+            *kept = cursors;
+        }
+        Ok(swept)
+    }
+
+    /// Candidates of one kind from `start` on, and where to go on.
+    async fn old<T: Send + 'static>(
+        &self,
+        kind: &'static [u8],
+        start: Option<Vec<u8>>,
+        judge: impl Fn(&Engine, &[u8], &[u8]) -> Result<Verdict<T>, StoreError> + Send + 'static,
+    ) -> Result<(Vec<T>, Option<Vec<u8>>), StoreError> {
+        self.scan(move |engine| {
+            let (begin, end): Range = key::under(kind);
+            let mut old = Vec::new();
+            for (examined, record) in engine.records((start.unwrap_or(begin), end)).enumerate() {
+                let (key, bytes) = record?;
+                if examined >= EXAMINED_MAX || old.len() >= REMOVED_MAX {
+                    return Ok((old, Some(key)));
+                }
+                match judge(engine, &key, &bytes)? {
+                    Verdict::Remove(record) => old.push(record),
+                    Verdict::Keep => {}
+                    Verdict::Stop => return Ok((old, None)),
+                }
+            }
+            Ok((old, None))
+        })
+        .await
+    }
+}
+
+/// `age` before `now`.
+fn moved(now: Timestamp, age: Duration) -> Timestamp {
+    now.checked_sub(age).unwrap_or(Timestamp::MIN)
+}
+
+/// Whether any delivery of the event at a place is kept.
+fn is_owed(engine: &Engine, seq: u64) -> Result<bool, StoreError> {
+    for range in [key::LEASED, key::WAITING, key::FINISHED] {
+        if engine.keys(key::deliveries_of(range, seq)).next().transpose()?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Sessions and dedup keys whose time has come.
+fn expire(transaction: &mut Transaction<'_>) -> Result<Swept, StoreError> {
+    let mut swept = Swept::default();
+    let due = key::numbered_to(key::EXPIRIES, clock::millis(transaction.now));
+    let notes: Vec<_> = transaction.engine.keys(due).take(EXAMINED_MAX).collect::<Result<_, _>>()?;
+    swept.more = notes.len() == EXAMINED_MAX;
+    for note in notes {
+        let key = key::expiring(&note).to_vec();
+        transaction.unmark(note);
+        if key.starts_with(key::SESSIONS) {
+            match transaction.get::<SessionRecord>(&key)? {
+                // It was used since the note was made.
+                Some(session) if session.expires_at > transaction.now => {
+                    transaction.mark(key::expiry(clock::millis(session.expires_at), &key));
+                }
+                Some(_) => {
+                    transaction.remove(key)?;
+                    swept.sessions += 1;
+                }
+                None => {}
+            }
+        } else if transaction.get::<Seen>(&key)?.is_some_and(|seen| seen.until <= transaction.now) {
+            transaction.remove(key)?;
+            swept.dedup_keys += 1;
+        }
+    }
+    Ok(swept)
+}
+
+fn remove_deliveries(transaction: &mut Transaction<'_>, deliveries: Vec<Delivery>) -> Result<u64, StoreError> {
+    let mut removed = 0;
+    for delivery in deliveries {
+        let id = &delivery.id;
+        // It may have been sent again since it was looked at.
+        let unchanged = Record::load(transaction, key::FINISHED, id)?.is_some_and(|record| record.delivery == delivery);
+        if unchanged {
+            transaction.remove(key::delivery(key::FINISHED, id))?;
+            transaction.unmark(key::webhook_delivery(&delivery.webhook_id, id));
+            transaction.remove_range(key::attempts(id))?;
+            removed += 1;
+        }
+    }
+    keep_seq(transaction, removed)
+}
+
+fn remove_events(transaction: &mut Transaction<'_>, events: Vec<Event>) -> Result<u64, StoreError> {
+    for event in &events {
+        transaction.remove(key::event(event.seq))?;
+        transaction.remove(key::event_seq(&event.id))?;
+    }
+    keep_seq(transaction, events.len() as u64)
+}
+
+/// Numbers are not given again, even when nothing is left that bears them.
+fn keep_seq(transaction: &mut Transaction<'_>, removed: u64) -> Result<u64, StoreError> {
+    if removed > 0 {
+        let seq = transaction.counters.seq;
+        transaction.put(key::SEQ.to_vec(), &seq)?;
+    }
+    Ok(removed)
+}
+
+fn remove_calls(transaction: &mut Transaction<'_>, calls: Vec<Call>) -> Result<u64, StoreError> {
+    for call in &calls {
+        transaction.remove(key::call(&call.id))?;
+        transaction.unmark(key::receiver_call(&call.receiver, &call.id));
+        transaction.unmark(key::pending_call(&call.id));
+    }
+    if !calls.is_empty() {
+        let number = transaction.counters.calls;
+        transaction.put(key::CALLS.to_vec(), &number)?;
+    }
+    Ok(calls.len() as u64)
+}

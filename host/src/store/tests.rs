@@ -1,0 +1,173 @@
+//! The promises of the store, on a real directory, with time moved by hand.
+
+mod accepting;
+mod calling;
+mod delivering;
+mod forgetting;
+mod keeping;
+mod opening;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    clock::Clock,
+    model::{
+        delivery::{Attempt, NewDelivery, Stages},
+        event::NewEvent,
+        id::{EventId, WebhookId},
+        outcome::{Failure, FailureKind},
+        plugin::GuestLog,
+    },
+};
+
+const LEASE: Duration = Duration::from_secs(60);
+const SESSION_LIFE: Duration = Duration::from_secs(1800);
+const DEDUP_LIFE: Duration = Duration::from_secs(3600);
+
+/// A clock moved by hand.
+struct HandClock(AtomicI64);
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).expect("a time")
+    }
+}
+
+/// A store in a directory of its own.
+struct Bench {
+    directory: TempDir,
+    clock: Arc<HandClock>,
+    store: Store,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let clock = Arc::new(HandClock(AtomicI64::new(1_700_000_000_000)));
+        let store = open(directory.path(), &clock, [7; 32]).expect("a store");
+        Self { directory, clock, store }
+    }
+
+    /// What a process that starts later finds.
+    fn reopened(self) -> Self {
+        let Self { directory, clock, store } = self;
+        drop(store);
+        let store = open(directory.path(), &clock, [7; 32]).expect("the store again");
+        Self { directory, clock, store }
+    }
+
+    fn pass(&self, time: Duration) {
+        self.clock.0.fetch_add(i64::try_from(time.as_millis()).expect("a short time"), Ordering::SeqCst);
+    }
+
+    /// Accepts one event for `webhooks` and returns it with its claims.
+    async fn accept(&self, n: u64, webhooks: &[&str]) -> (Arc<crate::model::event::Event>, Vec<Claimed>) {
+        let accepted = self.store.accept(vec![incoming(n, webhooks)], LEASE).await.expect("accepted");
+        new(accepted.into_iter().next().expect("one"))
+    }
+
+    async fn settle(&self, claimed: &Claimed, next: Next) -> Result<crate::model::delivery::Delivery, StoreError> {
+        self.store.settle(vec![settlement(claimed, next)]).await.expect("settled").remove(0)
+    }
+}
+
+fn open(directory: &Path, clock: &Arc<HandClock>, key: [u8; 32]) -> Result<Store, StoreError> {
+    let clock: SharedClock = Arc::<HandClock>::clone(clock);
+    Store::open(directory, StoreOptions { clock, key: StorageKey::new(key), session_life: SESSION_LIFE, dedup_life: DEDUP_LIFE })
+}
+
+fn webhook(name: &str) -> WebhookId {
+    WebhookId(format!("whk_{name}"))
+}
+
+fn event_id(n: u64) -> EventId {
+    EventId::new(n, [1; 10])
+}
+
+fn incoming(n: u64, webhooks: &[&str]) -> AcceptEvent {
+    AcceptEvent {
+        event: NewEvent {
+            id: event_id(n),
+            trigger: serde_json::from_value(json!("/items")).expect("a trigger"),
+            source: "test".into(),
+            time: Timestamp::UNIX_EPOCH,
+            session: Some("s1".into()),
+            environment: None,
+            attributes: BTreeMap::new(),
+            data: json!({ "n": n }),
+            call: None,
+            depth: 0,
+        },
+        dedup: None,
+        parameters: Vec::new(),
+        deliveries: webhooks.iter().map(|name| NewDelivery { webhook_id: webhook(name), webhook: (*name).into() }).collect(),
+    }
+}
+
+fn new(accepted: Accepted) -> (Arc<crate::model::event::Event>, Vec<Claimed>) {
+    match accepted {
+        Accepted::New { event, claimed } => (event, claimed),
+        Accepted::Duplicate { id } => panic!("{id} is a duplicate"),
+    }
+}
+
+fn attempt() -> Attempt {
+    Attempt {
+        number: 1,
+        started_at: Timestamp::UNIX_EPOCH,
+        stages: Stages::default(),
+        request: None,
+        answer: None,
+        failure: Some(Failure::new(FailureKind::HttpStatus, "503")),
+        plugin: None,
+        log: GuestLog::default(),
+        parameters: serde_json::Map::new(),
+        output: None,
+        unmatched: Vec::new(),
+        unset: Vec::new(),
+        rebuilt: false,
+    }
+}
+
+fn settlement(claimed: &Claimed, next: Next) -> Settlement {
+    Settlement {
+        delivery: claimed.delivery.id.clone(),
+        token: claimed.token,
+        attempt: Some(attempt()),
+        next,
+        parameters: None,
+        built: None,
+    }
+}
+
+fn change(name: &str, value: Value) -> (String, Option<Value>) {
+    (name.into(), Some(value))
+}
+
+/// Every byte of every file under `directory`.
+fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let bytes = std::fs::read(&path).expect("a file");
+            found.push((path, bytes));
+        }
+    }
+    found
+}

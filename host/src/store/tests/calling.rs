@@ -1,0 +1,107 @@
+use serde_json::json;
+
+use super::*;
+use crate::model::{
+    call::{BodyEncoding, Call, CallState, RecordedCall, Verification},
+    id::CallId,
+    parameter::Change,
+};
+
+fn call(n: u64, receiver: &str, state: CallState) -> Call {
+    Call {
+        id: CallId::new(n, [2; 10]),
+        receiver: receiver.into(),
+        caller: "erp".into(),
+        code_id: "c1".into(),
+        received_at: Timestamp::from_millisecond(1_700_000_000_000).expect("a time"),
+        state,
+        request: RecordedCall {
+            method: "POST".into(),
+            path: String::new(),
+            query: Vec::new(),
+            parameters: serde_json::Map::new(),
+            headers: BTreeMap::new(),
+            body: "{}".into(),
+            body_encoding: BodyEncoding::Text,
+            remote_address: "127.0.0.1".into(),
+        },
+        environment: None,
+        session: None,
+        verification: Verification::NotAsked,
+        reply: None,
+        failure: None,
+        events: Vec::new(),
+        plugin: None,
+        log: GuestLog::default(),
+        receive_us: 0,
+        runs: 0,
+        depth: 0,
+    }
+}
+
+type Effects = (Vec<AcceptEvent>, Vec<(String, Change)>, Vec<StateChange>);
+
+fn effects(n: u64) -> Effects {
+    let state = StateChange { plugin: "p".into(), key: "count".into(), value: Some(b"1".to_vec()) };
+    (vec![incoming(n, &["a"])], vec![("s1".into(), change("x", json!(1)))], vec![state])
+}
+
+#[tokio::test]
+async fn a_call_and_all_it_did_are_committed_together_and_once() {
+    let bench = Bench::new();
+    let (events, parameters, state) = effects(1);
+    let done = call(1, "r", CallState::Done);
+    let first = bench.store.commit_call(done.clone(), events, parameters, state, LEASE).await.expect("committed");
+    assert!(matches!(first[0], Accepted::New { .. }));
+    let (events, parameters, state) = effects(1);
+    let second = bench.store.commit_call(done.clone(), events, parameters, state, LEASE).await.expect("committed");
+    assert!(matches!(&second[0], Accepted::Duplicate { id } if *id == event_id(1)));
+    let bench = bench.reopened();
+    assert_eq!(bench.store.call(&done.id).await.expect("read"), Some(done));
+    assert_eq!(bench.store.events(None, 10).await.expect("read").data.len(), 1);
+    assert_eq!(bench.store.parameters("s1").await.expect("read").version, 1);
+    assert_eq!(bench.store.plugin_state("p", "count").await.expect("read"), Some(b"1".to_vec()));
+}
+
+#[tokio::test]
+async fn a_call_whose_event_is_refused_leaves_nothing() {
+    let bench = Bench::new();
+    let dedup = Dedup { key: [1; 32], body: [1; 32] };
+    bench.store.accept(vec![AcceptEvent { dedup: Some(dedup), ..incoming(1, &[]) }], LEASE).await.expect("accepted");
+    let (mut events, parameters, state) = effects(2);
+    events[0].dedup = Some(Dedup { body: [2; 32], ..dedup });
+    let done = call(1, "r", CallState::Done);
+    assert!(bench.store.commit_call(done.clone(), events, parameters, state, LEASE).await.is_err());
+    assert_eq!(bench.store.call(&done.id).await.expect("read"), None);
+    assert_eq!(bench.store.plugin_state("p", "count").await.expect("read"), None);
+}
+
+#[tokio::test]
+async fn a_pending_call_waits_until_it_is_committed() {
+    let bench = Bench::new();
+    bench.store.begin_call(call(2, "r", CallState::Pending)).await.expect("begun");
+    bench.store.begin_call(call(1, "r", CallState::Pending)).await.expect("begun");
+    let bench = bench.reopened();
+    let pending = bench.store.pending_calls(10).await.expect("read");
+    assert_eq!(pending.iter().map(|call| call.id.clone()).collect::<Vec<_>>(), [CallId::new(1, [2; 10]), CallId::new(2, [2; 10])]);
+    let (events, parameters, state) = effects(1);
+    let done = Call { runs: 1, ..call(1, "r", CallState::Done) };
+    bench.store.commit_call(done, events, parameters, state, LEASE).await.expect("committed");
+    assert_eq!(bench.store.pending_calls(10).await.expect("read").len(), 1);
+}
+
+#[tokio::test]
+async fn calls_are_found_by_receiver_and_state() {
+    let bench = Bench::new();
+    for n in 1..=6 {
+        let receiver = if n % 2 == 0 { "even" } else { "odd" };
+        let state = if n < 3 { CallState::Failed } else { CallState::Done };
+        bench.store.commit_call(call(n, receiver, state), Vec::new(), Vec::new(), Vec::new(), LEASE).await.expect("committed");
+    }
+    let even = CallFilter { receiver: Some("even".into()), state: None };
+    let page = bench.store.calls(even.clone(), None, 2).await.expect("read");
+    assert_eq!(page.data.len(), 2);
+    assert_eq!(bench.store.calls(even, page.next, 2).await.expect("read").data.len(), 1);
+    let failed = CallFilter { receiver: None, state: Some(CallState::Failed) };
+    assert_eq!(bench.store.calls(failed, None, 10).await.expect("read").data.len(), 2);
+}

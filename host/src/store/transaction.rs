@@ -1,0 +1,203 @@
+//! What one commit sees and writes. Nothing it does counts until its closure has returned `Ok`.
+
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    call, delivery,
+    engine::{self, Engine, Writes},
+    error::StoreError,
+    key::{self, Range},
+    lease::{LeaseChange, Leases, Token},
+};
+use crate::{clock, model::id::DeliveryId};
+
+/// Stamps given in one life of the process before they would run into the next one's: 10^12.
+const STAMPS_PER_EPOCH: u64 = 1 << 40;
+
+/// What is counted in commit order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counters {
+    /// The last event's or invoke's number.
+    pub(super) seq: u64,
+    /// The configuration's revision.
+    pub(super) revision: u64,
+    /// Calls recorded so far; about, after a crash.
+    pub(super) calls: u64,
+    /// The last stamp given: a lease's token or a long value's name. Never given twice, also across restarts.
+    stamp: u64,
+}
+
+impl Counters {
+    /// What the tree says, in a new epoch.
+    pub(super) fn load(engine: &Engine) -> Result<(Self, u64), StoreError> {
+        let number = |key: &[u8]| engine.get(key)?.map_or(Ok(0), |bytes| decode(key, &bytes));
+        let epoch: u64 = number(key::EPOCH)? + 1;
+        let last_event = engine.keys(key::under(key::EVENTS)).next_back().transpose()?;
+        let seq =
+            number(key::SEQ)?.max(last_event.and_then(|key| key::number(key::EVENTS, &key)).unwrap_or(0)).max(delivery::last_seq(engine)?);
+        let counters = Self {
+            seq,
+            revision: number(key::REVISION)?,
+            calls: number(key::CALLS)?.max(call::last_number(engine)?),
+            stamp: epoch.saturating_mul(STAMPS_PER_EPOCH),
+        };
+        Ok((counters, epoch))
+    }
+}
+
+/// One commit in the making.
+pub(super) struct Transaction<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) leases: &'a Leases,
+    /// Commits before it that are not in the tree yet.
+    group: &'a Writes,
+    pub(super) counters: Counters,
+    pub(super) now: Timestamp,
+    writes: Writes,
+    bytes: usize,
+    lease_changes: Vec<LeaseChange>,
+}
+
+/// What a commit wants once its closure agreed.
+pub(super) struct Prepared {
+    pub(super) counters: Counters,
+    pub(super) writes: Writes,
+    pub(super) bytes: usize,
+    pub(super) lease_changes: Vec<LeaseChange>,
+}
+
+impl<'a> Transaction<'a> {
+    /// A commit on top of the tree and `group`.
+    pub(super) fn new(engine: &'a Engine, group: &'a Writes, leases: &'a Leases, counters: Counters, now: Timestamp) -> Self {
+        Self { engine, leases, group, counters, now, writes: Writes::new(), bytes: 0, lease_changes: Vec::new() }
+    }
+
+    /// What it came to.
+    pub(super) fn into_prepared(self) -> Prepared {
+        Prepared { counters: self.counters, writes: self.writes, bytes: self.bytes, lease_changes: self.lease_changes }
+    }
+
+    fn raw(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.writes.get(key).or_else(|| self.group.get(key)) {
+            Some(written) => Ok(written.clone()),
+            None => self.engine.raw(key),
+        }
+    }
+
+    /// Whether anything stands under `key`.
+    pub(super) fn exists(&self, key: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.raw(key)?.is_some())
+    }
+
+    /// The bytes under `key`.
+    pub(super) fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(raw) = self.raw(key)? else { return Ok(None) };
+        let missing = || StoreError::corrupt(format!("the record {}", key.escape_ascii()), "a piece of it is missing");
+        engine::assemble(&raw, |piece| self.raw(piece))?.ok_or_else(missing).map(Some)
+    }
+
+    /// The record under `key`.
+    pub(super) fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        self.get_bytes(key)?.map(|bytes| decode(key, &bytes)).transpose()
+    }
+
+    /// Puts `bytes` under `key`.
+    pub(super) fn put_bytes(&mut self, key: Vec<u8>, bytes: &[u8]) -> Result<(), StoreError> {
+        self.remove_pieces(&key)?;
+        self.put_new(key, bytes);
+        Ok(())
+    }
+
+    /// Puts `record` under `key`.
+    pub(super) fn put<T: Serialize>(&mut self, key: Vec<u8>, record: &T) -> Result<(), StoreError> {
+        let bytes = encode(record)?;
+        self.put_bytes(key, &bytes)
+    }
+
+    /// Puts `bytes` under a `key` that holds no long value.
+    pub(super) fn put_new(&mut self, key: Vec<u8>, bytes: &[u8]) {
+        let counters = &mut self.counters;
+        let stamp = || {
+            counters.stamp += 1;
+            counters.stamp
+        };
+        let (value, pieces) = engine::encode(bytes, stamp);
+        self.bytes += key.len() + bytes.len();
+        self.writes.extend(pieces.into_iter().map(|(key, piece)| (key, Some(piece))));
+        self.writes.insert(key, Some(value));
+    }
+
+    /// Lets `key` stand without a value.
+    pub(super) fn mark(&mut self, key: Vec<u8>) {
+        self.put_new(key, &[]);
+    }
+
+    /// Takes away what stands under `key`.
+    pub(super) fn remove(&mut self, key: Vec<u8>) -> Result<(), StoreError> {
+        self.remove_pieces(&key)?;
+        self.unmark(key);
+        Ok(())
+    }
+
+    /// Takes away a `key` that holds no long value.
+    pub(super) fn unmark(&mut self, key: Vec<u8>) {
+        self.bytes += key.len();
+        self.writes.insert(key, None);
+    }
+
+    /// Takes away everything in `range` of the tree. Only in a commit that scans.
+    pub(super) fn remove_range(&mut self, range: Range) -> Result<(), StoreError> {
+        for key in self.engine.keys(range) {
+            self.remove(key?)?;
+        }
+        Ok(())
+    }
+
+    fn remove_pieces(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        if let Some(raw) = self.raw(key)? {
+            self.writes.extend(engine::pieces(&raw).map(|piece| (piece, None)));
+        }
+        Ok(())
+    }
+
+    /// The next place in commit order.
+    pub(super) fn next_seq(&mut self) -> u64 {
+        self.counters.seq += 1;
+        self.counters.seq
+    }
+
+    /// Leases `delivery` for `lease_for`.
+    pub(super) fn lease(&mut self, delivery: &DeliveryId, lease_for: std::time::Duration) -> Token {
+        self.counters.stamp += 1;
+        let token = self.counters.stamp;
+        self.lease_changes.push(LeaseChange::Grant(token, delivery.clone(), clock::after(self.now, lease_for)));
+        token
+    }
+
+    /// Makes a lease last for `lease_for` from now.
+    pub(super) fn extend(&mut self, token: Token, lease_for: std::time::Duration) {
+        self.lease_changes.push(LeaseChange::Extend(token, clock::after(self.now, lease_for)));
+    }
+
+    /// Ends a lease.
+    pub(super) fn release(&mut self, token: Token) {
+        self.lease_changes.push(LeaseChange::Release(token));
+    }
+
+    /// Whether `delivery` is leased under `token`, also after what this commit did so far.
+    pub(super) fn holds(&self, delivery: &DeliveryId, token: Token) -> bool {
+        let released = self.lease_changes.iter().any(|change| matches!(change, LeaseChange::Release(ended) if *ended == token));
+        !released && self.leases.delivery(token) == Some(delivery)
+    }
+}
+
+/// A record as bytes.
+pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(record).map_err(|source| StoreError::unavailable("write a record as JSON", source))
+}
+
+/// A record from bytes.
+pub(super) fn decode<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes).map_err(|source| StoreError::corrupt(format!("the record {}", key.escape_ascii()), source))
+}

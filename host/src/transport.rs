@@ -1,0 +1,250 @@
+//! The way out: one HTTP request to an address the policy allows, its answer within limits of time and size, or the one word that
+//! says why there is none.
+//!
+//! Redirects are never followed, proxy environment variables are not read, bodies are not decompressed. Retries, signatures and
+//! credentials are decided elsewhere; a [`Failure`] up to [`FailureKind::TlsFailed`] means that the request was never written.
+
+pub mod address;
+mod client;
+mod connect;
+mod failure;
+mod own;
+mod resolve;
+mod tls;
+
+pub use own::{OwnListeners, is_code_path};
+pub use resolve::Names;
+pub use tls::{BadTls, TlsSettings};
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header, uri::PathAndQuery};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper_util::client::legacy::connect::capture_connection;
+use ipnet::IpNet;
+use tokio::time::{Instant, timeout, timeout_at};
+use url::Url;
+
+use self::{
+    address::{AddressPolicy, AddressProblem, name_of},
+    client::Clients,
+    connect::Dialer,
+};
+use crate::model::outcome::{Failure, FailureKind};
+
+/// How long a name may take to resolve, unless an option says otherwise (Stripe's Smokescreen: 5 s).
+pub const DNS_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a connection may take, unless an option says otherwise (Stripe's Smokescreen: 10 s).
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long an answer that nobody waits for is waited for all the same.
+pub const UNANSWERED_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Headers the connection owns: what a request brings of them is left out, so that it cannot be framed in two ways.
+const CONNECTION_HEADERS: [HeaderName; 8] = [
+    header::HOST,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// What the transport is told at its start.
+#[derive(Clone, Debug)]
+pub struct TransportOptions {
+    /// Networks that may be called besides public addresses, and by plain `http`.
+    pub allow_networks: Vec<IpNet>,
+    /// How long a name may take to resolve.
+    pub dns_time_max: Duration,
+    /// How long a connection may take, the TLS handshake included.
+    pub connect_time_max: Duration,
+    /// Where this host itself listens.
+    pub own: Arc<OwnListeners>,
+    /// Where addresses come from.
+    pub names: Names,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self {
+            allow_networks: Vec::new(),
+            dns_time_max: DNS_TIME_MAX,
+            connect_time_max: CONNECT_TIME_MAX,
+            own: Arc::default(),
+            names: Names::System,
+        }
+    }
+}
+
+/// A request, ready to go: signed, with its credentials.
+#[derive(Clone)]
+pub struct Outgoing {
+    /// The method.
+    pub method: Method,
+    /// Where to: scheme, host and port are taken from it.
+    pub url: Url,
+    /// The same URL as it is written: path and query go out byte for byte as they stand here.
+    pub exact_url: String,
+    /// The headers. `host`, `content-length` and what else belongs to the connection are put by it.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// From now to the last byte of the answer. Zero: no answer is waited for. Once the request is handed to a connection, that
+    /// comes back as [`FailureKind::Timeout`]; whatever keeps it from there comes back as itself.
+    pub total_time_max: Duration,
+    /// Bytes of the answer's body.
+    pub response_bytes_max: usize,
+    /// Trust and client certificate; absent: the public authorities, no certificate.
+    pub tls: Option<Arc<TlsSettings>>,
+}
+
+/// An answer, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// Sends requests; clones are the same transport. Connections are kept and shared between webhooks with the same trust and client certificate.
+#[derive(Clone)]
+pub struct Transport {
+    dialer: Dialer,
+    clients: Clients,
+    public: Arc<TlsSettings>,
+}
+
+impl Transport {
+    /// A transport without connections. Fails only where TLS cannot be set up at all.
+    pub fn new(options: TransportOptions) -> Result<Self, BadTls> {
+        let TransportOptions { allow_networks, dns_time_max, connect_time_max, own, names } = options;
+        let policy = Arc::new(AddressPolicy::new(allow_networks, own));
+        let dialer = Dialer { policy, names, dns_time_max, connect_time_max };
+        Ok(Self { clients: Clients::new(dialer.clone()), dialer, public: Arc::new(TlsSettings::public()?) })
+    }
+
+    /// What can be said of a URL when it is written: scheme, user name, fragment, host. Its address is tested at each connection.
+    pub fn check_url(&self, url: &str) -> Result<(), AddressProblem> {
+        self.dialer.policy.check_url(url)
+    }
+
+    /// Whether a URL is one of this host's own codes. A name is resolved for that, but only if port and path already fit.
+    pub async fn is_own(&self, url: &Url) -> bool {
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return false };
+        let own = self.dialer.policy.own();
+        if !is_code_path(url.path()) || !own.listens_on(port) {
+            return false;
+        }
+        let addresses = self.dialer.names.resolve(host, port, self.dialer.dns_time_max).await.unwrap_or_default();
+        addresses.into_iter().any(|address| own.covers(address))
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub async fn send(&self, request: Outgoing) -> Result<Answer, Failure> {
+        let Outgoing { method, url, exact_url, headers, body, total_time_max, response_bytes_max, tls } = request;
+        let deadline = Instant::now() + total_time_max;
+        self.dialer.policy.check(&url)?;
+        let name = name_of(&url);
+        let uri = uri(&url, &exact_url)?;
+        let to_code = uri.path_and_query().is_some_and(|path| is_code_path(path.path()));
+        let client = self.clients.get(tls.as_ref().unwrap_or(&self.public), to_code);
+
+        let request = assemble(method, uri, headers, body);
+        if total_time_max.is_zero() {
+            return Err(hand_over(client, request, &name).await);
+        }
+        let late = |detail: String| Failure::new(FailureKind::Timeout, detail);
+        let answer = timeout_at(deadline, client.request(request)).await;
+        let answer = answer.map_err(|_| late(format!("`{name}` did not answer within {total_time_max:?}")))?;
+        let (head, body) = answer.map_err(|error| failure::of_request(&name, &error))?.into_parts();
+        let body = timeout_at(deadline, read(body, response_bytes_max, &name)).await;
+        let body = body.map_err(|_| late(format!("`{name}` answered {}, but not completely within {total_time_max:?}", head.status)))??;
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+}
+
+/// Sends a request without waiting for its answer, which is read and thrown away behind the caller's back: a connection that is
+/// dropped right after the request was written may take it back.
+async fn hand_over(client: client::Pool, mut request: Request<Full<Bytes>>, name: &str) -> Failure {
+    let mut connection = capture_connection(&mut request);
+    let answer = tokio::spawn(timeout(UNANSWERED_TIME_MAX, async move { client.request(request).await }));
+    let handed_over = connection.wait_for_connection_metadata().await.is_some();
+    if !handed_over && let Ok(Ok(Err(error))) = answer.await {
+        return failure::of_request(name, &error);
+    }
+    Failure::new(FailureKind::Timeout, format!("sent to `{name}`; no answer is waited for"))
+}
+
+/// The URI whose path and query come out on the wire as they are written.
+fn uri(url: &Url, exact_url: &str) -> Result<Uri, Failure> {
+    let invalid = |detail: &str| Failure::new(FailureKind::RequestInvalid, detail);
+    // The URL parser forgives `https:host` and `https:///host`, where it cannot be told what of it is the path.
+    let (_, rest) = exact_url.split_once("://").ok_or_else(|| invalid("a URL begins with `https://`"))?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
+    let wanted = match path.as_bytes().first() {
+        _ if authority.is_empty() => return Err(invalid("a URL's host follows `://`")),
+        Some(b'/') => path.to_owned(),
+        None | Some(b'?') => format!("/{path}"),
+        Some(_) => return Err(invalid("a URL's path begins with `/`, and a URL to be called has no fragment")),
+    };
+    // The parser cuts a fragment off without a word, and passes some bytes no server expects.
+    if let Some(at) = wanted.bytes().position(|byte| !byte.is_ascii_graphic() || byte == b'#') {
+        return Err(invalid(&format!(
+            "byte {at} of the URL's path and query has to be percent-encoded: a control, a space, `#` or not ASCII"
+        )));
+    }
+    let path = PathAndQuery::try_from(wanted.as_str()).ok().filter(|path| path.as_str() == wanted);
+    let path = path.ok_or_else(|| invalid("the URL's path or query holds a character that has to be percent-encoded"))?;
+    let uri = Uri::builder().scheme(url.scheme()).authority(&url[url::Position::BeforeHost..url::Position::AfterPort]).path_and_query(path);
+    uri.build().map_err(|_| invalid("the URL's host cannot be called"))
+}
+
+fn assemble(method: Method, uri: Uri, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+    for name in &CONNECTION_HEADERS {
+        headers.remove(name);
+    }
+    // RFC 9110, 8.6: a method whose body would mean something says that there is none. hyper leaves that to us.
+    if body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Reads a body up to `bytes_max`; at the first byte more, reading stops and the connection is given up.
+async fn read(mut body: Incoming, bytes_max: usize, name: &str) -> Result<Bytes, Failure> {
+    let too_large = || {
+        Failure::new(
+            FailureKind::ResponseTooLarge,
+            format!("the answer of `{name}` is longer than `response_bytes_max`, {bytes_max} bytes"),
+        )
+    };
+    let announced = body.size_hint().lower();
+    if announced > bytes_max as u64 {
+        return Err(too_large());
+    }
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| failure::of_body(name, &error))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if data.len() > bytes_max - bytes.len() {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes.freeze())
+}
+
+#[cfg(test)]
+mod tests;
