@@ -1,0 +1,12 @@
+//! A good transform that finds nothing is to be sent.
+
+use hookwright_guest::{Delivery, Error, Event, Request, Transform};
+
+struct SendsNothing;
+hookwright_guest::export!(SendsNothing: transform);
+
+impl Transform for SendsNothing {
+    fn apply(_: Delivery, _: Vec<Event>) -> Result<Option<Request>, Error> {
+        Ok(None)
+    }
+}

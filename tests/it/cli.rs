@@ -1,0 +1,104 @@
+//! The command line.
+
+use hookwright_tests::{
+    Endpoint,
+    host::TOKEN,
+    process::{Finished, finish, hookwright},
+    run, shared, unique,
+};
+use serde_json::{Value, json};
+
+/// A command against the shared host.
+async fn at_host(arguments: &[&str]) -> Finished {
+    let url = shared().await.client.url("");
+    finish(hookwright(arguments).env("HOOKWRIGHT_URL", url).env("HOOKWRIGHT_TOKEN", TOKEN)).await
+}
+
+fn parsed(finished: &Finished) -> Value {
+    serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {}", finished.all()))
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    run(async {
+        let help = finish(&mut hookwright(&["--help"])).await.success().stdout;
+        for command in ["serve", "demo", "sink", "plugin", "event", "webhook", "receiver", "call", "delivery"] {
+            assert!(help.contains(command), "{command} in\n{help}");
+            let own = finish(&mut hookwright(&[command, "--help"])).await.success().stdout;
+            assert!(own.len() > 100, "{own}");
+        }
+        assert!(!help.contains("compile "), "what only the host calls is hidden");
+        assert!(finish(&mut hookwright(&["--version"])).await.success().stdout.starts_with("hookwright "));
+    });
+}
+
+#[test]
+fn a_wrong_command_line_is_2_and_a_failure_is_1_with_its_reason() {
+    run(async {
+        assert_eq!(finish(&mut hookwright(&["serv"])).await.status.code(), Some(2));
+        assert_eq!(finish(&mut hookwright(&["serve", "--listn", "x"])).await.status.code(), Some(2));
+        let failed = finish(&mut hookwright(&["serve", "--config", "/no/such/file"])).await;
+        assert_eq!(failed.status.code(), Some(1));
+        assert!(failed.stderr.contains("/no/such/file") && !failed.stderr.contains("panicked"), "{}", failed.stderr);
+        let nobody = finish(hookwright(&["plugin", "list"]).env("HOOKWRIGHT_URL", "http://127.0.0.1:1").env("HOOKWRIGHT_TOKEN", "x")).await;
+        assert_eq!(nobody.status.code(), Some(1));
+        assert!(nobody.stderr.contains("127.0.0.1:1"), "{}", nobody.stderr);
+        let refused = at_host(&["delivery", "show", "dlv_none"]).await;
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(refused.stderr.contains("404"), "{}", refused.stderr);
+    });
+}
+
+#[test]
+fn the_demo_tells_its_story_and_exits_0() {
+    run(async {
+        let told = finish(&mut hookwright(&["demo", "--once"])).await.success().stdout.to_lowercase();
+        for part in ["verif", "stock", "standards.failed", "while it runs", "422"] {
+            assert!(told.contains(part), "{part} in\n{told}");
+        }
+    });
+}
+
+#[test]
+fn webhooks_events_and_deliveries_can_be_worked_with_from_a_shell() {
+    run(async {
+        let endpoint = Endpoint::start().await;
+        let name = unique("shell");
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("webhook.json");
+        let document = json!({ "name": name, "selectors": ["shell.word"], "sources": [name], "request": { "url": endpoint.url("/") } });
+        std::fs::write(&file, document.to_string()).expect("a file");
+        at_host(&["webhook", "apply", "-f", file.to_str().expect("a path")]).await.success();
+        assert!(at_host(&["webhook", "list"]).await.success().stdout.contains(&name));
+        let invoked = at_host(&["webhook", "invoke", &name, "--json"]).await.success();
+        assert_eq!(parsed(&invoked)["state"], "delivered");
+        endpoint.next_request().await;
+        let listed = at_host(&["delivery", "list", "--webhook", &name, "--json"]).await.success();
+        let id = parsed(&listed)["data"][0]["id"].as_str().expect("a delivery").to_owned();
+        assert!(at_host(&["delivery", "show", &id]).await.success().stdout.contains(&id));
+        assert!(at_host(&["plugin", "list"]).await.success().stdout.contains("arcgis-organization"));
+        assert!(at_host(&["call", "list"]).await.status.success());
+    });
+}
+
+#[test]
+fn the_sink_verifies_what_it_receives() {
+    run(async {
+        use tokio::io::{AsyncBufReadExt, BufReader};
+        let client = &shared().await.client;
+        let name = unique("sink");
+        let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        client.secret(&name, key).await;
+        let mut command = hookwright(&["sink", "--listen", "127.0.0.1:0", "--count", "1", "--json", "--answer", r#"{"distance":12}"#]);
+        let mut child = command.env("HOOKWRIGHT_SINK_SECRET", key).stdout(std::process::Stdio::piped()).spawn().expect("the sink");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let first: Value = serde_json::from_str(&lines.next_line().await.expect("text").expect("a line")).expect("JSON");
+        let url = first["listening"].as_str().expect("an address").to_owned();
+        client.webhook(&name, json!({ "request": { "url": url }, "bindings": { "distance": "$.distance" }, "signing": { "secrets": [format!("$secret:{name}")] } })).await;
+        let invoked = client.invoke(&name, json!({})).await;
+        assert_eq!((&invoked["state"], &invoked["parameters"]["distance"]), (&json!("delivered"), &json!(12)), "{invoked}");
+        let told: Value = serde_json::from_str(&lines.next_line().await.expect("text").expect("a line")).expect("JSON");
+        assert!(told.to_string().contains("verified"), "{told}");
+        assert!(hookwright_tests::wait::within("the sink's end", child.wait()).await.expect("its end").success());
+    });
+}

@@ -1,0 +1,141 @@
+//! Dialogflow CX on both sides: an agent that calls us, and we as an agent that calls others.
+
+use hookwright_tests::{Client, Endpoint, Script, run, shared, unique};
+use serde_json::{Value, json};
+
+/// A WebhookRequest as an agent sends it (protocol-facts 2.2).
+fn webhook_request(tag: &str, session: &str, parameters: Value) -> String {
+    json!({
+        "detectIntentResponseId": "d-1", "text": "How many are left?", "languageCode": "en", "fulfillmentInfo": { "tag": tag },
+        "intentInfo": { "lastMatchedIntent": "projects/p/intents/i", "displayName": "stock", "confidence": 0.9 },
+        "pageInfo": { "currentPage": "projects/p/pages/p", "displayName": "Order" },
+        "sessionInfo": { "session": session, "parameters": parameters },
+    })
+    .to_string()
+}
+
+/// A receiver that answers an agent by a webhook, named like it.
+async fn fulfilment(client: &Client, name: &str, endpoint: &Endpoint) -> String {
+    let webhook = json!({
+        "profile": "divalto",
+        "request": { "method": "GET", "url": endpoint.url("/DhsDivaltoServiceDivaApiRest/api/v1/Webhook/CODE?article=$session.params.article&depot=$session.params.depot") },
+        "bindings": { "stock": "$.stock[0].quantity" },
+    });
+    client.webhook(name, webhook).await;
+    // The plugin is shared by all tests; grants are what it may call.
+    client.grant("dialogflow-fulfilment", json!({ "webhooks": [name] })).await;
+    let config = json!({ "tags": { "check-stock": { "webhook": name, "message": "There are {stock} of $session.params.article left." } } });
+    client.receiver(name, json!({ "plugin": "dialogflow-fulfilment", "full_reply": true, "session": "$.body.sessionInfo.session", "config": config, "events": [{ "trigger": "stock.asked", "data": { "tag": "$.body.fulfillmentInfo.tag" } }] })).await
+}
+
+#[test]
+fn an_agent_asks_an_erp_through_a_code_and_gets_its_own_format_back() {
+    run(async {
+        // A host of its own: the grant of the built-in plugin is one for all.
+        let host = hookwright_tests::TestHost::start().await;
+        let client = &host.client;
+        let endpoint = Endpoint::start().await;
+        endpoint.next(Script::json(json!({ "stock": [{ "quantity": 4 }] })));
+        let code = fulfilment(client, "stock", &endpoint).await;
+        let session = "projects/p/locations/l/agents/a/sessions/s1";
+        let answered =
+            client.call(&code, "", &webhook_request("check-stock", session, json!({ "article": "A 12", "depot": "LYON" }))).await;
+        assert_eq!(answered.status, 200, "{}", answered.text());
+        assert_eq!(
+            answered.json(),
+            json!({
+                "sessionInfo": { "parameters": { "stock": 4 } },
+                "fulfillmentResponse": { "messages": [{ "text": { "text": ["There are 4 of A 12 left."] } }] },
+            })
+        );
+        let received = endpoint.next_request().await;
+        assert_eq!(
+            (received.method.as_str(), received.path.as_str()),
+            ("GET", "/DhsDivaltoServiceDivaApiRest/api/v1/Webhook/CODE?article=A%2012&depot=LYON")
+        );
+        assert_eq!(client.parameters(&session.replace('/', "%2F")).await, json!({ "article": "A 12", "depot": "LYON", "stock": 4 }));
+        let call = client.last_call("stock").await;
+        assert_eq!((&call["session"], &call["state"]), (&json!(session), &json!("done")));
+        let triggers: Vec<_> = {
+            let mut triggers = Vec::new();
+            for id in call["events"].as_array().expect("events") {
+                triggers.push(client.look(&format!("/v1/events/{}", id.as_str().expect("an id"))).await["trigger"].clone());
+            }
+            triggers
+        };
+        assert_eq!(triggers, ["code.stock", "stock.asked"]);
+
+        // What goes wrong behind it is said in the statuses an agent knows.
+        for (status, told) in [(401, 401), (403, 403), (404, 404), (503, 503), (500, 500), (502, 500)] {
+            endpoint.next(Script::status(status));
+            let answered = client.call(&code, "", &webhook_request("check-stock", session, json!({}))).await;
+            assert_eq!(answered.status, told, "{}", answered.text());
+        }
+        assert_eq!(client.call(&code, "", &webhook_request("unknown", session, json!({}))).await.status, 404);
+        assert_eq!(client.call(&code, "", "{}").await.status, 400);
+    });
+}
+
+#[test]
+fn a_standard_webhook_sends_a_webhook_request_and_reads_a_webhook_response() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let (name, session) = (unique("standard"), unique("session"));
+        client.webhook(&name, json!({ "profile": "dialogflow-standard", "request": { "url": endpoint.url("/fulfil") } })).await;
+        endpoint.next(Script::json(json!({
+            "fulfillmentResponse": { "messages": [{ "text": { "text": ["Bonjour"] } }], "mergeBehavior": "REPLACE" },
+            "pageInfo": { "formInfo": { "parameterInfo": [{ "displayName": "size", "state": "INVALID", "value": null }, { "displayName": "other", "state": "FILLED" }] } },
+            "sessionInfo": { "parameters": { "size": null, "total": 12 } }, "payload": { "any": 1 }, "targetPage": "projects/p/pages/p2", "unknown": true,
+        })));
+        let context = json!({ "tag": "check", "text": "three apples", "languageCode": "fr", "intentInfo": { "displayName": "order" }, "payload": { "p": 1 } });
+        let invoked =
+            client.invoke(&name, json!({ "session": session, "parameters": { "size": 3, "fruit": "apple" }, "context": context })).await;
+        let request = endpoint.next_request().await.json();
+        assert_eq!(
+            (&request["fulfillmentInfo"], &request["text"], &request["languageCode"]),
+            (&json!({ "tag": "check" }), &json!("three apples"), &json!("fr"))
+        );
+        assert_eq!(
+            (&request["sessionInfo"], &request["intentInfo"]),
+            (&json!({ "session": session, "parameters": { "size": 3, "fruit": "apple" } }), &json!({ "displayName": "order" }))
+        );
+        assert!(request["detectIntentResponseId"].is_string() && request["pageInfo"]["currentPage"].is_string(), "{request}");
+        assert_eq!(invoked["parameters"], json!({ "size": null, "total": 12 }), "null removes: {invoked}");
+        assert_eq!(client.parameters(&session).await, json!({ "fruit": "apple", "total": 12 }));
+        let output = &invoked["output"];
+        assert_eq!(output["fulfillmentResponse"], json!({ "messages": [{ "text": { "text": ["Bonjour"] } }], "mergeBehavior": "REPLACE" }));
+        assert_eq!((&output["targetPage"], &output["payload"]), (&json!("projects/p/pages/p2"), &json!({ "any": 1 })));
+        assert_eq!(output["pageInfo"]["formInfo"]["parameterInfo"], json!([{ "displayName": "size", "state": "INVALID", "value": null }]));
+
+        endpoint.next(Script::status(200).body("no JSON"));
+        let invoked = client.invoke(&name, json!({ "session": session })).await;
+        assert_eq!(invoked["error_event"], "webhook.error", "{invoked}");
+        let (status, problem) = client.patch(&format!("/v1/webhooks/{name}"), &json!({ "timeout_ms": 30001 })).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/timeout_ms")), "30 seconds at most");
+    });
+}
+
+#[test]
+fn a_flexible_webhook_is_refused_an_answer_beyond_64_kib() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let name = unique("flexible");
+        client
+            .webhook(
+                &name,
+                json!({ "profile": "dialogflow-flexible", "request": { "url": endpoint.url("/") }, "bindings": { "x": "$.x" } }),
+            )
+            .await;
+        endpoint.next(Script::json(json!({ "x": "y".repeat(64 * 1024) })));
+        let invoked = client.invoke(&name, json!({})).await;
+        assert_eq!(
+            (&invoked["failure"]["kind"], &invoked["error_event"]),
+            (&json!("response_too_large"), &json!("webhook.error")),
+            "{invoked}"
+        );
+        endpoint.next(Script::json(json!({ "x": "y".repeat(64 * 1024 - 10) })));
+        assert_eq!(client.invoke(&name, json!({})).await["state"], "delivered");
+    });
+}

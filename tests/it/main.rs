@@ -1,0 +1,20 @@
+//! Behaviour at the boundary: over HTTP, over the command line, at real endpoints. One module per story.
+
+mod api_contract;
+mod arcgis;
+mod cli;
+mod dialogflow;
+mod durability;
+mod events;
+mod ill_behaved;
+mod inbound;
+mod invoke;
+mod plugins;
+mod readme;
+mod scripts;
+mod security;
+mod signatures;
+mod swap;
+mod templates;
+mod tidy;
+mod webhooks;

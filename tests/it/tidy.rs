@@ -1,0 +1,382 @@
+//! Rules of this repository that are worth stating, as tests: layering, heads, documentation, what may not stand in any file.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use hookwright_tests::{root, run, shared, unique};
+use serde_json::{Value, json};
+
+/// Files below `directory` with this ending, sorted, by their path from the root.
+fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
+    fn walk(directory: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())).flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true if !matches!(entry.file_name().to_str(), Some("target" | "node_modules" | "dist")) => walk(&path, ending, found),
+                false if path.to_str().is_some_and(|path| path.ends_with(ending)) => found.push(path),
+                _ => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(directory), ending, &mut found);
+    assert!(!found.is_empty(), "no {ending} in {directory}");
+    found.sort();
+    found
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A path as people say it.
+fn said(path: &Path) -> String {
+    let root = root().canonicalize().expect("the repository");
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    path.strip_prefix(&root).unwrap_or(&path).display().to_string()
+}
+
+/// The code of a file: without comments, and without its tests.
+fn code(path: &Path) -> String {
+    let text = read(path);
+    let text = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// Modules of the host, from the pure ones up: one may use only what stands before its line, or what stands on it if it is the engine.
+const LAYERS: [&[&str]; 9] = [
+    &["model"],
+    &["clock", "config"],
+    &["store", "transport"],
+    &["plugin"],
+    &["catalog"],
+    &["services", "acceptance", "dispatcher", "deliverer", "invocation", "reception"],
+    &["server"],
+    &["host"],
+    &["cli", "main", "lib"],
+];
+/// The line whose modules are siblings and share one set of handles.
+const ENGINE: usize = 5;
+
+fn layer(module: &str) -> usize {
+    LAYERS.iter().position(|modules| modules.contains(&module)).unwrap_or_else(|| panic!("`{module}` has no layer: say where it belongs"))
+}
+
+/// The modules of the crate that this code names: `crate::model::x`, `use crate::{catalog::X, clock}`.
+fn used(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, start) in code.match_indices("crate::") {
+        let rest = &code[at + start.len()..];
+        if let Some(list) = rest.strip_prefix('{') {
+            // The members of a list at its own depth.
+            let (mut depth, mut member) = (0, String::new());
+            for character in list.chars() {
+                match character {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => drop(found.insert(std::mem::take(&mut member))),
+                    _ if depth == 0 => member.push(character),
+                    _ => {}
+                }
+            }
+            found.insert(member);
+        } else {
+            found.insert(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+    }
+    let first = |member: &String| member.trim().split("::").next().unwrap_or_default().trim().to_owned();
+    found.iter().map(first).filter(|module| LAYERS.iter().any(|modules| modules.contains(&module.as_str()))).collect()
+}
+
+/// The module of the host's crate a file belongs to.
+fn module(path: &Path) -> String {
+    let inside = path.to_str().and_then(|path| path.split("host/src/").nth(1)).expect("a file of the host");
+    inside.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned()
+}
+
+#[test]
+fn every_module_uses_only_what_is_below_it() {
+    let mut wrong = Vec::new();
+    for file in files("host/src", ".rs") {
+        let own = module(&file);
+        for used in used(&code(&file)) {
+            let (here, there) = (layer(&own), layer(&used));
+            if there > here || (there == here && here != ENGINE && used != own) {
+                wrong.push(format!("{} uses `{used}`", said(&file)));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// No file of the host whose path `may` says nothing of holds one of these words.
+#[track_caller]
+fn only_in(may: &[&str], words: &[&str]) {
+    let mut wrong = Vec::new();
+    for file in files("host/src", ".rs") {
+        let path = said(&file);
+        if may.iter().any(|may| path.starts_with(&format!("host/src/{may}"))) || path.contains("tests") {
+            continue;
+        }
+        let code = code(&file);
+        wrong.extend(words.iter().filter(|word| code.contains(**word)).map(|word| format!("{path} says `{word}`")));
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn what_belongs_to_one_place_stands_there_alone() {
+    only_in(&["store"], &["sled::", "sled "]);
+    only_in(&["plugin"], &["wasmtime::", "wasmtime_wasi", "wit_component"]);
+    only_in(&["main.rs", "cli"], &["anyhow"]);
+    only_in(&["server/respond.rs", "transport", "cli"], &["StatusCode"]);
+    only_in(&["clock.rs", "cli", "plugin", "store"], &["Timestamp::now", "SystemTime::now"]);
+}
+
+#[test]
+fn the_engine_knows_no_vendor() {
+    let may = ["model", "plugin/builtin.rs", "server", "cli"];
+    only_in(&may, &["arcgis", "ArcGIS", "dialogflow", "Dialogflow", "divalto", "Divalto", "slack", "Slack", "esri", "Esri"]);
+}
+
+#[test]
+fn the_model_is_pure() {
+    let mut wrong = Vec::new();
+    for file in files("host/src/model", ".rs").into_iter().chain([root().join("host/src/model.rs")]) {
+        let code = code(&file);
+        let words =
+            ["async ", ".await", "tokio", "std::fs", "std::net::Tcp", "std::env", "Instant::now", "Timestamp::now", "rand::", "tracing::"];
+        wrong.extend(words.iter().filter(|word| code.contains(**word)).map(|word| format!("{} says `{word}`", said(&file))));
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn every_file_of_rust_says_first_what_it_is_for() {
+    let mut wrong = Vec::new();
+    for directory in ["host/src", "plugins", "tests/src", "tests/it", "tests/guests"] {
+        for file in files(directory, ".rs") {
+            // The tests of a module stand behind its head.
+            let is_tests = said(&file)
+                .split('/')
+                .any(|part| part == "tests.rs" || part == "tests" && !said(&file).starts_with("tests/") || part.ends_with("_tests.rs"));
+            if !is_tests && !read(&file).starts_with("//!") {
+                wrong.push(said(&file));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn an_exception_from_a_lint_gives_its_reason() {
+    let mut wrong = Vec::new();
+    for directory in ["host/src", "guest-sdk/src", "plugins", "tests/src", "tests/it", "tests/guests"] {
+        for file in files(directory, ".rs") {
+            let text = read(&file);
+            for word in ["allow", "expect"] {
+                for opening in [format!("#[{word}("), format!("#![{word}(")] {
+                    for (at, _) in text.match_indices(&opening) {
+                        let attribute = text[at..].split(")]").next().unwrap_or_default();
+                        let line = text[..at].lines().count() + 1;
+                        if !attribute.contains("reason = ") && !text[..at].ends_with('"') {
+                            wrong.push(format!("{}:{line}", said(&file)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    // This very file speaks of them.
+    wrong.retain(|place| !place.starts_with("tests/it/tidy.rs"));
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn every_limit_says_what_it_limits_and_in_what_unit() {
+    let text = read(&root().join("host/src/config.rs"));
+    let limits = text.split("pub struct Limits {").nth(1).and_then(|rest| rest.split("\n}").next()).expect("the limits");
+    for field in limits.lines().map(str::trim).filter_map(|line| line.strip_prefix("pub ")) {
+        let (name, kind) = field.trim_end_matches(',').split_once(": ").expect("a field");
+        // A duration has its unit in its type.
+        assert!(["Duration", "Retention"].contains(&kind) || name.ends_with("_max"), "{field}");
+    }
+}
+
+#[test]
+fn no_test_sleeps_for_a_time() {
+    let mut wrong = Vec::new();
+    for directory in ["tests/src", "tests/it"] {
+        for file in files(directory, ".rs") {
+            let word = concat!("sle", "ep(");
+            if read(&file).contains(word) && !file.ends_with("src/wait.rs") {
+                wrong.push(said(&file));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn every_guest_of_the_tests_has_a_test() {
+    let tests: String = files("tests/it", ".rs").iter().map(|file| read(file)).collect();
+    let mut missing = Vec::new();
+    for guest in files("tests/guests/examples", ".rs") {
+        let name = guest.file_stem().and_then(|name| name.to_str()).expect("a name");
+        // `echo` is asked for by its version.
+        if name != "echo" && !tests.contains(&format!("\"{name}\"")) {
+            missing.push(name.to_owned());
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn every_item_of_the_wit_is_documented() {
+    let mut wrong = Vec::new();
+    for file in files("guest-sdk/wit", ".wit").into_iter().chain(files("plugins/script-engine/wit", ".wit")) {
+        let text = read(&file);
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        for (number, line) in lines.iter().enumerate() {
+            let word = line.split([' ', '(', ',', ':', '{']).next().unwrap_or_default();
+            let is_item = !line.is_empty()
+                && !line.starts_with("//")
+                && !["}", "use", "import", "export", "include", "@since"].contains(&word)
+                && !line.starts_with('}');
+            let above = lines[..number].iter().rev().find(|line| !line.starts_with('@')).copied().unwrap_or_default();
+            if is_item && !above.starts_with("///") {
+                wrong.push(format!("{}:{}: {line}", said(&file), number + 1));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn the_plugins_in_the_binary_are_made_of_the_sources_here() {
+    for command in ["plugins/build", "plugins/script-engine/build"] {
+        let output = Command::new(root().join(command)).arg("--check").output().unwrap_or_else(|error| panic!("{command}: {error}"));
+        assert!(output.status.success(), "{command} --check: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Every file that is, or would be, committed.
+fn committed() -> Vec<PathBuf> {
+    let listed = Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root()).output();
+    let listed = listed.expect("git");
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let paths: Vec<_> =
+        String::from_utf8_lossy(&listed.stdout).split('\0').filter(|path| !path.is_empty()).map(|path| root().join(path)).collect();
+    assert!(paths.len() > 100);
+    paths.into_iter().filter(|path| path.is_file()).collect()
+}
+
+#[test]
+fn no_file_names_a_registrys_host_or_what_lies_outside() {
+    // Put together here, so that this file does not name them either.
+    let hosts = [
+        ("index.crates", "io"),
+        ("static.crates", "io"),
+        ("registry.npmjs", "org"),
+        ("registry.yarnpkg", "com"),
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+    ];
+    let mut words: Vec<_> = hosts.iter().map(|(name, domain)| format!("{name}.{domain}")).collect();
+    words.push(["..", "shared"].join("/"));
+    words.push(["/work", "shared"].join("/"));
+    words.push(["", "work", "main"].join("/"));
+    let mut wrong = Vec::new();
+    for path in committed() {
+        let bytes = fs::read(&path).expect("a file");
+        let found = words.iter().filter(|word| bytes.windows(word.len()).any(|window| window == word.as_bytes()));
+        wrong.extend(found.map(|word| format!("{}: {word}", said(&path))));
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    for path in committed().into_iter().filter(|path| path.ends_with("package-lock.json")) {
+        assert!(!read(&path).contains("\"resolved\""), "{}", said(&path));
+    }
+}
+
+/// The blocks of a kind in a Markdown file.
+fn blocks(text: &str, kind: &str) -> Vec<String> {
+    let open = format!("```{kind}\n");
+    text.split(&open).skip(1).filter_map(|rest| rest.split("\n```").next()).map(str::to_owned).collect()
+}
+
+fn readmes() -> Vec<PathBuf> {
+    committed().into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect()
+}
+
+#[test]
+fn the_json_of_every_page_is_json() {
+    for page in readmes() {
+        for block in blocks(&read(&page), "json") {
+            assert!(serde_json::from_str::<Value>(&block).is_ok(), "{}: {block}", said(&page));
+        }
+    }
+}
+
+#[test]
+fn the_scripts_of_every_page_are_taken_by_a_host() {
+    run(async {
+        let client = &shared().await.client;
+        let mut tried = 0;
+        for page in readmes() {
+            let text = read(&page);
+            for block in
+                blocks(&text, "js").into_iter().chain(blocks(&text, "javascript")).filter(|block| block.contains("export function"))
+            {
+                let (status, answer) = client.try_upload(&unique("page"), "text/javascript", block.clone()).await;
+                assert_eq!(status, 201, "{}: {answer}\n{block}", said(&page));
+                tried += 1;
+            }
+        }
+        assert!(tried > 0);
+    });
+}
+
+#[test]
+fn the_script_of_the_first_page_does_what_it_says() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = hookwright_tests::Endpoint::start().await;
+        endpoint.next(hookwright_tests::Script::json(json!({ "ts": "1.5" })));
+        let readme = read(&root().join("README.md"));
+        let script = blocks(&readme, "js").into_iter().find(|block| block.contains("export function transform")).expect("a script");
+        let name = unique("first-page");
+        client.script(&name, &script).await;
+        client.webhook(&name, json!({ "transform": name, "request": { "url": endpoint.url("/") } })).await;
+        let invoked = client.invoke(&name, json!({ "session": name, "data": { "a": 1 } })).await;
+        assert_eq!((&invoked["state"], &invoked["parameters"]), (&json!("delivered"), &json!({ "message": "1.5" })), "{invoked}");
+        assert_eq!(endpoint.next_request().await.json(), json!({ "text": "invoke: {\"a\":1}" }));
+    });
+}
+
+/// Commands of the pages name subcommands there are.
+#[test]
+fn the_commands_of_every_page_are_commands() {
+    let mut seen = BTreeSet::new();
+    for page in readmes() {
+        let text = read(&page);
+        for block in ["sh", "text", "console"].iter().flat_map(|kind| blocks(&text, kind)) {
+            for line in block.lines() {
+                let Some(rest) = line.trim().strip_prefix("hookwright ") else { continue };
+                let words = rest
+                    .split_whitespace()
+                    .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-'));
+                let command: Vec<_> = words.take(if rest.starts_with("plugin ") { 2 } else { 1 }).map(str::to_owned).collect();
+                seen.insert(command);
+            }
+        }
+    }
+    for command in seen.iter().filter(|command| !command.is_empty()) {
+        let output = Command::new(hookwright_tests::binary()).args(command).arg("--help").output().expect("the binary");
+        assert!(output.status.success(), "hookwright {}: {}", command.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+}

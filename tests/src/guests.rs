@@ -1,0 +1,28 @@
+//! The guests of `tests/guests`, as `tests/guests/build` made them.
+
+use bytes::Bytes;
+
+use crate::root;
+
+/// What stands in `echo.wasm` in front of the four characters of its version.
+const MARKER: &[u8] = b"HOOKWRIGHT-VER:";
+
+/// A guest by its name.
+#[track_caller]
+pub fn guest(name: &str) -> Bytes {
+    let path = root().join("target/guests/out").join(format!("{name}.wasm"));
+    match std::fs::read(&path) {
+        Ok(bytes) => bytes.into(),
+        Err(error) => panic!("the guest {} is not there ({error}): run `tests/run`, or `tests/guests/build` alone", path.display()),
+    }
+}
+
+/// A version of the guest `echo`, with bytes and a digest of its own.
+pub fn echo(version: u32) -> Bytes {
+    let mut bytes = guest("echo").to_vec();
+    let found: Vec<_> = (0..bytes.len() - MARKER.len()).filter(|at| bytes[*at..].starts_with(MARKER)).collect();
+    let [at] = found[..] else { panic!("echo.wasm has its version in {} places", found.len()) };
+    let digits = at + MARKER.len();
+    bytes[digits..digits + 4].copy_from_slice(format!("{version:04}").as_bytes());
+    bytes.into()
+}

@@ -1,0 +1,62 @@
+//! What the tests stand on: the real host in process, endpoints that answer as they are told and check signatures themselves, a clock
+//! moved by hand, and the real binary as a child process.
+//!
+//! Nothing here sleeps for a fixed time: tests wait for answers, for requests that arrive, or for a condition with a deadline that
+//! only a broken host meets.
+
+pub mod client;
+pub mod clock;
+pub mod endpoint;
+pub mod guests;
+pub mod host;
+pub mod process;
+pub mod signature;
+pub mod wait;
+
+pub use client::{Answered, Client};
+pub use clock::TestClock;
+pub use endpoint::{Endpoint, Gate, Received, Script};
+pub use host::{Options, TestHost, shared};
+pub use process::{Process, binary};
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+/// One runtime for all tests of the process, so that a host can serve several of them.
+static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime"));
+
+/// Runs a test.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(test)
+}
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Where cargo puts what it builds, by where this test binary is: `target/release/deps/it-...`.
+pub fn target() -> PathBuf {
+    let this = std::env::current_exe().expect("this binary");
+    this.ancestors().nth(2).expect("a test binary lies in target/release/deps").to_owned()
+}
+
+/// A name nobody else in this process has.
+pub fn unique(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A directory for one test's data, on the disk that is built on, where a sync is a sync. `tests/run` empties its parent.
+pub fn data_directory() -> tempfile::TempDir {
+    let parent = target().join("test-data");
+    std::fs::create_dir_all(&parent).expect("a directory for the tests' data");
+    tempfile::Builder::new().prefix("host-").tempdir_in(parent).expect("a data directory")
+}
