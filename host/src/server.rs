@@ -2,9 +2,12 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::{Request, Response, header::EXPECT};
 use http_body_util::Full;
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -92,5 +95,12 @@ async fn answer(
     request: Request<Incoming>,
     remote: SocketAddr,
 ) -> Result<Response<Body>, Infallible> {
-    Ok(router.answer(services, request, remote).await)
+    let (parts, mut body) = request.into_parts();
+    // Who expects a `100 Continue` has not sent what nobody asked for.
+    let sends_anyway = !parts.headers.contains_key(EXPECT);
+    let response = router.answer(services, parts, &mut body, remote).await;
+    if sends_anyway && !body.is_end_stream() {
+        tokio::spawn(request::discard(body));
+    }
+    Ok(response)
 }

@@ -1,8 +1,12 @@
 //! The API as a contract: its description, its errors, its pages, and that nothing is done without a token.
 
-use hookwright_tests::{root, run, shared, unique};
+use hookwright_tests::{host::TOKEN, root, run, shared, unique, wait::within};
 use http::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// A path of a route with every `{...}` filled in.
 fn filled(path: &str) -> String {
@@ -35,8 +39,33 @@ fn no_admin_call_works_without_a_token() {
         }
         assert!(guarded > 40, "{guarded} guarded routes");
         // The token in the query is none.
-        let in_query = format!("/v1/webhooks?token={}", hookwright_tests::host::TOKEN);
+        let in_query = format!("/v1/webhooks?token={}", TOKEN);
         assert_eq!(client.with_token(None).get(&in_query).await.0, 401);
+    });
+}
+
+#[test]
+fn who_writes_a_long_body_before_reading_still_finds_the_refusal() {
+    run(async {
+        let host = shared().await;
+        let long = "x".repeat(8 * 1024 * 1024);
+        for (path, token, refused) in [("/v1/events", "wrong", 401), ("/v1/events", TOKEN, 413), ("/api/v1/webhook/unknown", TOKEN, 404)] {
+            for declared in [true, false] {
+                let mut stream = TcpStream::connect(host.address()).await.expect("a connection");
+                let length = if declared { format!("content-length: {}", long.len()) } else { "transfer-encoding: chunked".to_owned() };
+                let head = format!("POST {path} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {token}\r\n{length}\r\n\r\n");
+                let body = if declared { long.clone() } else { format!("{:x}\r\n{long}\r\n0\r\n\r\n", long.len()) };
+                let mut answer = [0; 12];
+                within("an answer after everything was written", async {
+                    stream.write_all(head.as_bytes()).await?;
+                    stream.write_all(body.as_bytes()).await?;
+                    stream.read_exact(&mut answer).await
+                })
+                .await
+                .expect("what is refused is taken all the same");
+                assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {refused}"), "{path}, declared: {declared}");
+            }
+        }
     });
 }
 

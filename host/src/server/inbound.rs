@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use http::{Request, Response};
+use http::{Response, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
@@ -43,8 +43,7 @@ impl CodePath {
 }
 
 /// Answers a call.
-pub async fn answer(services: Services, path: CodePath, request: Request<Incoming>, remote: SocketAddr) -> Response<Body> {
-    let (parts, body) = request.into_parts();
+pub async fn answer(services: Services, path: CodePath, parts: Parts, body: &mut Incoming, remote: SocketAddr) -> Response<Body> {
     let Some(target) = reception::find(&services, &path.code) else { return written(Reply::message(404, "unknown code")) };
     let body = match read_body(body, target.body_bytes_max()).await {
         Ok(body) => body,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde::de::DeserializeOwned;
 
 use super::respond::ApiError;
@@ -20,6 +20,10 @@ pub const LIMIT_DEFAULT: usize = 50;
 pub const LIMIT_MAX: usize = 500;
 /// How long a client may take to send a body.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+/// Bytes of a refused body that are taken and thrown away.
+const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long a client may go on sending what is refused.
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A request to the API.
 #[derive(Debug)]
@@ -86,7 +90,11 @@ impl Asked {
 }
 
 /// Reads a body of at most `max` bytes.
-pub async fn read_body(body: Incoming, max: usize) -> Result<Bytes, ApiError> {
+pub async fn read_body(body: &mut Incoming, max: usize) -> Result<Bytes, ApiError> {
+    // What says that it is too long is not asked for.
+    if body.size_hint().lower() > max as u64 {
+        return Err(ApiError::TooLarge(max));
+    }
     let collected = tokio::time::timeout(BODY_TIME_MAX, Limited::new(body, max).collect()).await;
     match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
@@ -94,6 +102,22 @@ pub async fn read_body(body: Incoming, max: usize) -> Result<Bytes, ApiError> {
         Ok(Err(error)) => Err(ApiError::invalid("", format!("the body broke off: {error}"))),
         Err(_) => Err(ApiError::invalid("", format!("the body did not arrive within {} seconds", BODY_TIME_MAX.as_secs()))),
     }
+}
+
+/// Takes what a client goes on sending after its answer. Closing on it would make its system throw the answer away unread
+/// (RFC 9112, section 9.6).
+pub async fn discard(mut body: Incoming) {
+    let taken = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > DISCARDED_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // What comes later or is longer is cut off.
+    drop(tokio::time::timeout(DISCARD_TIME_MAX, taken).await);
 }
 
 /// A JSON document; what is wrong comes with its pointer and the nearest known name.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use futures::future::BoxFuture;
-use http::{Method, Request, Response, header::AUTHORIZATION};
+use http::{Method, Response, header::AUTHORIZATION, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
@@ -137,18 +137,17 @@ impl Router {
     }
 
     /// Answers one request.
-    pub async fn answer(&self, services: Services, request: Request<Incoming>, remote: SocketAddr) -> Response<Body> {
-        if let Some(path) = inbound::CodePath::find(request.uri().path()) {
-            return inbound::answer(services, path, request, remote).await;
+    pub async fn answer(&self, services: Services, parts: Parts, body: &mut Incoming, remote: SocketAddr) -> Response<Body> {
+        if let Some(path) = inbound::CodePath::find(parts.uri.path()) {
+            return inbound::answer(services, path, parts, body, remote).await;
         }
-        match self.route(services, request).await {
+        match self.route(services, parts, body).await {
             Ok(response) => response,
             Err(error) => error.into_response(),
         }
     }
 
-    async fn route(&self, services: Services, request: Request<Incoming>) -> Answer {
-        let (parts, body) = request.into_parts();
+    async fn route(&self, services: Services, parts: Parts, body: &mut Incoming) -> Answer {
         let found = self.paths.at(parts.uri.path()).map_err(|_| ApiError::NotFound(format!("address `{}`", parts.uri.path())))?;
         let head_as_get = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
         let route = found
