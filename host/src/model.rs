@@ -6,11 +6,14 @@
 pub mod binding;
 pub mod call;
 pub mod code;
+pub mod deactivation;
 pub mod delivery;
 pub mod event;
 pub mod filter;
+pub mod health;
 pub mod id;
 pub mod merge_patch;
+pub mod ordering;
 pub mod outcome;
 pub mod parameter;
 pub mod plugin;
