@@ -22,7 +22,7 @@ mod table;
 /// Measure accepting, delivering, answering and the sandbox against a bare server in the same run.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hookwright bench\n  hookwright bench --events 2000 --json\n  hookwright bench --data /var/lib/hookwright-bench"
+    after_help = "Examples:\n  hookwright bench\n  hookwright bench --events 2000 --json\n  hookwright bench --only plugin --only script\n  hookwright bench --data /var/lib/hookwright-bench"
 )]
 pub struct Bench {
     /// Seconds for each measurement [default: 3].
@@ -31,6 +31,9 @@ pub struct Bench {
     /// Requests for each measurement instead.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     events: Option<u64>,
+    /// Measure only what has this in its name, beside the bare server; repeat for more.
+    #[arg(long, value_name = "PART")]
+    only: Vec<String>,
     /// Connections at once.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: u16,
@@ -72,7 +75,7 @@ impl Bench {
         let host = start(directory.path()).await?;
         let token = host.new_token.clone().context("the host made no admin token")?;
         let api = Api::new(format!("http://{}", host.address), token.clone());
-        let bench = stages::Stages { host: &host, api: &api, token: &token, budget, connections: self.connections };
+        let bench = stages::Stages { host: &host, api: &api, token: &token, budget, connections: self.connections, only: &self.only };
         let measured = bench.run(parent).await;
         host.stop().await;
         let report = measured?;

@@ -18,8 +18,9 @@ use super::{
     tls::{TlsDigest, TlsSettings},
 };
 
-/// Connections kept idle for one host, in one pool.
-pub const IDLE_PER_HOST_MAX: usize = 16;
+/// Connections kept idle for one host, in one pool: as many as deliveries may be sent at once. With fewer, a busy endpoint's
+/// connections are closed only to be opened again for the next delivery.
+pub const IDLE_PER_HOST_MAX: usize = 256;
 /// How long a connection is kept idle. Servers built on Node.js or Apache close theirs after 5 s: a request written just then would
 /// be lost, and could not be sent again without knowing whether it was read.
 pub const IDLE_TIME_MAX: Duration = Duration::from_secs(4);

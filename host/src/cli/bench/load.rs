@@ -45,6 +45,8 @@ pub struct Measured {
     pub count: u64,
     /// In which time.
     pub elapsed: Duration,
+    /// Processor time the whole process spent on them: load, host, store and endpoints, user and kernel.
+    pub cpu: Duration,
     /// How long each took, in microseconds.
     pub histogram: Histogram<u64>,
     /// Whether it is a rate of requests, to be held against the bare server's.
@@ -56,6 +58,41 @@ impl Measured {
     pub fn per_second(&self) -> f64 {
         self.count as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
     }
+
+    /// Microseconds of processor time each took. What else the machine does changes the rate, and hardly this.
+    pub fn cpu_us_each(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / (self.count.max(1) as f64)
+    }
+}
+
+/// Time and processor time since a moment.
+pub struct Stopwatch {
+    begun: Instant,
+    cpu: Duration,
+}
+
+impl Stopwatch {
+    /// Starts.
+    pub fn start() -> Self {
+        Self { begun: Instant::now(), cpu: process_time() }
+    }
+
+    /// How long ago it was started.
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// What took this long.
+    pub fn stop(self, name: &'static str, histogram: Histogram<u64>, over_http: bool) -> Measured {
+        let (elapsed, cpu) = (self.elapsed(), process_time().saturating_sub(self.cpu));
+        Measured { name, count: histogram.len(), elapsed, cpu, histogram, over_http }
+    }
+}
+
+/// Processor time this process has used, all its threads together, user and kernel.
+fn process_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// An empty histogram of microseconds with three digits.
@@ -125,9 +162,9 @@ async fn round(
     for _ in 0..connections {
         senders.push(connect(shot.address).await?);
     }
-    let (begun, done) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+    let (watch, done) = (Stopwatch::start(), Arc::new(AtomicU64::new(0)));
     let limit = match budget {
-        Budget::Time(time) => Limit { numbers: Arc::clone(numbers), until: Some(begun + time), below: u64::MAX },
+        Budget::Time(time) => Limit { numbers: Arc::clone(numbers), until: Some(Instant::now() + time), below: u64::MAX },
         Budget::Requests(count) => {
             let below = numbers.load(Ordering::Relaxed) + count;
             Limit { numbers: Arc::clone(numbers), until: None, below }
@@ -146,13 +183,13 @@ async fn round(
                 None => break,
             },
             _ = shown.tick() => bar.set_position(match budget {
-                Budget::Time(_) => u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+                Budget::Time(_) => u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX),
                 Budget::Requests(_) => done.load(Ordering::Relaxed),
             }),
         }
     }
     numbers.fetch_min(limit.below, Ordering::Relaxed);
-    Ok(Measured { name: shot.name, count: total.len(), elapsed: begun.elapsed(), histogram: total, over_http: true })
+    Ok(watch.stop(shot.name, total, true))
 }
 
 /// Which numbers may still be sent.

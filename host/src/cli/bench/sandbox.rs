@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, ensure};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::load::{Budget, Measured, histogram, progress, record};
+use super::load::{Budget, Measured, Stopwatch, histogram, progress, record};
 use crate::{
     host::Host,
     model::{event::Event, id::EventId, trigger::Trigger},
@@ -20,17 +20,27 @@ const WARM_TURNS: usize = 2_000;
 /// What they may take together.
 const WARM_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// A fresh call, the same in an instance that is used again, and the plugin of both.
+const MEASURED: [(&str, &str, &str); 2] = [
+    ("sandbox: fresh plugin call", "sandbox: plugin, instance reused", "slack"),
+    ("sandbox: fresh script call", "sandbox: script, instance reused", "bench-transform"),
+];
+
 /// A plugin's and a script's transform of the same event.
-pub async fn measure(host: &Host, budget: Budget) -> anyhow::Result<Vec<Measured>> {
+pub async fn measure(host: &Host, budget: Budget, wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<Measured>> {
     const SCRIPT: &str = "export function transform(delivery, events) { return { body: { text: events[0].data.title } }; }\n";
     let kind = crate::model::plugin::PluginKind::Script;
     host.services.plugins.upload("bench-transform", SCRIPT.into(), kind, true).await?;
-    Ok(vec![
-        calls("sandbox: fresh plugin call", host, "slack", budget).await?,
-        warm("sandbox: the same, instance reused", host, "slack").await?,
-        calls("sandbox: fresh script call", host, "bench-transform", budget).await?,
-        warm("sandbox: the same, instance reused", host, "bench-transform").await?,
-    ])
+    let mut measured = Vec::new();
+    for (fresh, reused, plugin) in MEASURED {
+        if wanted(fresh) {
+            measured.push(calls(fresh, host, plugin, budget).await?);
+        }
+        if wanted(reused) {
+            measured.push(warm(reused, host, plugin).await?);
+        }
+    }
+    Ok(measured)
 }
 
 async fn calls(name: &'static str, host: &Host, plugin: &str, budget: Budget) -> anyhow::Result<Measured> {
@@ -38,32 +48,32 @@ async fn calls(name: &'static str, host: &Host, plugin: &str, budget: Budget) ->
     for _ in 0..WARM_UP {
         call(&active).await?;
     }
-    let (bar, begun, mut times) = (progress(name, budget), Instant::now(), histogram()?);
+    let (bar, watch, mut times) = (progress(name, budget), Stopwatch::start(), histogram()?);
     let is_left = |count: u64| match budget {
-        Budget::Time(time) => begun.elapsed() < time,
+        Budget::Time(time) => watch.elapsed() < time,
         Budget::Requests(most) => count < most,
     };
     while is_left(times.len()) {
         record(&mut times, call(&active).await?);
         bar.set_position(match budget {
-            Budget::Time(_) => u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            Budget::Time(_) => u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX),
             Budget::Requests(_) => times.len(),
         });
     }
     bar.finish_and_clear();
-    Ok(Measured { name, count: times.len(), elapsed: begun.elapsed(), histogram: times, over_http: false })
+    Ok(watch.stop(name, times, false))
 }
 
 /// The bound: the same call in an instance that is used again, as no delivery is ever served.
 async fn warm(name: &'static str, host: &Host, plugin: &str) -> anyhow::Result<Measured> {
     let active = host.services.plugins.get(plugin, None).with_context(|| format!("there is no plugin {plugin}"))?;
-    let (begun, mut histogram) = (Instant::now(), histogram()?);
+    let (watch, mut histogram) = (Stopwatch::start(), histogram()?);
     let context = CallContext { time_max: Some(WARM_TIME_MAX), ..context(&active) };
     let times = active.loaded.warm_bound(context, DeliveryInput::default(), vec![event()?], WARM_TURNS).await;
     for time in times.map_err(|failed| anyhow!("the plugin failed: {}", failed.failure))? {
         record(&mut histogram, time);
     }
-    Ok(Measured { name, count: histogram.len(), elapsed: begun.elapsed(), histogram, over_http: false })
+    Ok(watch.stop(name, histogram, false))
 }
 
 async fn call(plugin: &ActivePlugin) -> anyhow::Result<Duration> {

@@ -39,23 +39,36 @@ pub struct Stages<'a> {
     pub budget: Budget,
     /// Connections at once.
     pub connections: u16,
+    /// Parts of the names of what is measured; none: all of it.
+    pub only: &'a [String],
 }
 
 impl Stages<'_> {
-    /// Measures all of it.
+    /// Measures what is wanted of it, the bare server always.
     pub async fn run(&self, data: PathBuf) -> anyhow::Result<Report> {
-        let mut measured = vec![self.ceiling().await?, self.accept().await?];
+        let mut measured = vec![self.ceiling().await?];
+        if self.wanted(ACCEPT) {
+            measured.push(self.accept().await?);
+        }
         let (mut arrived, mut repeated) = (0, 0);
-        for (name, webhook, number_of, body) in [TEMPLATE, WASM] {
-            let (one, counted) = self.deliver(name, webhook(), number_of, body).await?;
+        for delivery in [TEMPLATE, WASM, ONE_AT_A_TIME].into_iter().filter(|delivery| self.wanted(delivery.name)) {
+            let (one, counted) = self.deliver(delivery).await?;
             measured.push(one);
             arrived += counted.0;
             repeated += counted.1;
         }
-        measured.push(self.wasm_receiver().await?);
-        measured.push(self.script_receiver().await?);
-        measured.extend(sandbox::measure(self.host, self.budget).await?);
+        if self.wanted(WASM_RECEIVER) {
+            measured.push(self.wasm_receiver().await?);
+        }
+        if self.wanted(SCRIPT_RECEIVER) {
+            measured.push(self.script_receiver().await?);
+        }
+        measured.extend(sandbox::measure(self.host, self.budget, |name| self.wanted(name)).await?);
         Ok(Report { connections: self.connections, data, measured, arrived, repeated })
+    }
+
+    fn wanted(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }
 
     /// What a server without any of our work does with the same requests.
@@ -76,26 +89,22 @@ impl Stages<'_> {
     }
 
     async fn accept(&self) -> anyhow::Result<Measured> {
-        measure(self.events("event accepted, on disk", accepted_body, None)?, self.budget, self.connections).await
+        measure(self.events(ACCEPT, accepted_body, None)?, self.budget, self.connections).await
     }
 
     /// Events that a webhook delivers to an endpoint of ours.
-    async fn deliver(
-        &self,
-        name: &'static str,
-        mut webhook: Value,
-        number_of: NumberOf,
-        body: fn(u64) -> String,
-    ) -> anyhow::Result<(Measured, (u64, u64))> {
+    async fn deliver(&self, delivery: Delivery) -> anyhow::Result<(Measured, (u64, u64))> {
+        let Delivery { name, webhook, number_of, body, one_at_a_time } = delivery;
         let key = Key::generate();
         let (arrivals, endpoint) = Arrivals::start(number_of, key.clone()).await?;
         self.put("/v1/secrets/bench", json!({ "value": key.text() })).await?;
+        let mut webhook = webhook();
         webhook["request"]["url"] = json!(format!("{}/hook", endpoint.url()));
         webhook["signing"] = json!({ "scheme": "standard-webhooks", "secrets": ["$secret:bench"] });
         webhook["limits"] = json!({ "in_flight": IN_FLIGHT });
         self.put("/v1/webhooks/bench", webhook).await?;
         let shot = self.events(name, body, Some(Arc::clone(&arrivals)))?;
-        let measured = measure(shot, self.budget, self.connections).await?;
+        let measured = measure(shot, self.budget, if one_at_a_time { 1 } else { self.connections }).await?;
         self.settled().await?;
         let counted = arrivals.counted().with_context(|| name.to_owned())?;
         self.api.call(Method::DELETE, "/v1/webhooks/bench", None).await?;
@@ -105,13 +114,13 @@ impl Stages<'_> {
 
     async fn wasm_receiver(&self) -> anyhow::Result<Measured> {
         self.put("/v1/plugins/arcgis-events/grants", json!({ "triggers": ["/items"] })).await?;
-        self.receiver("code → plugin → answer", json!({ "plugin": "arcgis-events", "full_reply": true }), portal_body).await
+        self.receiver(WASM_RECEIVER, json!({ "plugin": "arcgis-events", "full_reply": true }), portal_body).await
     }
 
     async fn script_receiver(&self) -> anyhow::Result<Measured> {
         const SCRIPT: &str = "export function receive(call) { return `order ${call.json().n} taken`; }\n";
         self.api.send(Method::PUT, "/v1/plugins/bench-script", "text/javascript", SCRIPT).await?.success()?;
-        self.receiver("code → script → answer", json!({ "plugin": "bench-script" }), |n| json!({ "n": n }).to_string()).await
+        self.receiver(SCRIPT_RECEIVER, json!({ "plugin": "bench-script" }), |n| json!({ "n": n }).to_string()).await
     }
 
     async fn receiver(&self, name: &'static str, document: Value, body: fn(u64) -> String) -> anyhow::Result<Measured> {
@@ -149,11 +158,34 @@ impl Stages<'_> {
     }
 }
 
-/// Name, webhook, where its deliveries have the event's number, and the event.
-type Delivery = (&'static str, fn() -> Value, NumberOf, fn(u64) -> String);
+const ACCEPT: &str = "event accepted, on disk";
+const WASM_RECEIVER: &str = "code → plugin → answer";
+const SCRIPT_RECEIVER: &str = "code → script → answer";
 
-const TEMPLATE: Delivery = ("event → template → delivered", template_webhook, |body| body["n"].as_u64(), template_body);
-const WASM: Delivery = ("event → plugin → delivered", wasm_webhook, wasm_number, wasm_body);
+/// Events on their way to an endpoint.
+struct Delivery {
+    name: &'static str,
+    webhook: fn() -> Value,
+    /// Where what is delivered has the event's number.
+    number_of: NumberOf,
+    /// The event with a number.
+    body: fn(u64) -> String,
+    /// Over one connection: how long it takes where nothing else is under way.
+    one_at_a_time: bool,
+}
+
+const TEMPLATE: Delivery = Delivery {
+    name: "event → template → delivered",
+    webhook: template_webhook,
+    number_of: |body| body["n"].as_u64(),
+    body: template_body,
+    one_at_a_time: false,
+};
+const WASM: Delivery =
+    Delivery {
+        name: "event → plugin → delivered", webhook: wasm_webhook, number_of: wasm_number, body: wasm_body, one_at_a_time: false
+    };
+const ONE_AT_A_TIME: Delivery = Delivery { name: "the same, one at a time", one_at_a_time: true, ..WASM };
 
 fn template_webhook() -> Value {
     json!({ "selectors": ["bench.delivered"], "request": { "body": { "n": "$event.data.n", "text": "order of $event.data.article" } } })

@@ -14,19 +14,22 @@ pub fn print(report: &Report) {
         report.connections,
         report.data.display()
     )];
-    lines.push(format!("\n{:<31}{:>10}{:>11}{:>11}{:>11}{:>9}", "", "per second", "p50", "p99", "p99.9", "of bare"));
+    lines.push(format!("\n{:<33}{:>10}{:>11}{:>11}{:>11}{:>10}{:>9}", "", "per second", "p50", "p99", "p99.9", "CPU each", "of bare"));
     let ceiling = report.measured.first().map_or(0.0, Measured::per_second);
     for one in &report.measured {
         let share = if one.over_http { format!("{:.3}", one.per_second() / ceiling) } else { String::new() };
         let at = |quantile| time(one.histogram.value_at_quantile(quantile));
-        lines.push(format!("{:<31}{:>10.0}{:>11}{:>11}{:>11}{share:>9}", one.name, one.per_second(), at(0.5), at(0.99), at(0.999)));
+        let (rate, cpu) = (one.per_second(), format!("{:.0} µs", one.cpu_us_each()));
+        lines.push(format!("{:<33}{rate:>10.0}{:>11}{:>11}{:>11}{cpu:>10}{share:>9}", one.name, at(0.5), at(0.99), at(0.999)));
     }
     let Report { arrived, repeated, .. } = report;
     lines.push(format!(
         "\nEvery accepted event arrived: {arrived} deliveries, each signature verified by the endpoint; {repeated} arrived twice."
     ));
     lines.push(
-        "Delivered: from the request to the endpoint having it, one under way per connection. Sandbox: one call at a time.".to_owned(),
+        "Delivered: from the request to the endpoint having it, one under way per connection. Sandbox: one call at a time.\n\
+         CPU: processor time of this process for each, load, host, store and endpoints together."
+            .to_owned(),
     );
     write(&lines.join("\n"));
 }
@@ -39,6 +42,7 @@ pub fn print_json(report: &Report) -> anyhow::Result<()> {
         json!({
             "name": one.name, "count": one.count, "seconds": one.elapsed.as_secs_f64(), "per_second": one.per_second(),
             "p50_us": at(0.5), "p99_us": at(0.99), "p999_us": at(0.999),
+            "cpu_us_each": one.cpu_us_each(),
             "of_bare": one.over_http.then(|| one.per_second() / ceiling),
         })
     };
