@@ -3,7 +3,6 @@
 //! [`run`] serves deliveries of events, [`invoke`] those of `invoke`. One parent decides what follows an attempt; the stages compute.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,11 +19,10 @@ use crate::{
     dispatcher::{self, BuildFailure, Prepared, Trace, micros},
     model::{
         binding::Bindings,
-        deactivation::Ended,
-        delivery::{Attempt, Delivery, RecordedAnswer, RecordedRequest, lifecycle::End},
-        health::{Symptom, retry_after, symptom},
+        delivery::{Attempt, Delivery, lifecycle::End},
+        health::retry_after,
         ordering::Ordering,
-        outcome::{Failure, FailureKind, Verdict, error_event, verdict},
+        outcome::{Failure, FailureKind, error_event},
         parameter::{Change, Parameters},
         profile::RetryOn,
         request::{BuiltRequest, redact_url},
@@ -32,19 +30,22 @@ use crate::{
     },
     plugin::AnswerInput,
     services::Services,
-    store::{Claimed, Count, Next, Settled, Settlement, StoreError},
+    store::{Claimed, Next, StoreError},
     transport::{Answer, Outgoing},
     window::{Slot, Turn},
 };
 
 pub mod credentials;
+mod judge;
+mod record;
+mod settle;
+
+use judge::{Made, count, got_no_answer, next_step};
+use record::{recorded, recorded_answer};
+use settle::{Conclusion, settle, settle_one};
 
 /// Who we say we are, unless the webhook says otherwise.
 const AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
-/// The status of what is gone for good (RFC 9110, section 15.5.11).
-const GONE: u16 = 410;
-/// Characters of a body kept with an attempt.
-const RECORDED_BODY_CHARS_MAX: usize = 16 * 1024;
 
 /// Delivers what was claimed, from `slot`: one attempt, settled. What does not work waits for its next try in the store.
 pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
@@ -149,68 +150,6 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
     }
 }
 
-/// One attempt and what it found.
-struct Made {
-    attempt: Attempt,
-    /// What was built, for the next try.
-    built: Option<Value>,
-    /// What it binds.
-    changes: Vec<Change>,
-    /// How long the endpoint asked to be left alone.
-    retry_after: Option<Duration>,
-}
-
-impl Made {
-    fn status(&self) -> Option<u16> {
-        self.attempt.answer.as_ref().map(|answer| answer.status)
-    }
-
-    /// What it says of the endpoint.
-    fn symptom(&self) -> Symptom {
-        symptom(self.attempt.failure.as_ref(), self.status(), self.retry_after)
-    }
-
-    /// Whether the endpoint says that it is gone for good, and the webhook takes its word for it.
-    fn is_gone(&self, webhook: &Webhook) -> bool {
-        webhook.ends_when_gone && self.status() == Some(GONE)
-    }
-}
-
-/// What follows. `made` counts this attempt.
-fn next_step(made: &Made, webhook: &Webhook, count: u32) -> Next {
-    let Some(failure) = &made.attempt.failure else { return Next::End(End::Delivered) };
-    if verdict(failure) == Verdict::Refused {
-        return Next::End(End::Refused);
-    }
-    if made.is_gone(webhook) || webhook.retry_on == RetryOn::NoAnswer && !got_no_answer(failure) {
-        return Next::End(End::Failed);
-    }
-    match webhook.retry.gap_after(count, rand::random()) {
-        // Never sooner than the endpoint asks.
-        Some(gap) => Next::Waiting { after: gap.max(made.retry_after.unwrap_or_default()) },
-        None => Next::End(End::Failed),
-    }
-}
-
-/// What it adds to the count of the webhook's failures. What was refused was never the endpoint's doing.
-fn count(made: &Made, webhook: &Webhook, claimed: &Claimed, next: Next) -> Option<Count> {
-    let ended = match next {
-        Next::End(End::Delivered) => Ended::Delivered,
-        _ if made.is_gone(webhook) => Ended::Gone,
-        Next::End(End::Failed) => Ended::Failed,
-        Next::Waiting { .. } => Ended::TriedAgain,
-        _ => return None,
-    };
-    // The failures of operational events make no further ones (decision 10).
-    let is_told = !claimed.events.iter().any(|event| event.trigger.is_operational());
-    Some(Count { ended, rule: webhook.deactivation, is_told })
-}
-
-fn got_no_answer(failure: &Failure) -> bool {
-    use FailureKind::{ConnectFailed, ConnectTimeout, NameNotResolved, PluginRetryLater, Timeout, TlsFailed};
-    matches!(failure.kind, ConnectFailed | ConnectTimeout | NameNotResolved | TlsFailed | Timeout | PluginRetryLater)
-}
-
 fn attempt_of(services: &Services, claimed: &Claimed) -> Attempt {
     Attempt {
         number: claimed.delivery.attempts + 1,
@@ -238,7 +177,7 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>)
     };
     let Trace { stages, plugin, log, unset } = prepared.trace;
     (attempt.stages, attempt.plugin, attempt.log, attempt.unset, attempt.failure) = (stages, plugin, log, unset, failure);
-    let Some(request) = prepared.request else { return Made { attempt, built: None, changes: Vec::new(), retry_after: None } };
+    let Some(request) = prepared.request else { return Made::unsent(attempt) };
     let built = serde_json::to_value(&request).ok();
     if webhook.build == Build::Stored && claimed.built.is_none() {
         // Kept before the first byte goes out, so that a crash sends the same bytes again.
@@ -246,7 +185,7 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>)
             && let Err(error) = services.store.keep_built(claimed.delivery.id.clone(), claimed.token, built).await
         {
             attempt.failure = Some(Failure::new(FailureKind::Interrupted, format!("the built request cannot be kept: {error}")));
-            return Made { attempt, built: None, changes: Vec::new(), retry_after: None };
+            return Made::unsent(attempt);
         }
     }
     let mut retry_after = None;
@@ -378,49 +317,6 @@ async fn bind(
     Ok(changes)
 }
 
-/// How a claimed delivery is settled.
-struct Conclusion {
-    attempt: Option<Attempt>,
-    next: Next,
-    built: Option<Value>,
-    changes: Vec<Change>,
-    count: Option<Count>,
-}
-
-impl Conclusion {
-    /// Nothing was tried.
-    fn without_attempt(next: Next) -> Self {
-        Self { attempt: None, next, built: None, changes: Vec::new(), count: None }
-    }
-}
-
-/// Settles, and says whether there is news of the webhook.
-async fn settle(services: &Services, claimed: &Claimed, conclusion: Conclusion) -> bool {
-    match settle_one(services, claimed, conclusion).await {
-        Ok(settled) => settled.is_noticed,
-        // Somebody else holds it now; what they do counts.
-        Err(StoreError::LeaseLost) => {
-            tracing::warn!(delivery = %claimed.delivery.id, "the lease was lost before the attempt was settled");
-            false
-        }
-        Err(error) => {
-            tracing::error!(delivery = %claimed.delivery.id, %error, "an attempt cannot be settled; it will be made again");
-            false
-        }
-    }
-}
-
-async fn settle_one(services: &Services, claimed: &Claimed, conclusion: Conclusion) -> Result<Settled, StoreError> {
-    let Conclusion { attempt, next, built, changes, count } = conclusion;
-    let parameters = match &claimed.delivery.session {
-        Some(session) if !changes.is_empty() => Some((session.clone(), changes)),
-        _ => None,
-    };
-    let (delivery, token) = (claimed.delivery.id.clone(), claimed.token);
-    let settled = services.store.settle(vec![Settlement { delivery, token, attempt, next, parameters, built, count }]).await?;
-    settled.into_iter().next().unwrap_or(Err(StoreError::LeaseLost))
-}
-
 /// One line per outcome.
 fn report(delivery: &Delivery, attempt: &Attempt, next: &Next) {
     let ms = attempt.stages.total_ms();
@@ -431,25 +327,6 @@ fn report(delivery: &Delivery, attempt: &Attempt, next: &Next) {
             tracing::warn!(delivery = %delivery.id, webhook = delivery.webhook, attempt = attempt.number, ms, kind, detail, ?next, "not delivered");
         }
     }
-}
-
-fn recorded(signed: &SignedRequest) -> RecordedRequest {
-    let Outgoing { method, headers, body, .. } = &signed.outgoing;
-    RecordedRequest {
-        method: method.to_string(),
-        url: signed.shown_url.clone(),
-        headers: shown_headers(headers, &signed.secret_headers),
-        body: cap(&String::from_utf8_lossy(body)),
-        body_bytes: body.len() as u64,
-    }
-}
-
-fn recorded_answer(answer: &Answer) -> RecordedAnswer {
-    let text = String::from_utf8_lossy(&answer.body);
-    let body = cap(&text);
-    let truncated = body.len() < text.len();
-    // What an endpoint sets as a cookie is a credential of its own.
-    RecordedAnswer { status: answer.status, headers: shown_headers(&answer.headers, &[http::header::SET_COOKIE]), body, truncated }
 }
 
 /// The request of this delivery as `preview` shows it: signed and redacted, nothing sent.
@@ -476,21 +353,6 @@ pub async fn preview(
     (attempt, outcome)
 }
 
-fn shown_headers(headers: &HeaderMap, secret: &[HeaderName]) -> BTreeMap<String, String> {
-    let shown = |name: &HeaderName, value: &HeaderValue| {
-        if secret.contains(name) || value.is_sensitive() {
-            "(redacted)".to_owned()
-        } else {
-            String::from_utf8_lossy(value.as_bytes()).into_owned()
-        }
-    };
-    headers.iter().map(|(name, value)| (name.to_string(), shown(name, value))).collect()
-}
-
 fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect()
-}
-
-fn cap(text: &str) -> String {
-    text.chars().take(RECORDED_BODY_CHARS_MAX).collect()
 }

@@ -1,0 +1,91 @@
+//! What an attempt comes to: what happens next, what it says of its endpoint, what it adds to the count.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    model::{
+        deactivation::Ended,
+        delivery::{Attempt, lifecycle::End},
+        health::{Symptom, symptom},
+        outcome::{Failure, FailureKind, Verdict, verdict},
+        parameter::Change,
+        profile::RetryOn,
+        webhook::Webhook,
+    },
+    store::{Claimed, Count, Next},
+};
+
+/// The status of what is gone for good (RFC 9110, section 15.5.11).
+const GONE: u16 = 410;
+
+/// One attempt and what it found.
+pub(super) struct Made {
+    pub(super) attempt: Attempt,
+    /// What was built, for the next try.
+    pub(super) built: Option<Value>,
+    /// What it binds.
+    pub(super) changes: Vec<Change>,
+    /// How long the endpoint asked to be left alone.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Made {
+    fn status(&self) -> Option<u16> {
+        self.attempt.answer.as_ref().map(|answer| answer.status)
+    }
+
+    /// Nothing was sent.
+    pub(super) fn unsent(attempt: Attempt) -> Self {
+        Self { attempt, built: None, changes: Vec::new(), retry_after: None }
+    }
+
+    /// What it says of the endpoint.
+    pub(super) fn symptom(&self) -> Symptom {
+        if self.attempt.request.is_none() {
+            return Symptom::None;
+        }
+        symptom(self.attempt.failure.as_ref(), self.status(), self.retry_after)
+    }
+
+    /// Whether the endpoint says that it is gone for good, and the webhook takes its word for it.
+    fn is_gone(&self, webhook: &Webhook) -> bool {
+        webhook.ends_when_gone && self.status() == Some(GONE)
+    }
+}
+
+/// What follows. `made` counts this attempt.
+pub(super) fn next_step(made: &Made, webhook: &Webhook, count: u32) -> Next {
+    let Some(failure) = &made.attempt.failure else { return Next::End(End::Delivered) };
+    if verdict(failure) == Verdict::Refused {
+        return Next::End(End::Refused);
+    }
+    if made.is_gone(webhook) || webhook.retry_on == RetryOn::NoAnswer && !got_no_answer(failure) {
+        return Next::End(End::Failed);
+    }
+    match webhook.retry.gap_after(count, rand::random()) {
+        // Never sooner than the endpoint asks.
+        Some(gap) => Next::Waiting { after: gap.max(made.retry_after.unwrap_or_default()) },
+        None => Next::End(End::Failed),
+    }
+}
+
+/// What it adds to the count of the webhook's failures. What was refused was never the endpoint's doing.
+pub(super) fn count(made: &Made, webhook: &Webhook, claimed: &Claimed, next: Next) -> Option<Count> {
+    let ended = match next {
+        Next::End(End::Delivered) => Ended::Delivered,
+        _ if made.is_gone(webhook) => Ended::Gone,
+        Next::End(End::Failed) => Ended::Failed,
+        Next::Waiting { .. } => Ended::TriedAgain,
+        _ => return None,
+    };
+    // The failures of operational events make no further ones (decision 10).
+    let is_told = !claimed.events.iter().any(|event| event.trigger.is_operational());
+    Some(Count { ended, rule: webhook.deactivation, is_told })
+}
+
+pub(super) fn got_no_answer(failure: &Failure) -> bool {
+    use FailureKind::{ConnectFailed, ConnectTimeout, NameNotResolved, PluginRetryLater, Timeout, TlsFailed};
+    matches!(failure.kind, ConnectFailed | ConnectTimeout | NameNotResolved | TlsFailed | Timeout | PluginRetryLater)
+}
