@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -74,7 +75,13 @@ impl Host {
         let address = listener.local_addr().map_err(data_error)?;
         let (key, key_origin) = StorageKey::load(config.key_file.as_deref(), &config.data)?;
         let limits = Arc::new(config.limits.clone());
-        let options = StoreOptions { clock: Arc::clone(&clock), key, session_life: limits.session_life, dedup_life: limits.dedup_life };
+        let options = StoreOptions {
+            clock: Arc::clone(&clock),
+            key,
+            session_life: limits.session_life,
+            dedup_life: limits.dedup_life,
+            disk_free_min: limits.disk_free_bytes_min,
+        };
         let store = Store::open(&config.data, options)?;
         let catalog = Catalog::open(store.clone()).await?;
         let new_token = first_token(&config.data, &catalog, &clock, admin_token).await?;
@@ -135,7 +142,11 @@ impl Host {
 }
 
 /// How often what has expired is removed.
-const SWEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How long others go first before a sweep that found more than it may remove at once goes on.
+const SWEEP_PAUSE: Duration = Duration::from_millis(5);
+/// How often plugin bytes nobody uses are looked for.
+const SWEEP_PLUGINS_EVERY: Duration = Duration::from_secs(3600);
 
 async fn sweep(services: Services) {
     let kept = services.limits.retention;
@@ -146,13 +157,25 @@ async fn sweep(services: Services) {
         events_max: kept.count_max,
         calls_max: kept.count_max,
     };
+    let mut plugins_at = Instant::now();
+    let mut pause = SWEEP_EVERY;
     loop {
         tokio::select! {
             () = services.stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
         }
-        if let Err(error) = services.store.sweep(retention).await {
-            tracing::warn!(%error, "what has expired cannot be removed; trying again in a minute");
+        pause = match services.store.sweep(retention).await {
+            Ok(swept) if swept.more => SWEEP_PAUSE,
+            Ok(_) => SWEEP_EVERY,
+            Err(error) => {
+                tracing::warn!(%error, "what has expired cannot be removed; trying again in a minute");
+                SWEEP_EVERY
+            }
+        };
+        if plugins_at.elapsed() >= SWEEP_PLUGINS_EVERY {
+            plugins_at = Instant::now();
+            // A past delivery names the bytes that built it, so they stay as long as it does.
+            services.plugins.sweep_bytes(kept.events).await;
         }
     }
 }

@@ -86,6 +86,7 @@ fn open_store(data: &TempDir) -> Store {
         key: StorageKey::new([7; 32]),
         session_life: Duration::from_secs(60),
         dedup_life: Duration::from_secs(60),
+        disk_free_min: 0,
     };
     Store::open(data.path(), options).expect("a store")
 }

@@ -1,10 +1,13 @@
 //! What can be seen of the committer from outside.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+};
 
 use jiff::Timestamp;
 
-use super::lease::Leases;
+use super::{copy::Progress, lease::Leases};
 
 /// What the committer lets others see.
 #[derive(Default)]
@@ -13,6 +16,9 @@ pub(super) struct Published {
     pub(super) commits: AtomicU64,
     pub(super) syncs: AtomicU64,
     pub(super) compactions: AtomicU64,
+    /// How far the compaction under way is; the last one, when there is none.
+    pub(super) compacting: Arc<Progress>,
+    pub(super) live: AtomicU64,
     leases: AtomicU64,
     pub(super) failed: AtomicBool,
     /// In milliseconds; 0: no lease.
@@ -50,6 +56,7 @@ impl Published {
             leases: read(&self.leases),
             waiting: waiting as u64,
             bytes_on_disk,
+            bytes_live: read(&self.live),
             failed: self.failed.load(Ordering::Acquire),
         }
     }
@@ -72,6 +79,8 @@ pub struct StoreStats {
     pub waiting: u64,
     /// Bytes of the store's file; plugin bytes are not in it.
     pub bytes_on_disk: u64,
+    /// Bytes of the keys and values in it, about.
+    pub bytes_live: u64,
     /// Whether a write failed: nothing is written any more until the program is started again.
     pub failed: bool,
 }

@@ -1,6 +1,7 @@
 //! The promises of the store, on a real directory, with time moved by hand.
 
 mod accepting;
+mod backing_up;
 mod calling;
 mod delivering;
 mod forgetting;
@@ -86,7 +87,7 @@ impl Bench {
 
 fn open(directory: &Path, clock: &Arc<HandClock>, key: [u8; 32]) -> Result<Store, StoreError> {
     let clock: SharedClock = Arc::<HandClock>::clone(clock);
-    Store::open(directory, StoreOptions { clock, key: StorageKey::new(key), session_life: SESSION_LIFE, dedup_life: DEDUP_LIFE })
+    Store::open(directory, StoreOptions { clock, key: StorageKey::new(key), session_life: SESSION_LIFE, dedup_life: DEDUP_LIFE, disk_free_min: 0 })
 }
 
 fn webhook(name: &str) -> WebhookId {
