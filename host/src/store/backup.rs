@@ -12,7 +12,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, DirBuilder},
-    io::{self, Write as _},
+    io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{
@@ -32,7 +32,7 @@ use super::{
     blob,
     committer::Message,
     copy::{Progress, Walk, Write},
-    directory::sync_directory,
+    directory::{replace, sync_directory},
     engine::{Engine, Writes},
     error::StoreError,
 };
@@ -308,12 +308,7 @@ impl Target {
             Manifest { format: FORMAT, hookwright, taken_at: point.at, seq: point.seq, revision: point.revision, records, plugins };
         let write = || {
             sync_directory(&path)?;
-            let mut file = tempfile::NamedTempFile::new_in(&path)?;
-            serde_json::to_writer_pretty(&mut file, &manifest)?;
-            file.write_all(b"\n")?;
-            file.as_file().sync_all()?;
-            file.persist(path.join("manifest.json")).map_err(|error| error.error)?;
-            sync_directory(&path)?;
+            replace(&path.join("manifest.json"), &serde_json::to_vec_pretty(&manifest)?)?;
             path.parent().map_or(Ok(()), sync_directory)
         };
         write().map_err(|source| StoreError::backup("written", &path, source))?;

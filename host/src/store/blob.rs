@@ -4,7 +4,6 @@ use std::{
     collections::HashSet,
     fs::{self, File},
     io,
-    io::Write,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -12,7 +11,11 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Store, directory::sync_directory, error::StoreError};
+use super::{
+    Store,
+    directory::{replace, sync_directory},
+    error::StoreError,
+};
 use crate::model::plugin::Digest;
 
 /// Hexadecimal digits of a digest.
@@ -151,10 +154,5 @@ pub(super) fn write(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<(
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         directory.parent().map_or(Ok(()), sync_directory)?;
     }
-    // Readable by its owner alone, as all temporary files are.
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    sync_directory(directory)
+    replace(path, bytes)
 }

@@ -143,14 +143,21 @@ pub(super) fn read_current(store: &Path) -> Result<Option<Current>, StoreError> 
 
 /// Says durably which generation is current.
 pub(super) fn write_current(store: &Path, current: Current) -> Result<(), StoreError> {
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(store)?;
-        file.write_all(&serde_json::to_vec(&current)?)?;
-        file.as_file().sync_all()?;
-        file.persist(store.join("current")).map_err(|error| error.error)?;
-        sync_directory(store)
-    };
+    let write = || replace(&store.join("current"), &serde_json::to_vec(&current)?);
     write().map_err(|source| StoreError::unavailable("write which generation is current", source))
+}
+
+/// Puts `bytes` at `path`, whole or not at all, durably, and readable by its owner alone.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    // Not by `persist`: it calls the system past the C library, where the test that cuts the power looks.
+    let temporary = file.into_temp_path();
+    fs::rename(&temporary, path)?;
+    temporary.keep().map_err(|error| error.error)?;
+    sync_directory(directory)
 }
 
 /// Makes new names in `directory` durable.

@@ -3,6 +3,7 @@
 mod accepting;
 mod backing_up;
 mod calling;
+mod churn;
 mod delivering;
 mod forgetting;
 mod keeping;
