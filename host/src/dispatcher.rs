@@ -124,7 +124,7 @@ pub async fn build_with(
     let started = Instant::now();
     let document = event_document(&claimed.delivery, event);
     let context = claimed.delivery.invocation.as_ref().map(|input| &input.context);
-    let scope = Scope { session: &parameters, event: Some(&document), context, call: None, webhook_status_code: None };
+    let scope = Scope { event: Some(&document), context, ambient: services.ambient(), ..Scope::of(&parameters) };
     let built = webhook.request.build(&scope, from_plugin);
     trace.stages.build_us = micros(started);
     match built {
@@ -132,7 +132,7 @@ pub async fn build_with(
             trace.unset = unset.into_names();
             Ok(Prepared { request: Some(request), trace })
         }
-        Err(problem) => Err(failed(FailureKind::RequestInvalid, problem.to_string(), trace)),
+        Err(problem) => Err(failed(problem.kind(), problem.to_string(), trace)),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod code;
 pub mod delivery;
 pub mod event;
 pub mod filter;
+pub mod function;
 pub mod id;
 pub mod merge_patch;
 pub mod outcome;

@@ -13,10 +13,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     catalog::Catalog,
-    clock::SharedClock,
+    clock::{self, SharedClock},
     config::Limits,
-    model::id::WebhookId,
-    model::webhook::Webhook,
+    model::{function::Ambient, id::WebhookId, webhook::Webhook},
     plugin::Plugins,
     store::{Claimed, Store},
     transport::Transport,
@@ -95,6 +94,11 @@ impl Work {
 }
 
 impl Services {
+    /// The time and the randomness of one expansion of references and functions.
+    pub fn ambient(&self) -> Ambient {
+        Ambient { now: self.clock.now(), seed: clock::random() }
+    }
+
     /// Starts the first attempt of what was just committed, from memory (decision 2). The handles end with the attempts.
     pub fn start(&self, claimed: Vec<Claimed>) -> Vec<JoinHandle<()>> {
         let run = |delivery| {

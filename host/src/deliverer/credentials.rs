@@ -12,7 +12,7 @@ use crate::{
     model::{
         delivery::Delivery,
         outcome::{Failure, FailureKind},
-        reference::{Scope, Unset},
+        reference::{Expansion, Scope},
         secret::{Secret, SecretRef},
         signature::{self, SignInput, SigningScheme},
         webhook::{Auth, HeaderValueSpec, Webhook},
@@ -87,11 +87,11 @@ pub async fn authenticate(
         }
         Auth::Headers(specs) => {
             let parameters = dispatcher::session_parameters(services, delivery).await?;
-            let scope = Scope { session: &parameters, event: None, context: None, call: None, webhook_status_code: None };
+            let scope = Scope { ambient: services.ambient(), ..Scope::of(&parameters) };
             for (name, spec) in specs {
                 let value = match spec {
                     HeaderValueSpec::Secret(reference) => secret(services, reference).await?.expose().to_vec(),
-                    HeaderValueSpec::Text(_) => spec.text(&scope, &mut Unset::default()).unwrap_or_default().into_bytes(),
+                    HeaderValueSpec::Text(_) => spec.text(&scope, &mut Expansion::default()).unwrap_or_default().into_bytes(),
                 };
                 let name = HeaderName::try_from(name)
                     .map_err(|_| Failure::new(FailureKind::RequestInvalid, format!("`{name}` is no header name")))?;

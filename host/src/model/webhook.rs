@@ -213,10 +213,10 @@ impl Webhook {
 
 impl HeaderValueSpec {
     /// The text this value has in `scope`; `None` for a secret.
-    pub fn text(&self, scope: &Scope<'_>, unset: &mut super::reference::Unset) -> Option<String> {
+    pub fn text(&self, scope: &Scope<'_>, expansion: &mut super::reference::Expansion) -> Option<String> {
         match self {
             Self::Secret(_) => None,
-            Self::Text(template) => Some(template.expand_text(scope, unset)),
+            Self::Text(template) => Some(template.expand_text(scope, expansion)),
         }
     }
 }

@@ -19,9 +19,9 @@ fn parameters() -> Parameters {
 }
 
 #[track_caller]
-fn build_with(request: Value, event: Option<&Value>, plugin: Option<PluginRequest>) -> Result<(BuiltRequest, Unset), RequestProblem> {
+fn build_with(request: Value, event: Option<&Value>, plugin: Option<PluginRequest>) -> Result<(BuiltRequest, Expansion), RequestProblem> {
     let session = parameters();
-    let scope = Scope { session: &session, event, context: None, call: None, webhook_status_code: None };
+    let scope = Scope { event, ..Scope::of(&session) };
     RequestTemplate::parse(&spec(request)).unwrap().build(&scope, plugin)
 }
 
@@ -46,7 +46,7 @@ fn the_request_of_the_contract_is_built() {
     assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", "https://svc.example/h?f=apple%20%26%20%3Cpear%3E"));
     assert_eq!(request.headers, [("x-tenant".to_owned(), "north".to_owned()), ("content-type".to_owned(), "application/json".to_owned())]);
     assert_eq!(body(&request), r#"{"size":3,"no":null}"#);
-    assert_eq!(unset.names(), ["$session.params.no"]);
+    assert_eq!(expansion.names(), ["$session.params.no"]);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_plugin_wins_over_the_template_and_is_literal() {
     let headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(headers, [("x-b", "north"), ("x-a", "$session.params.tenant"), ("x-a", "again"), ("content-type", "text/plain")]);
     assert_eq!((body(&request), &request.bindings), ("$session.params.size", &plugin.bindings));
-    assert!(unset.is_empty());
+    assert!(expansion.is_empty());
     let (request, _) = build_with(template, None, Some(PluginRequest::default())).unwrap();
     assert_eq!((request.url.as_str(), body(&request)), ("https://h:8443/base?x=3", r#"{"t":1}"#));
 }
