@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
 
 use crate::{
     model::{
         delivery::NewDelivery,
-        event::{DEPTH_MAX, NewEvent},
+        event::{DEPTH_MAX, NewEvent, size},
         id::EventId,
         parameter,
         webhook::Webhook,
     },
     services::Services,
-    store::{AcceptEvent, Accepted, Claimed, Dedup, StoreError},
+    store::{AcceptEvent, Accepted, Dedup, StoreError},
+    window::{Rules, Slot},
 };
 
 /// An event as it came in, checked.
@@ -48,43 +50,80 @@ pub enum AcceptError {
     Store(#[from] StoreError),
 }
 
-/// Matches and commits `incoming`, all or none. Returns the outcomes in order and the claimed deliveries, not yet started.
-pub async fn accept(services: &Services, incoming: Vec<Incoming>) -> Result<(Vec<Outcome>, Vec<Claimed>), AcceptError> {
-    let prepared = incoming.into_iter().map(|one| prepare(services, one)).collect::<Result<Vec<_>, _>>()?;
-    let accepted = services.store.accept(prepared, services.limits.lease).await?;
-    Ok(split(accepted))
+/// An event with what it owes, and the slots held for what is taken along.
+pub struct Prepared {
+    event: AcceptEvent,
+    /// One for each delivery.
+    slots: Vec<Option<Slot>>,
 }
 
-/// An event with the deliveries it owes.
-pub fn prepare(services: &Services, incoming: Incoming) -> Result<AcceptEvent, AcceptError> {
+/// Matches and commits `incoming`, all or none. Returns the outcomes in order, and the attempts that were started.
+pub async fn accept(services: &Services, incoming: Vec<Incoming>) -> Result<(Vec<Outcome>, Vec<JoinHandle<()>>), AcceptError> {
+    let prepared = incoming.into_iter().map(|one| prepare(services, one)).collect::<Result<Vec<_>, _>>()?;
+    let (events, slots) = apart(prepared);
+    let accepted = services.store.accept(events, services.limits.lease).await?;
+    Ok(start(services, accepted, slots))
+}
+
+/// An event with the deliveries it owes. Those there is room for are sent from memory; the others wait in the store.
+pub fn prepare(services: &Services, incoming: Incoming) -> Result<Prepared, AcceptError> {
     let Incoming { event, parameters, dedup } = incoming;
     if event.depth >= DEPTH_MAX {
         return Err(AcceptError::Loop);
     }
     let matching = services.catalog.snapshot().matching(&event);
-    let deliveries = matching.iter().map(owed).collect();
+    let owed = matching.iter().map(|webhook| owed(services, webhook, &event));
+    let (deliveries, slots) = owed.unzip();
     let dedup = dedup.map(|(producer, key)| Dedup { key: digest(&[&producer, &key]), body: body_digest(&event, &parameters) });
-    Ok(AcceptEvent { event, dedup, parameters: parameter::changes(parameters), deliveries })
+    Ok(Prepared { event: AcceptEvent { event, dedup, parameters: parameter::changes(parameters), deliveries }, slots })
 }
 
-/// Outcomes and what is to be started.
-pub fn split(accepted: Vec<Accepted>) -> (Vec<Outcome>, Vec<Claimed>) {
-    let mut claimed = Vec::new();
+/// What the store is given, and the slots of each event's deliveries.
+pub fn apart(prepared: Vec<Prepared>) -> (Vec<AcceptEvent>, Vec<Vec<Option<Slot>>>) {
+    prepared.into_iter().map(|Prepared { event, slots }| (event, slots)).unzip()
+}
+
+/// Starts what was taken along, and wakes the dispatcher for the rest.
+pub fn start(services: &Services, accepted: Vec<Accepted>, slots: Vec<Vec<Option<Slot>>>) -> (Vec<Outcome>, Vec<JoinHandle<()>>) {
+    let mut started = Vec::new();
+    let mut is_left = false;
     let outcomes = accepted
         .into_iter()
-        .map(|one| match one {
-            Accepted::New { event, claimed: mut deliveries } => {
-                claimed.append(&mut deliveries);
+        .zip(slots)
+        .map(|(one, slots)| match one {
+            Accepted::New { event, claimed } => {
+                is_left |= claimed.len() < slots.len();
+                for (claimed, slot) in claimed.into_iter().zip(slots) {
+                    match claimed.zip(slot) {
+                        Some((claimed, slot)) => started.push(services.start(claimed, slot)),
+                        None => is_left = true,
+                    }
+                }
                 Outcome { id: event.id.clone(), duplicate: false }
             }
             Accepted::Duplicate { id } => Outcome { id, duplicate: true },
         })
         .collect();
-    (outcomes, claimed)
+    if is_left {
+        services.window.wake();
+    }
+    (outcomes, started)
 }
 
-fn owed(webhook: &Arc<Webhook>) -> NewDelivery {
-    NewDelivery { webhook_id: webhook.id.clone(), webhook: webhook.name.clone() }
+/// What `webhook` is owed for `event`, and the slot to send it from.
+fn owed(services: &Services, webhook: &Arc<Webhook>, event: &NewEvent) -> (NewDelivery, Option<Slot>) {
+    let environment = event.environment.as_deref();
+    let endpoint = webhook.endpoint(environment);
+    let there = webhook.in_environment(environment);
+    // A batch is closed before it is sent; nothing can be taken along.
+    let slot = match webhook.batch {
+        Some(_) => None,
+        None => services.window.take(&endpoint, Rules::of(there), size(&event.data), services.clock.now()),
+    };
+    let lane = webhook.ordering.lane(event, || event.clone().accepted(0, event.time).document());
+    let (webhook_id, name) = (webhook.id.clone(), webhook.name.clone());
+    let new = NewDelivery { webhook_id, webhook: name, endpoint, lane, batch: webhook.batch, take: slot.is_some() };
+    (new, slot)
 }
 
 fn digest(parts: &[&str]) -> [u8; 32] {

@@ -13,11 +13,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::sync::Mutex;
+use utoipa::ToSchema;
 
 use crate::{
     model::{
         code::CodeRecord,
-        event::NewEvent,
+        deactivation::Reason,
+        event::{CONCERNS, NewEvent},
         id::WebhookId,
         problem::Problem,
         profile::{self, Profile},
@@ -44,6 +46,17 @@ struct Kept<T> {
     spec: T,
     created_at: Timestamp,
     updated_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deactivated: Option<Deactivated>,
+}
+
+/// That a webhook was switched off because it kept failing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Deactivated {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: Reason,
 }
 
 /// A webhook as written and as compiled.
@@ -59,6 +72,15 @@ pub struct WebhookEntry {
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
+    /// That it was switched off; an admin who deactivates leaves none.
+    pub deactivated: Option<Deactivated>,
+}
+
+impl WebhookEntry {
+    fn kept(&self) -> Kept<&WebhookSpec> {
+        let Self { created_at, updated_at, deactivated, .. } = *self;
+        Kept { id: Some(self.id.clone()), spec: &self.spec, created_at, updated_at, deactivated }
+    }
 }
 
 /// A receiver as written and as compiled.
@@ -96,8 +118,11 @@ impl Snapshot {
     /// The active webhooks that `event` fires, each once.
     pub fn matching(&self, event: &NewEvent) -> Vec<Arc<Webhook>> {
         let mut document = None;
+        // Decision 10: an operational event never goes to the webhook it concerns.
+        let concerned = event.attributes.get(CONCERNS).filter(|_| event.trigger.is_operational());
         self.index
             .lookup(&event.trigger)
+            .filter(|webhook| concerned.is_none_or(|id| webhook.id.0 != *id))
             .filter(|webhook| webhook.takes_source(&event.source))
             .filter(|webhook| match &webhook.filter {
                 None => true,
@@ -228,15 +253,34 @@ impl Catalog {
         let webhook = Webhook::compile(&spec, &id, &snapshot.profiles).map_err(CatalogError::Invalid)?;
         self.check_secrets(webhook.secrets()).await?;
         let created_at = existing.map_or(now, |entry| entry.created_at);
-        let entry = Arc::new(WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at: now });
-        let kept = Kept { id: Some(entry.id.clone()), spec: &entry.spec, created_at, updated_at: now };
-        self.write(WEBHOOK, entry.id.as_str(), Some(encode(&kept)?)).await?;
+        let deactivated = existing.and_then(|entry| entry.deactivated).filter(|_| !spec.active);
+        let entry = WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at: now, deactivated };
         let created = existing.is_none();
+        Ok((self.keep(entry).await?, created))
+    }
+
+    /// Switches a webhook off because it kept failing. Whether it was on.
+    pub async fn deactivate(&self, id: &WebhookId, reason: Reason, at: Timestamp) -> Result<bool, CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        let snapshot = self.snapshot();
+        let Some(entry) = snapshot.webhooks_by_id.get(id).filter(|entry| entry.spec.active) else { return Ok(false) };
+        let spec = WebhookSpec { active: false, ..entry.spec.clone() };
+        let webhook = Webhook::compile(&spec, id, &snapshot.profiles).map_err(CatalogError::Invalid)?;
+        let deactivated = Some(Deactivated { at, reason });
+        let (webhook, created_at) = (Arc::new(webhook), entry.created_at);
+        self.keep(WebhookEntry { id: id.clone(), spec, webhook, created_at, updated_at: at, deactivated }).await?;
+        Ok(true)
+    }
+
+    /// Makes a webhook durable, then swaps it in.
+    async fn keep(&self, entry: WebhookEntry) -> Result<Arc<WebhookEntry>, CatalogError> {
+        self.write(WEBHOOK, entry.id.as_str(), Some(encode(&entry.kept())?)).await?;
+        let entry = Arc::new(entry);
         self.swap(|snapshot| {
             snapshot.webhooks.insert(entry.spec.name.clone(), Arc::clone(&entry));
             snapshot.reindex();
         });
-        Ok((entry, created))
+        Ok(entry)
     }
 
     /// Deletes a webhook.
@@ -259,7 +303,7 @@ impl Catalog {
         let receiver = Receiver::compile(&spec, &snapshot.profiles).map_err(CatalogError::Invalid)?;
         self.check_secrets(spec.verify.secret.iter()).await?;
         let created_at = existing.map_or(now, |entry| entry.created_at);
-        let kept = Kept { id: None, spec: &spec, created_at, updated_at: now };
+        let kept = Kept { id: None, spec: &spec, created_at, updated_at: now, deactivated: None };
         self.write(RECEIVER, &spec.name, Some(encode(&kept)?)).await?;
         let entry = Arc::new(ReceiverEntry { spec, receiver: Arc::new(receiver), created_at, updated_at: now });
         let created = existing.is_none();
@@ -374,10 +418,10 @@ fn decode<T: DeserializeOwned>(document: &Value) -> Option<T> {
 }
 
 fn webhook_entry(kept: Kept<WebhookSpec>, profiles: &BTreeMap<String, Profile>) -> Option<Arc<WebhookEntry>> {
-    let Kept { id, spec, created_at, updated_at } = kept;
+    let Kept { id, spec, created_at, updated_at, deactivated } = kept;
     let id = id?;
     match Webhook::compile(&spec, &id, profiles) {
-        Ok(webhook) => Some(Arc::new(WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at })),
+        Ok(webhook) => Some(Arc::new(WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at, deactivated })),
         Err(problems) => {
             tracing::error!(webhook = spec.name, ?problems, "a stored webhook does not compile and is left out");
             None

@@ -70,6 +70,14 @@ pub struct Limits {
     pub connect_time_max: Duration,
     /// Deliveries being sent at once.
     pub deliveries_in_flight_max: usize,
+    /// Deliveries in memory at once, being sent or next; what more there is waits in the store.
+    pub deliveries_held_max: usize,
+    /// Bytes of events they may hold.
+    pub deliveries_held_bytes_max: usize,
+    /// Deliveries that may wait in the store before events and calls are answered 503.
+    pub backlog_max: u64,
+    /// How long a delivery may be the first of its order before those behind it are let by.
+    pub order_wait_max: Duration,
     /// How long a claimed delivery stays claimed.
     pub lease: Duration,
     /// How long a session lives after its last use.
@@ -115,7 +123,11 @@ impl Default for Limits {
             compile_time_max: Duration::from_secs(60),
             compile_memory_bytes_max: 2 * 1024 * 1024 * 1024,
             connect_time_max: Duration::from_secs(10),
-            deliveries_in_flight_max: 256,
+            deliveries_in_flight_max: 512,
+            deliveries_held_max: 8192,
+            deliveries_held_bytes_max: 64 * 1024 * 1024,
+            backlog_max: 5_000_000,
+            order_wait_max: Duration::from_secs(3600),
             lease: Duration::from_secs(120),
             session_life: Duration::from_secs(30 * 60),
             dedup_life: Duration::from_secs(24 * 3600),

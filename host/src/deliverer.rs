@@ -2,9 +2,17 @@
 //!
 //! [`run`] serves deliveries of events, [`invoke`] those of `invoke`. One parent decides what follows an attempt; the stages compute.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header::USER_AGENT};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{RETRY_AFTER, USER_AGENT},
+};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -12,7 +20,9 @@ use crate::{
     dispatcher::{self, BuildFailure, Prepared, Trace, micros},
     model::{
         binding::Bindings,
-        delivery::{Attempt, Delivery, RecordedAnswer, RecordedRequest},
+        deactivation::Ended,
+        delivery::{Attempt, Delivery, RecordedAnswer, RecordedRequest, lifecycle::End},
+        health::{Symptom, retry_after, symptom},
         outcome::{Failure, FailureKind, Verdict, error_event, verdict},
         parameter::{Change, Parameters},
         profile::RetryOn,
@@ -21,41 +31,78 @@ use crate::{
     },
     plugin::AnswerInput,
     services::Services,
-    store::{Claimed, Next, Settlement, StoreError},
+    store::{Claimed, Count, Next, Settled, Settlement, StoreError},
     transport::{Answer, Outgoing},
+    window::{Slot, Turn},
 };
 
 pub mod credentials;
 
 /// Who we say we are, unless the webhook says otherwise.
 const AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
+/// The status of what is gone for good (RFC 9110, section 15.5.11).
+const GONE: u16 = 410;
 /// Characters of a body kept with an attempt.
 const RECORDED_BODY_CHARS_MAX: usize = 16 * 1024;
 
-/// Delivers what was claimed: one attempt, settled. What does not work waits for its next try in the store.
-pub async fn run(services: &Services, claimed: Claimed) {
+/// Delivers what was claimed, from `slot`: one attempt, settled. What does not work waits for its next try in the store.
+pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     let snapshot = services.catalog.snapshot();
-    let entry = snapshot.webhooks_by_id.get(&claimed.delivery.webhook_id).filter(|entry| entry.webhook.active).cloned();
-    let Some(entry) = entry else {
-        // Decision 7: what was pending for a webhook that is gone or inactive is cancelled, and recoverable.
-        settle(services, &claimed, None, Next::Cancelled, None, Vec::new()).await;
+    let entry = snapshot.webhooks_by_id.get(&claimed.delivery.webhook_id).filter(|entry| entry.webhook.active);
+    let webhook = entry.map(|entry| Arc::clone(entry.webhook.in_environment(claimed.delivery.environment.as_deref())));
+    // Decision 7: what was pending for a webhook that is gone or inactive is cancelled, and recoverable. No tries at all: our decision
+    // is that nothing is sent, and that it is no failure.
+    let Some(webhook) = webhook.filter(|webhook| webhook.retry.attempts() > 0) else {
+        settle(services, &claimed, Conclusion::without_attempt(Next::End(End::Cancelled))).await;
         return;
     };
-    let webhook = Arc::clone(entry.webhook.in_environment(claimed.delivery.environment.as_deref()));
-    let Some(_permits) = permits(services, &webhook).await else { return };
-    if webhook.retry.attempts() == 0 {
-        // Our decision: no tries means that nothing is sent, and it is no failure.
-        settle(services, &claimed, None, Next::Cancelled, None, Vec::new()).await;
-        return;
-    }
+    let (mut turn, permit) = match turn(services, &claimed, &slot).await {
+        Ok(both) => both,
+        Err(Some(until)) => {
+            settle(services, &claimed, Conclusion::without_attempt(Next::GivenBack { until })).await;
+            services.window.wake();
+            return;
+        }
+        // Somebody else holds it now.
+        Err(None) => return,
+    };
     let made = attempt(services, &claimed, &webhook).await;
+    turn.shows(made.symptom());
     let next = next_step(&made, &webhook, claimed.delivery.attempts + 1);
     report(&claimed.delivery, &made.attempt, &next);
     let waits = matches!(next, Next::Waiting { .. });
-    settle(services, &claimed, Some(made.attempt), next, made.built.filter(|_| waits), made.changes).await;
-    if waits {
-        // Recorded first, then woken: the dispatcher sleeps until what the store says is due next.
-        services.work.wake();
+    let count = count(&made, &webhook, &claimed, next);
+    drop((turn, permit));
+    let is_noticed = settle(
+        services,
+        &claimed,
+        Conclusion { built: made.built.filter(|_| waits), attempt: Some(made.attempt), next, changes: made.changes, count },
+    )
+    .await;
+    // Recorded first, then woken.
+    if is_noticed {
+        services.notices.notify_one();
+    }
+    services.window.wake();
+}
+
+/// Leave to send, once there is: the endpoint's turn first, so that a slow one does not hold what others could use. While it waits its
+/// lease is kept. `Err`: not before then; or, without a time, the lease was lost.
+async fn turn(services: &Services, claimed: &Claimed, slot: &Slot) -> Result<(Turn, OwnedSemaphorePermit), Option<Timestamp>> {
+    let lease = services.limits.lease;
+    let mut both = std::pin::pin!(async {
+        let turn = slot.turn(&services.clock).await.map_err(Some)?;
+        let all = Arc::clone(services.window.all()).acquire_owned().await.map_err(|_| None)?;
+        Ok((turn, all))
+    });
+    loop {
+        match tokio::time::timeout(lease / 3, &mut both).await {
+            Ok(both) => return both,
+            Err(_) => match services.store.extend(vec![claimed.token], lease).await {
+                Ok(lost) if lost.is_empty() => {}
+                _ => return Err(None),
+            },
+        }
     }
 }
 
@@ -78,13 +125,15 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
         let number = made.attempt.number;
         let again = number < tries && made.attempt.failure.as_ref().is_some_and(got_no_answer);
         let next = match next_step(&made, webhook, u32::MAX) {
-            Next::Failed if again => Next::Again,
+            Next::End(End::Failed) if again => Next::Again,
             next => next,
         };
         report(&claimed.delivery, &made.attempt, &next);
         let is_last = !matches!(next, Next::Again);
         let built = (!is_last).then_some(made.built).flatten();
-        let delivery = settle_one(services, &claimed, Some(made.attempt.clone()), next, built.clone(), made.changes).await?;
+        let attempt = Some(made.attempt.clone());
+        let conclusion = Conclusion { attempt, next, built: built.clone(), changes: made.changes, count: None };
+        let delivery = settle_one(services, &claimed, conclusion).await?.delivery;
         if is_last {
             let status = made.attempt.answer.as_ref().map(|answer| answer.status);
             let error_event = made.attempt.failure.as_ref().map(|failure| error_event(failure, status));
@@ -95,18 +144,6 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
     }
 }
 
-/// The permits one attempt needs: its webhook's lane first, so that a slow endpoint does not hold what others could use.
-async fn permits(services: &Services, webhook: &Webhook) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
-    // A delivery that waits longer than half its lease gives up; the store hands it out again when the lease ends.
-    let patience = services.limits.lease / 2;
-    let both = async {
-        let lane = services.work.lane(webhook).acquire_owned().await.ok()?;
-        let all = Arc::clone(services.work.all()).acquire_owned().await.ok()?;
-        Some((lane, all))
-    };
-    tokio::time::timeout(patience, both).await.ok().flatten()
-}
-
 /// One attempt and what it found.
 struct Made {
     attempt: Attempt,
@@ -114,21 +151,54 @@ struct Made {
     built: Option<Value>,
     /// What it binds.
     changes: Vec<Change>,
+    /// How long the endpoint asked to be left alone.
+    retry_after: Option<Duration>,
+}
+
+impl Made {
+    fn status(&self) -> Option<u16> {
+        self.attempt.answer.as_ref().map(|answer| answer.status)
+    }
+
+    /// What it says of the endpoint.
+    fn symptom(&self) -> Symptom {
+        symptom(self.attempt.failure.as_ref(), self.status(), self.retry_after)
+    }
+
+    /// Whether the endpoint says that it is gone for good, and the webhook takes its word for it.
+    fn is_gone(&self, webhook: &Webhook) -> bool {
+        webhook.ends_when_gone && self.status() == Some(GONE)
+    }
 }
 
 /// What follows. `made` counts this attempt.
 fn next_step(made: &Made, webhook: &Webhook, count: u32) -> Next {
-    let Some(failure) = &made.attempt.failure else { return Next::Delivered };
+    let Some(failure) = &made.attempt.failure else { return Next::End(End::Delivered) };
     if verdict(failure) == Verdict::Refused {
-        return Next::Refused;
+        return Next::End(End::Refused);
     }
-    if webhook.retry_on == RetryOn::NoAnswer && !got_no_answer(failure) {
-        return Next::Failed;
+    if made.is_gone(webhook) || webhook.retry_on == RetryOn::NoAnswer && !got_no_answer(failure) {
+        return Next::End(End::Failed);
     }
     match webhook.retry.gap_after(count, rand::random()) {
-        Some(after) => Next::Waiting { after },
-        None => Next::Failed,
+        // Never sooner than the endpoint asks.
+        Some(gap) => Next::Waiting { after: gap.max(made.retry_after.unwrap_or_default()) },
+        None => Next::End(End::Failed),
     }
+}
+
+/// What it adds to the count of the webhook's failures. What was refused was never the endpoint's doing.
+fn count(made: &Made, webhook: &Webhook, claimed: &Claimed, next: Next) -> Option<Count> {
+    let ended = match next {
+        Next::End(End::Delivered) => Ended::Delivered,
+        _ if made.is_gone(webhook) => Ended::Gone,
+        Next::End(End::Failed) => Ended::Failed,
+        Next::Waiting { .. } => Ended::TriedAgain,
+        _ => return None,
+    };
+    // The failures of operational events make no further ones (decision 10).
+    let is_told = !claimed.events.iter().any(|event| event.trigger.is_operational());
+    Some(Count { ended, rule: webhook.deactivation, is_told })
 }
 
 fn got_no_answer(failure: &Failure) -> bool {
@@ -163,7 +233,7 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>)
     };
     let Trace { stages, plugin, log, unset } = prepared.trace;
     (attempt.stages, attempt.plugin, attempt.log, attempt.unset, attempt.failure) = (stages, plugin, log, unset, failure);
-    let Some(request) = prepared.request else { return Made { attempt, built: None, changes: Vec::new() } };
+    let Some(request) = prepared.request else { return Made { attempt, built: None, changes: Vec::new(), retry_after: None } };
     let built = serde_json::to_value(&request).ok();
     if webhook.build == Build::Stored && claimed.built.is_none() {
         // Kept before the first byte goes out, so that a crash sends the same bytes again.
@@ -171,15 +241,16 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>)
             && let Err(error) = services.store.keep_built(claimed.delivery.id.clone(), claimed.token, built).await
         {
             attempt.failure = Some(Failure::new(FailureKind::Interrupted, format!("the built request cannot be kept: {error}")));
-            return Made { attempt, built: None, changes: Vec::new() };
+            return Made { attempt, built: None, changes: Vec::new(), retry_after: None };
         }
     }
-    let changes = exchange(services, claimed, webhook, &request, &mut attempt).await.unwrap_or_else(|failure| {
+    let mut retry_after = None;
+    let changes = exchange(services, claimed, webhook, &request, &mut attempt, &mut retry_after).await.unwrap_or_else(|failure| {
         attempt.failure = Some(failure);
         Vec::new()
     });
     attempt.parameters = changes.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or(Value::Null))).collect();
-    Made { attempt, built, changes }
+    Made { attempt, built, changes, retry_after }
 }
 
 /// Sign, send, judge, bind.
@@ -189,6 +260,7 @@ async fn exchange(
     webhook: &Arc<Webhook>,
     request: &BuiltRequest,
     attempt: &mut Attempt,
+    asked_to_wait: &mut Option<Duration>,
 ) -> Result<Vec<Change>, Failure> {
     let signed = sign(services, claimed, webhook, request).await?;
     attempt.request = Some(recorded(&signed));
@@ -202,6 +274,8 @@ async fn exchange(
     };
     attempt.answer = Some(recorded_answer(&answer));
     if !(200..300).contains(&answer.status) {
+        let header = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        *asked_to_wait = header.and_then(|text| retry_after(text, services.clock.now()));
         return Err(Failure::new(FailureKind::HttpStatus, format!("the endpoint answered {}", answer.status)));
     }
     let started = Instant::now();
@@ -299,29 +373,46 @@ async fn bind(
     Ok(changes)
 }
 
-async fn settle(services: &Services, claimed: &Claimed, attempt: Option<Attempt>, next: Next, built: Option<Value>, changes: Vec<Change>) {
-    match settle_one(services, claimed, attempt, next, built, changes).await {
-        Ok(_) => {}
-        // Somebody else holds it now; what they do counts.
-        Err(StoreError::LeaseLost) => tracing::warn!(delivery = %claimed.delivery.id, "the lease was lost before the attempt was settled"),
-        Err(error) => tracing::error!(delivery = %claimed.delivery.id, %error, "an attempt cannot be settled; it will be made again"),
-    }
-}
-
-async fn settle_one(
-    services: &Services,
-    claimed: &Claimed,
+/// How a claimed delivery is settled.
+struct Conclusion {
     attempt: Option<Attempt>,
     next: Next,
     built: Option<Value>,
     changes: Vec<Change>,
-) -> Result<Delivery, StoreError> {
+    count: Option<Count>,
+}
+
+impl Conclusion {
+    /// Nothing was tried.
+    fn without_attempt(next: Next) -> Self {
+        Self { attempt: None, next, built: None, changes: Vec::new(), count: None }
+    }
+}
+
+/// Settles, and says whether there is news of the webhook.
+async fn settle(services: &Services, claimed: &Claimed, conclusion: Conclusion) -> bool {
+    match settle_one(services, claimed, conclusion).await {
+        Ok(settled) => settled.is_noticed,
+        // Somebody else holds it now; what they do counts.
+        Err(StoreError::LeaseLost) => {
+            tracing::warn!(delivery = %claimed.delivery.id, "the lease was lost before the attempt was settled");
+            false
+        }
+        Err(error) => {
+            tracing::error!(delivery = %claimed.delivery.id, %error, "an attempt cannot be settled; it will be made again");
+            false
+        }
+    }
+}
+
+async fn settle_one(services: &Services, claimed: &Claimed, conclusion: Conclusion) -> Result<Settled, StoreError> {
+    let Conclusion { attempt, next, built, changes, count } = conclusion;
     let parameters = match &claimed.delivery.session {
         Some(session) if !changes.is_empty() => Some((session.clone(), changes)),
         _ => None,
     };
-    let settlement = Settlement { delivery: claimed.delivery.id.clone(), token: claimed.token, attempt, next, parameters, built };
-    let settled = services.store.settle(vec![settlement]).await?;
+    let (delivery, token) = (claimed.delivery.id.clone(), claimed.token);
+    let settled = services.store.settle(vec![Settlement { delivery, token, attempt, next, parameters, built, count }]).await?;
     settled.into_iter().next().unwrap_or(Err(StoreError::LeaseLost))
 }
 

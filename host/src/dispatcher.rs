@@ -4,17 +4,20 @@
 //! and may run twice for the same delivery (decision 8). Signing and sending are the deliverer's.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    clock::millis,
+    clock::{self, millis},
     model::{
         delivery::{Delivery, Stages},
-        event::Event,
+        event::{Event, size},
+        id::EndpointId,
         merge_patch::merge,
         outcome::{Failure, FailureKind},
         parameter::Parameters,
@@ -25,38 +28,89 @@ use crate::{
     },
     plugin::{ActivePlugin, CallContext, CallFailure, DeliveryInput},
     services::Services,
-    store::Claimed,
+    store::{Claimed, StoreError},
+    window::{Rules, Slot},
 };
 
 /// The longest sleep between two looks for what is due: a scan backs up every wake-up.
 const SCAN_EVERY: Duration = Duration::from_secs(5);
+/// The shortest: never a busy loop, whatever the clocks say.
+const SCAN_PAUSE: Duration = Duration::from_millis(2);
 /// Deliveries claimed in one go.
-const CLAIM_AT_ONCE: usize = 64;
+const CLAIM_AT_ONCE: usize = 256;
+/// Of one endpoint, of those, at least and at most.
+const CLAIM_OF_ONE: std::ops::RangeInclusive<usize> = 4..=64;
+/// Endpoints looked at in one go.
+const ENDPOINTS_AT_ONCE: usize = 512;
+/// Leases that are over, freed in one go.
+const FREED_AT_ONCE: usize = 256;
 
 /// Finds what is due and starts it, until the host stops.
 pub async fn work(services: Services) {
+    let mut skipped = 0;
     loop {
-        let claimed = match services.store.claim(CLAIM_AT_ONCE, services.limits.lease).await {
-            Ok(claimed) => claimed,
+        let again_at = match round(&services, &mut skipped).await {
+            Ok(again_at) => again_at,
             Err(error) => {
                 tracing::error!(%error, "what is due cannot be claimed; trying again");
-                Vec::new()
+                Some(clock::after(services.clock.now(), SCAN_EVERY))
             }
         };
-        let more = claimed.len() == CLAIM_AT_ONCE;
-        drop(services.start(claimed));
-        if more && !services.stop.is_cancelled() {
-            continue;
-        }
-        let due = services.store.next_due().await.ok().flatten();
-        let wait = due.map_or(SCAN_EVERY, |due| Duration::try_from(due - services.clock.now()).unwrap_or_default().min(SCAN_EVERY));
+        let until = |at: Timestamp| Duration::try_from(at - services.clock.now()).unwrap_or_default();
+        let wait = again_at.map_or(SCAN_EVERY, until).clamp(SCAN_PAUSE, SCAN_EVERY);
         tokio::select! {
             () = services.stop.cancelled() => return,
-            () = services.work.woken() => {}
-            // Never a busy loop, whatever the clocks say.
-            () = tokio::time::sleep(wait.max(Duration::from_millis(10))) => {}
+            () = async {
+                // A pause first: what wakes often is served in larger portions.
+                tokio::time::sleep(SCAN_PAUSE).await;
+                services.window.woken().await;
+            } => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
+}
+
+/// One look. When the next is due, as far as the clock is concerned. `skipped` endpoints were looked at before and are passed over.
+async fn round(services: &Services, skipped: &mut usize) -> Result<Option<Timestamp>, StoreError> {
+    services.store.free_expired(FREED_AT_ONCE).await?;
+    services.store.close_batches().await?;
+    let mut is_more = services.store.fan_out().await?;
+
+    let ready = services.store.ready_endpoints(*skipped, ENDPOINTS_AT_ONCE);
+    is_more |= ready.len() == ENDPOINTS_AT_ONCE;
+    *skipped = if ready.len() == ENDPOINTS_AT_ONCE { *skipped + ready.len() } else { 0 };
+    let (now, snapshot) = (services.clock.now(), services.catalog.snapshot());
+    let most = (CLAIM_AT_ONCE / ready.len().max(1)).clamp(*CLAIM_OF_ONE.start(), *CLAIM_OF_ONE.end());
+    let mut again_at: Option<Timestamp> = None;
+    let mut slots: HashMap<EndpointId, Vec<Slot>> = HashMap::new();
+    let mut claimed = 0;
+    for endpoint in ready {
+        if claimed >= CLAIM_AT_ONCE {
+            // The rest is looked at first next time.
+            *skipped += slots.len();
+            is_more = true;
+            break;
+        }
+        let entry = snapshot.webhooks_by_id.get(&endpoint.webhook()).filter(|entry| entry.webhook.active);
+        let rules = entry.map_or(Rules::NONE, |entry| Rules::of(&entry.webhook));
+        let room = services.window.room(&endpoint, rules, most, now);
+        again_at = [again_at, room.again_at].into_iter().flatten().min();
+        is_more |= room.slots.len() == most;
+        if !room.slots.is_empty() {
+            claimed += room.slots.len();
+            slots.insert(endpoint, room.slots);
+        }
+    }
+    if !slots.is_empty() {
+        let quotas = slots.iter().map(|(endpoint, slots)| (endpoint.clone(), slots.len())).collect();
+        for (endpoint, claimed) in services.store.claim(quotas, services.limits.lease).await? {
+            if let Some(mut slot) = slots.get_mut(&endpoint).and_then(Vec::pop) {
+                slot.weigh(claimed.events.iter().map(|event| size(&event.data)).sum());
+                drop(services.start(claimed, slot));
+            }
+        }
+    }
+    Ok(if is_more { Some(now) } else { [again_at, services.store.next_due()].into_iter().flatten().min() })
 }
 
 /// A request, ready to be signed.
@@ -112,7 +166,6 @@ pub async fn build_with(
     parameters: Arc<Parameters>,
 ) -> Result<Prepared, BuildFailure> {
     let mut trace = Trace::default();
-    let event = claimed.event.as_deref();
     let from_plugin = match &webhook.transform {
         None => None,
         Some(transform) => match run_transform(services, transform, claimed, Arc::clone(&parameters), &mut trace).await {
@@ -122,7 +175,7 @@ pub async fn build_with(
         },
     };
     let started = Instant::now();
-    let document = event_document(&claimed.delivery, event);
+    let document = event_document(claimed, webhook);
     let context = claimed.delivery.invocation.as_ref().map(|input| &input.context);
     let scope = Scope { event: Some(&document), context, ambient: services.ambient(), ..Scope::of(&parameters) };
     let built = webhook.request.build(&scope, from_plugin);
@@ -187,7 +240,10 @@ async fn run_transform(
     parameters: Arc<Parameters>,
     trace: &mut Trace,
 ) -> Result<Option<PluginRequest>, PluginFailure> {
-    let plugin = plugin_of(services, transform)?;
+    let plugin = match claimed.delivery.replay.as_ref().and_then(|replay| replay.version) {
+        Some(version) => plugin_of(services, &TransformFull { version: Some(version), ..transform.clone() })?,
+        None => plugin_of(services, transform)?,
+    };
     trace.plugin = Some(plugin.plugin_use.clone());
     let context = call_context(services, transform, &plugin, parameters);
     let input = delivery_input(services, &claimed.delivery);
@@ -209,10 +265,9 @@ async fn run_transform(
 
 /// The events a transform gets: the delivery's own; for `invoke` one made of its data.
 fn events_of(claimed: &Claimed) -> Vec<Event> {
-    match (&claimed.event, &claimed.delivery.invocation) {
-        (Some(event), _) => vec![Event::clone(event)],
-        (None, Some(input)) => vec![invoked_event(&claimed.delivery, input.data.clone())],
-        (None, None) => Vec::new(),
+    match &claimed.delivery.invocation {
+        None => claimed.events.iter().map(|event| Event::clone(event)).collect(),
+        Some(input) => vec![invoked_event(&claimed.delivery, input.data.clone())],
     }
 }
 
@@ -234,13 +289,16 @@ fn invoked_event(delivery: &Delivery, data: Value) -> Event {
     }
 }
 
-/// What `$event.*` looks into.
-fn event_document(delivery: &Delivery, event: Option<&Event>) -> Value {
-    match (event, &delivery.invocation) {
-        (Some(event), _) => event.document(),
-        (None, Some(input)) => json!({ "data": input.data }),
-        (None, None) => json!({}),
+/// What `$event.*` looks into: of a webhook that batches the first event, and all of them under `batch`.
+fn event_document(claimed: &Claimed, webhook: &Webhook) -> Value {
+    if let Some(input) = &claimed.delivery.invocation {
+        return json!({ "data": input.data });
     }
+    let mut document = claimed.events.first().map_or_else(|| json!({}), |event| event.document());
+    if webhook.batch.is_some() {
+        document["batch"] = claimed.events.iter().map(|event| event.document()).collect();
+    }
+    document
 }
 
 fn failed(kind: FailureKind, detail: String, trace: Trace) -> BuildFailure {

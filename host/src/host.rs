@@ -21,11 +21,13 @@ use crate::{
         secret::Secret,
         token::{self, Scope, TokenRecord},
     },
+    notices,
     plugin::{self, PluginOptions, Plugins},
     reception, server,
-    services::{Services, Work},
+    services::Services,
     store::{KeyOrigin, Retention, StorageKey, Store, StoreError, StoreOptions},
     transport::{OwnListeners, Transport, TransportOptions},
+    window::Window,
 };
 
 /// Why the host did not start.
@@ -74,7 +76,14 @@ impl Host {
         let address = listener.local_addr().map_err(data_error)?;
         let (key, key_origin) = StorageKey::load(config.key_file.as_deref(), &config.data)?;
         let limits = Arc::new(config.limits.clone());
-        let options = StoreOptions { clock: Arc::clone(&clock), key, session_life: limits.session_life, dedup_life: limits.dedup_life };
+        let options = StoreOptions {
+            clock: Arc::clone(&clock),
+            key,
+            session_life: limits.session_life,
+            dedup_life: limits.dedup_life,
+            order_wait_max: limits.order_wait_max,
+            backlog_max: limits.backlog_max,
+        };
         let store = Store::open(&config.data, options)?;
         let catalog = Catalog::open(store.clone()).await?;
         let new_token = first_token(&config.data, &catalog, &clock, admin_token).await?;
@@ -96,7 +105,8 @@ impl Host {
         .map_err(|error| StartError::Transport(Box::new(error)))?;
         let services = Services {
             clock,
-            work: Work::new(limits.deliveries_in_flight_max),
+            window: Window::new(&limits),
+            notices: Arc::default(),
             limits,
             store,
             catalog,
@@ -108,6 +118,7 @@ impl Host {
         let workers = vec![
             tokio::spawn(server::serve(listener, services.clone())),
             tokio::spawn(dispatcher::work(services.clone())),
+            tokio::spawn(notices::work(services.clone())),
             tokio::spawn(reception::work(services.clone())),
             tokio::spawn(plugin::inbox::watch(services.plugins.clone(), config.data.join("plugins"), services.stop.clone())),
             tokio::spawn(sweep(services.clone())),

@@ -120,6 +120,7 @@ fn preview_delivery(
     let delivery = Delivery {
         id: DeliveryId::new(0, &webhook.id, 0, 0),
         event: None,
+        further_events: Vec::new(),
         webhook_id: webhook.id.clone(),
         webhook: webhook.name.clone(),
         state: DeliveryState::Pending,
@@ -131,6 +132,7 @@ fn preview_delivery(
         due_at: None,
         depth: 0,
         invocation: Some(input),
+        replay: None,
     };
-    Claimed { delivery, token: 0, event: None, built: None, rebuilt: false }
+    Claimed::fresh(delivery, 0)
 }

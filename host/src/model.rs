@@ -6,12 +6,15 @@
 pub mod binding;
 pub mod call;
 pub mod code;
+pub mod deactivation;
 pub mod delivery;
 pub mod event;
 pub mod filter;
 pub mod function;
+pub mod health;
 pub mod id;
 pub mod merge_patch;
+pub mod ordering;
 pub mod outcome;
 pub mod parameter;
 pub mod plugin;

@@ -27,6 +27,7 @@ pub mod openapi;
 pub mod plugins;
 pub mod profiles;
 pub mod receivers;
+pub mod recovery;
 pub mod request;
 pub mod respond;
 pub mod router;

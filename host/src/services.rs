@@ -1,24 +1,19 @@
 //! The handles the siblings (server, dispatcher, deliverer, inbox) share. They meet nowhere else but in the store.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
-use tokio::{
-    sync::{Notify, Semaphore},
-    task::JoinHandle,
-};
+use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     catalog::Catalog,
     clock::{self, SharedClock},
     config::Limits,
-    model::{function::Ambient, id::WebhookId, webhook::Webhook},
+    model::function::Ambient,
     plugin::Plugins,
     store::{Claimed, Store},
     transport::Transport,
+    window::{Slot, Window},
 };
 
 /// Everything the siblings share. Cheap to clone.
@@ -36,61 +31,14 @@ pub struct Services {
     pub plugins: Plugins,
     /// The way out.
     pub transport: Transport,
-    /// Committed deliveries waiting in memory for their first attempt.
-    pub work: Work,
+    /// What of the backlog is in memory.
+    pub window: Window,
+    /// Wakes [`crate::notices`]: there is news of a webhook.
+    pub notices: Arc<Notify>,
     /// What a stop waits for.
     pub tasks: TaskTracker,
     /// Ends the workers.
     pub stop: CancellationToken,
-}
-
-/// Committed deliveries on their way to the deliverer, and who may send now.
-#[derive(Clone)]
-pub struct Work {
-    shared: Arc<WorkShared>,
-}
-
-struct WorkShared {
-    /// Deliveries being sent at once, over all webhooks.
-    all: Arc<Semaphore>,
-    /// Deliveries being sent at once, of one webhook.
-    lanes: Mutex<HashMap<WebhookId, Arc<Semaphore>>>,
-    /// Wakes the dispatcher: something is due.
-    due: Notify,
-}
-
-impl Work {
-    /// Room for `in_flight_max` deliveries at once.
-    pub fn new(in_flight_max: usize) -> Self {
-        let all = Arc::new(Semaphore::new(in_flight_max));
-        Self { shared: Arc::new(WorkShared { all, lanes: Mutex::new(HashMap::new()), due: Notify::new() }) }
-    }
-
-    /// Tells the dispatcher to look for what is due.
-    pub fn wake(&self) {
-        self.shared.due.notify_one();
-    }
-
-    /// Ends when [`Work::wake`] was called.
-    pub async fn woken(&self) {
-        self.shared.due.notified().await;
-    }
-
-    /// Who may send at once, over all webhooks.
-    pub fn all(&self) -> &Arc<Semaphore> {
-        &self.shared.all
-    }
-
-    /// Who may send at once to this webhook. A changed limit holds for deliveries from then on.
-    pub fn lane(&self, webhook: &Webhook) -> Arc<Semaphore> {
-        let mut lanes = self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(lanes.entry(webhook.id.clone()).or_insert_with(|| Arc::new(Semaphore::new(webhook.in_flight as usize))))
-    }
-
-    /// Forgets the lane of a webhook that changed or went.
-    pub fn forget(&self, webhook: &WebhookId) {
-        self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner).remove(webhook);
-    }
 }
 
 impl Services {
@@ -99,12 +47,9 @@ impl Services {
         Ambient { now: self.clock.now(), seed: clock::random() }
     }
 
-    /// Starts the first attempt of what was just committed, from memory (decision 2). The handles end with the attempts.
-    pub fn start(&self, claimed: Vec<Claimed>) -> Vec<JoinHandle<()>> {
-        let run = |delivery| {
-            let services = self.clone();
-            self.tasks.spawn(async move { crate::deliverer::run(&services, delivery).await })
-        };
-        claimed.into_iter().map(run).collect()
+    /// Starts an attempt at what is claimed, in the slot held for it (decision 2). The handle ends with the attempt.
+    pub fn start(&self, claimed: Claimed, slot: Slot) -> JoinHandle<()> {
+        let services = self.clone();
+        self.tasks.spawn(async move { crate::deliverer::run(&services, claimed, slot).await })
     }
 }

@@ -9,22 +9,28 @@
 //! Not here: matching, retry policy, what a delivery's outcome means. The store keeps facts and hands out work.
 
 mod accept;
+mod agenda;
+mod batch;
 mod blob;
 mod call;
 mod claim;
 mod committer;
+mod control;
 mod delivery;
 mod directory;
 mod document;
 mod engine;
 mod error;
+mod fan_out;
 mod generation;
 mod key;
+mod lane;
 mod lease;
 mod log;
 mod secrets;
 mod session;
 mod settle;
+mod standing;
 mod state;
 mod stats;
 mod storage_key;
@@ -48,12 +54,14 @@ pub use self::{
     accept::{AcceptEvent, Accepted, Dedup, NewInvoke},
     call::{CallFilter, StateChange},
     claim::Claimed,
+    control::Replayed,
     document::{ConfigDoc, ConfigWrite},
     error::{Cause, StoreError},
     log::{DeliveryFilter, Page},
     secrets::{SECRET_VERSIONS_MAX, SecretInfo, SecretVersion},
     session::Session,
-    settle::{Next, Settlement},
+    settle::{Next, Settled, Settlement},
+    standing::Count,
     stats::StoreStats,
     storage_key::{KeyOrigin, StorageKey},
     sweep::{Retention, Swept},
@@ -84,6 +92,10 @@ pub struct StoreOptions {
     pub session_life: Duration,
     /// How long a dedup key is remembered.
     pub dedup_life: Duration,
+    /// How long a delivery may be first in its lane before it stands outside.
+    pub order_wait_max: Duration,
+    /// Deliveries that may wait before nothing more is accepted.
+    pub backlog_max: u64,
 }
 
 /// The embedded store. Cheap to clone; the last clone dropped closes it.
@@ -97,6 +109,8 @@ struct Shared {
     key: StorageKey,
     session_life: Duration,
     dedup_life: Duration,
+    order_wait_max: Duration,
+    backlog_max: u64,
     data: PathBuf,
     engine: Arc<ArcSwap<Engine>>,
     published: Arc<Published>,
@@ -114,7 +128,7 @@ impl Store {
     ///
     /// Whatever another process had claimed is free again when this returns; an `invoke` it had not finished has failed.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let StoreOptions { clock, key, session_life, dedup_life } = options;
+        let StoreOptions { clock, key, session_life, dedup_life, order_wait_max, backlog_max } = options;
         let directory = Directory::lock(dir)?;
         let engine = Arc::new(ArcSwap::from_pointee(directory.open_current()?));
         let published = Arc::new(Published::default());
@@ -123,6 +137,7 @@ impl Store {
             Committer::new(clock.clone(), Arc::clone(&engine), Arc::clone(&published), receiver, directory.path().to_owned())?;
         storage_key::check(&mut committer, &key)?;
         claim::recover(&mut committer)?;
+        published.begin(agenda::Agenda::load(&engine.load())?);
         let thread = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || committer.run())
@@ -132,6 +147,8 @@ impl Store {
             key,
             session_life,
             dedup_life,
+            order_wait_max,
+            backlog_max,
             data: dir.to_owned(),
             engine,
             published,

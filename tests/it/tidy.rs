@@ -51,10 +51,10 @@ fn code(path: &Path) -> String {
 const LAYERS: [&[&str]; 9] = [
     &["model"],
     &["clock", "config"],
-    &["store", "transport"],
+    &["store", "transport", "window"],
     &["plugin"],
     &["catalog"],
-    &["services", "acceptance", "dispatcher", "deliverer", "invocation", "reception"],
+    &["services", "acceptance", "dispatcher", "deliverer", "invocation", "notices", "reception", "replay"],
     &["server"],
     &["host"],
     &["cli", "main", "lib"],

@@ -88,7 +88,7 @@ impl TestHost {
     /// Lets time pass; what is due then is done.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
-        self.host.services.work.wake();
+        self.host.services.window.wake();
     }
 
     /// Stops it and starts it again on the same data.

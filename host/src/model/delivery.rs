@@ -8,10 +8,13 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{
-    id::{DeliveryId, EventId, WebhookId},
+    id::{DeliveryId, EndpointId, EventId, WebhookId},
+    ordering::BatchRule,
     outcome::Failure,
     plugin::{GuestLog, PluginUse},
 };
+
+pub mod lifecycle;
 
 /// Where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -45,9 +48,12 @@ impl DeliveryState {
 pub struct Delivery {
     /// `dlv_...`; the `webhook-id` header of every attempt.
     pub id: DeliveryId,
-    /// The event; absent when the webhook was invoked.
+    /// The event, of a batch the first; absent when the webhook was invoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventId>,
+    /// The other events of a batch, in the order they were accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_events: Vec<EventId>,
     /// The webhook, for as long as it exists.
     pub webhook_id: WebhookId,
     /// Its name when the delivery was made.
@@ -75,6 +81,19 @@ pub struct Delivery {
     /// What `invoke` was given besides parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invocation: Option<InvokeInput>,
+    /// The replay that made it; absent when it was owed at acceptance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayOf>,
+}
+
+/// Which replay made a delivery, and how it differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayOf {
+    /// The replay's number: no two replays make a delivery of the same identifier.
+    pub run: u64,
+    /// The version of the webhook's plugin it is built with; absent: what the webhook says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
 }
 
 /// What `invoke` is given besides parameters.
@@ -89,12 +108,20 @@ pub struct InvokeInput {
 }
 
 /// A delivery to be made: what acceptance writes for each webhook that matches.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewDelivery {
     /// The webhook.
     pub webhook_id: WebhookId,
     /// Its name now.
     pub webhook: String,
+    /// Where it is sent.
+    pub endpoint: EndpointId,
+    /// The lane it waits in for those before it.
+    pub lane: Option<String>,
+    /// The rule of the batch it joins.
+    pub batch: Option<BatchRule>,
+    /// Whether there is room to send it from memory: it is claimed with its acceptance. Otherwise it waits in the store.
+    pub take: bool,
 }
 
 /// One try to deliver.

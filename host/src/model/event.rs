@@ -8,12 +8,16 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
+    binding::spend,
     id::{CallId, EventId},
     trigger::Trigger,
 };
 
 /// How many calls to ourselves an event may have gone through before it is refused, so that a chain ends (decision 10).
 pub const DEPTH_MAX: u8 = 16;
+
+/// The attribute of an operational event that names the webhook it concerns.
+pub const CONCERNS: &str = "webhookid";
 
 /// An accepted event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -82,10 +86,24 @@ pub struct NewEvent {
     pub depth: u8,
 }
 
+impl From<Event> for NewEvent {
+    fn from(event: Event) -> Self {
+        let Event { id, seq: _, trigger, source, time, accepted_at: _, session, environment, attributes, data, call, depth } = event;
+        Self { id, trigger, source, time, session, environment, attributes, data, call, depth }
+    }
+}
+
 impl NewEvent {
     /// The event as accepted with `seq` at `accepted_at`.
     pub fn accepted(self, seq: u64, accepted_at: Timestamp) -> Event {
         let Self { id, trigger, source, time, session, environment, attributes, data, call, depth } = self;
         Event { id, seq, trigger, source, time, accepted_at, session, environment, attributes, data, call, depth }
     }
+}
+
+/// About how many bytes an event's data takes.
+pub fn size(data: &Value) -> usize {
+    let mut left = usize::MAX;
+    spend(data, &mut left);
+    usize::MAX - left
 }

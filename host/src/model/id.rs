@@ -48,6 +48,12 @@ id!(
     WebhookId
 );
 
+id!(
+    /// Where a webhook sends: its identifier, with the environment where that one overrides it. What limits, breaker and fairness are
+    /// kept by. See [`EndpointId::new`].
+    EndpointId
+);
+
 /// 48 bits of milliseconds and 80 bits that tell apart what happens in the same one (the shape of a ULID).
 fn time_ordered(prefix: &str, millis: u64, rest: [u8; 10]) -> String {
     let mut bytes = [0u8; 16];
@@ -91,11 +97,19 @@ impl EventId {
         Self(time_ordered("evt_", millis, random))
     }
 
+    /// The identifier of the event that tells `what` of `webhook` at `millis`: the same when it is told twice.
+    pub fn operational(webhook: &WebhookId, what: &str, millis: u64) -> Self {
+        Self::hashed(&[b"operational", webhook.0.as_bytes(), what.as_bytes()], millis)
+    }
+
     /// The identifier of the `index`th event a call emits: the same when the call runs again, so that nothing is emitted twice.
     pub fn emitted(call: &CallId, index: u32, millis: u64) -> Self {
-        let hash = hash_parts(&[call.0.as_bytes(), &index.to_be_bytes()]);
+        Self::hashed(&[call.0.as_bytes(), &index.to_be_bytes()], millis)
+    }
+
+    fn hashed(parts: &[&[u8]], millis: u64) -> Self {
         let mut rest = [0u8; 10];
-        rest.copy_from_slice(&hash[..10]);
+        rest.copy_from_slice(&hash_parts(parts)[..10]);
         Self(time_ordered("evt_", millis, rest))
     }
 }
@@ -115,6 +129,9 @@ impl WebhookId {
 }
 
 impl DeliveryId {
+    /// The length of every identifier.
+    pub const CHARS: usize = 33;
+
     /// What is owed to `webhook` for the event (or closed batch) numbered `seq`. `run` is 0, or a replay's number.
     pub fn new(seq: u64, webhook: &WebhookId, batch: u64, run: u64) -> Self {
         let hash = hash_parts(&[webhook.0.as_bytes(), &batch.to_be_bytes(), &run.to_be_bytes()]);
@@ -131,6 +148,24 @@ impl DeliveryId {
     }
 }
 
+/// An environment's name longer than this, or with other characters than a name's, stands in an [`EndpointId`] as its hash.
+const ENVIRONMENT_CHARS_MAX: usize = 64;
+
+impl EndpointId {
+    /// Where `webhook` sends in `environment`; `None`: where none of its environments overrides it.
+    pub fn new(webhook: &WebhookId, environment: Option<&str>) -> Self {
+        let Some(name) = environment else { return Self(webhook.0.clone()) };
+        let is_plain = name.len() <= ENVIRONMENT_CHARS_MAX && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let name = if is_plain { name.to_owned() } else { format!("#{}", hex::encode(&hash_parts(&[name.as_bytes()])[..16])) };
+        Self(format!("{webhook}/{name}"))
+    }
+
+    /// Whose it is.
+    pub fn webhook(&self) -> WebhookId {
+        WebhookId(self.0.split('/').next().unwrap_or_default().to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +176,21 @@ mod tests {
         let webhook = WebhookId::new(0, [0; 10]);
         assert!(DeliveryId::new(9, &webhook, 0, 0) < DeliveryId::new(10, &webhook, 0, 0));
         assert!(DeliveryId::new(10, &webhook, 3, 0).0.starts_with(&DeliveryId::prefix(10)));
+    }
+
+    #[test]
+    fn every_delivery_has_an_identifier_of_the_same_length() {
+        for seq in [0, 1, u64::MAX] {
+            assert_eq!(DeliveryId::new(seq, &WebhookId::new(seq, [9; 10]), seq, seq).0.len(), DeliveryId::CHARS);
+        }
+    }
+
+    #[test]
+    fn an_endpoint_tells_its_webhook_and_its_environment_apart() {
+        let webhook = WebhookId::new(1, [0; 10]);
+        let ids = [None, Some("a"), Some("b"), Some("a/b"), Some("\0"), Some("")].map(|name| EndpointId::new(&webhook, name));
+        assert!(ids.iter().all(|id| id.webhook() == webhook && !id.0.contains('\0')));
+        assert!(ids.iter().enumerate().all(|(n, id)| ids.iter().skip(n + 1).all(|other| id != other)));
     }
 
     #[test]

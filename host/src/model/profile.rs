@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{retry::Retry, signature::SigningScheme};
+use super::{problem::Problem, retry::Retry, signature::SigningScheme};
 
 /// A profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -28,6 +28,9 @@ pub struct Profile {
     /// When a webhook that keeps failing is switched off.
     #[serde(default)]
     pub deactivation: Option<Deactivation>,
+    /// Whether a 410 answer switches a webhook off at once (Standard Webhooks, CloudEvents Web Hooks: the endpoint is gone for good).
+    #[serde(default)]
+    pub ends_when_gone: bool,
     /// The plugin that builds the request of a webhook that names none.
     #[serde(default)]
     pub transform: Option<String>,
@@ -71,6 +74,31 @@ pub enum Deactivation {
     /// So long without one success (Standard Webhooks).
     Unbroken(UnbrokenFor),
 }
+
+impl Deactivation {
+    /// What is wrong with it, pointers relative to `deactivation`.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut check = |pointer: &str, value: u32, max: u32, unit: &str| {
+            if !(1..=max).contains(&value) {
+                problems.push(Problem::new(pointer, format!("{value} is out of range: 1 to {max} {unit}")));
+            }
+        };
+        match self {
+            Self::Failures(FailuresWithin { failures, days }) => {
+                check("/failures", *failures, FAILURES_MAX, "failed payloads");
+                check("/days", *days, DAYS_MAX, "days");
+            }
+            Self::Unbroken(UnbrokenFor { unbroken_hours }) => check("/unbroken_hours", *unbroken_hours, DAYS_MAX * 24, "hours"),
+        }
+        problems
+    }
+}
+
+/// The most failures a deactivation rule may count.
+const FAILURES_MAX: u32 = 1000;
+/// The most days it may look back.
+const DAYS_MAX: u32 = 365;
 
 /// So many failed payloads within so many days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

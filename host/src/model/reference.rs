@@ -18,8 +18,8 @@ pub use expansion::{Expansion, SUBSTITUTED_BYTES_MAX};
 pub const REFERENCE_CHARS_MAX: usize = 512;
 
 /// What can follow `$event.`: the fields of [`super::event::Event`].
-pub const EVENT_FIELDS: [&str; 12] =
-    ["id", "seq", "trigger", "source", "time", "accepted_at", "session", "environment", "attributes", "data", "call", "depth"];
+pub const EVENT_FIELDS: [&str; 13] =
+    ["id", "seq", "trigger", "source", "time", "accepted_at", "session", "environment", "attributes", "data", "call", "depth", "batch"];
 
 /// What can follow `$call.`.
 pub const CALL_FIELDS: [&str; 6] = ["parameters", "query", "headers", "body", "method", "caller"];

@@ -8,11 +8,13 @@ use serde_json::{Map, Value};
 
 use super::{
     binding::Bindings,
+    event::NewEvent,
     filter::Filter,
-    id::WebhookId,
+    id::{EndpointId, WebhookId},
     merge_patch::merge,
+    ordering::{BatchRule, BatchSpec, Ordering},
     problem::{self, Problem, segment},
-    profile::{Profile, RetryOn},
+    profile::{Deactivation, Profile, RetryOn},
     reference::Scope,
     request::{RequestTemplate, is_host_owned},
     retry::Retry,
@@ -72,8 +74,18 @@ pub struct Webhook {
     pub retry: Retry,
     /// Which failures are.
     pub retry_on: RetryOn,
+    /// When it is switched off.
+    pub deactivation: Option<Deactivation>,
+    /// Whether a 410 switches it off at once.
+    pub ends_when_gone: bool,
+    /// Which events go together.
+    pub batch: Option<BatchRule>,
+    /// Which deliveries wait for one another.
+    pub ordering: Ordering,
     /// Deliveries being sent at once.
     pub in_flight: u32,
+    /// Deliveries begun in a second on average.
+    pub per_second: Option<f64>,
     /// The same webhook as the environments override it.
     pub environments: BTreeMap<String, Arc<Webhook>>,
 }
@@ -155,7 +167,12 @@ impl Webhook {
         let response_bytes = in_range(spec.response_bytes_max, profile.response_bytes_max, "/response_bytes_max", "bytes", problems);
         let retry = spec.retry.clone().unwrap_or_else(|| profile.retry.clone());
         problems.extend(retry.problems().into_iter().map(|problem| problem.under("/retry")));
-        let in_flight = check_delivery_rules(spec, problems);
+        let deactivation = spec.deactivation.or(profile.deactivation);
+        problems.extend(deactivation.iter().flat_map(Deactivation::problems).map(|problem| problem.under("/deactivation")));
+        let batch = spec.batch.map(BatchSpec::compile).transpose();
+        let batch = batch.map_err(|problem| problems.push(problem.under("/batch"))).ok().flatten().flatten();
+        let ordering = Ordering::parse(spec.ordering.as_ref()).map_err(|problem| problems.push(problem.under("/ordering"))).ok();
+        let (in_flight, per_second) = compile_limits(spec, problems);
         let transform = match &spec.transform {
             Some(TransformSpec::Name(plugin)) => Some(TransformFull { plugin: plugin.clone(), version: None, config: Map::new() }),
             Some(TransformSpec::Full(full)) => Some(full.clone()),
@@ -179,7 +196,12 @@ impl Webhook {
             build: spec.build,
             retry,
             retry_on: profile.retry_on,
+            deactivation,
+            ends_when_gone: profile.ends_when_gone,
+            batch,
+            ordering: ordering.unwrap_or_default(),
             in_flight,
+            per_second,
             environments: BTreeMap::new(),
         })
     }
@@ -187,6 +209,19 @@ impl Webhook {
     /// The webhook as it is in `environment`; one without overrides is the webhook itself.
     pub fn in_environment<'a>(self: &'a Arc<Self>, environment: Option<&str>) -> &'a Arc<Self> {
         environment.and_then(|name| self.environments.get(name)).unwrap_or(self)
+    }
+
+    /// Where it sends in `environment`.
+    pub fn endpoint(&self, environment: Option<&str>) -> EndpointId {
+        EndpointId::new(&self.id, environment.filter(|name| self.environments.contains_key(*name)))
+    }
+
+    /// Whether an event fires it: for a look at one webhook. Of many, the index finds those whose selectors match.
+    pub fn selects(&self, event: &NewEvent) -> bool {
+        let document = || event.clone().accepted(0, event.time).document();
+        self.selectors.iter().any(|selector| selector.matches(&event.trigger))
+            && self.takes_source(&event.source)
+            && self.filter.as_ref().is_none_or(|filter| filter.matches(&document()))
     }
 
     /// Whether an event of `source` passes `sources`.
@@ -304,26 +339,18 @@ fn compile_auth(spec: Option<&AuthSpec>, problems: &mut Vec<Problem>) -> Auth {
     }
 }
 
-/// What of the delivery rules is built yet, and the in-flight limit.
-fn check_delivery_rules(spec: &WebhookSpec, problems: &mut Vec<Problem>) -> u32 {
-    if let Some(batch) = spec.batch
-        && (batch.seconds > 0 || batch.events_max != 1)
-    {
-        problems.push(Problem::new("/batch", "batches are not built yet: `{\"seconds\":0,\"events_max\":1}` is what there is"));
-    }
-    if let Some(ordering) = &spec.ordering
-        && ordering != "none"
-    {
-        problems.push(Problem::new("/ordering", "orders are not built yet: `none` is what there is"));
-    }
-    let Some(limits) = spec.limits else { return IN_FLIGHT_DEFAULT };
+/// The least and the most deliveries in a second that may be written.
+const PER_SECOND: std::ops::RangeInclusive<f64> = 0.001..=10_000.0;
+
+fn compile_limits(spec: &WebhookSpec, problems: &mut Vec<Problem>) -> (u32, Option<f64>) {
+    let Some(limits) = spec.limits else { return (IN_FLIGHT_DEFAULT, None) };
     if !(1..=1000).contains(&limits.in_flight) {
         problems.push(Problem::new("/limits/in_flight", format!("{} is out of range: 1 to 1000 deliveries", limits.in_flight)));
     }
-    if limits.per_second.is_some() {
-        problems.push(Problem::new("/limits/per_second", "rates are not built yet: leave it out or null"));
+    if let Some(rate) = limits.per_second.filter(|rate| !PER_SECOND.contains(rate)) {
+        problems.push(Problem::new("/limits/per_second", format!("{rate} is out of range: 0.001 to 10 000 deliveries, or null")));
     }
-    limits.in_flight.max(1)
+    (limits.in_flight.max(1), limits.per_second)
 }
 
 fn in_range(written: Option<u64>, range: super::profile::Range, pointer: &str, unit: &str, problems: &mut Vec<Problem>) -> u64 {

@@ -86,6 +86,8 @@ fn open_store(data: &TempDir) -> Store {
         key: StorageKey::new([7; 32]),
         session_life: Duration::from_secs(60),
         dedup_life: Duration::from_secs(60),
+        order_wait_max: Duration::from_secs(60),
+        backlog_max: 1000,
     };
     Store::open(data.path(), options).expect("a store")
 }

@@ -63,10 +63,10 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
     let state = call.plugin.as_ref().map(|plugin| plugin.name.clone()).map_or_else(Vec::new, |name| {
         effects.state.into_iter().map(|(key, value)| StateChange { plugin: name.clone(), key, value }).collect()
     });
-    match services.store.commit_call(call, prepared, parameters, state, services.limits.lease).await {
+    let (events, slots) = acceptance::apart(prepared);
+    match services.store.commit_call(call, events, parameters, state, services.limits.lease).await {
         Ok(accepted) => {
-            let (_, claimed) = acceptance::split(accepted);
-            drop(services.start(claimed));
+            drop(acceptance::start(services, accepted, slots));
             reply
         }
         Err(error) => unavailable(&error),

@@ -59,11 +59,7 @@ pub(super) fn shape(receiver: &Receiver, raw: Raw) -> Reply {
 pub(super) fn failed_reply(failure: &PluginFailure) -> Reply {
     match failure {
         PluginFailure::Rejected(message) => Reply::message(400, message),
-        PluginFailure::RetryLater(_) | PluginFailure::Busy(_) | PluginFailure::Missing(_) => {
-            let mut reply = Reply::message(503, "not now; try again later");
-            reply.headers.push(("retry-after".to_owned(), "5".to_owned()));
-            reply
-        }
+        PluginFailure::RetryLater(_) | PluginFailure::Busy(_) | PluginFailure::Missing(_) => later(),
         PluginFailure::Deadline(_) => Reply::message(504, "the call took too long"),
         _ => Reply::message(500, "the call failed"),
     }
@@ -71,5 +67,12 @@ pub(super) fn failed_reply(failure: &PluginFailure) -> Reply {
 
 pub(super) fn unavailable(error: &StoreError) -> Reply {
     tracing::error!(%error, "a call cannot be recorded");
-    Reply::message(503, "not now; try again later")
+    later()
+}
+
+/// What a caller is told who may come again.
+fn later() -> Reply {
+    let mut reply = Reply::message(503, "not now; try again later");
+    reply.headers.push(("retry-after".to_owned(), "5".to_owned()));
+    reply
 }

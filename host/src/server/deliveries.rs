@@ -78,7 +78,7 @@ pub async fn resend(services: Services, asked: Asked) -> Answer {
         return Err(ApiError::Conflict("an invocation is not resent: nobody waits for its answer; invoke again".to_owned()));
     }
     let delivery = services.store.resend(id).await?;
-    services.work.wake();
+    services.window.wake();
     ok(&delivery)
 }
 

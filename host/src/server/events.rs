@@ -158,11 +158,16 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
     if !problems.is_empty() {
         return Err(ApiError::problems(problems));
     }
-    let (outcomes, claimed) = acceptance::accept(&services, incoming).await?;
-    let started = services.start(claimed);
+    let (outcomes, started) = acceptance::accept(&services, incoming).await?;
     if let Some(wait) = wait {
         // Over when all had their first attempt, or when the time is over; the attempts go on either way.
-        drop(tokio::time::timeout(wait, futures::future::join_all(started)).await);
+        let tried = async {
+            futures::future::join_all(started).await;
+            for outcome in &outcomes {
+                first_attempts(&services, &outcome.id).await;
+            }
+        };
+        drop(tokio::time::timeout(wait, tried).await);
     }
     let mut events = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
@@ -207,6 +212,20 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let id = EventId(asked.path(0).to_owned());
     if services.store.delete_event(id.clone()).await? { no_content() } else { Err(ApiError::NotFound(format!("event `{id}`"))) }
+}
+
+/// Between two looks at deliveries that are not sent from memory.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Waits until every delivery of an event was tried or is over: those that are not sent from memory, too.
+async fn first_attempts(services: &Services, id: &EventId) {
+    loop {
+        let deliveries = services.store.event_deliveries(id).await.unwrap_or_default();
+        if deliveries.iter().all(|delivery| delivery.attempts > 0 || delivery.state.is_final()) {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// An event's deliveries, each with its last attempt.

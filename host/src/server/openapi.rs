@@ -9,7 +9,7 @@ use utoipa::{
 };
 
 use super::{
-    calls, codes, deliveries, events, health, invoke, plugins, profiles, receivers,
+    calls, codes, deliveries, events, health, invoke, plugins, profiles, receivers, recovery,
     request::Asked,
     respond::{Answer, ok},
     secrets, sessions, webhooks,
@@ -23,7 +23,8 @@ use crate::{model, services::Services};
         license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(health::healthz, health::readyz, document, events::post, events::list, events::get, events::delete,
         webhooks::list, webhooks::post, webhooks::put, webhooks::get, webhooks::patch, webhooks::delete, webhooks::activate,
-        webhooks::deactivate, webhooks::filter_test, invoke::invoke, invoke::preview, invoke::test, profiles::list, profiles::get,
+        webhooks::deactivate, webhooks::filter_test, invoke::invoke, invoke::preview, invoke::test, recovery::recover,
+        recovery::replay, profiles::list, profiles::get,
         profiles::patch, deliveries::list, deliveries::get, deliveries::resend, deliveries::cancel, calls::list, calls::get,
         sessions::get, sessions::patch, sessions::delete, secrets::list, secrets::put, secrets::delete, plugins::list, plugins::get,
         plugins::put, plugins::delete, plugins::activate, plugins::put_config, plugins::put_grants, receivers::list, receivers::put,

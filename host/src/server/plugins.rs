@@ -125,7 +125,7 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
         }
     };
     let uploaded = services.plugins.upload(asked.path(0), asked.body.clone(), kind, activate).await?;
-    services.work.wake();
+    services.window.wake();
     let version = uploaded.version;
     created(
         uploaded.created,
@@ -157,7 +157,7 @@ pub async fn activate(services: Services, asked: Asked) -> Answer {
     };
     let version = version.ok_or_else(|| ApiError::invalid("/version", "a version's number, or `\"builtin\"`"))?;
     services.plugins.activate(asked.path(0), version).await?;
-    services.work.wake();
+    services.window.wake();
     ok(&shown(find(&services, asked.path(0))?))
 }
 

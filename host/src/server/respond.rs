@@ -199,6 +199,7 @@ impl From<StoreError> for ApiError {
             StoreError::KeyReused { index } => Self::Unprocessable(format!(
                 "event {index}: its id or Idempotency-Key was used before with another body; a repeat must be the same, a new event needs a new id"
             )),
+            StoreError::BacklogFull { .. } => Self::Unavailable(error.to_string()),
             StoreError::Unavailable { .. } | StoreError::Closed => {
                 tracing::error!(%error, "the store is not available");
                 Self::Unavailable("the store is not available; try again".to_owned())

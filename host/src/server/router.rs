@@ -7,7 +7,7 @@ use http::{Method, Response, header::AUTHORIZATION, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
-    Body, calls, codes, deliveries, events, health, inbound, invoke, openapi, plugins, profiles, receivers,
+    Body, calls, codes, deliveries, events, health, inbound, invoke, openapi, plugins, profiles, receivers, recovery,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
     secrets, sessions, webhooks,
@@ -72,6 +72,8 @@ pub fn routes() -> Vec<Route> {
         POST "/v1/webhooks/{name}/invoke" Some(Scope::Invoke) => invoke::invoke;
         POST "/v1/webhooks/{name}/preview" READ => invoke::preview;
         POST "/v1/webhooks/{name}/test" ADMIN => invoke::test;
+        POST "/v1/webhooks/{name}/recover" ADMIN => recovery::recover;
+        POST "/v1/webhooks/{name}/replay" ADMIN => recovery::replay;
         GET "/v1/profiles" READ => profiles::list;
         GET "/v1/profiles/{name}" READ => profiles::get;
         PATCH "/v1/profiles/{name}" ADMIN => profiles::patch;

@@ -10,9 +10,10 @@ use super::{
     respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
 };
 use crate::{
-    catalog::WebhookEntry,
+    catalog::{Deactivated, WebhookEntry},
     clock::{millis, random},
     model::{
+        deactivation::Standing,
         filter::Filter,
         id::WebhookId,
         merge_patch::merge,
@@ -36,6 +37,9 @@ pub struct WebhookView {
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
+    /// That it was switched off because it kept failing; gone once it is activated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deactivated: Option<Deactivated>,
 }
 
 /// What a filter is tried on.
@@ -67,7 +71,8 @@ fn view(entry: &WebhookEntry, reveal: bool) -> WebhookView {
             }
         }
     }
-    WebhookView { id: entry.id.clone(), spec, created_at: entry.created_at, updated_at: entry.updated_at }
+    let WebhookEntry { created_at, updated_at, deactivated, .. } = *entry;
+    WebhookView { id: entry.id.clone(), spec, created_at, updated_at, deactivated }
 }
 
 /// Webhooks by name.
@@ -168,8 +173,9 @@ pub fn merged<T: Serialize + serde::de::DeserializeOwned>(document: &T, patch: &
     responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let entry = services.catalog.delete_webhook(asked.path(0)).await?;
-    services.work.forget(&entry.id);
+    services.window.forget(&entry.id);
     services.store.cancel_for_webhook(&entry.id).await?;
+    services.store.reset_standing(&entry.id, None).await?;
     no_content()
 }
 
@@ -218,9 +224,14 @@ async fn write(services: &Services, spec: WebhookSpec, only_new: bool) -> Answer
     }
     check_signing_keys(services, &spec).await?;
     check_plugin(services, &spec)?;
+    let before = services.catalog.snapshot().webhooks.get(&spec.name).cloned();
+    if let Some(before) = before.filter(|before| spec.active && !before.spec.active) {
+        // Activating clears the count.
+        services.store.reset_standing(&before.id, before.deactivated.map(|_| Standing::activated())).await?;
+    }
     let now = services.clock.now();
     let (entry, is_new) = services.catalog.put_webhook(spec, WebhookId::new(millis(now), random()), now, only_new).await?;
-    services.work.forget(&entry.id);
+    services.window.forget(&entry.id);
     created(is_new, &view(&entry, false))
 }
 

@@ -6,11 +6,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Store,
+    Store, batch,
     claim::Claimed,
     delivery::Record,
     error::StoreError,
-    key, session,
+    fan_out::{self, FAN_OUT_FROM},
+    key, lane,
+    lease::Token,
+    session,
     transaction::{Transaction, encode},
 };
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
     model::{
         delivery::{Delivery, DeliveryState, InvokeInput, NewDelivery},
         event::{Event, NewEvent},
-        id::{DeliveryId, EventId, WebhookId},
+        id::{DeliveryId, EndpointId, EventId, WebhookId},
         parameter::Change,
     },
 };
@@ -52,8 +55,9 @@ pub enum Accepted {
     New {
         /// The event as accepted.
         event: Arc<Event>,
-        /// What is owed for it, leased to the caller.
-        claimed: Vec<Claimed>,
+        /// For each of the deliveries given, in their order, the one that was taken along, leased to the caller; `None`: it waits in
+        /// the store. Empty when there are so many that they are written bit by bit.
+        claimed: Vec<Option<Claimed>>,
     },
     /// It was accepted before.
     Duplicate {
@@ -118,6 +122,8 @@ pub(super) struct Lives {
     pub(super) lease: Duration,
     pub(super) session: Duration,
     pub(super) dedup: Duration,
+    /// Deliveries that may wait before nothing more is accepted.
+    pub(super) backlog_max: u64,
 }
 
 /// Writes one event and all that belongs to it.
@@ -129,6 +135,9 @@ pub(super) fn accept(transaction: &mut Transaction<'_>, index: usize, ready: Rea
     {
         let same = seen.body == hex::encode(dedup.body);
         return if same { Ok(Accepted::Duplicate { id: seen.event }) } else { Err(StoreError::KeyReused { index }) };
+    }
+    if !deliveries.is_empty() && transaction.counters.waiting >= lives.backlog_max {
+        return Err(StoreError::BacklogFull { max: lives.backlog_max });
     }
     let seq_key = key::event_seq(&event.id);
     if transaction.exists(&seq_key)? {
@@ -148,24 +157,61 @@ pub(super) fn accept(transaction: &mut Transaction<'_>, index: usize, ready: Rea
     {
         session::merge(transaction, session, parameters, lives.session)?;
     }
+    if deliveries.len() > FAN_OUT_FROM {
+        fan_out::begin(transaction, event.seq, deliveries)?;
+        return Ok(Accepted::New { event: Arc::new(event), claimed: Vec::new() });
+    }
+    let claimed = deliveries.into_iter().map(|new| owe(transaction, &event, new, lives.lease)).collect::<Result<Vec<_>, _>>()?;
     let event = Arc::new(event);
-    let claimed = deliveries.into_iter().map(|new| {
-        let mut record = Record { seq: event.seq, interrupted: false, delivery: owed(&event, new, transaction.now) };
-        let token = record.put_leased(transaction, lives.lease)?;
-        transaction.mark(key::webhook_delivery(&record.delivery.webhook_id, &record.delivery.id));
-        Ok(Claimed { delivery: record.delivery, token, event: Some(Arc::clone(&event)), built: None, rebuilt: false })
-    });
-    let claimed = claimed.collect::<Result<_, StoreError>>()?;
-    Ok(Accepted::New { event, claimed })
+    let with_event = |(delivery, token)| Claimed { events: vec![Arc::clone(&event)], ..Claimed::fresh(delivery, token) };
+    Ok(Accepted::New { claimed: claimed.into_iter().map(|taken| taken.map(with_event)).collect(), event })
 }
 
-fn owed(event: &Event, NewDelivery { webhook_id, webhook }: NewDelivery, now: Timestamp) -> Delivery {
+/// Writes what one webhook is owed for `event`; the delivery with its token where it was taken along.
+pub(super) fn owe(
+    transaction: &mut Transaction<'_>,
+    event: &Event,
+    new: NewDelivery,
+    lease: Duration,
+) -> Result<Option<Taken>, StoreError> {
+    if let Some(rule) = new.batch {
+        batch::join(transaction, event, new, rule)?;
+        return Ok(None);
+    }
+    let (endpoint, lane, take) = (new.endpoint.clone(), new.lane.clone(), new.take);
+    let delivery = owed(event, new, transaction.now);
+    put_owed(transaction, Record::new(event.seq, &endpoint, lane, delivery), take.then_some(lease))
+}
+
+/// A delivery and the token of its lease.
+pub(super) type Taken = (Delivery, Token);
+
+/// Writes a new delivery: leased, if it is to be taken along and it is its turn; otherwise it waits.
+pub(super) fn put_owed(transaction: &mut Transaction<'_>, mut record: Record, take: Option<Duration>) -> Result<Option<Taken>, StoreError> {
+    transaction.mark(key::webhook_delivery(&record.delivery.webhook_id, &record.delivery.id));
+    let is_its_turn = lane::enter(transaction, &record)?;
+    match take {
+        Some(lease) if is_its_turn => {
+            let token = record.put_taken(transaction, lease)?;
+            Ok(Some((record.delivery, token)))
+        }
+        _ => {
+            record.blocked = !is_its_turn;
+            let now = transaction.now;
+            record.put_waiting(transaction, now)?;
+            Ok(None)
+        }
+    }
+}
+
+pub(super) fn owed(event: &Event, new: NewDelivery, now: Timestamp) -> Delivery {
     Delivery {
-        id: DeliveryId::new(event.seq, &webhook_id, 0, 0),
+        id: DeliveryId::new(event.seq, &new.webhook_id, 0, 0),
         event: Some(event.id.clone()),
-        webhook_id,
-        webhook,
-        state: DeliveryState::Sending,
+        further_events: Vec::new(),
+        webhook_id: new.webhook_id,
+        webhook: new.webhook,
+        state: DeliveryState::Pending,
         attempts: 0,
         session: event.session.clone(),
         environment: event.environment.clone(),
@@ -174,13 +220,15 @@ fn owed(event: &Event, NewDelivery { webhook_id, webhook }: NewDelivery, now: Ti
         due_at: None,
         depth: event.depth,
         invocation: None,
+        replay: None,
     }
 }
 
 impl Store {
     /// Accepts events, all or none, in this order. What is owed for the new ones is leased to the caller for `lease_for`.
     ///
-    /// Fails with [`StoreError::KeyReused`] when one of them carries a key that came with another body.
+    /// Fails with [`StoreError::KeyReused`] when one of them carries a key that came with another body, and with
+    /// [`StoreError::BacklogFull`] when too much waits already.
     pub async fn accept(&self, events: Vec<AcceptEvent>, lease_for: Duration) -> Result<Vec<Accepted>, StoreError> {
         let now = self.now();
         let ready: Vec<_> = events.into_iter().map(|event| Ready::new(event, now)).collect::<Result<_, _>>()?;
@@ -206,6 +254,7 @@ impl Store {
             let delivery = Delivery {
                 id: DeliveryId::new(seq, &webhook_id, 0, 0),
                 event: None,
+                further_events: Vec::new(),
                 webhook_id,
                 webhook,
                 state: DeliveryState::Sending,
@@ -217,16 +266,18 @@ impl Store {
                 due_at: None,
                 depth,
                 invocation: Some(input),
+                replay: None,
             };
-            let mut record = Record { seq, interrupted: false, delivery };
-            let token = record.put_leased(transaction, lease_for)?;
+            let endpoint = EndpointId::new(&delivery.webhook_id, None);
+            let mut record = Record::new(seq, &endpoint, None, delivery);
+            let token = record.put_taken(transaction, lease_for)?;
             transaction.mark(key::webhook_delivery(&record.delivery.webhook_id, &record.delivery.id));
-            Ok(Claimed { delivery: record.delivery, token, event: None, built: None, rebuilt: false })
+            Ok(Claimed::fresh(record.delivery, token))
         })
         .await
     }
 
     pub(super) fn lives(&self, lease: Duration) -> Lives {
-        Lives { lease, session: self.shared.session_life, dedup: self.shared.dedup_life }
+        Lives { lease, session: self.shared.session_life, dedup: self.shared.dedup_life, backlog_max: self.shared.backlog_max }
     }
 }

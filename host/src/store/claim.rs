@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     Store,
+    agenda::AgendaChange,
     committer::Committer,
     delivery::Record,
     engine::Engine,
@@ -17,8 +18,12 @@ use super::{
 use crate::{
     clock,
     model::{
-        delivery::{Attempt, Delivery, DeliveryState, Stages},
+        delivery::{
+            Attempt, Delivery, Stages,
+            lifecycle::{End, Step},
+        },
         event::Event,
+        id::EndpointId,
         outcome::{Failure, FailureKind},
         plugin::GuestLog,
     },
@@ -34,35 +39,79 @@ pub struct Claimed {
     pub delivery: Delivery,
     /// What settling it takes.
     pub token: u64,
-    /// Its event; absent when the webhook was invoked, or the event was deleted.
-    pub event: Option<Arc<Event>>,
+    /// Its events, of a batch several; none when the webhook was invoked, or its events were deleted.
+    pub events: Vec<Arc<Event>>,
     /// The request as built for an earlier attempt, when it was kept.
     pub built: Option<serde_json::Value>,
     /// It was being sent before and nobody knows how that ended: the endpoint may have seen it.
     pub rebuilt: bool,
 }
 
+impl Claimed {
+    /// A delivery without events or a past: one that was just accepted, or invoked.
+    pub fn fresh(delivery: Delivery, token: u64) -> Self {
+        Self { delivery, token, events: Vec::new(), built: None, rebuilt: false }
+    }
+}
+
+/// What is claimed, before its events are read.
+type Found = (Record, Token, bool);
+
 impl Store {
-    /// Claims up to `n` deliveries that are due, or whose lease is over, for `lease_for`. An `invoke` whose lease is over fails instead.
-    pub async fn claim(&self, n: usize, lease_for: Duration) -> Result<Vec<Claimed>, StoreError> {
-        let claimed = self.commit_scanning(move |transaction| claim(transaction, n, lease_for)).await?;
+    /// Up to `n` endpoints something is due for, what has waited longest first, without the first `skip`. May be slightly stale.
+    pub fn ready_endpoints(&self, skip: usize, n: usize) -> Vec<EndpointId> {
+        self.shared.published.agenda().ready(clock::millis(self.now())).skip(skip).take(n).cloned().collect()
+    }
+
+    /// When the next thing will be due that is not due now; `None` while there is none.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let due = self.shared.published.agenda().next_after(clock::millis(self.now()));
+        let due = due.and_then(|millis| Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok());
+        [due, self.shared.published.first_lease_expiry()].into_iter().flatten().min()
+    }
+
+    /// Claims what is due, of each endpoint as many as its quota, for `lease_for`.
+    pub async fn claim(&self, quotas: Vec<(EndpointId, usize)>, lease_for: Duration) -> Result<Vec<(EndpointId, Claimed)>, StoreError> {
+        let claimed = self.commit_scanning(move |transaction| {
+            let mut claimed = Vec::new();
+            for (endpoint, quota) in quotas {
+                claim(transaction, endpoint, quota, lease_for, &mut claimed)?;
+            }
+            Ok(claimed)
+        });
+        let claimed = claimed.await?;
         if claimed.is_empty() {
             return Ok(Vec::new());
         }
         self.scan(move |engine| {
             let mut events = HashMap::new();
-            claimed.into_iter().map(|(record, token, rebuilt)| with_event(engine, &mut events, record, token, rebuilt)).collect()
+            let with_events = |(record, token, rebuilt): Found| {
+                let endpoint = record.endpoint();
+                Ok((endpoint, with_events(engine, &mut events, record, token, rebuilt)?))
+            };
+            claimed.into_iter().map(with_events).collect()
         })
         .await
     }
 
-    /// When there will be something to claim; `None` while nothing waits and nothing is leased.
-    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        let first = self.engine().keys(key::under(key::DUE)).next().transpose()?;
-        let due = first
-            .and_then(|key| key::number(key::DUE, &key))
-            .and_then(|millis| Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok());
-        Ok([due, self.shared.published.first_lease_expiry()].into_iter().flatten().min())
+    /// Frees what is claimed by somebody who did not settle it within its lease: it is due again. An `invoke` has failed instead.
+    /// How many there were.
+    pub async fn free_expired(&self, n: usize) -> Result<usize, StoreError> {
+        if self.shared.published.first_lease_expiry().is_none_or(|first| first > self.now()) {
+            return Ok(0);
+        }
+        self.commit_scanning(move |transaction| {
+            let over: Vec<_> = transaction.leases.expired(transaction.now).take(n).map(|(token, id)| (token, id.clone())).collect();
+            for (token, id) in &over {
+                match Record::load(transaction, key::LEASED, id)? {
+                    Some(mut record) if record.is_invoke() => interrupt(transaction, &mut record, "nobody settled it within its lease")?,
+                    Some(mut record) => free(transaction, &mut record)?,
+                    None => transaction.release(*token),
+                }
+            }
+            Ok(over.len())
+        })
+        .await
     }
 
     /// Makes leases last for `lease_for` from now; returns the tokens of those that are lost.
@@ -79,58 +128,64 @@ impl Store {
     }
 }
 
-fn claim(transaction: &mut Transaction<'_>, n: usize, lease_for: Duration) -> Result<Vec<(Record, Token, bool)>, StoreError> {
-    let mut claimed = Vec::new();
-    let over: Vec<_> = transaction.leases.expired(transaction.now).take(n).map(|(token, id)| (token, id.clone())).collect();
-    for (token, id) in over {
-        let Some(mut record) = Record::load(transaction, key::LEASED, &id)? else {
-            transaction.release(token);
-            continue;
-        };
-        if record.is_invoke() {
-            interrupt(transaction, &mut record, "nobody settled it within its lease")?;
-        } else {
-            record.take_leased(transaction)?;
-            let token = record.put_leased(transaction, lease_for)?;
-            claimed.push((record, token, true));
-        }
-    }
-    let due = key::numbered_to(key::DUE, clock::millis(transaction.now));
-    let keys: Vec<_> = transaction.engine.keys(due).take(n - claimed.len()).collect::<Result<_, _>>()?;
+/// Claims up to `quota` of what is due for `endpoint`, and sets its place in the agenda right.
+fn claim(
+    transaction: &mut Transaction<'_>,
+    endpoint: EndpointId,
+    quota: usize,
+    lease_for: Duration,
+    claimed: &mut Vec<Found>,
+) -> Result<(), StoreError> {
+    let due = key::dues_until(&endpoint, clock::millis(transaction.now));
+    let keys: Vec<_> = transaction.engine.keys(due).take(quota).collect::<Result<_, _>>()?;
     for key in keys {
-        let record = key::due_delivery(&key).map(|id| Record::load(transaction, key::WAITING, &id)).transpose()?.flatten();
+        let record = key::delivery_at_end(&key).map(|id| Record::load(transaction, key::WAITING, &id)).transpose()?.flatten();
         match record {
             Some(mut record) => {
-                record.take_waiting(transaction)?;
-                let rebuilt = std::mem::take(&mut record.interrupted);
-                let token = record.put_leased(transaction, lease_for)?;
+                let token = record.claim(transaction, lease_for)?;
+                let rebuilt = record.interrupted;
                 claimed.push((record, token, rebuilt));
             }
             None => transaction.unmark(key),
         }
     }
-    Ok(claimed)
+    let next = transaction.first_in(key::dues(&endpoint), 1)?;
+    let next = next.first().and_then(|key| key::due_parts(key)).map(|(_, due, _)| due);
+    transaction.agenda(AgendaChange::Set(endpoint, next));
+    Ok(())
 }
 
-fn with_event(
+fn with_events(
     engine: &Engine,
     events: &mut HashMap<u64, Option<Arc<Event>>>,
     record: Record,
     token: Token,
     rebuilt: bool,
 ) -> Result<Claimed, StoreError> {
-    let event = match (&record.delivery.event, events.get(&record.seq)) {
-        (None, _) => None,
-        (Some(_), Some(event)) => event.clone(),
-        (Some(_), None) => {
-            let event = super::log::event_at(engine, record.seq)?.map(Arc::new);
-            events.insert(record.seq, event.clone());
-            event
+    let mut claimed = Claimed { rebuilt, ..Claimed::fresh(record.delivery, token) };
+    if claimed.delivery.event.is_some() {
+        for seq in [record.seq].into_iter().chain(record.further) {
+            let event = match events.get(&seq) {
+                Some(known) => known.clone(),
+                None => {
+                    let event = super::log::event_at(engine, seq)?.map(Arc::new);
+                    events.insert(seq, event.clone());
+                    event
+                }
+            };
+            claimed.events.extend(event);
         }
-    };
-    let key = key::built(&record.delivery.id);
-    let built = engine.get(&key)?.map(|bytes| decode(&key, &bytes)).transpose()?;
-    Ok(Claimed { delivery: record.delivery, token, event, built, rebuilt })
+    }
+    let key = key::built(&claimed.delivery.id);
+    claimed.built = engine.get(&key)?.map(|bytes| decode(&key, &bytes)).transpose()?;
+    Ok(claimed)
+}
+
+/// Makes due again what somebody was sending: the endpoint may have seen it.
+fn free(transaction: &mut Transaction<'_>, record: &mut Record) -> Result<(), StoreError> {
+    record.interrupted = true;
+    let now = transaction.now;
+    record.wait(transaction, Step::Interrupt, now)
 }
 
 /// Fails an `invoke` nobody waits for any more.
@@ -152,7 +207,7 @@ fn interrupt(transaction: &mut Transaction<'_>, record: &mut Record, detail: &st
     };
     record.take_leased(transaction)?;
     record.add_attempt(transaction, &encode(&attempt)?);
-    record.put_finished(transaction, DeliveryState::Failed)
+    record.finish(transaction, Step::End(End::Failed))
 }
 
 /// Dissolves the leases of whoever had the store before: it is gone, or it would hold the lock.
@@ -166,10 +221,7 @@ pub(super) fn recover(committer: &mut Committer) -> Result<(), StoreError> {
                 if record.is_invoke() {
                     interrupt(transaction, &mut record, "the host stopped before the answer was recorded")?;
                 } else {
-                    record.take_leased(transaction)?;
-                    record.interrupted = true;
-                    let now = transaction.now;
-                    record.put_waiting(transaction, DeliveryState::Pending, now)?;
+                    free(transaction, &mut record)?;
                 }
             }
             Ok(leased.len())

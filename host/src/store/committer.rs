@@ -14,7 +14,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, mpsc::error::TryRecvError, oneshot};
 
 use super::{
-    engine::{Engine, Writes},
+    agenda::AgendaChange,
+    engine::{self, Engine, Writes},
     error::StoreError,
     generation::{Compaction, Growth, Unfinished},
     key,
@@ -80,6 +81,8 @@ pub(super) struct Committer {
     published: Arc<Published>,
     receiver: mpsc::Receiver<Message>,
     leases: Leases,
+    /// For the agenda, once they are durable.
+    agenda_changes: Vec<AgendaChange>,
     counters: Counters,
     /// Written by commits of this round, not yet in the tree.
     group: Writes,
@@ -109,6 +112,7 @@ impl Committer {
             published,
             receiver,
             leases: Leases::default(),
+            agenda_changes: Vec::new(),
             counters,
             group: Writes::new(),
             group_bytes: 0,
@@ -191,8 +195,14 @@ impl Committer {
     }
 
     fn merge(&mut self, prepared: Prepared) {
-        let Prepared { counters, writes, bytes, lease_changes } = prepared;
+        let Prepared { counters, writes, bytes, lease_changes, agenda_changes } = prepared;
+        if counters.waiting != self.counters.waiting {
+            // Part of the same batch as what it counts.
+            let (value, _) = engine::encode(counters.waiting.to_string().as_bytes(), || 0);
+            self.group.insert(key::WAITING_COUNT.to_vec(), Some(value));
+        }
         self.counters = counters;
+        self.agenda_changes.extend(agenda_changes);
         self.group_bytes += bytes;
         self.group.extend(writes);
         for change in lease_changes {
@@ -242,9 +252,9 @@ impl Committer {
         self.failed = Some(error);
     }
 
-    fn publish(&self, commits: u64) {
+    fn publish(&mut self, commits: u64) {
         self.published.commits.fetch_add(commits, Ordering::Relaxed);
-        self.published.now(self.counters.seq, &self.leases);
+        self.published.now(&self.counters, &self.leases, self.agenda_changes.drain(..));
     }
 
     fn begin_compaction(&mut self, reply: Option<oneshot::Sender<Result<(), StoreError>>>) {

@@ -7,22 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Store,
+    agenda::AgendaChange,
     engine::Engine,
     error::StoreError,
-    key,
+    key, lane,
     lease::Token,
     transaction::{Transaction, decode, encode},
 };
 use crate::{
     clock,
     model::{
-        delivery::{Attempt, Delivery, DeliveryState},
-        id::{DeliveryId, WebhookId},
+        delivery::{Attempt, Delivery, DeliveryState, lifecycle::Step},
+        id::{DeliveryId, EndpointId, WebhookId},
     },
 };
 
-/// Deliveries cancelled in one commit.
-const CANCEL_CHUNK: usize = 500;
+/// Deliveries changed in one commit.
+pub(super) const CHUNK: usize = 500;
 
 /// How often a delivery is looked for in the three ranges while it moves between them.
 const FIND_TRIES: u32 = 3;
@@ -32,13 +33,43 @@ const FIND_TRIES: u32 = 3;
 pub(super) struct Record {
     /// The place of its event, or of itself when it was invoked.
     pub(super) seq: u64,
-    /// Whether it was being sent when its lease ended: the endpoint may have seen it.
-    #[serde(default)]
+    /// Whether it was being sent when its lease ended, and no attempt was settled since: the endpoint may have seen it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) interrupted: bool,
+    /// Where it is sent, if that is not where its webhook usually sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    endpoint: Option<EndpointId>,
+    /// The lane it stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) lane: Option<String>,
+    /// Whether it is another's turn in its lane.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) blocked: bool,
+    /// The places of a batch's further events.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) further: Vec<u64>,
     pub(super) delivery: Delivery,
 }
 
 impl Record {
+    /// A delivery nobody works on yet.
+    pub(super) fn new(seq: u64, endpoint: &EndpointId, lane: Option<String>, delivery: Delivery) -> Self {
+        let endpoint = (endpoint.0 != delivery.webhook_id.0).then(|| endpoint.clone());
+        Self { seq, interrupted: false, endpoint, lane, blocked: false, further: Vec::new(), delivery }
+    }
+
+    /// Where it is sent.
+    pub(super) fn endpoint(&self) -> EndpointId {
+        self.endpoint.clone().unwrap_or_else(|| EndpointId::new(&self.delivery.webhook_id, None))
+    }
+
+    /// Takes a step, if it may.
+    fn step(&mut self, step: Step) -> Result<(), StoreError> {
+        let Delivery { id, state, .. } = &mut self.delivery;
+        *state = state.after(step).ok_or_else(|| StoreError::WrongState { id: id.clone(), state: *state })?;
+        Ok(())
+    }
+
     /// The record in `range`.
     pub(super) fn load(transaction: &Transaction<'_>, range: &[u8], id: &DeliveryId) -> Result<Option<Self>, StoreError> {
         transaction.get(&key::delivery(range, id))
@@ -49,32 +80,52 @@ impl Record {
         self.delivery.event.is_none() && self.delivery.invocation.is_some()
     }
 
-    /// Writes it as worked on; the caller has the token.
-    pub(super) fn put_leased(&mut self, transaction: &mut Transaction<'_>, lease_for: Duration) -> Result<Token, StoreError> {
-        self.set(DeliveryState::Sending, None, transaction.now);
+    /// Writes one that was just accepted as worked on; the caller has the token.
+    pub(super) fn put_taken(&mut self, transaction: &mut Transaction<'_>, lease_for: Duration) -> Result<Token, StoreError> {
+        self.delivery.state = DeliveryState::Sending;
+        self.set(None, transaction.now);
         transaction.put_new(key::delivery(key::LEASED, &self.delivery.id), &encode(self)?);
         Ok(transaction.lease(&self.delivery.id, lease_for))
     }
 
-    /// Writes it as due at `due`.
-    pub(super) fn put_waiting(
-        &mut self,
-        transaction: &mut Transaction<'_>,
-        state: DeliveryState,
-        due: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.set(state, Some(due), transaction.now);
-        let id = &self.delivery.id;
-        transaction.put(key::delivery(key::WAITING, id), self)?;
-        transaction.mark(key::due(clock::millis(due), id));
-        transaction.mark(key::webhook_due(&self.delivery.webhook_id, clock::millis(due), id));
+    /// Writes what waits as worked on; the caller has the token.
+    pub(super) fn claim(&mut self, transaction: &mut Transaction<'_>, lease_for: Duration) -> Result<Token, StoreError> {
+        self.take_waiting(transaction)?;
+        self.step(Step::Claim)?;
+        self.put_taken(transaction, lease_for)
+    }
+
+    /// Writes what is worked on as worked on still, under the same lease.
+    pub(super) fn go_on(&mut self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
+        self.step(Step::GoOn)?;
+        transaction.put(key::delivery(key::LEASED, &self.delivery.id), self)
+    }
+
+    /// Takes a step with what is worked on after which it waits until `due`.
+    pub(super) fn wait(&mut self, transaction: &mut Transaction<'_>, step: Step, due: Timestamp) -> Result<(), StoreError> {
+        self.take_leased(transaction)?;
+        self.step(step)?;
+        self.put_waiting(transaction, due)
+    }
+
+    /// Writes it as due at `due`, or, while it is blocked, as waiting for its turn.
+    pub(super) fn put_waiting(&mut self, transaction: &mut Transaction<'_>, due: Timestamp) -> Result<(), StoreError> {
+        self.set((!self.blocked).then_some(due), transaction.now);
+        let (endpoint, due_ms) = (self.endpoint(), self.due_ms());
+        transaction.put(key::delivery(key::WAITING, &self.delivery.id), self)?;
+        transaction.mark(key::due(&endpoint, due_ms, &self.delivery.id));
+        transaction.counters.waiting += 1;
+        transaction.agenda(AgendaChange::Note(endpoint, due_ms));
         Ok(())
     }
 
-    /// Writes it as over. What was built for further attempts goes.
-    pub(super) fn put_finished(&mut self, transaction: &mut Transaction<'_>, state: DeliveryState) -> Result<(), StoreError> {
-        self.set(state, None, transaction.now);
+    /// Takes a step after which it is over. What was built for further attempts goes, and in its lane it is the next one's turn.
+    pub(super) fn finish(&mut self, transaction: &mut Transaction<'_>, step: Step) -> Result<(), StoreError> {
+        self.step(step)?;
+        lane::leave(transaction, self)?;
+        self.set(None, transaction.now);
         self.interrupted = false;
+        self.blocked = false;
         transaction.put(key::delivery(key::FINISHED, &self.delivery.id), self)?;
         transaction.remove(key::built(&self.delivery.id))
     }
@@ -90,13 +141,14 @@ impl Record {
 
     /// Takes it out of the waiting ones.
     pub(super) fn take_waiting(&self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
-        let id = &self.delivery.id;
-        transaction.remove(key::delivery(key::WAITING, id))?;
-        if let Some(due) = self.delivery.due_at {
-            transaction.unmark(key::due(clock::millis(due), id));
-            transaction.unmark(key::webhook_due(&self.delivery.webhook_id, clock::millis(due), id));
-        }
+        transaction.remove(key::delivery(key::WAITING, &self.delivery.id))?;
+        transaction.unmark(key::due(&self.endpoint(), self.due_ms(), &self.delivery.id));
+        transaction.counters.waiting = transaction.counters.waiting.saturating_sub(1);
         Ok(())
+    }
+
+    fn due_ms(&self) -> u64 {
+        self.delivery.due_at.map_or(key::NEVER, clock::millis)
     }
 
     /// Adds an attempt, under the next number.
@@ -105,8 +157,7 @@ impl Record {
         transaction.put_new(key::attempt(&self.delivery.id, self.delivery.attempts), attempt);
     }
 
-    fn set(&mut self, state: DeliveryState, due: Option<Timestamp>, now: Timestamp) {
-        self.delivery.state = state;
+    fn set(&mut self, due: Option<Timestamp>, now: Timestamp) {
         self.delivery.due_at = due;
         self.delivery.updated_at = now;
     }
@@ -158,24 +209,9 @@ impl Store {
     }
 
     /// Has a delivery sent again at once, under the same id: one that is over (it is built anew), or that waits for its next attempt.
+    /// It stands outside any order from then on.
     pub async fn resend(&self, id: DeliveryId) -> Result<Delivery, StoreError> {
-        self.commit(0, move |transaction| {
-            let mut record = if let Some(record) = Record::load(transaction, key::FINISHED, &id)? {
-                transaction.remove(key::delivery(key::FINISHED, &id))?;
-                record
-            } else if let Some(record) = Record::load(transaction, key::WAITING, &id)? {
-                record.take_waiting(transaction)?;
-                record
-            } else if transaction.exists(&key::delivery(key::LEASED, &id))? {
-                return Err(StoreError::WrongState { id, state: DeliveryState::Sending });
-            } else {
-                return Err(StoreError::not_found(format!("delivery {id}")));
-            };
-            let now = transaction.now;
-            record.put_waiting(transaction, DeliveryState::Pending, now)?;
-            Ok(record.delivery)
-        })
-        .await
+        self.commit(0, move |transaction| resend(transaction, &id)).await
     }
 
     /// Ends a delivery. One that is being sent loses its lease: what comes of it is not recorded.
@@ -193,27 +229,31 @@ impl Store {
 
     /// Ends what waits for a webhook; what is being sent goes on. How many were ended.
     pub async fn cancel_for_webhook(&self, webhook: &WebhookId) -> Result<u64, StoreError> {
+        self.close_batches_of(webhook).await?;
         let mut cancelled = 0;
-        loop {
-            let range = key::webhook_dues(webhook);
-            let chunk = self.commit_scanning(move |transaction| {
-                let keys: Vec<_> = transaction.engine.keys(range.clone()).take(CANCEL_CHUNK).collect::<Result<_, _>>()?;
-                for key in &keys {
-                    if let Some(id) = key::webhook_due_delivery(&range, key)
-                        && Record::load(transaction, key::WAITING, &id)?.is_some()
-                    {
-                        cancel(transaction, &id)?;
+        for range in key::webhook_dues(webhook) {
+            loop {
+                let range = range.clone();
+                let chunk = self.commit_scanning(move |transaction| {
+                    let keys: Vec<_> = transaction.engine.keys(range).take(CHUNK).collect::<Result<_, _>>()?;
+                    for key in &keys {
+                        if let Some(id) = key::delivery_at_end(key)
+                            && Record::load(transaction, key::WAITING, &id)?.is_some()
+                        {
+                            cancel(transaction, &id)?;
+                        }
+                        transaction.unmark(key.clone());
                     }
-                    transaction.unmark(key.clone());
+                    Ok(keys.len())
+                });
+                let chunk = chunk.await?;
+                cancelled += chunk as u64;
+                if chunk < CHUNK {
+                    break;
                 }
-                Ok(keys.len())
-            });
-            let chunk = chunk.await?;
-            cancelled += chunk as u64;
-            if chunk < CANCEL_CHUNK {
-                return Ok(cancelled);
             }
         }
+        Ok(cancelled)
     }
 
     /// Keeps the built request of a delivery that is being sent, before its first attempt.
@@ -229,6 +269,27 @@ impl Store {
     }
 }
 
+/// Makes a delivery due now, outside any order.
+pub(super) fn resend(transaction: &mut Transaction<'_>, id: &DeliveryId) -> Result<Delivery, StoreError> {
+    let mut record = if let Some(record) = Record::load(transaction, key::FINISHED, id)? {
+        transaction.remove(key::delivery(key::FINISHED, id))?;
+        record
+    } else if let Some(record) = Record::load(transaction, key::WAITING, id)? {
+        record.take_waiting(transaction)?;
+        record
+    } else if transaction.exists(&key::delivery(key::LEASED, id))? {
+        return Err(StoreError::WrongState { id: id.clone(), state: DeliveryState::Sending });
+    } else {
+        return Err(StoreError::not_found(format!("delivery {id}")));
+    };
+    record.step(Step::Resend)?;
+    lane::leave(transaction, &mut record)?;
+    record.blocked = false;
+    let now = transaction.now;
+    record.put_waiting(transaction, now)?;
+    Ok(record.delivery)
+}
+
 /// Ends a delivery that is not over; `None` when there is none such.
 pub(super) fn cancel(transaction: &mut Transaction<'_>, id: &DeliveryId) -> Result<Option<Delivery>, StoreError> {
     let mut record = if let Some(record) = Record::load(transaction, key::WAITING, id)? {
@@ -240,6 +301,6 @@ pub(super) fn cancel(transaction: &mut Transaction<'_>, id: &DeliveryId) -> Resu
     } else {
         return Ok(None);
     };
-    record.put_finished(transaction, DeliveryState::Cancelled)?;
+    record.finish(transaction, Step::Cancel)?;
     Ok(Some(record.delivery))
 }

@@ -5,7 +5,7 @@
 //! anew at each change and never synced, so values are cut into pieces of [`CHUNK_BYTES`].
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fs::{self, File},
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
@@ -36,7 +36,7 @@ const WHOLE: u8 = 0;
 const IN_PIECES: u8 = 1;
 
 /// Keys with what is to stand under them; `None` removes. Values as stored.
-pub(super) type Writes = HashMap<Vec<u8>, Option<Vec<u8>>>;
+pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// An open tree.
 pub(super) struct Engine {

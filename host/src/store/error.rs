@@ -49,6 +49,14 @@ pub enum StoreError {
         /// Which of the events, from 0.
         index: usize,
     },
+    /// Too many deliveries wait; nothing was written.
+    #[error(
+        "{max} deliveries wait already: nothing more is accepted until some are delivered, cancelled or given up (limit `backlog_max`)"
+    )]
+    BacklogFull {
+        /// How many may wait.
+        max: u64,
+    },
     /// There is no such record.
     #[error("there is no {what}")]
     NotFound {
@@ -142,6 +150,6 @@ impl StoreError {
 
     /// Whether the same call may succeed later without anyone mending anything.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::LeaseLost | Self::Conflict { .. } | Self::Closed)
+        matches!(self, Self::LeaseLost | Self::Conflict { .. } | Self::BacklogFull { .. } | Self::Closed)
     }
 }

@@ -9,8 +9,14 @@
 //! | `l` | delivery id | delivery under a lease |
 //! | `q` | delivery id | delivery that waits: the live queue |
 //! | `f` | delivery id | delivery at its end: the log |
-//! | `w` | due, delivery id | - |
-//! | `y` | webhook id, due, delivery id | - |
+//! | `y` | endpoint, due, delivery id | - |
+//! | `o` | webhook id, lane | whose turn it is |
+//! | `O` | webhook id, lane, seq, delivery id | - |
+//! | `B` | webhook id, batch key | open batch |
+//! | `t` | closing time, key of a `B` record | - |
+//! | `n` | seq, delivery id | - (a batch's delivery, under its further events) |
+//! | `F` | seq | webhooks still to be given a delivery |
+//! | `D` | webhook id | how its attempts went |
 //! | `b` | webhook id, delivery id | - |
 //! | `a` | delivery id, number | attempt |
 //! | `u` | delivery id | built request |
@@ -30,7 +36,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::model::id::{CallId, DeliveryId, EventId, WebhookId};
+use crate::model::id::{CallId, DeliveryId, EndpointId, EventId, WebhookId};
 
 /// Text longer than this stands in keys as its beginning and its hash.
 const TEXT_BYTES_MAX: usize = 128;
@@ -46,7 +52,12 @@ pub(super) const EVENTS: &[u8] = b"e";
 pub(super) const LEASED: &[u8] = b"l";
 pub(super) const WAITING: &[u8] = b"q";
 pub(super) const FINISHED: &[u8] = b"f";
-pub(super) const DUE: &[u8] = b"w";
+pub(super) const DUES: &[u8] = b"y";
+pub(super) const OPEN_BATCHES: &[u8] = b"B";
+pub(super) const CLOSINGS: &[u8] = b"t";
+pub(super) const FAN_OUTS: &[u8] = b"F";
+pub(super) const STANDINGS: &[u8] = b"D";
+pub(super) const WAITING_COUNT: &[u8] = b"mwaiting";
 pub(super) const PENDING_CALLS: &[u8] = b"p";
 pub(super) const CALL_LOG: &[u8] = b"c";
 pub(super) const EXPIRIES: &[u8] = b"x";
@@ -87,11 +98,15 @@ fn numbered(kind: &[u8], number: u64) -> Vec<u8> {
     [kind, &number.to_be_bytes()].concat()
 }
 
-/// Every key that begins with `prefix`. No prefix here ends in 255.
+/// Every key that begins with `prefix`.
 pub(super) fn under(prefix: &[u8]) -> Range {
     let mut end = prefix.to_vec();
-    if let Some(last) = end.last_mut() {
-        *last = last.saturating_add(1);
+    // The next key of that length: a number may end in 255.
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
     }
     (prefix.to_vec(), end)
 }
@@ -129,31 +144,99 @@ pub(super) fn deliveries_of(range: &[u8], seq: u64) -> Range {
     under(&named(range, &DeliveryId::prefix(seq)))
 }
 
-pub(super) fn due(due_ms: u64, id: &DeliveryId) -> Vec<u8> {
-    let mut key = numbered(DUE, due_ms);
-    text(&mut key, id.as_str());
-    key
-}
+/// The due time of what waits for something else than the time: the delivery before it in its lane.
+pub(super) const NEVER: u64 = u64::MAX;
 
-/// The delivery a [`due`] key names.
-pub(super) fn due_delivery(key: &[u8]) -> Option<DeliveryId> {
-    tail(key, DUE.len() + 8).map(DeliveryId)
-}
-
-pub(super) fn webhook_due(webhook: &WebhookId, due_ms: u64, id: &DeliveryId) -> Vec<u8> {
-    let mut key = webhook_dues(webhook).0;
+pub(super) fn due(endpoint: &EndpointId, due_ms: u64, id: &DeliveryId) -> Vec<u8> {
+    let mut key = dues(endpoint).0;
     key.extend_from_slice(&due_ms.to_be_bytes());
-    text(&mut key, id.as_str());
+    key.extend_from_slice(id.as_str().as_bytes());
     key
 }
 
-pub(super) fn webhook_dues(webhook: &WebhookId) -> Range {
-    under(&pair(b"y", webhook.as_str(), ""))
+/// What waits for an endpoint, what is due first first.
+pub(super) fn dues(endpoint: &EndpointId) -> Range {
+    under(&pair(DUES, endpoint.as_str(), ""))
 }
 
-/// The delivery a [`webhook_due`] key in `range` names.
-pub(super) fn webhook_due_delivery(range: &Range, key: &[u8]) -> Option<DeliveryId> {
-    tail(key, range.0.len() + 8).map(DeliveryId)
+/// What waits for an endpoint and is due at `now_ms`.
+pub(super) fn dues_until(endpoint: &EndpointId, now_ms: u64) -> Range {
+    let (begin, _) = dues(endpoint);
+    let end = [begin.as_slice(), &now_ms.saturating_add(1).to_be_bytes()].concat();
+    (begin, end)
+}
+
+/// What waits for a webhook, in whatever environment.
+pub(super) fn webhook_dues(webhook: &WebhookId) -> [Range; 2] {
+    let begin = named(DUES, webhook.as_str());
+    [0, b'/'].map(|next| under(&[begin.as_slice(), &[next]].concat()))
+}
+
+/// Endpoint, due time in milliseconds, and delivery of a [`due`] key.
+pub(super) fn due_parts(key: &[u8]) -> Option<(EndpointId, u64, DeliveryId)> {
+    let (head, id) = key.split_at_checked(key.len().checked_sub(DeliveryId::CHARS)?)?;
+    let (head, due) = head.split_last_chunk::<8>()?;
+    let endpoint = head.strip_prefix(DUES)?.strip_suffix(&[0])?;
+    let text = |bytes: &[u8]| Some(std::str::from_utf8(bytes).ok()?.to_owned());
+    Some((EndpointId(text(endpoint)?), u64::from_be_bytes(*due), DeliveryId(text(id)?)))
+}
+
+pub(super) fn lane(webhook: &WebhookId, lane: &str) -> Vec<u8> {
+    pair(b"o", webhook.as_str(), lane)
+}
+
+/// Everything in a lane, in order.
+pub(super) fn lane_places(webhook: &WebhookId, lane: &str) -> Range {
+    under(&[pair(b"O", webhook.as_str(), lane).as_slice(), &[0]].concat())
+}
+
+pub(super) fn lane_place(webhook: &WebhookId, lane: &str, seq: u64, id: &DeliveryId) -> Vec<u8> {
+    let mut key = lane_places(webhook, lane).0;
+    key.extend_from_slice(&seq.to_be_bytes());
+    key.extend_from_slice(id.as_str().as_bytes());
+    key
+}
+
+/// The delivery at the end of a key.
+pub(super) fn delivery_at_end(key: &[u8]) -> Option<DeliveryId> {
+    tail(key, key.len().checked_sub(DeliveryId::CHARS)?).map(DeliveryId)
+}
+
+pub(super) fn open_batch(webhook: &WebhookId, batch: &str) -> Vec<u8> {
+    pair(OPEN_BATCHES, webhook.as_str(), batch)
+}
+
+/// Every open batch of a webhook.
+pub(super) fn open_batches(webhook: &WebhookId) -> Range {
+    under(&pair(OPEN_BATCHES, webhook.as_str(), ""))
+}
+
+/// A note that the open batch under `key` is closed at `at_ms`.
+pub(super) fn closing(at_ms: u64, key: &[u8]) -> Vec<u8> {
+    [numbered(CLOSINGS, at_ms).as_slice(), key].concat()
+}
+
+/// The batch a [`closing`] key is about.
+pub(super) fn closing_batch(key: &[u8]) -> &[u8] {
+    key.get(CLOSINGS.len() + 8..).unwrap_or_default()
+}
+
+/// A note that the event numbered `seq` is also in the delivery `id`.
+pub(super) fn further(seq: u64, id: &DeliveryId) -> Vec<u8> {
+    [numbered(b"n", seq).as_slice(), id.as_str().as_bytes()].concat()
+}
+
+/// Such notes of one event.
+pub(super) fn furthers(seq: u64) -> Range {
+    under(&numbered(b"n", seq))
+}
+
+pub(super) fn fan_out(seq: u64) -> Vec<u8> {
+    numbered(FAN_OUTS, seq)
+}
+
+pub(super) fn standing(webhook: &WebhookId) -> Vec<u8> {
+    named(STANDINGS, webhook.as_str())
 }
 
 pub(super) fn webhook_delivery(webhook: &WebhookId, id: &DeliveryId) -> Vec<u8> {

@@ -87,17 +87,20 @@ impl Store {
         self.scan(move |engine| page(engine, &filter, cursor, limit)).await
     }
 
-    /// Deletes an event with the attempts made for it; what is not over yet is cancelled. Whether there was such an event.
+    /// Deletes an event with the attempts made for it; what is not over yet is cancelled, but for batches that hold other events too.
+    /// Whether there was such an event.
     pub async fn delete_event(&self, id: EventId) -> Result<bool, StoreError> {
         self.commit_scanning(move |transaction| {
             let Some(seq) = transaction.get(&key::event_seq(&id))? else { return Ok(false) };
-            for range in [key::LEASED, key::WAITING, key::FINISHED] {
-                let keys: Vec<_> = transaction.engine.keys(key::deliveries_of(range, seq)).collect::<Result<_, _>>()?;
-                for id in keys.iter().filter_map(|key| key::tail(key, range.len())).map(DeliveryId) {
-                    delivery::cancel(transaction, &id)?;
-                    transaction.remove_range(key::attempts(&id))?;
+            for delivery in deliveries_of(transaction.engine, seq)? {
+                // What was built and sent holds its data.
+                transaction.remove_range(key::attempts(&delivery.id))?;
+                transaction.remove(key::built(&delivery.id))?;
+                if delivery.further_events.is_empty() {
+                    delivery::cancel(transaction, &delivery.id)?;
                 }
             }
+            transaction.remove_range(key::furthers(seq))?;
             transaction.remove(key::event(seq))?;
             transaction.remove(key::event_seq(&id))?;
             // Its number is not given again.
@@ -138,6 +141,13 @@ fn deliveries_of(engine: &Engine, seq: u64) -> Result<Vec<Delivery>, StoreError>
             found.insert(delivery.id.clone(), delivery);
         }
     }
+    for note in engine.keys(key::furthers(seq)) {
+        if let Some(id) = key::delivery_at_end(&note?)
+            && let Some(record) = delivery::find(engine, &id)?
+        {
+            found.insert(id, record.delivery);
+        }
+    }
     Ok(found.into_values().collect())
 }
 
@@ -165,7 +175,7 @@ fn page(engine: &Engine, filter: &DeliveryFilter, cursor: Option<String>, limit:
 impl DeliveryFilter {
     fn matches(&self, delivery: &Delivery) -> bool {
         self.webhook.as_ref().is_none_or(|webhook| delivery.webhook_id == *webhook)
-            && self.event.as_ref().is_none_or(|event| delivery.event.as_ref() == Some(event))
+            && self.event.as_ref().is_none_or(|event| delivery.event.as_ref() == Some(event) || delivery.further_events.contains(event))
             && self.state.is_none_or(|state| delivery.state == state)
     }
 

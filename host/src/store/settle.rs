@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
     Store,
     delivery::Record,
     error::StoreError,
-    key, session,
+    key, lane, session,
+    standing::{self, Count},
     transaction::{Transaction, encode},
 };
 use crate::{
     clock,
     model::{
-        delivery::{Attempt, Delivery, DeliveryState},
+        delivery::{
+            Attempt, Delivery,
+            lifecycle::{End, Step},
+        },
         id::DeliveryId,
         parameter::Change,
     },
@@ -25,7 +31,7 @@ pub struct Settlement {
     pub delivery: DeliveryId,
     /// Its claim's token.
     pub token: u64,
-    /// The attempt made; the store numbers it. Absent when none was: the webhook is gone, the host stops.
+    /// The attempt made; the store numbers it. Absent when none was: the webhook is gone, its endpoint is left alone.
     pub attempt: Option<Attempt>,
     /// What happens next.
     pub next: Next,
@@ -33,19 +39,15 @@ pub struct Settlement {
     pub parameters: Option<(String, Vec<Change>)>,
     /// The built request, to be sent again as it is; kept until the delivery is over. Absent: what was kept stays.
     pub built: Option<serde_json::Value>,
+    /// What the attempt adds to the count of its webhook's failures.
+    pub count: Option<Count>,
 }
 
 /// What happens next with a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It is delivered.
-    Delivered,
-    /// It has failed for good.
-    Failed,
-    /// It must not be sent.
-    Refused,
-    /// It was ended.
-    Cancelled,
+    /// It is over.
+    End(End),
     /// It is tried again at once by the same holder, under the same lease: somebody waits for its answer.
     Again,
     /// It is tried again.
@@ -53,6 +55,20 @@ pub enum Next {
         /// After this time.
         after: Duration,
     },
+    /// It was not tried: its endpoint is not to be called before then.
+    GivenBack {
+        /// When it is due.
+        until: Timestamp,
+    },
+}
+
+/// A settled delivery.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// As it stands.
+    pub delivery: Delivery,
+    /// Whether there is news of its webhook ([`Store::notices`]).
+    pub is_noticed: bool,
 }
 
 /// A settlement made ready before its turn.
@@ -63,14 +79,15 @@ struct Ready {
     next: Next,
     parameters: Option<(String, Vec<Change>)>,
     built: Option<Vec<u8>>,
+    count: Option<Count>,
 }
 
 impl Ready {
     fn new(settlement: Settlement) -> Result<Self, StoreError> {
-        let Settlement { delivery, token, attempt, next, parameters, built } = settlement;
+        let Settlement { delivery, token, attempt, next, parameters, built, count } = settlement;
         let attempt = attempt.map(|attempt| encode(&attempt)).transpose()?;
         let built = built.map(|built| encode(&built)).transpose()?;
-        Ok(Self { delivery, token, attempt, next, parameters, built })
+        Ok(Self { delivery, token, attempt, next, parameters, built, count })
     }
 
     fn bytes(&self) -> usize {
@@ -78,13 +95,21 @@ impl Ready {
     }
 }
 
+/// For how long what a settlement touches lasts.
+#[derive(Clone, Copy)]
+struct Lives {
+    session: Duration,
+    /// How long a delivery may be first in its lane.
+    turn: Duration,
+}
+
 impl Store {
     /// Settles claimed deliveries. For each: all of it is written, or, when its lease is lost, nothing.
-    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Result<Delivery, StoreError>>, StoreError> {
+    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Result<Settled, StoreError>>, StoreError> {
         let ready: Vec<_> = settlements.into_iter().map(Ready::new).collect::<Result<_, _>>()?;
-        let life = self.shared.session_life;
+        let lives = Lives { session: self.shared.session_life, turn: self.shared.order_wait_max };
         self.commit(ready.iter().map(Ready::bytes).sum(), move |transaction| {
-            let settled = ready.into_iter().map(|ready| match settle(transaction, ready, life) {
+            let settled = ready.into_iter().map(|ready| match settle(transaction, ready, lives) {
                 Err(StoreError::LeaseLost) => Ok(Err(StoreError::LeaseLost)),
                 other => other.map(Ok),
             });
@@ -94,36 +119,40 @@ impl Store {
     }
 }
 
-fn settle(transaction: &mut Transaction<'_>, ready: Ready, session_life: Duration) -> Result<Delivery, StoreError> {
-    let Ready { delivery, token, attempt, next, parameters, built } = ready;
+fn settle(transaction: &mut Transaction<'_>, ready: Ready, lives: Lives) -> Result<Settled, StoreError> {
+    let Ready { delivery, token, attempt, next, parameters, built, count } = ready;
     if !transaction.holds(&delivery, token) {
         return Err(StoreError::LeaseLost);
     }
     let Some(mut record) = Record::load(transaction, key::LEASED, &delivery)? else { return Err(StoreError::LeaseLost) };
-    if next != Next::Again {
-        record.take_leased(transaction)?;
-    }
     if let Some(attempt) = attempt {
         record.add_attempt(transaction, &attempt);
     }
     if let Some((session, changes)) = parameters
         && !changes.is_empty()
     {
-        session::merge(transaction, &session, changes, session_life)?;
+        session::merge(transaction, &session, changes, lives.session)?;
     }
+    let is_noticed = match count {
+        Some(count) => standing::count(transaction, &record.delivery.webhook_id, count)?,
+        None => false,
+    };
     match next {
-        Next::Delivered => record.put_finished(transaction, DeliveryState::Delivered)?,
-        Next::Failed => record.put_finished(transaction, DeliveryState::Failed)?,
-        Next::Refused => record.put_finished(transaction, DeliveryState::Refused)?,
-        Next::Cancelled => record.put_finished(transaction, DeliveryState::Cancelled)?,
-        Next::Again => transaction.put(key::delivery(key::LEASED, &record.delivery.id), &record)?,
+        Next::End(end) => {
+            record.take_leased(transaction)?;
+            record.finish(transaction, Step::End(end))?;
+        }
+        Next::Again => record.go_on(transaction)?,
         Next::Waiting { after } => {
             if let Some(built) = built {
                 transaction.put_bytes(key::built(&delivery), &built)?;
             }
             let due = clock::after(transaction.now, after);
-            record.put_waiting(transaction, DeliveryState::Waiting, due)?;
+            record.interrupted = false;
+            lane::leave_if_late(transaction, &mut record, due, lives.turn)?;
+            record.wait(transaction, Step::TryLater, due)?;
         }
+        Next::GivenBack { until } => record.wait(transaction, Step::GiveBack, until)?,
     }
-    Ok(record.delivery)
+    Ok(Settled { delivery: record.delivery, is_noticed })
 }

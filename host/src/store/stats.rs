@@ -1,10 +1,17 @@
 //! What can be seen of the committer from outside.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+};
 
 use jiff::Timestamp;
 
-use super::lease::Leases;
+use super::{
+    agenda::{Agenda, AgendaChange},
+    lease::Leases,
+    transaction::Counters,
+};
 
 /// What the committer lets others see.
 #[derive(Default)]
@@ -14,18 +21,40 @@ pub(super) struct Published {
     pub(super) syncs: AtomicU64,
     pub(super) compactions: AtomicU64,
     leases: AtomicU64,
+    deliveries_waiting: AtomicU64,
+    agenda: Mutex<Agenda>,
     pub(super) failed: AtomicBool,
     /// In milliseconds; 0: no lease.
     first_lease_expiry: AtomicI64,
 }
 
 impl Published {
+    /// Shows the agenda the tree was found with.
+    pub(super) fn begin(&self, agenda: Agenda) {
+        *self.agenda() = agenda;
+    }
+
     /// Shows what is durable now.
-    pub(super) fn now(&self, seq: u64, leases: &Leases) {
-        self.seq.store(seq, Ordering::Release);
+    pub(super) fn now(&self, counters: &Counters, leases: &Leases, changes: impl ExactSizeIterator<Item = AgendaChange>) {
+        self.seq.store(counters.seq, Ordering::Release);
+        self.deliveries_waiting.store(counters.waiting, Ordering::Release);
+        if changes.len() > 0 {
+            let mut agenda = self.agenda();
+            changes.for_each(|change| agenda.apply(change));
+        }
         self.leases.store(leases.len() as u64, Ordering::Relaxed);
         let first = leases.first_expiry().map_or(0, Timestamp::as_millisecond);
         self.first_lease_expiry.store(first, Ordering::Release);
+    }
+
+    /// What is to be done when.
+    pub(super) fn agenda(&self) -> MutexGuard<'_, Agenda> {
+        self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Deliveries that wait.
+    pub(super) fn deliveries_waiting(&self) -> u64 {
+        self.deliveries_waiting.load(Ordering::Acquire)
     }
 
     /// The last durable number.
@@ -49,6 +78,7 @@ impl Published {
             compactions: read(&self.compactions),
             leases: read(&self.leases),
             waiting: waiting as u64,
+            deliveries_waiting: self.deliveries_waiting(),
             bytes_on_disk,
             failed: self.failed.load(Ordering::Acquire),
         }
@@ -70,6 +100,8 @@ pub struct StoreStats {
     pub leases: u64,
     /// Commits that wait.
     pub waiting: u64,
+    /// Deliveries that wait, for a time or for their turn: the backlog.
+    pub deliveries_waiting: u64,
     /// Bytes of the store's file; plugin bytes are not in it.
     pub bytes_on_disk: u64,
     /// Whether a write failed: nothing is written any more until the program is started again.

@@ -173,10 +173,11 @@ fn moved(now: Timestamp, age: Duration) -> Timestamp {
     now.checked_sub(age).unwrap_or(Timestamp::MIN)
 }
 
-/// Whether any delivery of the event at a place is kept.
+/// Whether any delivery of the event at a place is kept, or still to be written.
 fn is_owed(engine: &Engine, seq: u64) -> Result<bool, StoreError> {
-    for range in [key::LEASED, key::WAITING, key::FINISHED] {
-        if engine.keys(key::deliveries_of(range, seq)).next().transpose()?.is_some() {
+    let deliveries = [key::LEASED, key::WAITING, key::FINISHED].map(|range| key::deliveries_of(range, seq));
+    for range in deliveries.into_iter().chain([key::furthers(seq), key::under(&key::fan_out(seq))]) {
+        if engine.keys(range).next().transpose()?.is_some() {
             return Ok(true);
         }
     }
@@ -217,8 +218,11 @@ fn remove_deliveries(transaction: &mut Transaction<'_>, deliveries: Vec<Delivery
     for delivery in deliveries {
         let id = &delivery.id;
         // It may have been sent again since it was looked at.
-        let unchanged = Record::load(transaction, key::FINISHED, id)?.is_some_and(|record| record.delivery == delivery);
-        if unchanged {
+        let record = Record::load(transaction, key::FINISHED, id)?.filter(|record| record.delivery == delivery);
+        if let Some(record) = record {
+            for place in record.further {
+                transaction.unmark(key::further(place, id));
+            }
             transaction.remove(key::delivery(key::FINISHED, id))?;
             transaction.unmark(key::webhook_delivery(&delivery.webhook_id, id));
             transaction.remove_range(key::attempts(id))?;

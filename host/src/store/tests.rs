@@ -1,11 +1,15 @@
 //! The promises of the store, on a real directory, with time moved by hand.
 
 mod accepting;
+mod batching;
 mod calling;
+mod controlling;
 mod delivering;
 mod forgetting;
 mod keeping;
+mod lifecycle;
 mod opening;
+mod ordering;
 
 use std::{
     collections::BTreeMap,
@@ -25,9 +29,9 @@ use super::*;
 use crate::{
     clock::Clock,
     model::{
-        delivery::{Attempt, NewDelivery, Stages},
+        delivery::{Attempt, NewDelivery, Stages, lifecycle::End},
         event::NewEvent,
-        id::{EventId, WebhookId},
+        id::{EndpointId, EventId, WebhookId},
         outcome::{Failure, FailureKind},
         plugin::GuestLog,
     },
@@ -35,6 +39,8 @@ use crate::{
 
 const LEASE: Duration = Duration::from_secs(60);
 const SESSION_LIFE: Duration = Duration::from_secs(1800);
+const ORDER_WAIT_MAX: Duration = Duration::from_secs(900);
+const BACKLOG_MAX: u64 = 10_000;
 const DEDUP_LIFE: Duration = Duration::from_secs(3600);
 
 /// A clock moved by hand.
@@ -80,13 +86,34 @@ impl Bench {
     }
 
     async fn settle(&self, claimed: &Claimed, next: Next) -> Result<crate::model::delivery::Delivery, StoreError> {
-        self.store.settle(vec![settlement(claimed, next)]).await.expect("settled").remove(0)
+        self.store.settle(vec![settlement(claimed, next)]).await.expect("settled").remove(0).map(|settled| settled.delivery)
+    }
+
+    /// What a dispatcher with room for `n` of each endpoint finds.
+    async fn claim(&self, n: usize) -> Vec<Claimed> {
+        while self.store.free_expired(n).await.expect("freed") > 0 {}
+        claim(&self.store, n).await
     }
 }
 
 fn open(directory: &Path, clock: &Arc<HandClock>, key: [u8; 32]) -> Result<Store, StoreError> {
     let clock: SharedClock = Arc::<HandClock>::clone(clock);
-    Store::open(directory, StoreOptions { clock, key: StorageKey::new(key), session_life: SESSION_LIFE, dedup_life: DEDUP_LIFE })
+    Store::open(
+        directory,
+        StoreOptions {
+            clock,
+            key: StorageKey::new(key),
+            session_life: SESSION_LIFE,
+            dedup_life: DEDUP_LIFE,
+            order_wait_max: ORDER_WAIT_MAX,
+            backlog_max: BACKLOG_MAX,
+        },
+    )
+}
+
+async fn claim(store: &Store, n: usize) -> Vec<Claimed> {
+    let quotas = store.ready_endpoints(0, usize::MAX).into_iter().map(|endpoint| (endpoint, n)).collect();
+    store.claim(quotas, LEASE).await.expect("claimed").into_iter().map(|(_, claimed)| claimed).collect()
 }
 
 fn webhook(name: &str) -> WebhookId {
@@ -113,13 +140,18 @@ fn incoming(n: u64, webhooks: &[&str]) -> AcceptEvent {
         },
         dedup: None,
         parameters: Vec::new(),
-        deliveries: webhooks.iter().map(|name| NewDelivery { webhook_id: webhook(name), webhook: (*name).into() }).collect(),
+        deliveries: webhooks.iter().map(|name| owed(name)).collect(),
     }
+}
+
+fn owed(name: &str) -> NewDelivery {
+    let endpoint = EndpointId::new(&webhook(name), None);
+    NewDelivery { webhook_id: webhook(name), webhook: name.into(), endpoint, lane: None, batch: None, take: true }
 }
 
 fn new(accepted: Accepted) -> (Arc<crate::model::event::Event>, Vec<Claimed>) {
     match accepted {
-        Accepted::New { event, claimed } => (event, claimed),
+        Accepted::New { event, claimed } => (event, claimed.into_iter().flatten().collect()),
         Accepted::Duplicate { id } => panic!("{id} is a duplicate"),
     }
 }
@@ -150,6 +182,7 @@ fn settlement(claimed: &Claimed, next: Next) -> Settlement {
         next,
         parameters: None,
         built: None,
+        count: None,
     }
 }
 

@@ -1,9 +1,12 @@
 //! What one commit sees and writes. Nothing it does counts until its closure has returned `Ok`.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    agenda::AgendaChange,
     call, delivery,
     engine::{self, Engine, Writes},
     error::StoreError,
@@ -24,6 +27,8 @@ pub(super) struct Counters {
     pub(super) revision: u64,
     /// Calls recorded so far; about, after a crash.
     pub(super) calls: u64,
+    /// Deliveries that wait, for a time or for their turn.
+    pub(super) waiting: u64,
     /// The last stamp given: a lease's token or a long value's name. Never given twice, also across restarts.
     stamp: u64,
 }
@@ -40,6 +45,7 @@ impl Counters {
             seq,
             revision: number(key::REVISION)?,
             calls: number(key::CALLS)?.max(call::last_number(engine)?),
+            waiting: number(key::WAITING_COUNT)?,
             stamp: epoch.saturating_mul(STAMPS_PER_EPOCH),
         };
         Ok((counters, epoch))
@@ -57,6 +63,7 @@ pub(super) struct Transaction<'a> {
     writes: Writes,
     bytes: usize,
     lease_changes: Vec<LeaseChange>,
+    agenda_changes: Vec<AgendaChange>,
 }
 
 /// What a commit wants once its closure agreed.
@@ -65,17 +72,29 @@ pub(super) struct Prepared {
     pub(super) writes: Writes,
     pub(super) bytes: usize,
     pub(super) lease_changes: Vec<LeaseChange>,
+    pub(super) agenda_changes: Vec<AgendaChange>,
 }
 
 impl<'a> Transaction<'a> {
     /// A commit on top of the tree and `group`.
     pub(super) fn new(engine: &'a Engine, group: &'a Writes, leases: &'a Leases, counters: Counters, now: Timestamp) -> Self {
-        Self { engine, leases, group, counters, now, writes: Writes::new(), bytes: 0, lease_changes: Vec::new() }
+        Self {
+            engine,
+            leases,
+            group,
+            counters,
+            now,
+            writes: Writes::new(),
+            bytes: 0,
+            lease_changes: Vec::new(),
+            agenda_changes: Vec::new(),
+        }
     }
 
     /// What it came to.
     pub(super) fn into_prepared(self) -> Prepared {
-        Prepared { counters: self.counters, writes: self.writes, bytes: self.bytes, lease_changes: self.lease_changes }
+        let Self { counters, writes, bytes, lease_changes, agenda_changes, .. } = self;
+        Prepared { counters, writes, bytes, lease_changes, agenda_changes }
     }
 
     fn raw(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -159,6 +178,23 @@ impl<'a> Transaction<'a> {
             self.writes.extend(engine::pieces(&raw).map(|piece| (piece, None)));
         }
         Ok(())
+    }
+
+    /// The first `n` keys in `range`, as this commit and those before it leave them.
+    pub(super) fn first_in(&self, range: Range, n: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let written = |key: &[u8]| self.writes.get(key).or_else(|| self.group.get(key)).map(Option::is_some);
+        let in_tree = self.engine.keys(range.clone()).filter(|key| key.as_ref().map_or(true, |key| written(key) != Some(false)));
+        let mut first = in_tree.take(n).collect::<Result<BTreeSet<_>, _>>()?;
+        for overlay in [self.group, &self.writes] {
+            let keys = overlay.range(range.0.clone()..range.1.clone()).map(|(key, _)| key);
+            first.extend(keys.filter(|key| written(key) == Some(true)).take(n).cloned());
+        }
+        Ok(first.into_iter().take(n).collect())
+    }
+
+    /// Changes what is to be done when.
+    pub(super) fn agenda(&mut self, change: AgendaChange) {
+        self.agenda_changes.push(change);
     }
 
     /// The next place in commit order.

@@ -144,7 +144,7 @@ impl Stages<'_> {
     /// Waits until what arrived is settled too, so that one measurement's commits do not slow the next one down.
     async fn settled(&self) -> anyhow::Result<()> {
         let all = u32::try_from(self.host.services.limits.deliveries_in_flight_max)?;
-        drop(self.host.services.work.all().acquire_many(all).await?);
+        drop(self.host.services.window.all().acquire_many(all).await?);
         Ok(())
     }
 }

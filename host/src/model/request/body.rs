@@ -147,13 +147,22 @@ fn form(document: &Value) -> String {
     form.finish()
 }
 
-/// The body of an event's request when nobody wrote one: `{"type","timestamp","data"}`, as Standard Webhooks 1.0.0 recommends for payloads.
+/// The body of an event's request when nobody wrote one: `{"type","timestamp","data"}`, as Standard Webhooks 1.0.0 recommends for payloads;
+/// of a batch a list of them.
 pub(super) fn envelope(event: &Value) -> Vec<u8> {
-    let mut envelope = Map::new();
-    for (name, field) in [("type", "trigger"), ("timestamp", "time"), ("data", "data")] {
-        envelope.insert(name.to_owned(), event.get(field).cloned().unwrap_or_default());
-    }
-    Value::Object(envelope).to_string().into_bytes()
+    let one = |event: &Value| -> Value {
+        let fields = [("type", "trigger"), ("timestamp", "time"), ("data", "data")];
+        fields
+            .into_iter()
+            .map(|(name, field)| (name.to_owned(), event.get(field).cloned().unwrap_or_default()))
+            .collect::<Map<_, _>>()
+            .into()
+    };
+    let body = match event.get("batch") {
+        Some(Value::Array(events)) => events.iter().map(one).collect(),
+        _ => one(event),
+    };
+    body.to_string().into_bytes()
 }
 
 /// `written` if it is a JSON type, for the envelope is JSON.

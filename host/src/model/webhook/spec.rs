@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::IN_FLIGHT_DEFAULT;
 use crate::model::{
+    ordering::{BatchSpec, OrderingSpec},
     profile::{DEFAULT_PROFILE, Deactivation},
     request::RequestSpec,
     retry::Retry,
@@ -77,18 +78,18 @@ pub struct WebhookSpec {
     /// When a failed delivery is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// When a webhook that keeps failing is switched off. Kept; acted upon from the durable engine on.
+    /// When a webhook that keeps failing is switched off: `{"failures","days"}` or `{"unbroken_hours"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deactivation: Option<Deactivation>,
-    /// Several events in one delivery. Only the default, one event each, is built yet.
+    /// Several events in one delivery; absent: one event each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchSpec>,
     /// How much at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsSpec>,
-    /// `none`; other orders come with the durable engine.
+    /// Which deliveries wait for those before them: `none`, `fifo`, `session` or `{"key":"$.path"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ordering: Option<Value>,
+    pub ordering: Option<OrderingSpec>,
     /// Overrides of `request`, `auth` and `tls` (RFC 7396) for events and calls of an environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, Object>)]
@@ -204,24 +205,14 @@ pub enum Build {
     Stored,
 }
 
-/// Several events in one delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BatchSpec {
-    /// How long events gather.
-    pub seconds: u64,
-    /// How many go together at most.
-    pub events_max: u32,
-}
-
-/// How much at once.
+/// How much at once, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsSpec {
     /// Deliveries being sent at once: 1 to 1000, 16 by default.
     #[serde(default = "in_flight_default")]
     pub in_flight: u32,
-    /// Comes with the durable engine.
+    /// Deliveries begun in a second on average: 0.001 to 10 000; null: as many as there are. Kept by this process alone.
     #[serde(default)]
     pub per_second: Option<f64>,
 }

@@ -30,12 +30,12 @@ async fn what_is_over_and_old_is_forgotten_and_what_is_owed_never() {
     let mut waiting = Vec::new();
     for n in 0..10 {
         let (_, claimed) = bench.accept(n, &["a", "b"]).await;
-        bench.settle(&claimed[0], Next::Delivered).await.expect("held");
+        bench.settle(&claimed[0], Next::End(End::Delivered)).await.expect("held");
         if n < 3 {
             bench.settle(&claimed[1], Next::Waiting { after: DAY * 10 }).await.expect("held");
             waiting.push(claimed[1].delivery.id.clone());
         } else {
-            bench.settle(&claimed[1], Next::Failed).await.expect("held");
+            bench.settle(&claimed[1], Next::End(End::Failed)).await.expect("held");
         }
     }
     bench.pass(DAY * 2);
@@ -49,7 +49,7 @@ async fn what_is_over_and_old_is_forgotten_and_what_is_owed_never() {
     assert!(bench.store.event(&kept.id).await.expect("read").is_some());
     assert!(bench.store.attempts(&waiting[0]).await.expect("read").len() == 1);
     let (_, claimed) = bench.accept(12, &["a"]).await;
-    bench.settle(&claimed[0], Next::Delivered).await.expect("held");
+    bench.settle(&claimed[0], Next::End(End::Delivered)).await.expect("held");
     assert_eq!(sweep_all(&bench.store, retention()).await.deliveries, 0);
 }
 
@@ -58,7 +58,7 @@ async fn only_so_many_are_kept_whatever_their_age() {
     let bench = Bench::new();
     for n in 0..30 {
         let (_, claimed) = bench.accept(n, &["a"]).await;
-        bench.settle(&claimed[0], Next::Delivered).await.expect("held");
+        bench.settle(&claimed[0], Next::End(End::Delivered)).await.expect("held");
     }
     let swept = sweep_all(&bench.store, Retention { events_max: 10, ..retention() }).await;
     assert_eq!((swept.deliveries, swept.events), (20, 20));

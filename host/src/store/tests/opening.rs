@@ -112,7 +112,7 @@ async fn compacting_keeps_everything_while_work_goes_on() {
         let mut large = incoming(n, &["a"]);
         large.event.data = json!({ "text": text });
         let accepted = bench.store.accept(vec![large], LEASE).await.expect("accepted").remove(0);
-        let next = if n % 2 == 0 { Next::Waiting { after: LEASE } } else { Next::Delivered };
+        let next = if n % 2 == 0 { Next::Waiting { after: LEASE } } else { Next::End(End::Delivered) };
         bench.settle(&new(accepted).1[0], next).await.expect("held");
     }
     for n in 0..500 {
@@ -122,12 +122,12 @@ async fn compacting_keeps_everything_while_work_goes_on() {
     let compaction = tokio::spawn(async move { store.compact().await });
     for n in 100..200 {
         let (_, claimed) = bench.accept(n, &["b"]).await;
-        bench.settle(&claimed[0], Next::Delivered).await.expect("held");
+        bench.settle(&claimed[0], Next::End(End::Delivered)).await.expect("held");
         bench.store.update_parameters("s", None, vec![change("n", json!(n))]).await.expect("updated");
     }
     compaction.await.expect("no panic").expect("compacted");
     let (event, claimed) = bench.accept(200, &["b"]).await;
-    bench.settle(&claimed[0], Next::Delivered).await.expect("held");
+    bench.settle(&claimed[0], Next::End(End::Delivered)).await.expect("held");
     assert_eq!(event.seq, 201);
     // About 2 MiB live; sled writes in segments of 512 KiB, and how many it fills meanwhile depends on the machine.
     let after = bench.store.stats();
@@ -143,7 +143,7 @@ async fn compacting_keeps_everything_while_work_goes_on() {
     assert_eq!(session.version, 600);
     assert_eq!(session.parameters.get("n"), Some(&json!(199)));
     bench.pass(LEASE);
-    assert_eq!(bench.store.claim(1000, LEASE).await.expect("claimed").len(), 50);
+    assert_eq!(bench.claim(1000).await.len(), 50);
 }
 
 #[test]

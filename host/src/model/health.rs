@@ -1,0 +1,239 @@
+//! How an endpoint is doing, and how much of it may be asked: a breaker for one that is dead, fewer at once for one that is slow.
+//!
+//! It is what this process has seen and is not kept: after a restart every endpoint is thought well until it shows otherwise.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::outcome::{Failure, FailureKind};
+
+/// Attempts in a row that must go wrong before an endpoint is left alone.
+pub const BREAKER_FAILURES: u32 = 10;
+/// How long it is left alone at first.
+pub const BREAKER_PAUSE_MIN: Duration = Duration::from_secs(5);
+/// How long at most; each probe that fails doubles the pause up to here.
+pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(300);
+/// The longest `Retry-After` that is honoured: 1 day. What is beyond is taken for this.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long an endpoint that asks to be spared for no stated time is left alone.
+pub const SPARE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What an attempt says of its endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symptom {
+    /// It answers: delivered, or a refusal of this one request.
+    Well,
+    /// It asks to be spared (429, 502, 503, 504: Standard Webhooks, "Deliverability"), perhaps for a stated time.
+    Spare(Option<Duration>),
+    /// It does not answer, or answers that it is broken.
+    Ill,
+    /// Nothing was asked of it: the failure is ours, or the plugin's.
+    None,
+}
+
+/// What an attempt's end says of its endpoint. `retry_after` is what the answer asked for.
+pub fn symptom(failure: Option<&Failure>, status: Option<u16>, retry_after: Option<Duration>) -> Symptom {
+    use FailureKind::{
+        ConnectFailed, ConnectTimeout, HttpStatus, NameNotResolved, ResponseBroken, ResponseInvalid, ResponseTooLarge, Timeout, TlsFailed,
+    };
+    match (failure.map(|failure| failure.kind), status) {
+        (None, _) | (Some(ResponseInvalid | ResponseTooLarge), _) => Symptom::Well,
+        (Some(HttpStatus), Some(429 | 502 | 503 | 504)) => Symptom::Spare(retry_after),
+        (Some(HttpStatus), Some(500..)) => Symptom::Ill,
+        (Some(HttpStatus), _) => Symptom::Well,
+        (Some(ConnectFailed | ConnectTimeout | NameNotResolved | TlsFailed | Timeout | ResponseBroken), _) => Symptom::Ill,
+        (Some(_), _) => Symptom::None,
+    }
+}
+
+/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds or a date. Bounded by [`RETRY_AFTER_MAX`]; what cannot be read says nothing.
+pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    let asked = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            Duration::try_from(at.duration_since(now)).unwrap_or_default()
+        }
+    };
+    Some(asked.min(RETRY_AFTER_MAX))
+}
+
+/// Whether an endpoint may be asked now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes.
+    Yes,
+    /// By this one request, which shows how it is; nobody else until its end is noted.
+    Probe,
+    /// Not before then.
+    NotBefore(Timestamp),
+}
+
+/// How an endpoint is doing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Health {
+    /// Attempts that went wrong since the last that went well.
+    failures: u32,
+    /// How many may be under way at once: the webhook's limit, less while it asks to be spared.
+    at_once: u32,
+    /// Left alone until then.
+    paused_until: Option<Timestamp>,
+    /// The last pause of the breaker; `None`: it is closed.
+    pause: Option<Duration>,
+    /// A probe is under way, sent at this time.
+    probing: bool,
+}
+
+impl Health {
+    /// An endpoint nobody has asked yet.
+    pub fn new(at_once: u32) -> Self {
+        Self { failures: 0, at_once: at_once.max(1), paused_until: None, pause: None, probing: false }
+    }
+
+    /// How many may be under way at once, of the `limit` its webhook sets.
+    pub fn at_once(&self, limit: u32) -> u32 {
+        if self.pause.is_some() { 1 } else { self.at_once.min(limit).max(1) }
+    }
+
+    /// Whether it may be asked at `now`, without asking.
+    pub fn outlook(&self, now: Timestamp) -> Admission {
+        match self.paused_until {
+            Some(until) if until > now => Admission::NotBefore(until),
+            _ if self.pause.is_none() => Admission::Yes,
+            // Somebody finds out already; look again when that one has had time to.
+            _ if self.probing => Admission::NotBefore(moved(now, BREAKER_PAUSE_MIN)),
+            _ => Admission::Probe,
+        }
+    }
+
+    /// The same, and whoever gets [`Admission::Probe`] must [`Health::note`] how it went.
+    pub fn admit(&mut self, now: Timestamp) -> Admission {
+        let admission = self.outlook(now);
+        self.probing |= admission == Admission::Probe;
+        admission
+    }
+
+    /// Takes note of an attempt that ended at `now`; `limit` is what the webhook allows at once. Whether the breaker opened by it.
+    pub fn note(&mut self, symptom: Symptom, now: Timestamp, limit: u32) -> bool {
+        match symptom {
+            Symptom::None => {
+                self.probing = false;
+                false
+            }
+            Symptom::Well => {
+                let (failures, pause, paused_until) = (0, None, None);
+                *self = Self { failures, pause, paused_until, probing: false, at_once: (self.at_once + 1).min(limit).max(1) };
+                false
+            }
+            Symptom::Spare(asked) => {
+                self.at_once = (self.at_once / 2).max(1);
+                let until = moved(now, asked.unwrap_or(SPARE_PAUSE));
+                self.paused_until = self.paused_until.max(Some(until));
+                self.failed(now)
+            }
+            Symptom::Ill => self.failed(now),
+        }
+    }
+
+    fn failed(&mut self, now: Timestamp) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        let was_probe = std::mem::take(&mut self.probing);
+        match self.pause {
+            // One of those that were under way when it opened: it tells nothing new.
+            Some(_) if !was_probe => false,
+            None if self.failures < BREAKER_FAILURES => false,
+            earlier => {
+                let pause = earlier.map_or(BREAKER_PAUSE_MIN, |pause| (pause * 2).min(BREAKER_PAUSE_MAX));
+                self.pause = Some(pause);
+                self.paused_until = self.paused_until.max(Some(moved(now, pause)));
+                earlier.is_none()
+            }
+        }
+    }
+}
+
+fn moved(at: Timestamp, by: Duration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + seconds).expect("a time")
+    }
+
+    fn broken() -> Health {
+        let mut health = Health::new(16);
+        for n in 1..=BREAKER_FAILURES {
+            assert_eq!(health.admit(at(0)), Admission::Yes);
+            assert_eq!(health.note(Symptom::Ill, at(0), 16), n == BREAKER_FAILURES);
+        }
+        health
+    }
+
+    #[test]
+    fn a_dead_endpoint_is_probed_by_one_at_a_time_ever_more_rarely() {
+        let mut health = broken();
+        let mut now = 0;
+        for pause in [5, 10, 20, 40, 80, 160, 300, 300] {
+            assert_eq!(health.admit(at(now + pause - 1)), Admission::NotBefore(at(now + pause)));
+            now += pause;
+            assert_eq!(health.admit(at(now)), Admission::Probe);
+            assert_eq!(health.admit(at(now)), Admission::NotBefore(at(now + 5)), "one probe only");
+            assert!(!health.note(Symptom::Ill, at(now), 16));
+        }
+    }
+
+    #[test]
+    fn one_success_closes_the_breaker() {
+        let mut health = broken();
+        assert_eq!(health.admit(at(5)), Admission::Probe);
+        health.note(Symptom::Well, at(5), 16);
+        assert_eq!((health.admit(at(5)), health.at_once(16)), (Admission::Yes, 16));
+    }
+
+    #[test]
+    fn what_was_under_way_when_it_opened_does_not_lengthen_the_pause() {
+        let mut health = broken();
+        for _ in 0..20 {
+            health.note(Symptom::Ill, at(1), 16);
+        }
+        assert_eq!(health.outlook(at(5)), Admission::Probe);
+    }
+
+    #[test]
+    fn one_that_asks_to_be_spared_is_and_recovers_step_by_step() {
+        let mut health = Health::new(16);
+        health.note(Symptom::Spare(Some(Duration::from_secs(30))), at(0), 16);
+        assert_eq!((health.at_once(16), health.outlook(at(29))), (8, Admission::NotBefore(at(30))));
+        assert_eq!(health.outlook(at(30)), Admission::Yes);
+        health.note(Symptom::Spare(None), at(30), 16);
+        assert_eq!((health.at_once(16), health.outlook(at(31))), (4, Admission::Yes));
+        health.note(Symptom::Well, at(31), 16);
+        assert_eq!(health.at_once(16), 5);
+        assert_eq!(health.at_once(2), 2, "the webhook's limit holds");
+    }
+
+    #[test]
+    fn a_refusal_of_one_request_says_nothing_bad_of_the_endpoint() {
+        let status = |status| symptom(Some(&Failure::new(FailureKind::HttpStatus, "")), Some(status), None);
+        assert_eq!([status(400), status(404), status(410), status(301)], [Symptom::Well; 4]);
+        assert_eq!([status(500), status(501)], [Symptom::Ill; 2]);
+        assert_eq!([status(429), status(502), status(503), status(504)], [Symptom::Spare(None); 4]);
+        assert_eq!(symptom(Some(&Failure::new(FailureKind::PluginTrapped, "")), None, None), Symptom::None);
+        assert_eq!(symptom(Some(&Failure::new(FailureKind::Timeout, "")), None, None), Symptom::Ill);
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_bounded() {
+        assert_eq!(retry_after(" 120 ", at(0)), Some(Duration::from_secs(120)));
+        assert_eq!(retry_after("99999999", at(0)), Some(RETRY_AFTER_MAX));
+        assert_eq!(retry_after("Tue, 14 Nov 2023 22:14:20 GMT", at(0)), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after("Tue, 14 Nov 2023 22:00:00 GMT", at(0)), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon", at(0)), None);
+    }
+}

@@ -1,0 +1,187 @@
+//! Which deliveries of a webhook wait for one another, and which events go together in one.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::{event::NewEvent, filter::json_path::JsonPath, problem::Problem};
+
+/// The longest time events gather for one delivery: 1 day, in seconds.
+pub const BATCH_SECONDS_MAX: u64 = 24 * 3600;
+/// Events in one delivery at most.
+pub const BATCH_EVENTS_MAX: u32 = 500;
+
+/// In which order deliveries are made, as written: `none`, `fifo`, `session` or `{"key":"$.path"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum OrderingSpec {
+    /// For all events, or for those of one session.
+    Word(OrderingWord),
+    /// For those whose document has the same value at a path.
+    Key(OrderingKey),
+}
+
+/// An order that needs no more than a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderingWord {
+    /// As they come; several at once.
+    None,
+    /// All of the webhook, one after the other, in the order they were accepted.
+    Fifo,
+    /// Those of one session, one after the other. Events without a session are not ordered.
+    Session,
+}
+
+/// An order among events with something in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderingKey {
+    /// A JSONPath over the event; events where it finds the same wait for one another, those where it finds nothing are not ordered.
+    #[schema(example = "$.data.orderId")]
+    pub key: String,
+}
+
+/// A compiled order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Ordering {
+    /// None.
+    #[default]
+    None,
+    /// Over everything.
+    Fifo,
+    /// Per session.
+    Session,
+    /// Per value at a path.
+    Key(JsonPath),
+}
+
+impl Ordering {
+    /// Reads what was written, pointers relative to `ordering`.
+    pub fn parse(spec: Option<&OrderingSpec>) -> Result<Self, Problem> {
+        match spec {
+            None | Some(OrderingSpec::Word(OrderingWord::None)) => Ok(Self::None),
+            Some(OrderingSpec::Word(OrderingWord::Fifo)) => Ok(Self::Fifo),
+            Some(OrderingSpec::Word(OrderingWord::Session)) => Ok(Self::Session),
+            Some(OrderingSpec::Key(OrderingKey { key })) => {
+                JsonPath::parse(key).map(Self::Key).map_err(|error| Problem::new("/key", error.to_string()))
+            }
+        }
+    }
+
+    /// The lane an event's delivery waits in; `None`: it waits for no other. `document` makes the event's document when it is needed.
+    pub fn lane(&self, event: &NewEvent, document: impl FnOnce() -> Value) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Fifo => Some("all".to_owned()),
+            Self::Session => event.session.as_ref().map(|session| short("session", session)),
+            Self::Key(path) => {
+                let document = document();
+                let found = path.find(&document);
+                (!found.is_empty()).then(|| short("key", &serde_json::to_string(&found).unwrap_or_default()))
+            }
+        }
+    }
+}
+
+/// A name of bounded length for `text`.
+fn short(kind: &str, text: &str) -> String {
+    format!("{kind}:{}", hex::encode(&Sha256::digest(text)[..16]))
+}
+
+/// Several events in one delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchSpec {
+    /// Seconds events gather, counted from the first: 0 to 86 400. 0: each goes alone.
+    #[schema(maximum = 86400)]
+    pub seconds: u64,
+    /// How many go together at most: 1 to 500. A full batch goes at once.
+    #[serde(default = "events_max_default")]
+    #[schema(minimum = 1, maximum = 500)]
+    pub events_max: u32,
+}
+
+fn events_max_default() -> u32 {
+    100
+}
+
+/// When a batch is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchRule {
+    /// This long after its first event.
+    pub after: Duration,
+    /// With this many events.
+    pub events_max: u32,
+}
+
+impl BatchSpec {
+    /// What was written, as a rule; `None`: each event goes alone. Pointers relative to `batch`.
+    pub fn compile(self) -> Result<Option<BatchRule>, Problem> {
+        let Self { seconds, events_max } = self;
+        if seconds > BATCH_SECONDS_MAX {
+            return Err(Problem::new("/seconds", format!("{seconds} is out of range: 0 to {BATCH_SECONDS_MAX} seconds")));
+        }
+        if !(1..=BATCH_EVENTS_MAX).contains(&events_max) {
+            return Err(Problem::new("/events_max", format!("{events_max} is out of range: 1 to {BATCH_EVENTS_MAX} events")));
+        }
+        Ok((seconds > 0 && events_max > 1).then_some(BatchRule { after: Duration::from_secs(seconds), events_max }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::{id::EventId, trigger::Trigger};
+
+    fn event(session: Option<&str>, data: Value) -> NewEvent {
+        NewEvent {
+            id: EventId::new(1, [0; 10]),
+            trigger: Trigger::parse("a.b").expect("a trigger"),
+            source: String::new(),
+            time: Timestamp::UNIX_EPOCH,
+            session: session.map(str::to_owned),
+            environment: None,
+            attributes: BTreeMap::new(),
+            data,
+            call: None,
+            depth: 0,
+        }
+    }
+
+    fn lane(ordering: &Value, event: &NewEvent) -> Option<String> {
+        let spec: OrderingSpec = serde_json::from_value(ordering.clone()).expect("an order");
+        let ordering = Ordering::parse(Some(&spec)).expect("an order");
+        ordering.lane(event, || event.clone().accepted(0, event.time).document())
+    }
+
+    #[test]
+    fn events_share_a_lane_when_they_share_what_orders_them() {
+        let (a, b, none) = (event(Some("a"), json!({ "o": 1 })), event(Some("b"), json!({ "o": 1 })), event(None, json!({})));
+        assert_eq!(lane(&json!("none"), &a), None);
+        assert_eq!(lane(&json!("fifo"), &a), lane(&json!("fifo"), &none));
+        assert_ne!(lane(&json!("session"), &a), lane(&json!("session"), &b));
+        assert_eq!(lane(&json!("session"), &none), None);
+        assert_eq!(lane(&json!({ "key": "$.data.o" }), &a), lane(&json!({ "key": "$.data.o" }), &b));
+        assert_eq!(lane(&json!({ "key": "$.data.o" }), &none), None);
+        assert_ne!(lane(&json!({ "key": "$.data" }), &a), lane(&json!({ "key": "$.data" }), &none));
+    }
+
+    #[test]
+    fn a_batch_of_one_or_of_no_time_is_none() {
+        let rule = |seconds, events_max| BatchSpec { seconds, events_max }.compile();
+        assert_eq!(rule(0, 1), Ok(None));
+        assert_eq!(rule(0, 100), Ok(None));
+        assert_eq!(rule(20, 100), Ok(Some(BatchRule { after: Duration::from_secs(20), events_max: 100 })));
+        assert_eq!(rule(86_401, 1).expect_err("too long").pointer, "/seconds");
+        assert_eq!(rule(1, 0).expect_err("too few").pointer, "/events_max");
+    }
+}

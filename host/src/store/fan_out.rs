@@ -1,0 +1,65 @@
+//! Events that match very many webhooks: their deliveries are written bit by bit, from a list that was committed with the event.
+//! Nothing is matched again, and a crash in between goes on where it was.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Store, accept, agenda::AgendaChange, error::StoreError, key, log, transaction::Transaction};
+use crate::model::{delivery::NewDelivery, id::DeliveryId};
+
+/// Matches from which on deliveries are not written with their event.
+pub(super) const FAN_OUT_FROM: usize = 1000;
+
+/// Deliveries written in one commit.
+const STEP: usize = 250;
+
+/// What is still to be written for an event, the next last.
+#[derive(Serialize, Deserialize)]
+struct FanOut {
+    left: Vec<NewDelivery>,
+}
+
+/// Keeps what is owed for the event numbered `seq`.
+pub(super) fn begin(transaction: &mut Transaction<'_>, seq: u64, mut deliveries: Vec<NewDelivery>) -> Result<(), StoreError> {
+    deliveries.reverse();
+    // By the time they are written nobody holds a place for them.
+    deliveries.iter_mut().for_each(|new| new.take = false);
+    transaction.agenda(AgendaChange::FanOutBegun);
+    transaction.put(key::fan_out(seq), &FanOut { left: deliveries })
+}
+
+impl Store {
+    /// Writes some of the deliveries that are still owed for events with very many. Whether there is more to write.
+    pub async fn fan_out(&self) -> Result<bool, StoreError> {
+        if !self.shared.published.agenda().fans_out() {
+            return Ok(false);
+        }
+        self.commit_scanning(|transaction| {
+            let Some(first) = transaction.engine.keys(key::under(key::FAN_OUTS)).next().transpose()? else { return Ok(false) };
+            let seq = key::number(key::FAN_OUTS, &first).unwrap_or_default();
+            let Some(mut fan_out) = transaction.get::<FanOut>(&first)? else { return Ok(false) };
+            let event = log::event_at(transaction.engine, seq)?;
+            let step = fan_out.left.split_off(fan_out.left.len().saturating_sub(STEP));
+            // An event that was deleted meanwhile owes nothing any more.
+            if let Some(event) = &event {
+                for new in step.into_iter().rev() {
+                    if !is_written(transaction, seq, &new)? {
+                        accept::owe(transaction, event, new, std::time::Duration::ZERO)?;
+                    }
+                }
+            }
+            if fan_out.left.is_empty() || event.is_none() {
+                transaction.remove(first)?;
+                transaction.agenda(AgendaChange::FanOutEnded);
+            } else {
+                transaction.put(first, &fan_out)?;
+            }
+            Ok(true)
+        })
+        .await
+    }
+}
+
+/// Whether it stands already: a replay may have made it.
+fn is_written(transaction: &Transaction<'_>, seq: u64, new: &NewDelivery) -> Result<bool, StoreError> {
+    transaction.exists(&key::webhook_delivery(&new.webhook_id, &DeliveryId::new(seq, &new.webhook_id, 0, 0)))
+}
