@@ -15,7 +15,8 @@ use crate::{
         webhook::Webhook,
     },
     services::Services,
-    store::{Claimed, NewInvoke, StoreError},
+    store::{Claimed, NewInvoke, Session, StoreError},
+    transport::Probe,
 };
 
 /// What to invoke with.
@@ -90,14 +91,20 @@ pub async fn preview(services: &Services, name: &str, request: Request) -> Resul
     let webhook = find(services, name)?;
     let webhook = Arc::clone(webhook.in_environment(request.environment.as_deref()));
     let now = services.clock.now();
-    let mut parameters = match &request.session {
-        Some(session) => services.store.parameters(session).await?.parameters,
-        None => parameter::Parameters::default(),
+    let mut session = match &request.session {
+        Some(session) => services.store.parameters(session).await?,
+        None => Session::default(),
     };
-    parameters.apply_all(parameter::changes(request.parameters));
+    session.parameters.apply_all(parameter::changes(request.parameters));
     let claimed =
         preview_delivery(&webhook, request.session, request.environment, InvokeInput { data: request.data, context: request.context }, now);
-    Ok(deliverer::preview(services, &claimed, &webhook, Arc::new(parameters)).await)
+    Ok(deliverer::preview(services, &claimed, &webhook, session).await)
+}
+
+/// Looks whether a webhook's endpoint can be reached; its own request is not sent.
+pub async fn check(services: &Services, name: &str, environment: Option<&str>) -> Result<Probe, InvokeError> {
+    let webhook = find(services, name)?;
+    Ok(deliverer::check(services, webhook.in_environment(environment)).await)
 }
 
 fn find(services: &Services, name: &str) -> Result<Arc<Webhook>, InvokeError> {

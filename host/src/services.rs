@@ -9,6 +9,7 @@ use crate::{
     catalog::Catalog,
     clock::{self, SharedClock},
     config::Limits,
+    deliverer::credentials::Tokens,
     model::function::Ambient,
     plugin::Plugins,
     store::{Claimed, Store},
@@ -31,6 +32,8 @@ pub struct Services {
     pub plugins: Plugins,
     /// The way out.
     pub transport: Transport,
+    /// Bearer tokens that were got.
+    pub tokens: Tokens,
     /// What of the backlog is in memory.
     pub window: Window,
     /// Wakes [`crate::notices`]: there is news of a webhook.

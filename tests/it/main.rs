@@ -2,10 +2,13 @@
 
 mod api_contract;
 mod arcgis;
+mod auth;
+mod check;
 mod cli;
 mod dialogflow;
 mod durability;
 mod events;
+mod functions;
 mod ill_behaved;
 mod inbound;
 mod invoke;

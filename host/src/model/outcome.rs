@@ -63,6 +63,8 @@ failure_kinds! {
     FunctionFailed = "function_failed",
     /// A secret the webhook refers to does not exist.
     SecretMissing = "secret_missing",
+    /// The token endpoint gave no token, or the key for it cannot be used.
+    TokenFailed = "token_failed",
     /// The address is one the host may not call.
     AddressRefused = "address_refused",
     /// The name did not resolve.

@@ -258,7 +258,8 @@ mod tests {
 
     #[test]
     fn unset_references_are_recorded_once() {
-        let scope = Scope::of(&session());
+        let session = session();
+        let scope = Scope::of(&session);
         let mut expansion = Expansion::default();
         Template::parse("$session.params.x $event.data.y $session.params.x").unwrap().expand_text(&scope, &mut expansion);
         assert_eq!(expansion.names(), ["$session.params.x", "$event.data.y"]);

@@ -64,5 +64,5 @@ pub(super) fn is_credit_card_number(values: &[Value]) -> Result<Value, String> {
             (_, doubled) => doubled / 10 + doubled % 10,
         })
         .sum();
-    Ok((sum % 10 == 0).into())
+    Ok(sum.is_multiple_of(10).into())
 }

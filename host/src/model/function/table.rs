@@ -108,6 +108,9 @@ pub(super) enum Run {
     Filter,
 }
 
+/// Looks at the arguments that are written out; the others are `None`.
+type Check = fn(&[Option<&Value>]) -> Result<(), String>;
+
 /// A function.
 pub(super) struct Signature {
     pub name: &'static str,
@@ -120,7 +123,7 @@ pub(super) struct Signature {
     pub gives: Kind,
     pub run: Run,
     /// What can be wrong with arguments that are of their kinds, as far as it is seen when they are written.
-    pub check: Option<fn(&[Option<&Value>]) -> Result<(), String>>,
+    pub check: Option<Check>,
 }
 
 impl PartialEq for Signature {
@@ -132,7 +135,7 @@ impl PartialEq for Signature {
 impl Signature {
     /// What argument `index` is to be.
     pub(super) fn kind(&self, index: usize) -> Kind {
-        self.needs.iter().chain(self.takes).nth(index).copied().or(self.more).unwrap_or(Kind::Any)
+        self.needs.iter().chain(self.takes).nth(index).copied().or(self.more).unwrap_or(Any)
     }
 
     /// Whether it takes so many arguments; if not, what would be right.

@@ -36,7 +36,7 @@ fn body(request: &BuiltRequest) -> &str {
 
 #[test]
 fn the_request_of_the_contract_is_built() {
-    let (request, unset) = build_with(
+    let (request, expansion) = build_with(
         json!({"method": "post", "url": "https://svc.example/h?f=$session.params.fruit", "headers": {"X-Tenant": "$session.params.tenant"},
                "content_type": "application/json", "body": {"size": "$session.params.size", "no": "$session.params.no"}}),
         None,
@@ -127,7 +127,7 @@ fn a_plugin_wins_over_the_template_and_is_literal() {
         body: Some(b"$session.params.size".to_vec()),
         bindings: vec![("a".to_owned(), "$.a".to_owned())],
     };
-    let (request, unset) = build_with(template.clone(), None, Some(plugin.clone())).unwrap();
+    let (request, expansion) = build_with(template.clone(), None, Some(plugin.clone())).unwrap();
     assert_eq!((request.method.as_str(), request.url.as_str()), ("PUT", "https://h:8443/other?y=$session.params.size"));
     let headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(headers, [("x-b", "north"), ("x-a", "$session.params.tenant"), ("x-a", "again"), ("content-type", "text/plain")]);

@@ -129,7 +129,7 @@ mod tests {
             body.to_string(),
             r#"{"fruitParameter":"ap\"ple","sizeParameter":3,"all":[[1,{"a":null}],"n=3",4,null,true],"$session.params.size":"key"}"#
         );
-        assert!(expansion.is_empty());
+        assert!(unset.is_empty());
     }
 
     #[test]
