@@ -39,7 +39,7 @@ use crate::{
 
 pub mod credentials;
 
-use credentials::Shown;
+use credentials::{Purpose, Shown};
 
 /// Who we say we are, unless the webhook says otherwise.
 const AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
@@ -292,7 +292,7 @@ async fn send(
     request: &BuiltRequest,
     attempt: &mut Attempt,
 ) -> Result<Answer, Failure> {
-    let signed = sign(services, claimed, webhook, request).await?;
+    let signed = sign(services, claimed, webhook, request, Purpose::Send).await?;
     attempt.request = Some(recorded(&signed));
     attempt.unset.extend(signed.shown.unset);
     let started = Instant::now();
@@ -301,7 +301,7 @@ async fn send(
         && answer.status == UNAUTHORIZED
     {
         services.tokens.forget(token).await;
-        let again = sign(services, claimed, webhook, request).await?;
+        let again = sign(services, claimed, webhook, request, Purpose::Send).await?;
         attempt.request = Some(recorded(&again));
         answered = services.transport.send(again.outgoing).await;
     }
@@ -317,7 +317,13 @@ struct SignedRequest {
     shown_url: String,
 }
 
-async fn sign(services: &Services, claimed: &Claimed, webhook: &Webhook, request: &BuiltRequest) -> Result<SignedRequest, Failure> {
+async fn sign(
+    services: &Services,
+    claimed: &Claimed,
+    webhook: &Webhook,
+    request: &BuiltRequest,
+    purpose: Purpose,
+) -> Result<SignedRequest, Failure> {
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
         let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
@@ -332,7 +338,7 @@ async fn sign(services: &Services, claimed: &Claimed, webhook: &Webhook, request
     }
     let mut shown = Shown::default();
     let body = credentials::sign(services, webhook, id, &request.body, &mut headers, &mut shown).await?;
-    credentials::authenticate(services, webhook, claimed, &request.url, &mut headers, &mut shown).await?;
+    credentials::authenticate(services, webhook, claimed, &request.url, purpose, &mut headers, &mut shown).await?;
     let url = request.url.parse().map_err(|error| Failure::new(FailureKind::RequestInvalid, format!("the URL is none: {error}")))?;
     credentials::carry_depth(services, &url, claimed.delivery.depth, &mut headers).await;
     let method = Method::try_from(request.method.as_str())
@@ -481,7 +487,10 @@ pub async fn preview(services: &Services, claimed: &Claimed, webhook: &Arc<Webho
             (attempt.stages, attempt.plugin, attempt.log, attempt.unset) = (stages, plugin, log, unset);
             match request {
                 None => Ok(()),
-                Some(request) => sign(services, claimed, webhook, &request).await.map(|signed| attempt.request = Some(recorded(&signed))),
+                Some(request) => sign(services, claimed, webhook, &request, Purpose::Show).await.map(|signed| {
+                    attempt.request = Some(recorded(&signed));
+                    attempt.unset.extend(signed.shown.unset);
+                }),
             }
         }
         Err(BuildFailure { failure, trace }) => {

@@ -14,6 +14,7 @@ use crate::{
         parameter,
         webhook::Webhook,
     },
+    notices,
     services::Services,
     store::{Claimed, NewInvoke, Session, StoreError},
     transport::Probe,
@@ -79,7 +80,11 @@ pub async fn invoke(services: &Services, name: &str, request: Request) -> Result
     // A client that goes away does not cancel what it started (decision 9): the work runs in a task of its own.
     let services = services.clone();
     let tasks = services.tasks.clone();
-    let running = tasks.spawn(async move { deliverer::invoke(&services, claimed, &webhook).await });
+    let running = tasks.spawn(async move {
+        let invoked = deliverer::invoke(&services, claimed, &webhook).await?;
+        notices::invoke_failed(&services, &invoked).await;
+        Ok::<_, StoreError>(invoked)
+    });
     match running.await {
         Ok(invoked) => Ok(invoked?),
         Err(_) => Err(InvokeError::Store(StoreError::LeaseLost)),

@@ -45,6 +45,10 @@ fn a_third_partys_token_is_got_kept_and_sent() {
             )
             .await;
 
+        let (_, preview) = client.post(&format!("/v1/webhooks/{name}/preview"), &json!({})).await;
+        assert_eq!(preview["request"]["headers"]["authorization"], "(redacted)", "{preview}");
+        assert_eq!(server.given().len(), 0, "nobody is asked for a token to be shown");
+
         let received = delivered(client, &name, &endpoint).await;
         assert_eq!((received.header("authorization"), received.header("x-own")), ("Bearer canary-token-1", "of the webhook"));
         let asked = server.endpoint.next_request().await;

@@ -82,12 +82,22 @@ pub struct Shown {
     pub unset: Vec<String>,
 }
 
+/// What a signed request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be sent.
+    Send,
+    /// To be shown. Nobody is asked for a token for that.
+    Show,
+}
+
 /// Puts the webhook's credentials on a request to `url`.
 pub async fn authenticate(
     services: &Services,
     webhook: &Webhook,
     claimed: &Claimed,
     url: &str,
+    purpose: Purpose,
     headers: &mut HeaderMap,
     shown: &mut Shown,
 ) -> Result<(), Failure> {
@@ -105,6 +115,7 @@ pub async fn authenticate(
             };
             put(headers, shown, AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)).into_bytes())
         }
+        Auth::Token(_) if purpose == Purpose::Show => put(headers, shown, AUTHORIZATION, b"Bearer".to_vec()),
         Auth::Token(source) => {
             let (token, used) = tokens::token(services, webhook, source, url).await?;
             shown.token = Some(used);
