@@ -152,10 +152,12 @@ impl<'a> Transaction<'a> {
         self.put_new(key, &[]);
     }
 
-    /// Takes away what stands under `key`.
+    /// Takes away what stands under `key`. Where nothing does, nothing is written: the engine would copy a page for it.
     pub(super) fn remove(&mut self, key: Vec<u8>) -> Result<(), StoreError> {
-        self.remove_pieces(&key)?;
-        self.unmark(key);
+        if let Some(raw) = self.raw(&key)? {
+            self.writes.extend(engine::pieces(&raw).map(|piece| (piece, None)));
+            self.unmark(key);
+        }
         Ok(())
     }
 
