@@ -76,7 +76,13 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     let is_noticed = settle(
         services,
         &claimed,
-        Conclusion { built: made.built.filter(|_| waits), attempt: Some(made.attempt), next, changes: made.changes, count },
+        Conclusion {
+            built: made.built.filter(|_| waits).as_ref().and_then(stored),
+            attempt: Some(made.attempt),
+            next,
+            changes: made.changes,
+            count,
+        },
     )
     .await;
     // Recorded first, then woken.
@@ -130,7 +136,7 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
         };
         report(&claimed.delivery, &made.attempt, &next);
         let is_last = !matches!(next, Next::Again);
-        let built = (!is_last).then_some(made.built).flatten();
+        let built = made.built.filter(|_| !is_last).as_ref().and_then(stored);
         let attempt = Some(made.attempt.clone());
         let conclusion = Conclusion { attempt, next, built: built.clone(), changes: made.changes, count: None };
         let delivery = settle_one(services, &claimed, conclusion).await?.delivery;
@@ -148,7 +154,7 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
 struct Made {
     attempt: Attempt,
     /// What was built, for the next try.
-    built: Option<Value>,
+    built: Option<BuiltRequest>,
     /// What it binds.
     changes: Vec<Change>,
     /// How long the endpoint asked to be left alone.
@@ -234,11 +240,10 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>)
     let Trace { stages, plugin, log, unset } = prepared.trace;
     (attempt.stages, attempt.plugin, attempt.log, attempt.unset, attempt.failure) = (stages, plugin, log, unset, failure);
     let Some(request) = prepared.request else { return Made { attempt, built: None, changes: Vec::new(), retry_after: None } };
-    let built = serde_json::to_value(&request).ok();
     if webhook.build == Build::Stored && claimed.built.is_none() {
         // Kept before the first byte goes out, so that a crash sends the same bytes again.
-        if let Some(built) = &built
-            && let Err(error) = services.store.keep_built(claimed.delivery.id.clone(), claimed.token, built).await
+        if let Some(built) = stored(&request)
+            && let Err(error) = services.store.keep_built(claimed.delivery.id.clone(), claimed.token, &built).await
         {
             attempt.failure = Some(Failure::new(FailureKind::Interrupted, format!("the built request cannot be kept: {error}")));
             return Made { attempt, built: None, changes: Vec::new(), retry_after: None };
@@ -250,7 +255,12 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>)
         Vec::new()
     });
     attempt.parameters = changes.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or(Value::Null))).collect();
-    Made { attempt, built, changes, retry_after }
+    Made { attempt, built: Some(request), changes, retry_after }
+}
+
+/// A built request as the store keeps it. Most deliveries succeed at once and need none.
+fn stored(request: &BuiltRequest) -> Option<Value> {
+    serde_json::to_value(request).ok()
 }
 
 /// Sign, send, judge, bind.
@@ -487,5 +497,6 @@ fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 fn cap(text: &str) -> String {
-    text.chars().take(RECORDED_BODY_CHARS_MAX).collect()
+    let end = text.char_indices().nth(RECORDED_BODY_CHARS_MAX).map_or(text.len(), |(at, _)| at);
+    text[..end].to_owned()
 }
