@@ -1,8 +1,8 @@
 //! The one wasmtime engine of this process: its settings, its clock, its linkers, and who may have an instance.
 //!
-//! Settings are what measuring left standing (fresh call of a guest that does nothing, of a script): pooled instances (20 us, 248 us; on
-//! demand 28, 262), memories initialised copy-on-write (without: a script takes 457 us), small tables kept resident, memories not
-//! (1 MiB: 41 us), no component-model concurrency. Interruption is by epochs, see `Ticker`; 1, 2 and 5 ms cost the same.
+//! Settings are what measuring left standing, under load rather than one call at a time: pooled instances, memories initialised
+//! copy-on-write, tables and memories kept resident, no component-model concurrency. The figures are in `ARCHITECTURE.md`.
+//! Interruption is by epochs, see `Ticker`; 1, 2 and 5 ms cost the same.
 
 use std::{
     hash::{Hash, Hasher},
@@ -31,9 +31,13 @@ const TICK: Duration = Duration::from_millis(2);
 const LOOK_FOR_ENGINE: Duration = Duration::from_secs(1);
 /// Instances kept for trials at upload, so that a burst of calls cannot stop one.
 const TRIALS_MAX: u32 = 2;
-/// Bytes of a used table that are cleared rather than given back: a guest's few hundred function pointers. Worth 5 of 30 us a call;
-/// the same for linear memory costs more than it saves.
+/// Bytes of a used table that are cleared rather than given back: a guest's few hundred function pointers. Worth 5 of 30 us a call.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 16 * 1024;
+/// Bytes of a used linear memory that are written anew rather than given back to the kernel: all that a plugin usually has (1 MiB of stack,
+/// its data, a little heap), and what a script works in. Giving back means that the next call faults each page in again, and an
+/// interrupt to every other processor; with several calls at once that costs more than writing it all. Kept for each instance there
+/// ever was at once, so at most `plugin_instances_max` times as much.
+const MEMORY_KEEP_RESIDENT_BYTES: usize = 1536 * 1024;
 /// The stack of a guest. The script engine recurses through the guest's own stack as well.
 const GUEST_STACK_BYTES: usize = 1024 * 1024;
 /// The stack of the fiber a guest runs on: its own, and what the host needs below it.
@@ -114,6 +118,7 @@ fn pooled_engine(limits: &Limits) -> wasmtime::Result<Engine> {
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_memory_size(limits.plugin_memory_bytes_max)
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
+        .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES)
         .max_unused_warm_slots(instances);
     let mut config = engine_config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
