@@ -23,6 +23,7 @@ use crate::{
         deactivation::Ended,
         delivery::{Attempt, Delivery, RecordedAnswer, RecordedRequest, lifecycle::End},
         health::{Symptom, retry_after, symptom},
+        ordering::Ordering,
         outcome::{Failure, FailureKind, Verdict, error_event, verdict},
         parameter::{Change, Parameters},
         profile::RetryOn,
@@ -47,15 +48,6 @@ const RECORDED_BODY_CHARS_MAX: usize = 16 * 1024;
 
 /// Delivers what was claimed, from `slot`: one attempt, settled. What does not work waits for its next try in the store.
 pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
-    let snapshot = services.catalog.snapshot();
-    let entry = snapshot.webhooks_by_id.get(&claimed.delivery.webhook_id).filter(|entry| entry.webhook.active);
-    let webhook = entry.map(|entry| Arc::clone(entry.webhook.in_environment(claimed.delivery.environment.as_deref())));
-    // Decision 7: what was pending for a webhook that is gone or inactive is cancelled, and recoverable. No tries at all: our decision
-    // is that nothing is sent, and that it is no failure.
-    let Some(webhook) = webhook.filter(|webhook| webhook.retry.attempts() > 0) else {
-        settle(services, &claimed, Conclusion::without_attempt(Next::End(End::Cancelled))).await;
-        return;
-    };
     let (mut turn, permit) = match turn(services, &claimed, &slot).await {
         Ok(both) => both,
         Err(Some(until)) => {
@@ -65,6 +57,17 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
         }
         // Somebody else holds it now.
         Err(None) => return,
+    };
+    // Looked up when it is sent, not when it was claimed: much may have changed while it waited for its turn.
+    let snapshot = services.catalog.snapshot();
+    let entry = snapshot.webhooks_by_id.get(&claimed.delivery.webhook_id).filter(|entry| entry.webhook.active);
+    let webhook = entry.map(|entry| Arc::clone(entry.webhook.in_environment(claimed.delivery.environment.as_deref())));
+    // Decision 7: what was pending for a webhook that is gone or inactive is cancelled, and recoverable. No tries at all: our decision
+    // is that nothing is sent, and that it is no failure.
+    let Some(webhook) = webhook.filter(|webhook| webhook.retry.attempts() > 0) else {
+        settle(services, &claimed, Conclusion::without_attempt(Next::End(End::Cancelled))).await;
+        services.window.wake();
+        return;
     };
     let made = attempt(services, &claimed, &webhook).await;
     turn.shows(made.symptom());
@@ -89,7 +92,9 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     if is_noticed {
         services.notices.notify_one();
     }
-    services.window.wake();
+    if waits || webhook.ordering != Ordering::None {
+        services.window.wake();
+    }
 }
 
 /// Leave to send, once there is: the endpoint's turn first, so that a slow one does not hold what others could use. While it waits its

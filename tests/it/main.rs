@@ -5,6 +5,7 @@ mod arcgis;
 mod cli;
 mod dialogflow;
 mod durability;
+mod engine;
 mod events;
 mod ill_behaved;
 mod inbound;

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::model::webhook::WebhookSpec;
 
+pub mod again;
 pub mod exchange;
 
 use exchange::log;
@@ -65,6 +66,12 @@ pub enum Webhook {
     Activate(Named),
     /// Switch one off. What is pending for it is cancelled, and can be resent.
     Deactivate(Named),
+    /// Send again what failed or was cancelled of one.
+    #[command(after_help = "Example:\n  hookwright webhook recover chat --since 2026-11-24T08:00:00Z")]
+    Recover(again::Recover),
+    /// Deliver past events to one: it is new, or another version of its plugin is to build them.
+    #[command(after_help = "Example:\n  hookwright webhook replay chat --since 2026-11-01T00:00:00Z --version 3")]
+    Replay(again::Replay),
     /// Delete one. What is pending for it is cancelled.
     Delete(Named),
 }
@@ -122,6 +129,8 @@ impl Webhook {
                 }
                 Self::Activate(named) => named.switch("activate", "active").await,
                 Self::Deactivate(named) => named.switch("deactivate", "not active any more").await,
+                Self::Recover(recover) => recover.run().await,
+                Self::Replay(replay) => replay.run().await,
                 Self::Delete(Named { name, at }) => at.delete(&path(&name), &format!("webhook {name}")).await,
             }
         })
