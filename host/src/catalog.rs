@@ -19,7 +19,7 @@ use crate::{
     model::{
         code::CodeRecord,
         deactivation::Reason,
-        event::{CONCERNS, NewEvent},
+        event::NewEvent,
         id::WebhookId,
         problem::Problem,
         profile::{self, Profile},
@@ -118,19 +118,7 @@ impl Snapshot {
     /// The active webhooks that `event` fires, each once.
     pub fn matching(&self, event: &NewEvent) -> Vec<Arc<Webhook>> {
         let mut document = None;
-        // Decision 10: an operational event never goes to the webhook it concerns.
-        let concerned = event.attributes.get(CONCERNS).filter(|_| event.trigger.is_operational());
-        self.index
-            .lookup(&event.trigger)
-            .filter(|webhook| concerned.is_none_or(|id| webhook.id.0 != *id))
-            .filter(|webhook| webhook.takes_source(&event.source))
-            .filter(|webhook| match &webhook.filter {
-                None => true,
-                // Built once, and only for webhooks that look into it.
-                Some(filter) => filter.matches(document.get_or_insert_with(|| event.clone().accepted(0, event.time).document())),
-            })
-            .cloned()
-            .collect()
+        self.index.lookup(&event.trigger).filter(|webhook| webhook.lets_by(event, &mut document)).cloned().collect()
     }
 
     /// Names of webhooks and receivers that refer to the secret `name`.

@@ -12,7 +12,7 @@ use http::{
     header::{RETRY_AFTER, USER_AGENT},
 };
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
@@ -151,21 +151,8 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
 }
 
 fn attempt_of(services: &Services, claimed: &Claimed) -> Attempt {
-    Attempt {
-        number: claimed.delivery.attempts + 1,
-        started_at: services.clock.now(),
-        stages: Default::default(),
-        request: None,
-        answer: None,
-        failure: None,
-        plugin: None,
-        log: Default::default(),
-        parameters: Map::new(),
-        output: None,
-        unmatched: Vec::new(),
-        unset: Vec::new(),
-        rebuilt: claimed.rebuilt,
-    }
+    let number = claimed.delivery.attempts + 1;
+    Attempt { rebuilt: claimed.rebuilt, ..Attempt::begun(number, services.clock.now()) }
 }
 
 /// One attempt: build, sign, send, judge, bind. Whatever goes wrong is in it.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::{
     deliverer::{self, Invoked},
     model::{
-        delivery::{Attempt, Delivery, DeliveryState, InvokeInput},
+        delivery::{Attempt, Delivery, InvokeInput},
         id::DeliveryId,
         outcome::Failure,
         parameter,
@@ -117,22 +117,8 @@ fn preview_delivery(
     input: InvokeInput,
     now: Timestamp,
 ) -> Claimed {
-    let delivery = Delivery {
-        id: DeliveryId::new(0, &webhook.id, 0, 0),
-        event: None,
-        further_events: Vec::new(),
-        webhook_id: webhook.id.clone(),
-        webhook: webhook.name.clone(),
-        state: DeliveryState::Pending,
-        attempts: 0,
-        session,
-        environment,
-        created_at: now,
-        updated_at: now,
-        due_at: None,
-        depth: 0,
-        invocation: Some(input),
-        replay: None,
-    };
+    let id = DeliveryId::new(0, &webhook.id, 0, 0);
+    let delivery =
+        Delivery { session, environment, invocation: Some(input), ..Delivery::new(id, webhook.id.clone(), webhook.name.clone(), now) };
     Claimed::fresh(delivery, 0)
 }

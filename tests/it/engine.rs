@@ -101,6 +101,8 @@ fn gone_for_good_switches_a_webhook_off_and_says_so() {
         in_state(client, &id, "delivered").await;
         let told = watcher.next_request().await.json();
         assert_eq!((&told["type"], &told["data"]["webhook"]), (&json!("webhook.recovered"), &json!("leaving")));
+        let (_, replayed) = client.post("/v1/webhooks/leaving/replay", &json!({})).await;
+        assert_eq!(replayed["deliveries"], 1, "a replay tells it nothing of itself either");
     });
 }
 

@@ -487,6 +487,23 @@ fn a_url_that_is_a_credential_is_sent_whole_and_shown_without_its_values() {
 }
 
 #[test]
+fn a_credential_behind_a_reference_or_in_an_environment_is_neither_shown_nor_lost() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let name = unique("half");
+        let mut document = to(&endpoint.url("/hook?sig=$session.params.x+canary"), &name);
+        document["environments"] = json!({ "staging": { "request": { "url": endpoint.url("/staging?sig=canary") } } });
+        let shown = client.webhook(&name, document).await;
+        assert!(!shown.to_string().contains("canary"), "{shown}");
+        let path = format!("/v1/webhooks/{name}");
+        let patch = json!({ "environments": shown["environments"] });
+        let (status, problem) = client.patch(&path, &patch).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/environments/staging/request/url")));
+    });
+}
+
+#[test]
 fn a_webhook_sends_no_more_at_once_than_its_limit() {
     run(async {
         let client = &shared().await.client;

@@ -86,6 +86,29 @@ pub struct Delivery {
     pub replay: Option<ReplayOf>,
 }
 
+impl Delivery {
+    /// One that nobody works on yet, of nothing: no event, no session, no invocation.
+    pub fn new(id: DeliveryId, webhook_id: WebhookId, webhook: String, now: Timestamp) -> Self {
+        Self {
+            id,
+            event: None,
+            further_events: Vec::new(),
+            webhook_id,
+            webhook,
+            state: DeliveryState::Pending,
+            attempts: 0,
+            session: None,
+            environment: None,
+            created_at: now,
+            updated_at: now,
+            due_at: None,
+            depth: 0,
+            invocation: None,
+            replay: None,
+        }
+    }
+}
+
 /// Which replay made a delivery, and how it differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReplayOf {
@@ -163,6 +186,27 @@ pub struct Attempt {
     /// Built again after a crash between sending and settling: the endpoint may have seen it before (decision 4).
     #[serde(default)]
     pub rebuilt: bool,
+}
+
+impl Attempt {
+    /// One that has just begun: nothing was sent, nothing came of it yet.
+    pub fn begun(number: u32, started_at: Timestamp) -> Self {
+        Self {
+            number,
+            started_at,
+            stages: Stages::default(),
+            request: None,
+            answer: None,
+            failure: None,
+            plugin: None,
+            log: GuestLog::default(),
+            parameters: Map::new(),
+            output: None,
+            unmatched: Vec::new(),
+            unset: Vec::new(),
+            rebuilt: false,
+        }
+    }
 }
 
 /// How long each stage of an attempt took, in microseconds.

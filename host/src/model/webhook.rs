@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     binding::Bindings,
-    event::NewEvent,
+    event::{CONCERNS, NewEvent},
     filter::Filter,
     id::{EndpointId, WebhookId},
     merge_patch::merge,
@@ -218,10 +218,16 @@ impl Webhook {
 
     /// Whether an event fires it: for a look at one webhook. Of many, the index finds those whose selectors match.
     pub fn selects(&self, event: &NewEvent) -> bool {
-        let document = || event.clone().accepted(0, event.time).document();
-        self.selectors.iter().any(|selector| selector.matches(&event.trigger))
-            && self.takes_source(&event.source)
-            && self.filter.as_ref().is_none_or(|filter| filter.matches(&document()))
+        self.selectors.iter().any(|selector| selector.matches(&event.trigger)) && self.lets_by(event, &mut None)
+    }
+
+    /// Whether an event its selectors match fires it: it is of a source it takes, passes its filter, and does not concern the webhook
+    /// itself (decision 10: an operational event never goes to the webhook it concerns). `document` is the event's, made at the first
+    /// filter that looks into it.
+    pub fn lets_by(&self, event: &NewEvent, document: &mut Option<Value>) -> bool {
+        let concerns_it = event.trigger.is_operational() && event.attributes.get(CONCERNS).is_some_and(|id| *id == self.id.0);
+        let mut passes = |filter: &Filter| filter.matches(document.get_or_insert_with(|| event.clone().accepted(0, event.time).document()));
+        !concerns_it && self.takes_source(&event.source) && self.filter.as_ref().is_none_or(&mut passes)
     }
 
     /// Whether an event of `source` passes `sources`.

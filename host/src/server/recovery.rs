@@ -8,11 +8,11 @@ use utoipa::ToSchema;
 use super::{
     request::Asked,
     respond::{Answer, ApiError, ProblemDetails, ok},
+    webhooks::find,
 };
 use crate::{
     catalog::WebhookEntry,
     clock::random,
-    model::webhook::TransformSpec,
     replay::{self, Replay},
     services::Services,
 };
@@ -60,7 +60,7 @@ pub struct ReplayView {
 }
 
 fn active(services: &Services, name: &str) -> Result<Arc<WebhookEntry>, ApiError> {
-    let entry = services.catalog.snapshot().webhooks.get(name).cloned().ok_or_else(|| ApiError::NotFound(format!("webhook `{name}`")))?;
+    let entry = find(services, name)?;
     if entry.webhook.active {
         Ok(entry)
     } else {
@@ -113,15 +113,11 @@ fn cursor_parts(cursor: &str) -> Option<(u64, u64)> {
 }
 
 fn check_version(services: &Services, entry: &WebhookEntry, version: u32) -> Result<(), ApiError> {
-    let plugin = match &entry.spec.transform {
-        Some(TransformSpec::Name(name)) => Some(name.clone()),
-        Some(TransformSpec::Full(full)) => Some(full.plugin.clone()),
-        None => entry.webhook.transform.as_ref().map(|full| full.plugin.clone()),
-    };
-    let Some(plugin) = plugin else {
+    let Some(transform) = &entry.webhook.transform else {
         return Err(ApiError::invalid("/version", "the webhook has no plugin: there is no version to choose"));
     };
-    match services.plugins.get(&plugin, Some(version)) {
+    let plugin = &transform.plugin;
+    match services.plugins.get(plugin, Some(version)) {
         Some(_) => Ok(()),
         None => Err(ApiError::invalid("/version", format!("the plugin `{plugin}` has no version {version} that can be used"))),
     }

@@ -17,6 +17,7 @@ use crate::{
         filter::Filter,
         id::WebhookId,
         merge_patch::merge,
+        problem::segment,
         request::redact::{is_redacted, redact_template_url},
         selector::Selector,
         signature::{self, SigningScheme},
@@ -133,7 +134,8 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
     ok(&view(&*find(&services, asked.path(0))?, reveal))
 }
 
-fn find(services: &Services, name: &str) -> Result<std::sync::Arc<WebhookEntry>, ApiError> {
+/// The webhook of that name.
+pub fn find(services: &Services, name: &str) -> Result<std::sync::Arc<WebhookEntry>, ApiError> {
     services.catalog.snapshot().webhooks.get(name).cloned().ok_or_else(|| ApiError::NotFound(format!("webhook `{name}`")))
 }
 
@@ -215,6 +217,12 @@ pub async fn filter_test(services: Services, asked: Asked) -> Answer {
 async fn write(services: &Services, spec: WebhookSpec, only_new: bool) -> Answer {
     if is_redacted(&spec.request.url) {
         return Err(ApiError::invalid("/request/url", "the URL holds the redaction mark; write the whole URL, or PATCH without it"));
+    }
+    for (name, patch) in &spec.environments {
+        if patch.pointer("/request/url").and_then(Value::as_str).is_some_and(is_redacted) {
+            let pointer = format!("/environments{}/request/url", segment(name));
+            return Err(ApiError::invalid(pointer, "the URL holds the redaction mark; write the whole URL, or PATCH without it"));
+        }
     }
     services.transport.check_url(&spec.request.url).map_err(|error| ApiError::invalid("/request/url", error.to_string()))?;
     for (index, selector) in spec.selectors.iter().enumerate() {

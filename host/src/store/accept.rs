@@ -19,7 +19,7 @@ use super::{
 use crate::{
     clock,
     model::{
-        delivery::{Delivery, DeliveryState, InvokeInput, NewDelivery},
+        delivery::{Delivery, InvokeInput, NewDelivery},
         event::{Event, NewEvent},
         id::{DeliveryId, EndpointId, EventId, WebhookId},
         parameter::Change,
@@ -206,21 +206,11 @@ pub(super) fn put_owed(transaction: &mut Transaction<'_>, mut record: Record, ta
 
 pub(super) fn owed(event: &Event, new: NewDelivery, now: Timestamp) -> Delivery {
     Delivery {
-        id: DeliveryId::new(event.seq, &new.webhook_id, 0, 0),
         event: Some(event.id.clone()),
-        further_events: Vec::new(),
-        webhook_id: new.webhook_id,
-        webhook: new.webhook,
-        state: DeliveryState::Pending,
-        attempts: 0,
         session: event.session.clone(),
         environment: event.environment.clone(),
-        created_at: now,
-        updated_at: now,
-        due_at: None,
         depth: event.depth,
-        invocation: None,
-        replay: None,
+        ..Delivery::new(DeliveryId::new(event.seq, &new.webhook_id, 0, 0), new.webhook_id, new.webhook, now)
     }
 }
 
@@ -252,21 +242,11 @@ impl Store {
             }
             let (seq, now) = (transaction.next_seq(), transaction.now);
             let delivery = Delivery {
-                id: DeliveryId::new(seq, &webhook_id, 0, 0),
-                event: None,
-                further_events: Vec::new(),
-                webhook_id,
-                webhook,
-                state: DeliveryState::Sending,
-                attempts: 0,
                 session,
                 environment,
-                created_at: now,
-                updated_at: now,
-                due_at: None,
                 depth,
                 invocation: Some(input),
-                replay: None,
+                ..Delivery::new(DeliveryId::new(seq, &webhook_id, 0, 0), webhook_id, webhook, now)
             };
             let endpoint = EndpointId::new(&delivery.webhook_id, None);
             let mut record = Record::new(seq, &endpoint, None, delivery);

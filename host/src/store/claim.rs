@@ -19,13 +19,12 @@ use crate::{
     clock,
     model::{
         delivery::{
-            Attempt, Delivery, Stages,
+            Attempt, Delivery,
             lifecycle::{End, Step},
         },
         event::Event,
         id::EndpointId,
         outcome::{Failure, FailureKind},
-        plugin::GuestLog,
     },
 };
 
@@ -190,21 +189,8 @@ fn free(transaction: &mut Transaction<'_>, record: &mut Record) -> Result<(), St
 
 /// Fails an `invoke` nobody waits for any more.
 fn interrupt(transaction: &mut Transaction<'_>, record: &mut Record, detail: &str) -> Result<(), StoreError> {
-    let attempt = Attempt {
-        number: record.delivery.attempts + 1,
-        started_at: record.delivery.updated_at,
-        stages: Stages::default(),
-        request: None,
-        answer: None,
-        failure: Some(Failure::new(FailureKind::Interrupted, detail)),
-        plugin: None,
-        log: GuestLog::default(),
-        parameters: serde_json::Map::new(),
-        output: None,
-        unmatched: Vec::new(),
-        unset: Vec::new(),
-        rebuilt: false,
-    };
+    let failure = Some(Failure::new(FailureKind::Interrupted, detail));
+    let attempt = Attempt { failure, ..Attempt::begun(record.delivery.attempts + 1, record.delivery.updated_at) };
     record.take_leased(transaction)?;
     record.add_attempt(transaction, &encode(&attempt)?);
     record.finish(transaction, Step::End(End::Failed))

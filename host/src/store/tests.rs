@@ -29,7 +29,7 @@ use super::*;
 use crate::{
     clock::Clock,
     model::{
-        delivery::{Attempt, NewDelivery, Stages, lifecycle::End},
+        delivery::{Attempt, NewDelivery, lifecycle::End},
         event::NewEvent,
         id::{EndpointId, EventId, WebhookId},
         outcome::{Failure, FailureKind},
@@ -157,21 +157,8 @@ fn new(accepted: Accepted) -> (Arc<crate::model::event::Event>, Vec<Claimed>) {
 }
 
 fn attempt() -> Attempt {
-    Attempt {
-        number: 1,
-        started_at: Timestamp::UNIX_EPOCH,
-        stages: Stages::default(),
-        request: None,
-        answer: None,
-        failure: Some(Failure::new(FailureKind::HttpStatus, "503")),
-        plugin: None,
-        log: GuestLog::default(),
-        parameters: serde_json::Map::new(),
-        output: None,
-        unmatched: Vec::new(),
-        unset: Vec::new(),
-        rebuilt: false,
-    }
+    let failure = Some(Failure::new(FailureKind::HttpStatus, "503"));
+    Attempt { failure, ..Attempt::begun(1, Timestamp::UNIX_EPOCH) }
 }
 
 fn settlement(claimed: &Claimed, next: Next) -> Settlement {

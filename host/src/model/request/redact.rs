@@ -1,5 +1,7 @@
 //! URLs as they are shown.
 
+use crate::model::reference::Reference;
+
 /// What stands where a value was.
 pub const REDACTED: &str = "redacted";
 
@@ -11,7 +13,7 @@ pub fn redact_url(url: &str) -> String {
 
 /// A webhook's URL as its document shows it: values that are nothing but a reference say nothing secret and stay.
 pub fn redact_template_url(url: &str) -> String {
-    redact(url, |value| value.starts_with("$session.params.") || value.starts_with("$event.") || value.starts_with("$intent.params."))
+    redact(url, |value| Reference::parse(value).is_ok_and(|found| found.is_some_and(|reference| reference.to_string() == value)))
 }
 
 /// Whether a URL was written back as it was shown: its secrets are lost.
@@ -82,5 +84,16 @@ mod tests {
         assert_eq!(shown, "https://h/p?f=$session.params.fruit&sig=redacted");
         assert!(is_redacted(&shown));
         assert!(!is_redacted("https://h/redacted?f=1"));
+    }
+
+    #[test]
+    fn a_value_that_only_begins_like_a_reference_is_not_shown() {
+        for value in
+            ["$session.params.x+secret", "$event.data.x%2Fsecret", "$session.params.x$secret", "$session.params.", "$intent.params.x"]
+        {
+            assert_eq!(redact_template_url(&format!("https://h/p?sig={value}")), "https://h/p?sig=redacted", "{value}");
+        }
+        let whole = "https://h/p?a=$session.params.a.b[0].c&b=$event.data.n&c=$intent.params.x.resolved";
+        assert_eq!(redact_template_url(whole), whole);
     }
 }
