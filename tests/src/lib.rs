@@ -9,7 +9,10 @@ pub mod clock;
 pub mod endpoint;
 pub mod guests;
 pub mod host;
+pub mod power;
+pub mod preload;
 pub mod process;
+pub mod random;
 pub mod signature;
 pub mod wait;
 
@@ -18,6 +21,7 @@ pub use clock::TestClock;
 pub use endpoint::{Endpoint, Gate, Received, Script};
 pub use host::{Options, TestHost, shared};
 pub use process::{Process, binary};
+pub use random::Random;
 
 use std::{
     future::Future,
