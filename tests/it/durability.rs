@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookwright_tests::{
-    Endpoint, Gate, Process, Script, TestHost, data_directory,
+    Endpoint, Gate, Process, Random, Script, TestHost, Unruly, data_directory,
     guests::echo,
     process::signal,
     run,
@@ -110,6 +110,82 @@ fn a_kill_in_the_midst_of_many_posts_loses_nothing_that_was_answered() {
                 .await;
             }
         }
+        process.kill().await;
+    });
+}
+
+/// Waits until nothing is on its way any more.
+async fn quiet(process: &Process) {
+    eventually("everything is over", || async {
+        for state in ["waiting", "pending", "sending", "waiting"] {
+            if process.client.look(&format!("/v1/deliveries?state={state}&limit=1")).await["data"] != json!([]) {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+}
+
+#[test]
+fn a_kill_while_endpoints_misbehave_leaves_everything_delivered_or_visibly_failed() {
+    run(async {
+        let mut random = Random::from_environment();
+        let directory = data_directory();
+        let data = directory.path().join("data");
+        let unruly = Unruly::start(random.fork(), 60).await;
+        // Nobody listens there any more.
+        let refusing = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
+        let mut process = Process::serve(&data).await;
+        let retry = json!({ "attempts": 5, "gap_seconds": 1 });
+        for (name, address) in [("unruly", unruly.address), ("refused", refusing)] {
+            let request = json!({ "url": format!("http://{address}/") });
+            let document = json!({ "selectors": [format!("{name}.*")], "retry": retry, "timeout_ms": 400, "limits": { "in_flight": 64 }, "request": request });
+            process.client.webhook(name, document).await;
+        }
+        let (mut ids, mut kills) = (Vec::new(), 0);
+        for cycle in 0..cycles() {
+            let arrivals = unruly.seen().values().sum::<usize>() + random.below(15);
+            for n in 0..20 {
+                let trigger = if n == 0 && cycle % 10 == 0 { "refused.word" } else { "unruly.word" };
+                let (status, accepted) = process.client.post("/v1/events", &json!({ "trigger": trigger, "data": n })).await;
+                assert_eq!(status, 202, "{accepted}");
+                ids.push(accepted["id"].as_str().expect("an id").to_owned());
+            }
+            // At some moment of what goes on.
+            eventually("some arrive", || async { (unruly.seen().values().sum::<usize>() >= arrivals).then_some(()) }).await;
+            process.kill().await;
+            kills += 1;
+            process = Process::serve(&data).await;
+            if cycle % 10 == 9 {
+                quiet(&process).await;
+            }
+        }
+        quiet(&process).await;
+        let (mut delivered, mut failed, mut explained, mut repeated) = (0, 0, 0, 0);
+        let seen = unruly.seen();
+        for id in &ids {
+            let shown = process.client.look(&format!("/v1/events/{id}")).await;
+            let delivery = &shown["deliveries"][0];
+            match delivery["state"].as_str() {
+                Some("delivered") => delivered += 1,
+                Some("failed") => failed += 1,
+                _ => panic!("{shown}"),
+            }
+            let (attempts, arrived) =
+                (delivery["attempts"].as_u64().unwrap_or_default(), delivery["id"].as_str().and_then(|id| seen.get(id)));
+            let arrived = arrived.copied().unwrap_or_default() as u64;
+            assert!(arrived > 0 || delivery["state"] == "failed", "{shown}");
+            // It arrives once per attempt on record, and once more for a kill between sending and settling.
+            repeated += arrived.saturating_sub(1);
+            explained += arrived.min(attempts).saturating_sub(1);
+            assert!(arrived <= attempts + kills, "{arrived} arrivals, {shown}");
+        }
+        println!(
+            "{} events, {kills} kills: {delivered} delivered, {failed} failed; {repeated} arrivals beyond the first: {explained} retries, {} for a kill",
+            ids.len(),
+            repeated - explained
+        );
         process.kill().await;
     });
 }

@@ -2,6 +2,7 @@
 
 mod api_contract;
 mod arcgis;
+mod backlog;
 mod cli;
 mod dialogflow;
 mod durability;

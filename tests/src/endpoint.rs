@@ -186,6 +186,13 @@ impl Endpoint {
         within("a request at the endpoint", arrivals.recv()).await.expect("the endpoint runs")
     }
 
+    /// Nothing has arrived yet, as far as this one remembers.
+    pub async fn forget(&self) {
+        let mut arrivals = self.arrivals.lock().await;
+        while arrivals.try_recv().is_ok() {}
+        self.shared.state().seen.clear();
+    }
+
     /// Everything that has arrived so far.
     pub fn seen(&self) -> Vec<Received> {
         self.shared.state().seen.clone()

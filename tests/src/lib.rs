@@ -14,6 +14,7 @@ pub mod preload;
 pub mod process;
 pub mod random;
 pub mod signature;
+pub mod unruly;
 pub mod wait;
 
 pub use client::{Answered, Client};
@@ -22,6 +23,7 @@ pub use endpoint::{Endpoint, Gate, Received, Script};
 pub use host::{Options, TestHost, shared};
 pub use process::{Process, binary};
 pub use random::Random;
+pub use unruly::Unruly;
 
 use std::{
     future::Future,

@@ -13,6 +13,11 @@ impl Random {
         Self(seed)
     }
 
+    /// Another that goes its own way.
+    pub fn fork(&mut self) -> Self {
+        Self(self.next())
+    }
+
     /// The next one.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
