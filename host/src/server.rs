@@ -33,6 +33,7 @@ pub mod respond;
 pub mod router;
 pub mod secrets;
 pub mod sessions;
+pub mod templates;
 pub mod webhooks;
 
 /// Bytes of an answer.

@@ -2,11 +2,14 @@
 
 mod api_contract;
 mod arcgis;
+mod auth;
+mod check;
 mod cli;
 mod dialogflow;
 mod durability;
 mod engine;
 mod events;
+mod functions;
 mod ill_behaved;
 mod inbound;
 mod invoke;

@@ -11,6 +11,8 @@ pub mod guests;
 pub mod host;
 pub mod process;
 pub mod signature;
+pub mod tls;
+pub mod token_server;
 pub mod wait;
 
 pub use client::{Answered, Client};
@@ -18,6 +20,8 @@ pub use clock::TestClock;
 pub use endpoint::{Endpoint, Gate, Received, Script};
 pub use host::{Options, TestHost, shared};
 pub use process::{Process, binary};
+pub use tls::{Authority, Identity};
+pub use token_server::TokenServer;
 
 use std::{
     future::Future,

@@ -59,8 +59,12 @@ failure_kinds! {
     PluginMissing = "plugin_missing",
     /// The built request breaks a rule: an origin the webhook does not have, a header the host owns, a bad URL.
     RequestInvalid = "request_invalid",
+    /// A system function got what it cannot work on.
+    FunctionFailed = "function_failed",
     /// A secret the webhook refers to does not exist.
     SecretMissing = "secret_missing",
+    /// The token endpoint gave no token, or the key for it cannot be used.
+    TokenFailed = "token_failed",
     /// The address is one the host may not call.
     AddressRefused = "address_refused",
     /// The name did not resolve.
@@ -139,7 +143,7 @@ pub enum Verdict {
 /// Whether trying again may help. HTTP statuses are all passing, whatever their number: an endpoint under repair answers anything.
 pub fn verdict(failure: &Failure) -> Verdict {
     match failure.kind {
-        FailureKind::PluginRejected | FailureKind::RequestInvalid => Verdict::Refused,
+        FailureKind::PluginRejected | FailureKind::RequestInvalid | FailureKind::FunctionFailed => Verdict::Refused,
         // The policy or the secret can be mended while the delivery waits.
         _ => Verdict::Passing,
     }

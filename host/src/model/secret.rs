@@ -3,8 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
-/// A credential in clear. It does not print, serialise or compare; [`Secret::expose`] is the one way to its bytes.
+/// A credential in clear. It does not print, serialise or compare; [`Secret::expose`] is the one way to its bytes, which are overwritten
+/// when it is dropped.
 #[derive(Clone)]
 pub struct Secret(Box<[u8]>);
 
@@ -22,6 +24,12 @@ impl Secret {
     /// The bytes as text, where the protocol asks for text.
     pub fn expose_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

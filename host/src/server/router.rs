@@ -10,7 +10,7 @@ use super::{
     Body, calls, codes, deliveries, events, health, inbound, invoke, openapi, plugins, profiles, receivers, recovery,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
-    secrets, sessions, webhooks,
+    secrets, sessions, templates, webhooks,
 };
 use crate::{
     model::token::{self, Scope, TokenRecord},
@@ -60,6 +60,8 @@ pub fn routes() -> Vec<Route> {
         GET "/v1/events" READ => events::list;
         GET "/v1/events/{id}" READ => events::get;
         DELETE "/v1/events/{id}" ADMIN => events::delete;
+        GET "/v1/templates" READ => templates::list;
+        GET "/v1/templates/{name}" READ => templates::get;
         GET "/v1/webhooks" READ => webhooks::list;
         POST "/v1/webhooks" ADMIN => webhooks::post;
         PUT "/v1/webhooks/{name}" ADMIN => webhooks::put;
@@ -72,6 +74,7 @@ pub fn routes() -> Vec<Route> {
         POST "/v1/webhooks/{name}/invoke" Some(Scope::Invoke) => invoke::invoke;
         POST "/v1/webhooks/{name}/preview" READ => invoke::preview;
         POST "/v1/webhooks/{name}/test" ADMIN => invoke::test;
+        POST "/v1/webhooks/{name}/check" ADMIN => invoke::check;
         POST "/v1/webhooks/{name}/recover" ADMIN => recovery::recover;
         POST "/v1/webhooks/{name}/replay" ADMIN => recovery::replay;
         GET "/v1/profiles" READ => profiles::list;

@@ -21,7 +21,8 @@ use crate::{
         request::redact::{is_redacted, redact_template_url},
         selector::Selector,
         signature::{self, SigningScheme},
-        webhook::WebhookSpec,
+        template::url::UrlTemplate,
+        webhook::{AuthSpec, WebhookSpec},
     },
     services::Services,
 };
@@ -65,15 +66,30 @@ pub struct FilterVerdicts {
 fn view(entry: &WebhookEntry, reveal: bool) -> WebhookView {
     let mut spec = entry.spec.clone();
     if !reveal {
-        spec.request.url = redact_template_url(&spec.request.url);
-        for patch in spec.environments.values_mut() {
-            if let Some(Value::String(url)) = patch.pointer_mut("/request/url") {
-                *url = redact_template_url(url);
-            }
-        }
+        urls(&mut spec).into_iter().for_each(|(_, url)| *url = redact_template_url(url));
     }
     let WebhookEntry { created_at, updated_at, deactivated, .. } = *entry;
     WebhookView { id: entry.id.clone(), spec, created_at, updated_at, deactivated }
+}
+
+/// Every URL of a document, with its pointer: any of them may be a credential (decision 16).
+fn urls(spec: &mut WebhookSpec) -> Vec<(String, &mut String)> {
+    let mut found = vec![("/request/url".to_owned(), &mut spec.request.url)];
+    found.extend(spec.auth.as_mut().and_then(AuthSpec::token_endpoint_mut).map(|url| ("/auth/token_endpoint".to_owned(), url)));
+    for (name, patch) in &mut spec.environments {
+        let Value::Object(patch) = patch else { continue };
+        for (part, values) in patch {
+            let key = match part.as_str() {
+                "request" => "url",
+                "auth" => "token_endpoint",
+                _ => continue,
+            };
+            if let Some(Value::String(url)) = values.get_mut(key) {
+                found.push((format!("/environments{}/{part}/{key}", segment(name)), url));
+            }
+        }
+    }
+    found
 }
 
 /// Webhooks by name.
@@ -214,17 +230,10 @@ pub async fn filter_test(services: Services, asked: Asked) -> Answer {
 }
 
 /// Checks what only the host can check, then writes.
-async fn write(services: &Services, spec: WebhookSpec, only_new: bool) -> Answer {
-    if is_redacted(&spec.request.url) {
-        return Err(ApiError::invalid("/request/url", "the URL holds the redaction mark; write the whole URL, or PATCH without it"));
+async fn write(services: &Services, mut spec: WebhookSpec, only_new: bool) -> Answer {
+    for (pointer, url) in urls(&mut spec) {
+        check_url(services, pointer, url)?;
     }
-    for (name, patch) in &spec.environments {
-        if patch.pointer("/request/url").and_then(Value::as_str).is_some_and(is_redacted) {
-            let pointer = format!("/environments{}/request/url", segment(name));
-            return Err(ApiError::invalid(pointer, "the URL holds the redaction mark; write the whole URL, or PATCH without it"));
-        }
-    }
-    services.transport.check_url(&spec.request.url).map_err(|error| ApiError::invalid("/request/url", error.to_string()))?;
     for (index, selector) in spec.selectors.iter().enumerate() {
         if let Some(hint) = Selector::parse(selector).ok().and_then(|selector| selector.hint()) {
             tracing::warn!(webhook = spec.name, index, selector, hint);
@@ -241,6 +250,18 @@ async fn write(services: &Services, spec: WebhookSpec, only_new: bool) -> Answer
     let (entry, is_new) = services.catalog.put_webhook(spec, WebhookId::new(millis(now), random()), now, only_new).await?;
     services.window.forget(&entry.id);
     created(is_new, &view(&entry, false))
+}
+
+/// What can be said of a URL before it is called. One that is no template is left to the compiler, which says where it goes wrong.
+fn check_url(services: &Services, pointer: String, url: &str) -> Result<(), ApiError> {
+    if is_redacted(url) {
+        return Err(ApiError::invalid(pointer, "the URL holds the redaction mark; write the whole URL, or PATCH without it"));
+    }
+    let checked = match UrlTemplate::parse(url) {
+        Ok(template) => services.transport.check_url(template.origin()),
+        Err(_) => Ok(()),
+    };
+    checked.map_err(|error| ApiError::invalid(pointer, error.to_string()))
 }
 
 /// A key that cannot sign is found when the webhook is written, not when the first event comes.
