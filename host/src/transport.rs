@@ -30,7 +30,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
 use self::{
-    address::{AddressPolicy, AddressProblem, name_of},
+    address::{AddressPolicy, AddressProblem, Destination, name_of},
     client::Clients,
     connect::Dialer,
 };
@@ -138,6 +138,11 @@ impl Transport {
     /// What can be said of a URL when it is written: scheme, user name, fragment, host. Its address is tested at each connection.
     pub fn check_url(&self, url: &str) -> Result<(), AddressProblem> {
         self.dialer.policy.check_url(url)
+    }
+
+    /// Whether `host` may be said to be at `address`. It is tested again at each connection.
+    pub fn check_address(&self, host: &str, address: SocketAddr) -> Result<(), AddressProblem> {
+        self.dialer.policy.admit(Destination { host, plain: false, to_code: false }, &[address]).map(drop)
     }
 
     /// Whether a URL is one of this host's own codes. A name is resolved for that, but only if port and path already fit.

@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use hookwright_tests::{
-    Authority, Client, Endpoint, Received, Script, TestHost, TokenServer, run, shared,
+    AccountKey, Authority, Client, Endpoint, Received, Script, TestHost, TokenServer, run, shared,
     token_server::{claims, form},
     unique,
 };
 use serde_json::{Value, json};
-
-const KEY: &str = include_str!("keys/account.pem");
-const PUBLIC_KEY: &str = include_str!("keys/account.pub.pem");
 
 /// What an invoke of a webhook with this `auth` sends and how it ends.
 async fn invoked(client: &Client, name: &str) -> Value {
@@ -196,17 +193,18 @@ fn a_token_endpoint_has_authorities_of_its_own_and_an_address_that_is_allowed() 
 fn an_account_exchanges_what_it_signed() {
     run(async {
         let client = &shared().await.client;
-        let server = TokenServer::start(("", ""), Some(PUBLIC_KEY)).await;
+        let key = AccountKey::shared();
+        let server = TokenServer::start(("", ""), Some(&key.public)).await;
         let endpoint = Endpoint::start().await;
         let name = unique("account");
-        client.secret(&name, KEY).await;
+        client.secret(&name, &key.private).await;
         let auth = json!({ "kind": "service_account", "token_endpoint": server.endpoint.url("/token"), "key": format!("$secret:{name}"), "account": "sa@project.example", "key_id": "k1", "scopes": ["a", "b"] });
         client.webhook(&name, json!({ "request": { "url": endpoint.url("/x?q=1") }, "auth": auth })).await;
         assert_eq!(delivered(client, &name, &endpoint).await.header("authorization"), "Bearer canary-token-1");
         let asked = server.endpoint.next_request().await;
         let assertion = form(&asked)["assertion"].clone();
         assert_eq!(jsonwebtoken::decode_header(&assertion).expect("a header").kid.as_deref(), Some("k1"));
-        let claims = claims(&assertion, PUBLIC_KEY, &server.endpoint.url("/token")).expect("signed for the endpoint");
+        let claims = claims(&assertion, &key.public, &server.endpoint.url("/token")).expect("signed for the endpoint");
         assert_eq!((&claims["iss"], &claims["scope"]), (&json!("sa@project.example"), &json!("a b")));
 
         // A key file says whose key it is.
@@ -214,7 +212,7 @@ fn an_account_exchanges_what_it_signed() {
         client
             .secret(
                 &file,
-                &json!({ "type": "service_account", "client_email": "file@project.example", "private_key_id": "k2", "private_key": KEY })
+                &json!({ "type": "service_account", "client_email": "file@project.example", "private_key_id": "k2", "private_key": key.private })
                     .to_string(),
             )
             .await;
@@ -236,10 +234,11 @@ fn an_account_exchanges_what_it_signed() {
 fn an_identity_token_is_for_the_url_without_its_query() {
     run(async {
         let client = &shared().await.client;
-        let server = TokenServer::start(("", ""), Some(PUBLIC_KEY)).await;
+        let key = AccountKey::shared();
+        let server = TokenServer::start(("", ""), Some(&key.public)).await;
         let endpoint = Endpoint::start().await;
         let name = unique("identity");
-        client.secret(&name, KEY).await;
+        client.secret(&name, &key.private).await;
         let mut auth = json!({ "kind": "id_token", "key": format!("$secret:{name}"), "account": "sa@project.example" });
         let request = json!({ "url": endpoint.url("/my-function/$session.params.method?query=$session.params.method") });
         client.webhook(&name, json!({ "request": request, "auth": auth })).await;
@@ -247,7 +246,7 @@ fn an_identity_token_is_for_the_url_without_its_query() {
         let received = endpoint.next_request().await;
         assert_eq!(received.path, "/my-function/method1?query=method1");
         let token = received.header("authorization").strip_prefix("Bearer ").expect("a bearer token").to_owned();
-        let claims = claims(&token, PUBLIC_KEY, &endpoint.url("/my-function/method1")).expect("signed for the URL without its query");
+        let claims = claims(&token, &key.public, &endpoint.url("/my-function/method1")).expect("signed for the URL without its query");
         assert_eq!((&claims["iss"], &claims["sub"]), (&json!("sa@project.example"), &json!("sa@project.example")));
 
         auth["token_endpoint"] = json!(server.endpoint.url("/token"));
@@ -313,7 +312,7 @@ fn mutual_tls_stands_beside_any_other_kind() {
         let endpoint = Endpoint::start_tls(&servers.server(&["127.0.0.1"]), Some(&clients)).await;
         let identity = clients.client();
         let name = unique("mutual");
-        client.secret(&format!("{name}-key"), identity.key.trim()).await;
+        client.secret(&format!("{name}-key"), &identity.key).await;
         client.secret(&name, "canary").await;
         let tls = json!({ "ca_certificates": [servers.pem], "client_certificate": { "certificate": identity.certificate, "key": format!("$secret:{name}-key") } });
         let auth = json!({ "kind": "bearer", "token": format!("$secret:{name}") });
@@ -324,7 +323,7 @@ fn mutual_tls_stands_beside_any_other_kind() {
         client.secret(&format!("{name}-key"), &Authority::new().client().key).await;
         let failed = invoked(client, &name).await;
         assert_ne!(failed["state"], "delivered", "a key that does not go with the certificate: {failed}");
-        client.secret(&format!("{name}-key"), identity.key.trim()).await;
+        client.secret(&format!("{name}-key"), &identity.key).await;
         delivered(client, &name, &endpoint).await;
 
         let without = unique("without");

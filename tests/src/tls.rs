@@ -25,7 +25,7 @@ pub struct Authority {
 pub struct Identity {
     /// The certificate.
     pub certificate: String,
-    /// The key.
+    /// The key, without a line feed at its end: as a secret is written.
     pub key: String,
 }
 
@@ -55,7 +55,10 @@ impl Authority {
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, "127.0.0.1");
         params.extended_key_usages = vec![usage];
-        Identity { certificate: params.signed_by(&key, &self.issuer).expect("a certificate").pem(), key: key.serialize_pem() }
+        Identity {
+            certificate: params.signed_by(&key, &self.issuer).expect("a certificate").pem(),
+            key: key.serialize_pem().trim_end().to_owned(),
+        }
     }
 }
 

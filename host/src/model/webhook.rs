@@ -302,13 +302,13 @@ fn in_range(written: Option<u64>, range: super::profile::Range, pointer: &str, u
 }
 
 /// What an environment may override.
-const OVERRIDABLE: [&str; 3] = ["request", "auth", "tls"];
+const OVERRIDABLE: [&str; 4] = ["request", "auth", "tls", "resolve"];
 
 /// `spec` with an environment's `patch` merged in (RFC 7396).
 fn overridden(spec: &WebhookSpec, patch: &Value) -> Result<WebhookSpec, Problem> {
-    let Value::Object(fields) = patch else { return Err(Problem::new("", "an object with `request`, `auth` or `tls`")) };
+    let Value::Object(fields) = patch else { return Err(Problem::new("", "an object with `request`, `auth`, `tls` or `resolve`")) };
     if let Some(other) = fields.keys().find(|key| !OVERRIDABLE.contains(&key.as_str())) {
-        return Err(Problem::new(segment(other), "an environment overrides `request`, `auth` and `tls` only"));
+        return Err(Problem::new(segment(other), "an environment overrides `request`, `auth`, `tls` and `resolve` only"));
     }
     let mut document = serde_json::to_value(WebhookSpec { environments: BTreeMap::new(), ..spec.clone() })
         .map_err(|error| Problem::new("", error.to_string()))?;

@@ -1,5 +1,7 @@
 //! `/v1/webhooks`: outbound subscriptions.
 
+use std::net::SocketAddr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -87,6 +89,22 @@ fn urls(spec: &mut WebhookSpec) -> Vec<(String, &mut String)> {
             if let Some(Value::String(url)) = values.get_mut(key) {
                 found.push((format!("/environments{}/{part}/{key}", segment(name)), url));
             }
+        }
+    }
+    found
+}
+
+/// Every address that `resolve` leads to, with its pointer and its name. What is none is left to the compiler.
+fn targets(spec: &WebhookSpec) -> Vec<(String, String, SocketAddr)> {
+    let mut found: Vec<(String, String, SocketAddr)> = Vec::new();
+    let mut add = |under: &str, name: &str, address: &str| {
+        found.extend(address.parse().ok().map(|address| (format!("{under}/resolve{}", segment(name)), name.to_owned(), address)));
+    };
+    spec.resolve.iter().for_each(|(name, address)| add("", name, address));
+    for (environment, patch) in &spec.environments {
+        let under = format!("/environments{}", segment(environment));
+        for (name, address) in patch["resolve"].as_object().into_iter().flatten() {
+            add(&under, name, address.as_str().unwrap_or_default());
         }
     }
     found
@@ -233,6 +251,9 @@ pub async fn filter_test(services: Services, asked: Asked) -> Answer {
 async fn write(services: &Services, mut spec: WebhookSpec, only_new: bool) -> Answer {
     for (pointer, url) in urls(&mut spec) {
         check_url(services, pointer, url)?;
+    }
+    for (pointer, host, address) in targets(&spec) {
+        services.transport.check_address(&host, address).map_err(|error| ApiError::invalid(pointer, error.to_string()))?;
     }
     for (index, selector) in spec.selectors.iter().enumerate() {
         if let Some(hint) = Selector::parse(selector).ok().and_then(|selector| selector.hint()) {

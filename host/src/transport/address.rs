@@ -66,13 +66,6 @@ pub fn not_public(address: IpAddr) -> Option<&'static str> {
     NOT_PUBLIC.iter().find(|(network, _)| network.contains(&address)).map(|(_, reason)| *reason)
 }
 
-/// Whether `address` belongs to a network of one's own: RFC 1918, RFC 6598, RFC 4193.
-fn is_private(address: IpAddr) -> bool {
-    const PRIVATE: [IpNet; 5] =
-        [v4(10, 0, 0, 0, 8), v4(172, 16, 0, 0, 12), v4(192, 168, 0, 0, 16), v4(100, 64, 0, 0, 10), v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7)];
-    PRIVATE.iter().any(|network| network.contains(&address.to_canonical()))
-}
-
 /// Why a URL or its address is not called. Names hosts and addresses, never a path, a query or a credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressProblem {
@@ -149,8 +142,6 @@ pub struct Destination<'a> {
     pub plain: bool,
     /// Whether the request goes to a webhook code, which our own listeners may be asked for.
     pub to_code: bool,
-    /// Whether an admin wrote the address itself, as a private target of one webhook.
-    pub pinned: bool,
 }
 
 /// What may be called.
@@ -216,9 +207,7 @@ impl AddressPolicy {
         let host = || to.host.to_owned();
         let ip = address.ip();
         if !self.allow_networks.iter().any(|network| network.contains(&ip) || network.contains(&ip.to_canonical())) {
-            // An admin who writes a private address means it. Nobody means loopback or a link-local one, where metadata services are.
-            let is_meant = to.pinned && !to.plain && is_private(ip);
-            if let Some(reason) = not_public(ip).filter(|_| !is_meant) {
+            if let Some(reason) = not_public(ip) {
                 return Some(AddressProblem::NotPublic { host: host(), address: ip, reason });
             }
             if to.plain {

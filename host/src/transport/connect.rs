@@ -96,8 +96,8 @@ impl Connector {
     /// The addresses that may be dialled.
     pub(super) fn admit(&self, target: &Target, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, Failure> {
         // What an admin pins is never one of our own listeners: that it is one would go unnoticed where calls to ourselves are counted.
-        let is_pinned = self.pinned.is_some();
-        let to = Destination { host: &target.host, plain: target.plain, to_code: self.to_code && !is_pinned, pinned: is_pinned };
+        let to_code = self.to_code && self.pinned.is_none();
+        let to = Destination { host: &target.host, plain: target.plain, to_code };
         Ok(self.dialer.policy.admit(to, addresses)?)
     }
 

@@ -19,12 +19,11 @@ use crate::model::{
 pub const SCOPES_MAX: usize = 50;
 
 /// Credentials put on each attempt.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AuthSpec {
-    /// None.
-    #[default]
-    None,
+    /// None. Braces, so that fields of other kinds are refused here too.
+    None {},
     /// Header values: a reference to a secret, or text with references to parameters and with functions.
     Headers {
         /// By name.
@@ -105,6 +104,12 @@ pub enum AuthSpec {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         ca_certificates: Vec<String>,
     },
+}
+
+impl Default for AuthSpec {
+    fn default() -> Self {
+        Self::None {}
+    }
 }
 
 /// How a client shows a token endpoint who it is (RFC 6749, section 2.3.1).
@@ -195,7 +200,7 @@ pub struct AccountKey {
 impl Auth {
     pub(super) fn compile(spec: Option<&AuthSpec>, problems: &mut Vec<Problem>) -> Self {
         match spec.cloned().unwrap_or_default() {
-            AuthSpec::None => Self::None,
+            AuthSpec::None {} => Self::None,
             AuthSpec::Basic { username, password } => {
                 if username.as_ref().is_some_and(|name| name.contains(':')) {
                     problems.push(Problem::new("/auth/username", "a user name has no `:` (RFC 7617)"));
@@ -240,7 +245,7 @@ impl AuthSpec {
     /// Where tokens are asked for, as written.
     pub fn token_endpoint_mut(&mut self) -> Option<&mut String> {
         match self {
-            Self::None | Self::Headers { .. } | Self::Basic { .. } | Self::Bearer { .. } => None,
+            Self::None {} | Self::Headers { .. } | Self::Basic { .. } | Self::Bearer { .. } => None,
             Self::Oauth2 { token_endpoint, .. } | Self::ServiceAccount { token_endpoint, .. } => Some(token_endpoint),
             Self::IdToken { token_endpoint, .. } => token_endpoint.as_mut(),
         }

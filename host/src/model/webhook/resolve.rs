@@ -10,7 +10,8 @@ use crate::model::problem::{Problem, segment};
 /// Names of one webhook.
 pub const RESOLVE_MAX: usize = 32;
 
-/// Reads `{"name":"10.0.0.7:8443"}`. Whether the address may be called is the transport's to say, when it calls.
+/// Reads `{"name":"10.0.0.7:8443"}`. Whether the address may be called is the
+/// transport's to say, when it is written and whenever it calls: nobody opens a network by this.
 pub(super) fn compile(written: &BTreeMap<String, String>, problems: &mut Vec<Problem>) -> BTreeMap<String, SocketAddr> {
     if written.len() > RESOLVE_MAX {
         problems.push(Problem::new("/resolve", format!("at most {RESOLVE_MAX} names")));

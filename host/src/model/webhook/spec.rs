@@ -66,7 +66,8 @@ pub struct WebhookSpec {
     /// Trust and client certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
-    /// Where host names of the URL and of `auth` lead to, as `address:port`: private targets. The name stays in TLS and in `Host`.
+    /// Where host names of the URL and of `auth` lead to, as `address:port`. The name stays in TLS and in `Host`. A private address
+    /// must lie in a network that `HOOKWRIGHT_ALLOW_NETWORKS` opens, as everywhere.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(example = json!({"orders.internal": "10.0.0.7:8443"}))]
     pub resolve: BTreeMap<String, String>,
@@ -94,7 +95,7 @@ pub struct WebhookSpec {
     /// Which deliveries wait for those before them: `none`, `fifo`, `session` or `{"key":"$.path"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordering: Option<OrderingSpec>,
-    /// Overrides of `request`, `auth` and `tls` (RFC 7396) for events and calls of an environment.
+    /// Overrides of `request`, `auth`, `tls` and `resolve` (RFC 7396) for events and calls of an environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, Object>)]
     pub environments: BTreeMap<String, Value>,

@@ -30,7 +30,7 @@ fn policy(networks: &[&str]) -> AddressPolicy {
 
 fn admit(networks: &[&str], plain: bool, addresses: &[&str]) -> Result<Vec<String>, String> {
     let addresses: Vec<_> = addresses.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 443)).collect();
-    let to = Destination { host: "svc.example", plain, to_code: false, pinned: false };
+    let to = Destination { host: "svc.example", plain, to_code: false };
     match policy(networks).admit(to, &addresses) {
         Ok(admitted) => Ok(admitted.iter().map(|address| address.ip().to_string()).collect()),
         Err(problem) => Err(problem.to_string()),
@@ -70,7 +70,7 @@ fn our_own_listeners_answer_codes_only() {
     own.add("127.0.0.1:443".parse().unwrap());
     let policy = AddressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()], own);
     let address = "127.0.0.1:443".parse().unwrap();
-    let to = |to_code| policy.admit(Destination { host: "localhost", plain: true, to_code, pinned: false }, &[address]);
+    let to = |to_code| policy.admit(Destination { host: "localhost", plain: true, to_code }, &[address]);
     assert_eq!(to(true), Ok(vec![address]));
     assert_eq!(to(false), Err(AddressProblem::Own { host: "localhost".into(), address }));
 }
