@@ -7,18 +7,23 @@ use std::{future::Future, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 pub mod at;
+pub mod backup;
 pub mod bench;
 pub mod call;
 pub mod client;
+pub mod compact;
 pub mod compile;
 pub mod delivery;
 pub mod demo;
 pub mod endpoint;
 pub mod event;
 pub mod input;
+pub mod maintain;
 pub mod output;
 pub mod plugin;
+pub mod progress;
 pub mod receiver;
+pub mod restore;
 pub mod secret;
 pub mod serve;
 pub mod session;
@@ -59,6 +64,9 @@ enum Command {
     Secret(secret::Secret),
     #[command(subcommand)]
     Session(session::Session),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Compact(compact::Compact),
     /// Compile one plugin: what the host runs in a child process for each upload.
     #[command(hide = true)]
     Compile(compile::Compile),
@@ -81,6 +89,9 @@ impl Cli {
             Command::Call(call) => call.run(),
             Command::Secret(secret) => secret.run(),
             Command::Session(session) => session.run(),
+            Command::Backup(backup) => backup.run(),
+            Command::Restore(restore) => restore.run(),
+            Command::Compact(compact) => compact.run(),
             Command::Compile(compile) => Ok(compile.run()),
         }
     }

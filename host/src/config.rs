@@ -90,6 +90,8 @@ pub struct Limits {
     pub invokes_per_call_max: u32,
     /// Events one call may emit.
     pub emissions_per_call_max: u32,
+    /// Bytes that stay free on the disk of the data directory: below, no event and no call is taken. 0: nobody looks.
+    pub disk_free_bytes_min: u64,
     /// How long a stop waits for what is in flight.
     pub drain_time_max: Duration,
     /// What is kept, and for how long.
@@ -134,6 +136,7 @@ impl Default for Limits {
             invoke_depth_max: 4,
             invokes_per_call_max: 16,
             emissions_per_call_max: 100,
+            disk_free_bytes_min: 256 * 1024 * 1024,
             drain_time_max: Duration::from_secs(30),
             retention: Retention {
                 events: Duration::from_secs(30 * 24 * 3600),

@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -84,6 +85,7 @@ impl Host {
             dedup_life: limits.dedup_life,
             order_wait_max: limits.order_wait_max,
             backlog_max: limits.backlog_max,
+            disk_free_min: limits.disk_free_bytes_min,
         };
         let store = Store::open(&config.data, options)?;
         let catalog = Catalog::open(store.clone()).await?;
@@ -148,7 +150,11 @@ impl Host {
 }
 
 /// How often what has expired is removed.
-const SWEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How long others go first before a sweep that found more than it may remove at once goes on.
+const SWEEP_PAUSE: Duration = Duration::from_millis(5);
+/// How often plugin bytes nobody uses are looked for.
+const SWEEP_PLUGINS_EVERY: Duration = Duration::from_secs(3600);
 
 async fn sweep(services: Services) {
     let kept = services.limits.retention;
@@ -159,13 +165,25 @@ async fn sweep(services: Services) {
         events_max: kept.count_max,
         calls_max: kept.count_max,
     };
+    let mut plugins_at = Instant::now();
+    let mut pause = SWEEP_EVERY;
     loop {
         tokio::select! {
             () = services.stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
         }
-        if let Err(error) = services.store.sweep(retention).await {
-            tracing::warn!(%error, "what has expired cannot be removed; trying again in a minute");
+        pause = match services.store.sweep(retention).await {
+            Ok(swept) if swept.more => SWEEP_PAUSE,
+            Ok(_) => SWEEP_EVERY,
+            Err(error) => {
+                tracing::warn!(%error, "what has expired cannot be removed; trying again in a minute");
+                SWEEP_EVERY
+            }
+        };
+        if plugins_at.elapsed() >= SWEEP_PLUGINS_EVERY {
+            plugins_at = Instant::now();
+            // A past delivery names the bytes that built it, so they stay as long as it does.
+            services.plugins.sweep_bytes(kept.events).await;
         }
     }
 }

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 use self::{
     commit::{commit, commit_alone},
     record::{document, recorded, revived},
-    reply::{Raw, failed_reply, shape, unavailable},
+    reply::{Raw, failed_reply, shape},
 };
 use crate::{
     clock::millis,
@@ -125,7 +125,7 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
         }
         Mode::Async => {
             if let Err(error) = services.store.begin_call(call.clone()).await {
-                return unavailable(&error);
+                return Reply::unavailable(&error);
             }
             let (owned, legacy_zero) = (services.clone(), receiver.legacy_zero);
             services.tasks.spawn(async move { drop(run(&owned, &target, &inbound, call).await) });
@@ -233,7 +233,7 @@ async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: 
             if again {
                 return match services.store.begin_call(call).await {
                     Ok(()) => reply,
-                    Err(error) => unavailable(&error),
+                    Err(error) => Reply::unavailable(&error),
                 };
             }
             commit_alone(services, call, reply).await

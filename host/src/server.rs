@@ -23,6 +23,7 @@ pub mod events;
 pub mod health;
 pub mod inbound;
 pub mod invoke;
+pub mod maintenance;
 pub mod openapi;
 pub mod plugins;
 pub mod profiles;

@@ -10,12 +10,15 @@
 
 mod accept;
 mod agenda;
+mod archive;
+mod backup;
 mod batch;
 mod blob;
 mod call;
 mod claim;
 mod committer;
 mod control;
+mod copy;
 mod delivery;
 mod directory;
 mod document;
@@ -27,6 +30,10 @@ mod key;
 mod lane;
 mod lease;
 mod log;
+mod offline;
+mod operation;
+mod restore;
+mod room;
 mod secrets;
 mod session;
 mod settle;
@@ -41,6 +48,7 @@ mod transaction;
 mod tests;
 
 use std::{
+    future::Future,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -52,12 +60,18 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use self::{
     accept::{AcceptEvent, Accepted, Dedup, NewInvoke},
+    archive::Records,
+    backup::{Backup, Manifest},
     call::{CallFilter, StateChange},
     claim::Claimed,
     control::Replayed,
     document::{ConfigDoc, ConfigWrite},
     error::{Cause, StoreError},
+    generation::Compacted,
     log::{DeliveryFilter, Page},
+    offline::Offline,
+    operation::OperationStatus,
+    restore::restore,
     secrets::{SECRET_VERSIONS_MAX, SecretInfo, SecretVersion},
     session::Session,
     settle::{Next, Settled, Settlement},
@@ -70,6 +84,8 @@ use self::{
     committer::{Committer, Message},
     directory::Directory,
     engine::Engine,
+    operation::Place,
+    room::Room,
     stats::Published,
     transaction::Transaction,
 };
@@ -96,6 +112,8 @@ pub struct StoreOptions {
     pub order_wait_max: Duration,
     /// Deliveries that may wait before nothing more is accepted.
     pub backlog_max: u64,
+    /// Bytes that stay free on the disk: below, [`Store::has_room`] says no. 0: nobody looks.
+    pub disk_free_min: u64,
 }
 
 /// The embedded store. Cheap to clone; the last clone dropped closes it.
@@ -114,7 +132,10 @@ struct Shared {
     data: PathBuf,
     engine: Arc<ArcSwap<Engine>>,
     published: Arc<Published>,
-    room: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    room: Room,
+    backup: Place<Manifest>,
+    compaction: Place<Compacted>,
     /// `None` only while being dropped.
     queue: Option<mpsc::Sender<Message>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -128,7 +149,7 @@ impl Store {
     ///
     /// Whatever another process had claimed is free again when this returns; an `invoke` it had not finished has failed.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let StoreOptions { clock, key, session_life, dedup_life, order_wait_max, backlog_max } = options;
+        let StoreOptions { clock, key, session_life, dedup_life, order_wait_max, backlog_max, disk_free_min } = options;
         let directory = Directory::lock(dir)?;
         let engine = Arc::new(ArcSwap::from_pointee(directory.open_current()?));
         let published = Arc::new(Published::default());
@@ -152,7 +173,10 @@ impl Store {
             data: dir.to_owned(),
             engine,
             published,
-            room: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)),
+            places: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)),
+            room: Room::new(dir, disk_free_min),
+            backup: Place::new("backup"),
+            compaction: Place::new("compaction"),
             queue: Some(queue),
             thread: Mutex::new(Some(thread)),
             sweeping: Mutex::default(),
@@ -172,12 +196,44 @@ impl Store {
     }
 
     /// Writes everything that lives into a new place and drops the old one: what keeps the directory bounded.
-    /// Runs by itself when the directory has grown to several times what it began with; others go on meanwhile.
-    pub async fn compact(&self) -> Result<(), StoreError> {
+    /// Runs by itself when the directory has grown to several times what lives in it; others go on meanwhile.
+    pub async fn compact(&self) -> Result<Compacted, StoreError> {
+        self.begin_compaction()?.await
+    }
+
+    /// Begins a compaction; it goes on whether or not what is returned is waited for. One at a time.
+    pub fn begin_compaction(&self) -> Result<impl Future<Output = Result<Compacted, StoreError>> + Send + 'static, StoreError> {
+        self.shared.compaction.begin(self.now(), Arc::clone(&self.shared.published.compacting))?;
         let (reply, done) = oneshot::channel();
-        let queue = self.shared.queue.as_ref().ok_or(StoreError::Closed)?;
-        queue.send(Message::Compact(reply)).await.map_err(|_| StoreError::Closed)?;
-        done.await.map_err(|_| StoreError::Closed)?
+        let shared = Arc::clone(&self.shared);
+        let running = tokio::spawn(async move {
+            let compacted = match &shared.queue {
+                Some(queue) => queue.send(Message::Compact(reply)).await.map_err(|_| StoreError::Closed),
+                None => Err(StoreError::Closed),
+            };
+            let compacted = match compacted {
+                Ok(()) => done.await.unwrap_or(Err(StoreError::Closed)),
+                Err(error) => Err(error),
+            };
+            shared.compaction.end(shared.clock.steady(), compacted.clone());
+            compacted
+        });
+        Ok(async move { running.await.map_err(|source| StoreError::unavailable("finish a compaction", source))? })
+    }
+
+    /// How it stands with the last backup; `None`: there was none since the store was opened.
+    pub fn backup_status(&self) -> Option<OperationStatus<Manifest>> {
+        self.shared.backup.status()
+    }
+
+    /// How it stands with the last compaction that was asked for.
+    pub fn compaction_status(&self) -> Option<OperationStatus<Compacted>> {
+        self.shared.compaction.status()
+    }
+
+    /// Whether there is room on the disk for anything new.
+    pub fn has_room(&self) -> Result<(), StoreError> {
+        self.shared.room.check()
     }
 
     /// What the store has done so far.
@@ -192,7 +248,7 @@ impl Store {
     }
 
     fn now(&self) -> Timestamp {
-        self.shared.clock.now()
+        self.shared.clock.steady()
     }
 
     fn engine(&self) -> Arc<Engine> {
@@ -224,10 +280,10 @@ impl Store {
         F: FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(QUEUE_KIB_MAX);
-        let room = Arc::clone(&self.shared.room).acquire_many_owned(kib).await.map_err(|_| StoreError::Closed)?;
+        let place = Arc::clone(&self.shared.places).acquire_many_owned(kib).await.map_err(|_| StoreError::Closed)?;
         let (reply, done) = oneshot::channel();
         let commit = committer::commit(scans, prepare, move |outcome| {
-            drop(room);
+            drop(place);
             // Nobody listens any more when the caller went away; what it asked for is done all the same.
             let _ = reply.send(outcome);
         });

@@ -1,6 +1,6 @@
 //! What every command that speaks to a host has in common: which host, how much of a list, and how the answer is shown.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::Args;
 use http::Method;
@@ -42,6 +42,11 @@ impl At {
     /// The host.
     pub fn open(&self) -> anyhow::Result<Api> {
         self.target.open()
+    }
+
+    /// The host that has the data directory `data` open: the token is the one that lies there, unless another is named.
+    pub fn open_beside(&self, data: &Path) -> anyhow::Result<Api> {
+        self.target.open_beside(data)
     }
 
     /// Prints an answer: as it came if JSON is asked for, else what `text` makes of it.

@@ -1,6 +1,6 @@
 //! The HTTP client the other subcommands speak to a host with.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -46,10 +46,15 @@ pub struct Answered {
 impl Target {
     /// The host, with the token read.
     pub fn open(&self) -> anyhow::Result<Api> {
+        self.open_beside(Path::new("data"))
+    }
+
+    /// The same; a token that is named nowhere is looked for in `data`.
+    pub fn open_beside(&self, data: &Path) -> anyhow::Result<Api> {
         let token = match std::env::var("HOOKWRIGHT_TOKEN").ok().filter(|token| !token.is_empty()) {
             Some(token) => token,
             None => {
-                let path = self.token_file.clone().unwrap_or_else(|| "data/admin-token".into());
+                let path = self.token_file.clone().unwrap_or_else(|| data.join("admin-token"));
                 let hint = "set HOOKWRIGHT_TOKEN, or name the file with --token-file";
                 std::fs::read_to_string(&path).with_context(|| format!("no token in {}; {hint}", path.display()))?.trim().to_owned()
             }

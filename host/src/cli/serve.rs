@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use crate::{clock::SystemClock, config::Config, host::Host, model::secret::Secret, store::KeyOrigin};
@@ -59,10 +59,18 @@ impl Serve {
         if let KeyOrigin::Generated(path) = &host.key_origin {
             tracing::warn!(key = %path.display(), "a storage key was made; keep a copy apart from backups, or set HOOKWRIGHT_KEY_FILE");
         }
-        stop_signal().await?;
-        tracing::info!("stopping: what is in flight ends first");
-        host.stop().await;
-        Ok(ExitCode::SUCCESS)
+        let mut signals = StopSignals::new()?;
+        signals.next().await?;
+        tracing::info!("stopping: what is in flight ends first; a second signal ends it at once");
+        tokio::select! {
+            () = host.stop() => Ok(ExitCode::SUCCESS),
+            asked_again = signals.next() => {
+                asked_again?;
+                // What was answered is on the disk; what was being sent is sent again.
+                tracing::warn!("asked a second time: ending at once; what was in flight is tried again at the next start");
+                std::process::exit(1);
+            }
+        }
     }
 
     async fn prepare(self) -> anyhow::Result<(Config, TcpListener)> {
@@ -93,10 +101,25 @@ pub fn log_to_stderr() {
 
 /// Ends when the process is asked to stop.
 pub async fn stop_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        result = tokio::signal::ctrl_c() => result?,
+    StopSignals::new()?.next().await
+}
+
+/// Each time the process is asked to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn next(&mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            asked = self.terminate.recv() => asked,
+            asked = self.interrupt.recv() => asked,
+        }
+        .context("no signal can arrive any more")
+    }
 }

@@ -88,6 +88,7 @@ fn open_store(data: &TempDir) -> Store {
         dedup_life: Duration::from_secs(60),
         order_wait_max: Duration::from_secs(60),
         backlog_max: 1000,
+        disk_free_min: 0,
     };
     Store::open(data.path(), options).expect("a store")
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     record::{document, recorded_reply},
-    reply::{Reply, unavailable},
+    reply::Reply,
 };
 use crate::{
     acceptance::{self, Incoming},
@@ -69,7 +69,7 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
             drop(acceptance::start(services, accepted, slots));
             reply
         }
-        Err(error) => unavailable(&error),
+        Err(error) => Reply::unavailable(&error),
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn commit_alone(services: &Services, mut call: Call, reply: Rep
     call.reply = Some(recorded_reply(&reply));
     match services.store.commit_call(call, Vec::new(), Vec::new(), Vec::new(), services.limits.lease).await {
         Ok(_) => reply,
-        Err(error) => unavailable(&error),
+        Err(error) => Reply::unavailable(&error),
     }
 }
 

@@ -11,6 +11,9 @@ use crate::{
     store::StoreError,
 };
 
+/// Seconds a caller is asked to wait before it tries again.
+const RETRY_AFTER_S: u32 = 5;
+
 /// What the caller gets.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -26,6 +29,18 @@ impl Reply {
     /// The narrow answer: a status and a sentence.
     pub fn message(status: u16, message: &str) -> Self {
         Self::narrow(status, status, message)
+    }
+
+    /// The store takes nothing now.
+    pub fn unavailable(error: &StoreError) -> Self {
+        tracing::error!(%error, "a call cannot be recorded");
+        Self::later()
+    }
+
+    fn later() -> Self {
+        let mut reply = Self::message(503, "not now; try again later");
+        reply.headers.push(("retry-after".to_owned(), RETRY_AFTER_S.to_string()));
+        reply
     }
 
     /// `shown` is the status in the body, where it differs.
@@ -59,20 +74,8 @@ pub(super) fn shape(receiver: &Receiver, raw: Raw) -> Reply {
 pub(super) fn failed_reply(failure: &PluginFailure) -> Reply {
     match failure {
         PluginFailure::Rejected(message) => Reply::message(400, message),
-        PluginFailure::RetryLater(_) | PluginFailure::Busy(_) | PluginFailure::Missing(_) => later(),
+        PluginFailure::RetryLater(_) | PluginFailure::Busy(_) | PluginFailure::Missing(_) => Reply::later(),
         PluginFailure::Deadline(_) => Reply::message(504, "the call took too long"),
         _ => Reply::message(500, "the call failed"),
     }
-}
-
-pub(super) fn unavailable(error: &StoreError) -> Reply {
-    tracing::error!(%error, "a call cannot be recorded");
-    later()
-}
-
-/// What a caller is told who may come again.
-fn later() -> Reply {
-    let mut reply = Reply::message(503, "not now; try again later");
-    reply.headers.push(("retry-after".to_owned(), "5".to_owned()));
-    reply
 }

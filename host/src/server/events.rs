@@ -130,7 +130,8 @@ pub struct EventView {
     responses((status = 202, description = "on disk", body = AcceptedEvent), (status = 200, description = "waited for", body = AcceptedEvent),
         (status = 400, body = super::respond::ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 415, body = super::respond::ProblemDetails, description = "not JSON", content_type = "application/problem+json"),
-        (status = 422, body = super::respond::ProblemDetails, description = "the key was used with another body", content_type = "application/problem+json")))]
+        (status = 422, body = super::respond::ProblemDetails, description = "the key was used with another body", content_type = "application/problem+json"),
+        (status = 503, body = super::respond::ProblemDetails, description = "not now: the disk is full or nearly so; nothing was accepted", content_type = "application/problem+json")))]
 pub async fn post(services: Services, asked: Asked) -> Answer {
     asked.only(&["wait"])?;
     let wait = asked.query("wait").map(parse_wait).transpose()?;
@@ -158,6 +159,7 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
     if !problems.is_empty() {
         return Err(ApiError::problems(problems));
     }
+    services.store.has_room()?;
     let (outcomes, started) = acceptance::accept(&services, incoming).await?;
     if let Some(wait) = wait {
         // Over when all had their first attempt, or when the time is over; the attempts go on either way.

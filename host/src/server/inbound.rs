@@ -45,6 +45,9 @@ impl CodePath {
 /// Answers a call.
 pub async fn answer(services: Services, path: CodePath, parts: Parts, body: &mut Incoming, remote: SocketAddr) -> Response<Body> {
     let Some(target) = reception::find(&services, &path.code) else { return written(Reply::message(404, "unknown code")) };
+    if let Err(error) = services.store.has_room() {
+        return written(Reply::unavailable(&error));
+    }
     let body = match read_body(body, target.body_bytes_max()).await {
         Ok(body) => body,
         Err(ApiError::TooLarge(max)) => return written(Reply::message(413, &format!("the body is longer than {max} bytes"))),

@@ -101,6 +101,7 @@ fn request_of(services: &Services, asked: &Asked, body: InvokeBody) -> invocatio
 pub async fn invoke(services: Services, asked: Asked) -> Answer {
     let body: InvokeBody = asked.json()?;
     let request = request_of(&services, &asked, body);
+    services.store.has_room()?;
     ok(&shown(invocation::invoke(&services, asked.path(0), request).await?))
 }
 
@@ -119,6 +120,7 @@ pub async fn preview(services: Services, asked: Asked) -> Answer {
     responses((status = 200, description = "how it ended", body = InvokeAnswer), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn test(services: Services, asked: Asked) -> Answer {
     let request = invocation::Request { data: json!({ "test": true }), ..invocation::Request::default() };
+    services.store.has_room()?;
     ok(&shown(invocation::invoke(&services, asked.path(0), request).await?))
 }
 

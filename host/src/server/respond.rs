@@ -204,6 +204,9 @@ impl From<StoreError> for ApiError {
                 tracing::error!(%error, "the store is not available");
                 Self::Unavailable("the store is not available; try again".to_owned())
             }
+            StoreError::DiskLow { .. } | StoreError::NoRoom { .. } => Self::Unavailable(error.to_string()),
+            StoreError::Busy { .. } | StoreError::NotEmpty { .. } | StoreError::Misplaced { .. } => Self::Conflict(error.to_string()),
+            StoreError::Backup { .. } => Self::Unprocessable(error.with_causes()),
             other => Self::Internal(Box::new(other)),
         }
     }

@@ -7,7 +7,7 @@ use http::{Method, Response, header::AUTHORIZATION, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
-    Body, calls, codes, deliveries, events, health, inbound, invoke, openapi, plugins, profiles, receivers, recovery,
+    Body, calls, codes, deliveries, events, health, inbound, invoke, maintenance, openapi, plugins, profiles, receivers, recovery,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
     secrets, sessions, templates, webhooks,
@@ -89,6 +89,10 @@ pub fn routes() -> Vec<Route> {
         GET "/v1/sessions/{id}/parameters" READ => sessions::get;
         PATCH "/v1/sessions/{id}/parameters" ADMIN => sessions::patch;
         DELETE "/v1/sessions/{id}/parameters" ADMIN => sessions::delete;
+        POST "/v1/backup" ADMIN => maintenance::post_backup;
+        GET "/v1/backup" READ => maintenance::get_backup;
+        POST "/v1/compact" ADMIN => maintenance::post_compact;
+        GET "/v1/compact" READ => maintenance::get_compact;
         GET "/v1/secrets" READ => secrets::list;
         PUT "/v1/secrets/{name}" ADMIN => secrets::put;
         DELETE "/v1/secrets/{name}" ADMIN => secrets::delete;

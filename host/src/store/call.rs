@@ -139,7 +139,7 @@ fn put(transaction: &mut Transaction<'_>, call: &Call, encoded: &[u8]) -> Result
     transaction.mark(key::receiver_call(&call.receiver, &call.id));
     match call.state {
         CallState::Pending => transaction.mark(key::pending_call(&call.id)),
-        _ => transaction.unmark(key::pending_call(&call.id)),
+        _ => transaction.remove(key::pending_call(&call.id))?,
     }
     Ok(())
 }

@@ -8,20 +8,22 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, mpsc::error::TryRecvError, oneshot};
+use tokio::sync::{mpsc, mpsc::error::TryRecvError};
 
 use super::{
     agenda::AgendaChange,
+    backup::{Point, Sending},
     engine::{self, Engine, Writes},
     error::StoreError,
-    generation::{Compaction, Growth, Unfinished},
+    generation::{Compaction, Growth, Told, Unfinished},
     key,
     lease::Leases,
     stats::Published,
-    transaction::{Counters, Prepared, Transaction},
+    transaction::{Counters, Prepared, Transaction, decode},
 };
 use crate::clock::SharedClock;
 
@@ -30,6 +32,12 @@ const GROUP_LEN_MAX: usize = 1024;
 
 /// Bytes in one batch at most, unless a single commit is larger.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What lives may change by so many bytes before the tree is told: what a crash makes of the number is no more than this.
+const LIVE_NOTED_EVERY: u64 = 4 * 1024 * 1024;
+
+/// How long a committer without work leaves a slow disk alone before it sends it more of a backup.
+const BACKUP_PAUSE: Duration = Duration::from_millis(1);
 
 /// Told what became of a commit once that is certain.
 type Waiter = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -47,7 +55,9 @@ pub(super) enum Message {
         prepare: Prepare,
     },
     /// Compact, and say when that is done.
-    Compact(oneshot::Sender<Result<(), StoreError>>),
+    Compact(Told),
+    /// Send everything to a backup.
+    Backup(Box<Sending>),
     /// Take no more commits; end after those that wait.
     Close,
 }
@@ -91,6 +101,11 @@ pub(super) struct Committer {
     failed: Option<StoreError>,
     growth: Growth,
     compaction: Option<Compaction>,
+    backup: Option<Box<Sending>>,
+    /// Bytes of the keys and values in the tree, about.
+    live: u64,
+    /// What the tree says of `live`.
+    live_noted: u64,
 }
 
 impl Committer {
@@ -105,6 +120,7 @@ impl Committer {
         let engine = shared_engine.load_full();
         let (counters, epoch) = Counters::load(&engine)?;
         let growth = Growth::new(directory)?;
+        let live = engine.get(key::LIVE)?.map(|bytes| decode(key::LIVE, &bytes)).transpose()?.unwrap_or(growth.live());
         let mut committer = Self {
             clock,
             shared_engine,
@@ -120,6 +136,9 @@ impl Committer {
             failed: None,
             growth,
             compaction: None,
+            backup: None,
+            live,
+            live_noted: live,
         };
         committer.commit_now(|transaction| transaction.put(key::EPOCH.to_vec(), &epoch))?;
         Ok(committer)
@@ -127,7 +146,7 @@ impl Committer {
 
     /// One commit before the thread runs.
     pub(super) fn commit_now<T>(&mut self, prepare: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut transaction = Transaction::new(&self.engine, &self.group, &self.leases, self.counters, self.clock.now());
+        let mut transaction = Transaction::new(&self.engine, &self.group, &self.leases, self.counters, self.clock.steady());
         let value = prepare(&mut transaction)?;
         let prepared = transaction.into_prepared();
         self.merge(prepared);
@@ -139,16 +158,22 @@ impl Committer {
     /// Works until the store is closed and the queue is empty.
     pub(super) fn run(mut self) {
         loop {
-            let next = match self.compaction {
-                None => self.receiver.blocking_recv().ok_or(TryRecvError::Disconnected),
-                Some(_) => self.receiver.try_recv(),
+            let copies = self.compaction.is_some() || self.backup.is_some();
+            let next = match copies {
+                false => self.receiver.blocking_recv().ok_or(TryRecvError::Disconnected),
+                true => self.receiver.try_recv(),
             };
             match next {
                 Ok(message) => self.round(message),
+                // Nothing to do but to wait for the disk a backup goes to.
+                Err(TryRecvError::Empty) if self.compaction.is_none() && self.backup.as_ref().is_some_and(|backup| !backup.has_room()) => {
+                    std::thread::sleep(BACKUP_PAUSE);
+                }
                 Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return,
             }
             self.compact_a_little();
+            self.back_up_a_little();
         }
     }
 
@@ -160,6 +185,7 @@ impl Committer {
             match message {
                 Message::Commit { scans, prepare } => waiters.extend(self.prepare(scans, prepare)),
                 Message::Compact(reply) => self.begin_compaction(Some(reply)),
+                Message::Backup(sending) => self.begin_backup(sending),
                 Message::Close => self.receiver.close(),
             }
             let full = waiters.len() >= GROUP_LEN_MAX || self.group_bytes >= GROUP_BYTES_MAX;
@@ -174,7 +200,7 @@ impl Committer {
         for waiter in waiters {
             waiter(durable.clone());
         }
-        if self.compaction.is_none() && self.growth.is_due(self.engine.size_on_disk()) {
+        if self.compaction.is_none() && self.failed.is_none() && self.growth.is_due(self.engine.size_on_disk(), self.live) {
             self.begin_compaction(None);
         }
     }
@@ -187,7 +213,7 @@ impl Committer {
         if let Some(error) = &self.failed {
             return prepare(Err(error.clone()));
         }
-        let mut transaction = Transaction::new(&self.engine, &self.group, &self.leases, self.counters, self.clock.now());
+        let mut transaction = Transaction::new(&self.engine, &self.group, &self.leases, self.counters, self.clock.steady());
         let waiter = prepare(Ok(&mut transaction))?;
         let prepared = transaction.into_prepared();
         self.merge(prepared);
@@ -195,7 +221,7 @@ impl Committer {
     }
 
     fn merge(&mut self, prepared: Prepared) {
-        let Prepared { counters, writes, bytes, lease_changes, agenda_changes } = prepared;
+        let Prepared { counters, writes, bytes, grown, lease_changes, agenda_changes } = prepared;
         if counters.waiting != self.counters.waiting {
             // Part of the same batch as what it counts.
             let (value, _) = engine::encode(counters.waiting.to_string().as_bytes(), || 0);
@@ -203,6 +229,7 @@ impl Committer {
         }
         self.counters = counters;
         self.agenda_changes.extend(agenda_changes);
+        self.live = self.live.saturating_add_signed(grown);
         self.group_bytes += bytes;
         self.group.extend(writes);
         for change in lease_changes {
@@ -218,9 +245,17 @@ impl Committer {
         if self.group.is_empty() {
             return Ok(());
         }
+        if self.live.abs_diff(self.live_noted) > LIVE_NOTED_EVERY {
+            self.live_noted = self.live;
+            let noted = engine::encode(self.live.to_string().as_bytes(), || 0).0;
+            self.group.insert(key::LIVE.to_vec(), Some(noted));
+        }
         let applied = self.engine.apply(&self.group);
         if let Some(compaction) = &mut self.compaction {
             compaction.mirror(&self.group);
+        }
+        if let Some(backup) = &mut self.backup {
+            backup.mirror(&self.group);
         }
         self.group.clear();
         self.group_bytes = 0;
@@ -254,23 +289,25 @@ impl Committer {
 
     fn publish(&mut self, commits: u64) {
         self.published.commits.fetch_add(commits, Ordering::Relaxed);
+        self.published.live.store(self.live, Ordering::Relaxed);
         self.published.now(&self.counters, &self.leases, self.agenda_changes.drain(..));
     }
 
-    fn begin_compaction(&mut self, reply: Option<oneshot::Sender<Result<(), StoreError>>>) {
+    fn begin_compaction(&mut self, reply: Option<Told>) {
+        let bytes = self.engine.size_on_disk();
         let begun = match &mut self.compaction {
             Some(running) => {
                 running.tell(reply);
                 return;
             }
-            None => self.growth.begin(),
+            None => self.growth.begin(bytes, self.live, Arc::clone(&self.published.compacting)),
         };
         match begun {
             Ok(mut compaction) => {
                 compaction.tell(reply);
                 self.compaction = Some(compaction);
             }
-            Err(error) => self.growth.gave_up(self.engine.size_on_disk(), &error, reply.into_iter().collect()),
+            Err(error) => self.growth.gave_up(bytes, &error, reply.into_iter().collect()),
         }
     }
 
@@ -280,12 +317,14 @@ impl Committer {
         match compaction.step(&self.engine) {
             Ok(false) => self.compaction = Some(compaction),
             Ok(true) => match compaction.finish(&mut self.growth) {
-                Ok((engine, told)) => {
+                Ok((engine, compacted, told)) => {
+                    self.live = compacted.live_bytes;
                     let old = std::mem::replace(&mut self.engine, Arc::new(engine));
                     self.shared_engine.store(Arc::clone(&self.engine));
                     old.retire();
                     self.published.compactions.fetch_add(1, Ordering::Relaxed);
-                    told.into_iter().for_each(|reply| _ = reply.send(Ok(())));
+                    tracing::info!(before = compacted.before_bytes, after = compacted.after_bytes, "the store was compacted");
+                    told.into_iter().for_each(|reply| _ = reply.send(Ok(compacted)));
                 }
                 Err(Unfinished::Abandoned(error, told)) => self.growth.gave_up(self.engine.size_on_disk(), &error, told),
                 Err(Unfinished::Unclear(error, told)) => {
@@ -297,6 +336,31 @@ impl Committer {
                 let told = compaction.abandon();
                 self.growth.gave_up(self.engine.size_on_disk(), &error, told);
             }
+        }
+    }
+
+    fn begin_backup(&mut self, sending: Box<Sending>) {
+        match &self.failed {
+            Some(error) => sending.fail(error.clone()),
+            // Whoever asks holds the one place there is.
+            None => self.backup = Some(sending),
+        }
+    }
+
+    /// Sends a little to the backup; at the end, what makes it whole.
+    fn back_up_a_little(&mut self) {
+        let Some(mut sending) = self.backup.take() else { return };
+        if let Some(error) = &self.failed {
+            return sending.fail(error.clone());
+        }
+        if !sending.has_room() {
+            self.backup = Some(sending);
+            return;
+        }
+        match sending.step(&self.engine) {
+            Ok(false) => self.backup = Some(sending),
+            Ok(true) => sending.finish(Point { seq: self.counters.seq, revision: self.counters.revision, at: self.clock.steady() }),
+            Err(error) => sending.fail(error),
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! DATA/lock                  held by the process that has the store open
-//! DATA/store/current         format, the current generation, its size when it was made
+//! DATA/store/current         format, the current generation, what lived in it when it was made
 //! DATA/store/gen-3/          the tree
+//! DATA/store/restoring/      there only while a backup is restored
 //! ```
 
 use std::{
@@ -42,23 +43,23 @@ pub(super) struct Current {
     /// Which generation.
     #[serde(default)]
     pub(super) generation: u64,
-    /// Bytes of its tree when it was made.
+    /// Bytes of the keys and values in its tree when it was made.
     #[serde(default)]
-    pub(super) bytes: u64,
+    pub(super) live: u64,
 }
 
 impl Directory {
     /// Takes the data directory for this process.
     pub(super) fn lock(data: &Path) -> Result<Self, StoreError> {
         let store = data.join("store");
-        let unavailable = |source| StoreError::unavailable("make its directory", source);
+        let unavailable = |source| StoreError::in_directory("make its directory", data, source);
         DirBuilder::new().recursive(true).mode(0o700).create(&store).map_err(unavailable)?;
         let path = data.join("lock");
         let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(unavailable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path }),
-            Err(TryLockError::Error(source)) => return Err(StoreError::unavailable("lock its directory", source)),
+            Err(TryLockError::Error(source)) => return Err(StoreError::in_directory("lock its directory", data, source)),
         }
         sync_directory(data).map_err(unavailable)?;
         Ok(Self { store, lock })
@@ -71,7 +72,10 @@ impl Directory {
 
     /// Opens the current generation, or makes the first; removes what an interrupted compaction left.
     pub(super) fn open_current(&self) -> Result<Engine, StoreError> {
-        let unavailable = |source| StoreError::unavailable("read its directory", source);
+        let unavailable = |source| StoreError::in_directory("read its directory", &self.store, source);
+        if restoring_path(&self.store).exists() {
+            return Err(StoreError::HalfRestored { path: self.store.parent().unwrap_or(&self.store).to_owned() });
+        }
         let generations = generations(&self.store).map_err(unavailable)?;
         let current = match read_current(&self.store)? {
             Some(current) if generations.contains(&current.generation) => current,
@@ -80,7 +84,7 @@ impl Directory {
                 return Err(StoreError::corrupt(what, "the directory is missing"));
             }
             // The first start, or one that was interrupted before it acknowledged anything.
-            None if generations.len() < 2 => Current { format: FORMAT, generation: generations.first().copied().unwrap_or(1), bytes: 0 },
+            None if generations.len() < 2 => Current { format: FORMAT, generation: generations.first().copied().unwrap_or(1), live: 0 },
             None => return Err(StoreError::corrupt(self.store.display().to_string(), "the file `current` is missing")),
         };
         for other in generations.into_iter().filter(|other| *other != current.generation) {
@@ -104,6 +108,17 @@ impl Directory {
 pub(super) fn holds_store(data: &Path) -> bool {
     let store = data.join("store");
     store.join("current").exists() || generations(&store).is_ok_and(|generations| !generations.is_empty())
+}
+
+/// Where a backup is put together while it is restored.
+pub(super) fn restoring_path(store: &Path) -> PathBuf {
+    store.join("restoring")
+}
+
+/// Bytes that may still be written where `path` is.
+pub(super) fn free_bytes(path: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(path)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Where a generation lives.

@@ -1,6 +1,12 @@
 //! How the store can fail. Each sentence says what to do.
 
-use std::{error::Error, fmt, path::PathBuf, sync::Arc};
+use std::{
+    error::Error,
+    fmt,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::model::{delivery::DeliveryState, id::DeliveryId};
 
@@ -130,6 +136,87 @@ pub enum StoreError {
         /// The key file.
         path: PathBuf,
     },
+    /// The data directory cannot be written.
+    #[error("{} cannot be written ({doing}): mount it writable and give it to the user hookwright runs as", path.display())]
+    NotWritable {
+        /// The directory.
+        path: PathBuf,
+        /// What was to be done.
+        doing: &'static str,
+        /// What happened.
+        #[source]
+        source: Cause,
+    },
+    /// The disk is so full that nothing new is taken.
+    #[error(
+        "only {free} bytes are free on the disk of the data directory, and below {floor} nothing new is taken: make room, or let less be kept"
+    )]
+    DiskLow {
+        /// Bytes that are free.
+        free: u64,
+        /// The limit.
+        floor: u64,
+    },
+    /// There is not enough room for a copy.
+    #[error("a copy in {} needs about {needed} bytes and {free} are free: make room on its disk", path.display())]
+    NoRoom {
+        /// Where.
+        path: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are needed.
+        needed: u64,
+    },
+    /// There is no store to work on.
+    #[error("there is no store in {}: name a data directory that `hookwright serve` has used", path.display())]
+    NoStore {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// A directory that should be empty is not.
+    #[error("{} is not empty: name a directory that does not exist or is empty", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A directory is not where it may be.
+    #[error("{} {what}", path.display())]
+    Misplaced {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it, and what would be right.
+        what: &'static str,
+    },
+    /// A directory of a backup cannot be worked on.
+    #[error("{} could not be {done}", path.display())]
+    Backup {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was to be done with it.
+        done: &'static str,
+        /// What happened.
+        source: Cause,
+    },
+    /// What should be a backup is none, or no whole one.
+    #[error("{} is not a whole backup ({why}): use another one", path.display())]
+    NoBackup {
+        /// The backup.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A restore was interrupted here.
+    #[error("a restore into {} was interrupted: empty the directory and restore again", path.display())]
+    HalfRestored {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// Only one at a time.
+    #[error("a {what} is under way already: wait for its end")]
+    Busy {
+        /// What.
+        what: &'static str,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -140,12 +227,38 @@ impl StoreError {
         Self::Unavailable { doing, source: Cause::new(source) }
     }
 
+    /// A failure of work in the data directory: said apart when it cannot be written at all.
+    pub(super) fn in_directory(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                Self::NotWritable { path: path.to_owned(), doing, source: Cause::new(source) }
+            }
+            _ => Self::unavailable(doing, source),
+        }
+    }
+
+    /// A failure of work on a backup's file or directory.
+    pub(super) fn backup(done: &'static str, path: &Path, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Backup { path: path.to_owned(), done, source: Cause::new(source) }
+    }
+
     pub(super) fn corrupt(what: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Corrupt { what: what.into(), source: Cause::new(source) }
     }
 
     pub(super) fn not_found(what: impl Into<String>) -> Self {
         Self::NotFound { what: what.into() }
+    }
+
+    /// The sentence, and what lies under it.
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
     }
 
     /// Whether the same call may succeed later without anyone mending anything.

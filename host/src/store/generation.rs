@@ -1,98 +1,128 @@
 //! Giving space back. The engine keeps many times what lives in it, so from time to time everything that lives is written into a
 //! new directory, which then takes the place of the old one.
 //!
-//! The committer does it in small steps between its rounds: keys below the cursor are in the copy, and commits to them go to both
-//! trees; keys above will be copied when the cursor gets there. Nobody waits longer than one step.
+//! The committer does it in small steps between its rounds ([`super::copy`]); nobody waits longer than one step.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use tokio::sync::oneshot;
 
 use super::{
-    directory::{Current, FORMAT, generation_path, read_current, sync_directory, write_current},
+    copy::{Progress, Walk},
+    directory::{Current, FORMAT, free_bytes, generation_path, read_current, sync_directory, write_current},
     engine::{Engine, Writes},
     error::StoreError,
-    key::Range,
 };
 
-/// A tree smaller than this is left alone.
-const COMPACT_BYTES_MIN: u64 = 256 * 1024 * 1024;
+/// A tree that is this much larger than [`GROWTH`] times what lives in it is written anew.
+const SLACK_BYTES: u64 = 96 * 1024 * 1024;
 
-/// A tree is written anew when it is this many times as large as it was when new.
-const COMPACT_GROWTH: u64 = 4;
+/// With the copy beside it the directory then stays within four times what lives in it and 256 MB: a new tree takes up to
+/// [`NEW_PERCENT`] of what lives in it. `tests/run churn` measures both.
+const GROWTH: u64 = 2;
 
-/// Bytes copied in one step.
-const STEP_BYTES: usize = 256 * 1024;
+/// What a new tree takes at most, in percent of what lives in it, besides [`NEW_BYTES`].
+const NEW_PERCENT: u64 = 160;
 
-/// The last possible key: no kind is 255.
-const END: &[u8] = &[u8::MAX];
+/// What an empty tree takes at most.
+const NEW_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Told when a compaction is over.
-type Told = Vec<oneshot::Sender<Result<(), StoreError>>>;
+pub(super) type Told = oneshot::Sender<Result<Compacted, StoreError>>;
+
+/// What a compaction brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Bytes of the tree before.
+    pub before_bytes: u64,
+    /// Bytes of the tree after.
+    pub after_bytes: u64,
+    /// Bytes of the keys and values in it.
+    pub live_bytes: u64,
+}
 
 /// How large the tree may grow.
 pub(super) struct Growth {
     store: PathBuf,
     current: Current,
-    limit: u64,
+    /// After a failure: not before the tree is this large.
+    not_before: u64,
 }
 
 impl Growth {
     /// What the directory says.
     pub(super) fn new(store: PathBuf) -> Result<Self, StoreError> {
-        let current = read_current(&store)?.unwrap_or(Current { format: FORMAT, generation: 1, bytes: 0 });
-        Ok(Self { store, current, limit: limit(current.bytes) })
+        let current = read_current(&store)?.unwrap_or(Current { format: FORMAT, generation: 1, live: 0 });
+        Ok(Self { store, current, not_before: 0 })
     }
 
-    /// Whether it is time.
-    pub(super) fn is_due(&self, bytes: u64) -> bool {
-        bytes > self.limit
+    /// What lived in the tree when it was new.
+    pub(super) fn live(&self) -> u64 {
+        self.current.live
     }
 
-    /// An empty copy.
-    pub(super) fn begin(&self) -> Result<Compaction, StoreError> {
+    /// Whether it is time, for a tree of so many bytes in which so many live.
+    pub(super) fn is_due(&self, bytes: u64, live: u64) -> bool {
+        bytes > live.saturating_mul(GROWTH).saturating_add(SLACK_BYTES).max(self.not_before)
+    }
+
+    /// An empty copy for a tree of `bytes` in which about `live` live.
+    pub(super) fn begin(&self, bytes: u64, live: u64, progress: Arc<Progress>) -> Result<Compaction, StoreError> {
+        let unavailable = |source| StoreError::unavailable("clear the place for its copy", source);
         let generation = self.current.generation + 1;
         let path = generation_path(&self.store, generation);
         if path.exists() {
-            fs::remove_dir_all(&path).map_err(|source| StoreError::unavailable("clear the place for its copy", source))?;
+            fs::remove_dir_all(&path).map_err(unavailable)?;
+        }
+        let needed = live.saturating_mul(NEW_PERCENT) / 100 + NEW_BYTES;
+        let free = free_bytes(&self.store).map_err(unavailable)?;
+        if free < needed {
+            return Err(StoreError::NoRoom { path: self.store.clone(), free, needed });
         }
         let target = Engine::open(&path)?;
-        Ok(Compaction { target, generation, cursor: Vec::new(), failed: None, told: Vec::new() })
+        Ok(Compaction { target, generation, walk: Walk::new(progress), live: 0, before: bytes, failed: None, told: Vec::new() })
     }
 
-    /// Goes on with the old tree, and does not try again soon.
-    pub(super) fn gave_up(&mut self, bytes: u64, error: &StoreError, told: Told) {
-        self.limit = bytes.max(self.limit).saturating_mul(2);
+    /// Goes on with the old tree of `bytes`, and does not try again soon.
+    pub(super) fn gave_up(&mut self, bytes: u64, error: &StoreError, told: Vec<Told>) {
+        self.not_before = bytes.saturating_add(bytes / 4).max(SLACK_BYTES);
         tracing::warn!(error = error as &dyn std::error::Error, "the store could not be compacted; it goes on as it is");
         told.into_iter().for_each(|reply| _ = reply.send(Err(error.clone())));
     }
-}
-
-fn limit(bytes: u64) -> u64 {
-    bytes.saturating_mul(COMPACT_GROWTH).max(COMPACT_BYTES_MIN)
 }
 
 /// A copy in the making.
 pub(super) struct Compaction {
     target: Engine,
     generation: u64,
-    cursor: Vec<u8>,
+    walk: Walk,
+    /// Bytes of keys and values in the copy.
+    live: u64,
+    before: u64,
     failed: Option<StoreError>,
-    told: Told,
+    told: Vec<Told>,
 }
 
 impl Compaction {
     /// Has `reply` told when it is over.
-    pub(super) fn tell(&mut self, reply: Option<oneshot::Sender<Result<(), StoreError>>>) {
+    pub(super) fn tell(&mut self, reply: Option<Told>) {
         self.told.extend(reply);
     }
 
     /// Repeats what a round wrote, as far as it concerns what is copied already.
     pub(super) fn mirror(&mut self, writes: &Writes) {
-        let copied = writes.iter().filter(|(key, _)| key.as_slice() < self.cursor.as_slice());
-        if let Err(error) = self.target.apply(copied) {
+        if let Err(error) = self.repeat(writes) {
             self.failed = Some(error);
         }
+    }
+
+    fn repeat(&mut self, writes: &Writes) -> Result<(), StoreError> {
+        for (key, value) in self.walk.passed(writes) {
+            let size = |value: &Vec<u8>| (key.len() + value.len()) as u64;
+            let before = self.target.raw(key)?.as_ref().map_or(0, size);
+            self.live = (self.live + value.as_ref().map_or(0, size)).saturating_sub(before);
+        }
+        self.target.apply(self.walk.passed(writes))
     }
 
     /// Copies the next few records; whether that was all.
@@ -100,26 +130,14 @@ impl Compaction {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let range: Range = (self.cursor.clone(), END.to_vec());
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        let mut records = source.raw_records(range);
-        let next = loop {
-            match records.next().transpose()? {
-                Some((key, _)) if bytes >= STEP_BYTES => break key,
-                Some((key, value)) => {
-                    bytes += key.len() + value.len();
-                    batch.push((key, Some(value)));
-                }
-                None => break END.to_vec(),
-            }
-        };
+        let batch = self.walk.step(source)?;
         self.target.apply(batch.iter().map(|(key, value)| (key, value)))?;
-        self.cursor = next;
-        Ok(self.cursor == END)
+        self.live += batch.iter().map(|(key, value)| (key.len() + value.as_ref().map_or(0, Vec::len)) as u64).sum::<u64>();
+        Ok(self.walk.is_over())
     }
 
     /// Puts the copy in the original's place, durably.
-    pub(super) fn finish(self, growth: &mut Growth) -> Result<(Engine, Told), Unfinished> {
+    pub(super) fn finish(self, growth: &mut Growth) -> Result<(Engine, Compacted, Vec<Told>), Unfinished> {
         let synced = self
             .target
             .sync()
@@ -127,17 +145,18 @@ impl Compaction {
         if let Err(error) = synced {
             return Err(Unfinished::Abandoned(error, self.abandon()));
         }
-        let current = Current { format: FORMAT, generation: self.generation, bytes: self.target.size_on_disk() };
+        let current = Current { format: FORMAT, generation: self.generation, live: self.live };
         if let Err(error) = write_current(&growth.store, current) {
             return Err(Unfinished::Unclear(error, self.told));
         }
         growth.current = current;
-        growth.limit = limit(current.bytes);
-        Ok((self.target, self.told))
+        growth.not_before = 0;
+        let after_bytes = self.target.size_on_disk();
+        Ok((self.target, Compacted { before_bytes: self.before, after_bytes, live_bytes: self.live }, self.told))
     }
 
     /// Throws the copy away.
-    pub(super) fn abandon(self) -> Told {
+    pub(super) fn abandon(self) -> Vec<Told> {
         self.target.retire();
         self.told
     }
@@ -146,7 +165,7 @@ impl Compaction {
 /// How a finished copy could fail to take the original's place.
 pub(super) enum Unfinished {
     /// The original is current; the copy is gone.
-    Abandoned(StoreError, Told),
+    Abandoned(StoreError, Vec<Told>),
     /// Either may be current after a restart. They hold the same, and must: nothing may be written any more.
-    Unclear(StoreError, Told),
+    Unclear(StoreError, Vec<Told>),
 }

@@ -47,6 +47,7 @@ pub(super) const EPOCH: &[u8] = b"mepoch";
 pub(super) const SEQ: &[u8] = b"mseq";
 pub(super) const REVISION: &[u8] = b"mrevision";
 pub(super) const CALLS: &[u8] = b"mcalls";
+pub(super) const LIVE: &[u8] = b"mlive";
 
 pub(super) const EVENTS: &[u8] = b"e";
 pub(super) const LEASED: &[u8] = b"l";

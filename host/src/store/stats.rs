@@ -1,7 +1,7 @@
 //! What can be seen of the committer from outside.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     agenda::{Agenda, AgendaChange},
+    copy::Progress,
     lease::Leases,
     transaction::Counters,
 };
@@ -20,6 +21,9 @@ pub(super) struct Published {
     pub(super) commits: AtomicU64,
     pub(super) syncs: AtomicU64,
     pub(super) compactions: AtomicU64,
+    /// How far the compaction under way is; the last one, when there is none.
+    pub(super) compacting: Arc<Progress>,
+    pub(super) live: AtomicU64,
     leases: AtomicU64,
     deliveries_waiting: AtomicU64,
     agenda: Mutex<Agenda>,
@@ -80,6 +84,7 @@ impl Published {
             waiting: waiting as u64,
             deliveries_waiting: self.deliveries_waiting(),
             bytes_on_disk,
+            bytes_live: read(&self.live),
             failed: self.failed.load(Ordering::Acquire),
         }
     }
@@ -104,6 +109,8 @@ pub struct StoreStats {
     pub deliveries_waiting: u64,
     /// Bytes of the store's file; plugin bytes are not in it.
     pub bytes_on_disk: u64,
+    /// Bytes of the keys and values in it, about.
+    pub bytes_live: u64,
     /// Whether a write failed: nothing is written any more until the program is started again.
     pub failed: bool,
 }

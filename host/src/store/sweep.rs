@@ -253,7 +253,7 @@ fn remove_calls(transaction: &mut Transaction<'_>, calls: Vec<Call>) -> Result<u
     for call in &calls {
         transaction.remove(key::call(&call.id))?;
         transaction.unmark(key::receiver_call(&call.receiver, &call.id));
-        transaction.unmark(key::pending_call(&call.id));
+        transaction.remove(key::pending_call(&call.id))?;
     }
     if !calls.is_empty() {
         let number = transaction.counters.calls;

@@ -1,6 +1,7 @@
 //! The promises of the store, on a real directory, with time moved by hand.
 
 mod accepting;
+mod backing_up;
 mod batching;
 mod calling;
 mod controlling;
@@ -107,6 +108,7 @@ fn open(directory: &Path, clock: &Arc<HandClock>, key: [u8; 32]) -> Result<Store
             dedup_life: DEDUP_LIFE,
             order_wait_max: ORDER_WAIT_MAX,
             backlog_max: BACKLOG_MAX,
+            disk_free_min: 0,
         },
     )
 }

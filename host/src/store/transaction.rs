@@ -18,6 +18,9 @@ use crate::{clock, model::id::DeliveryId};
 /// Stamps given in one life of the process before they would run into the next one's: 10^12.
 const STAMPS_PER_EPOCH: u64 = 1 << 40;
 
+/// What stands under a key without a value.
+const MARK_BYTES: usize = 1;
+
 /// What is counted in commit order.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counters {
@@ -62,6 +65,7 @@ pub(super) struct Transaction<'a> {
     pub(super) now: Timestamp,
     writes: Writes,
     bytes: usize,
+    grown: i64,
     lease_changes: Vec<LeaseChange>,
     agenda_changes: Vec<AgendaChange>,
 }
@@ -71,6 +75,8 @@ pub(super) struct Prepared {
     pub(super) counters: Counters,
     pub(super) writes: Writes,
     pub(super) bytes: usize,
+    /// By how much it lets the tree grow, about: what marks and unmarks a key twice is counted twice.
+    pub(super) grown: i64,
     pub(super) lease_changes: Vec<LeaseChange>,
     pub(super) agenda_changes: Vec<AgendaChange>,
 }
@@ -86,6 +92,7 @@ impl<'a> Transaction<'a> {
             now,
             writes: Writes::new(),
             bytes: 0,
+            grown: 0,
             lease_changes: Vec::new(),
             agenda_changes: Vec::new(),
         }
@@ -93,8 +100,8 @@ impl<'a> Transaction<'a> {
 
     /// What it came to.
     pub(super) fn into_prepared(self) -> Prepared {
-        let Self { counters, writes, bytes, lease_changes, agenda_changes, .. } = self;
-        Prepared { counters, writes, bytes, lease_changes, agenda_changes }
+        let Self { counters, writes, bytes, grown, lease_changes, agenda_changes, .. } = self;
+        Prepared { counters, writes, bytes, grown, lease_changes, agenda_changes }
     }
 
     fn raw(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -143,7 +150,11 @@ impl<'a> Transaction<'a> {
         };
         let (value, pieces) = engine::encode(bytes, stamp);
         self.bytes += key.len() + bytes.len();
-        self.writes.extend(pieces.into_iter().map(|(key, piece)| (key, Some(piece))));
+        self.grow(&key, value.len());
+        for (key, piece) in pieces {
+            self.grow(&key, piece.len());
+            self.writes.insert(key, Some(piece));
+        }
         self.writes.insert(key, Some(value));
     }
 
@@ -155,13 +166,15 @@ impl<'a> Transaction<'a> {
     /// Takes away what stands under `key`.
     pub(super) fn remove(&mut self, key: Vec<u8>) -> Result<(), StoreError> {
         self.remove_pieces(&key)?;
-        self.unmark(key);
+        self.bytes += key.len();
+        self.writes.insert(key, None);
         Ok(())
     }
 
     /// Takes away a `key` that holds no long value.
     pub(super) fn unmark(&mut self, key: Vec<u8>) {
         self.bytes += key.len();
+        self.shrink(&key, MARK_BYTES);
         self.writes.insert(key, None);
     }
 
@@ -175,7 +188,15 @@ impl<'a> Transaction<'a> {
 
     fn remove_pieces(&mut self, key: &[u8]) -> Result<(), StoreError> {
         if let Some(raw) = self.raw(key)? {
-            self.writes.extend(engine::pieces(&raw).map(|piece| (piece, None)));
+            self.shrink(key, raw.len());
+            let mut pieces = engine::pieces(&raw).peekable();
+            while let Some(piece) = pieces.next() {
+                // Only the last one is shorter than the others.
+                let is_last = pieces.peek().is_none();
+                let bytes = if is_last { self.raw(&piece)?.map_or(0, |piece| piece.len()) } else { engine::CHUNK_BYTES };
+                self.shrink(&piece, bytes);
+                self.writes.insert(piece, None);
+            }
         }
         Ok(())
     }
@@ -195,6 +216,14 @@ impl<'a> Transaction<'a> {
     /// Changes what is to be done when.
     pub(super) fn agenda(&mut self, change: AgendaChange) {
         self.agenda_changes.push(change);
+    }
+
+    fn grow(&mut self, key: &[u8], value: usize) {
+        self.grown = self.grown.saturating_add_unsigned((key.len() + value) as u64);
+    }
+
+    fn shrink(&mut self, key: &[u8], value: usize) {
+        self.grown = self.grown.saturating_sub_unsigned((key.len() + value) as u64);
     }
 
     /// The next place in commit order.

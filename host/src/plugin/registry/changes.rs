@@ -13,7 +13,7 @@ use crate::{
         records,
     },
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Versions kept of one name; beyond it the oldest inactive one goes with each upload.
 pub const VERSIONS_MAX: usize = 100;
@@ -163,6 +163,17 @@ impl Plugins {
             if let Err(error) = self.shared.store.remove_blob(&digest).await {
                 tracing::warn!(%digest, %error, "the bytes of a plugin nobody uses cannot be removed");
             }
+        }
+    }
+
+    /// Removes plugin bytes that nothing names, and that nobody has used for `kept`: what earlier versions of this program brought, and
+    /// what could not be removed when it was forgotten.
+    pub async fn sweep_bytes(&self, kept: Duration) {
+        let _changing = self.shared.changing.lock().await;
+        match self.shared.store.sweep_blobs(self.digests(), kept).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "plugin bytes nobody uses were removed"),
+            Err(error) => tracing::warn!(%error, "plugin bytes nobody uses cannot be removed"),
         }
     }
 

@@ -1,0 +1,71 @@
+//! `hookwright backup`: everything a store holds, in a directory of its own.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    block_on,
+    maintain::{Place, Worker, through},
+    output::{cell, time},
+    progress::{amount, count, counting},
+};
+use crate::clock::{Clock, SystemClock};
+
+/// Take a backup; the host may go on working.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The storage key (DATA/key, or HOOKWRIGHT_KEY_FILE) is not in a backup: keep a copy of it elsewhere.\n\nExample:\n  hookwright backup --data ./data --to /var/backups/hookwright/2026-01-31"
+)]
+pub struct Backup {
+    /// Where it goes: a directory that does not exist or is empty.
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Backup {
+    /// Takes it.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let to = std::path::absolute(&self.to)?;
+        let taken = match self.place.worker()? {
+            Worker::Here(offline) => {
+                let line = counting("backup");
+                let mut copied = (0, 0);
+                let manifest = offline.backup(&to, SystemClock.now(), |records, bytes| {
+                    copied = (records, bytes);
+                    count(&line, records, bytes);
+                });
+                line.finish_and_clear();
+                let manifest = manifest?;
+                json!({ "state": "done", "records": copied.0, "bytes": copied.1, "taken_at": manifest.taken_at, "seq": manifest.seq,
+                    "plugins": manifest.plugins.len() })
+            }
+            Worker::Host(api) => block_on_value(async { through(&api, "backup", "/v1/backup", Some(&json!({ "directory": to }))).await })?,
+        };
+        self.place.at.show(&taken, |taken| said(taken, &to.display().to_string()))
+    }
+}
+
+fn said(taken: &Value, to: &str) -> String {
+    let number = |name: &str| taken[name].as_u64().unwrap_or(0);
+    format!(
+        "{to}: {}, {} plugins, as of {} (event {})\nThe storage key is not in it: keep a copy of it elsewhere. Without it secrets and codes cannot be read.",
+        amount(number("records"), number("bytes")),
+        cell(taken, "/plugins"),
+        time(taken, "/taken_at"),
+        cell(taken, "/seq"),
+    )
+}
+
+/// Runs `work` on a runtime of its own, for its value.
+pub fn block_on_value<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut value = None;
+    block_on(async {
+        value = Some(work.await?);
+        Ok(ExitCode::SUCCESS)
+    })?;
+    value.ok_or_else(|| anyhow::anyhow!("the work gave no answer"))
+}

@@ -1,0 +1,41 @@
+//! `hookwright compact`: the store gives back the space it does not need.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use indicatif::HumanBytes;
+use serde_json::json;
+
+use super::{
+    backup::block_on_value,
+    maintain::{Place, Worker, through},
+    progress::{count, counting},
+};
+
+/// Give back the space the store does not need. A running host does so by itself; this is for those who want it now.
+#[derive(Debug, Args)]
+pub struct Compact {
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Compact {
+    /// Does it.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let done = match self.place.worker()? {
+            Worker::Here(offline) => {
+                let line = counting("compact");
+                let compacted = offline.compact(|records, bytes| count(&line, records, bytes));
+                line.finish_and_clear();
+                let compacted = compacted?;
+                json!({ "state": "done", "before_bytes": compacted.before_bytes, "after_bytes": compacted.after_bytes,
+                    "live_bytes": compacted.live_bytes })
+            }
+            Worker::Host(api) => block_on_value(through(&api, "compact", "/v1/compact", None))?,
+        };
+        self.place.at.show(&done, |done| {
+            let bytes = |name: &str| HumanBytes(done[name].as_u64().unwrap_or(0));
+            format!("{} before, {} after; {} live in it", bytes("before_bytes"), bytes("after_bytes"), bytes("live_bytes"))
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! How far long work is, on standard error: a moving line on a terminal, nothing elsewhere.
+
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+
+/// How often the line moves by itself.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A line for work whose end is not known: records and bytes so far.
+pub fn counting(what: &str) -> ProgressBar {
+    let line = styled(ProgressBar::new_spinner(), "{spinner} {prefix} {msg} {elapsed}").with_prefix(what.to_owned());
+    line.enable_steady_tick(TICK);
+    line
+}
+
+/// Moves a [`counting`] line.
+pub fn count(line: &ProgressBar, records: u64, bytes: u64) {
+    line.set_message(amount(records, bytes));
+}
+
+/// A bar for work of so many bytes.
+pub fn bytes(what: &str) -> ProgressBar {
+    styled(ProgressBar::new(0), "{prefix} {bar:40} {bytes}/{total_bytes} {elapsed}").with_prefix(what.to_owned())
+}
+
+/// So much, as people say it.
+pub fn amount(records: u64, bytes: u64) -> String {
+    format!("{} records, {}", HumanCount(records), HumanBytes(bytes))
+}
+
+fn styled(line: ProgressBar, template: &str) -> ProgressBar {
+    match ProgressStyle::with_template(template) {
+        Ok(style) => line.with_style(style),
+        Err(_) => line,
+    }
+}

@@ -1,0 +1,189 @@
+//! `/v1/backup` and `/v1/compact`: work on the whole store, begun by a POST, looked at by a GET. Restoring needs a host that is not
+//! running: `hookwright restore`.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    request::Asked,
+    respond::{Answer, ApiError, ProblemDetails, accepted, ok},
+};
+use crate::{
+    services::Services,
+    store::{Compacted, Manifest, OperationStatus, StoreError},
+};
+
+/// What a backup leaves out that whoever restores it will need.
+const KEY_NOTE: &str = "the storage key is not in the backup: keep a copy of it elsewhere, without it secrets and codes cannot be read";
+
+/// Where a backup goes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackupInput {
+    /// A directory of the host's machine that does not exist or is empty, as an absolute path.
+    #[schema(example = "/var/backups/hookwright/2026-01-31")]
+    pub directory: String,
+}
+
+/// How far an operation is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OperationState {
+    /// None was begun since the host started.
+    None,
+    /// It is under way.
+    Running,
+    /// It ended well.
+    Done,
+    /// It failed.
+    Failed,
+}
+
+/// What every operation has.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OperationView {
+    /// How far it is.
+    pub state: OperationState,
+    /// When it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Records copied so far.
+    pub records: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// The last backup since the host started.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BackupView {
+    /// How far it is.
+    #[serde(flatten)]
+    pub operation: OperationView,
+    /// The moment it shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<Timestamp>,
+    /// The number of the last event or invoke in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// Plugins, by their bytes, in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugins: Option<usize>,
+    /// What is not in it.
+    pub note: &'static str,
+}
+
+/// The last compaction that was asked for since the host started.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CompactView {
+    /// How far it is.
+    #[serde(flatten)]
+    pub operation: OperationView,
+    /// Bytes of the store's file before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before_bytes: Option<u64>,
+    /// Bytes of the store's file after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_bytes: Option<u64>,
+    /// Bytes of the keys and values in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live_bytes: Option<u64>,
+}
+
+/// Begin a backup: everything the store holds at one moment, and the plugins' bytes. Work goes on meanwhile.
+#[utoipa::path(post, path = "/v1/backup", tag = "maintenance", request_body = BackupInput,
+    responses((status = 202, description = "begun", body = BackupView),
+        (status = 409, body = ProblemDetails, description = "one is under way, or the directory will not do", content_type = "application/problem+json")))]
+pub async fn post_backup(services: Services, asked: Asked) -> Answer {
+    asked.only(&[])?;
+    let input: BackupInput = asked.json()?;
+    if !Path::new(&input.directory).is_absolute() {
+        return Err(ApiError::invalid("/directory", "an absolute path on the host's machine, such as `/var/backups/hookwright/today`"));
+    }
+    let (store, directory) = (services.store.clone(), PathBuf::from(input.directory));
+    let begun = tokio::task::spawn_blocking(move || store.begin_backup(&directory)).await;
+    let backup = begun.map_err(|error| ApiError::Internal(Box::new(error)))?.map_err(misplaced)?;
+    tokio::spawn(async move {
+        match backup.run().await {
+            Ok(manifest) => tracing::info!(seq = manifest.seq, plugins = manifest.plugins.len(), "a backup was taken; {KEY_NOTE}"),
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a backup failed"),
+        }
+    });
+    accepted(&backup_view(&services))
+}
+
+/// How it stands with the last backup.
+#[utoipa::path(get, path = "/v1/backup", tag = "maintenance", responses((status = 200, description = "the last backup since the host started", body = BackupView)))]
+pub async fn get_backup(services: Services, asked: Asked) -> Answer {
+    asked.only(&[])?;
+    ok(&backup_view(&services))
+}
+
+/// Begin a compaction: the store gives back the space it does not need. It does so by itself; this is for those who want it now.
+#[utoipa::path(post, path = "/v1/compact", tag = "maintenance",
+    responses((status = 202, description = "begun", body = CompactView),
+        (status = 409, body = ProblemDetails, description = "one is under way", content_type = "application/problem+json")))]
+pub async fn post_compact(services: Services, asked: Asked) -> Answer {
+    asked.only(&[])?;
+    // It goes on without being waited for, and says in the log how it ended.
+    drop(services.store.begin_compaction()?);
+    accepted(&compact_view(&services))
+}
+
+/// How it stands with the last compaction.
+#[utoipa::path(get, path = "/v1/compact", tag = "maintenance", responses((status = 200, description = "the last compaction since the host started", body = CompactView)))]
+pub async fn get_compact(services: Services, asked: Asked) -> Answer {
+    asked.only(&[])?;
+    ok(&compact_view(&services))
+}
+
+/// What is wrong with a directory is wrong with the document that names it.
+fn misplaced(error: StoreError) -> ApiError {
+    match error {
+        StoreError::NotEmpty { .. } | StoreError::Misplaced { .. } => ApiError::invalid("/directory", error.to_string()),
+        error => error.into(),
+    }
+}
+
+fn backup_view(services: &Services) -> BackupView {
+    let (operation, manifest): (_, Option<Manifest>) = viewed(services.store.backup_status());
+    BackupView {
+        operation,
+        taken_at: manifest.as_ref().map(|manifest| manifest.taken_at),
+        seq: manifest.as_ref().map(|manifest| manifest.seq),
+        plugins: manifest.as_ref().map(|manifest| manifest.plugins.len()),
+        note: KEY_NOTE,
+    }
+}
+
+fn compact_view(services: &Services) -> CompactView {
+    let (operation, compacted): (_, Option<Compacted>) = viewed(services.store.compaction_status());
+    CompactView {
+        operation,
+        before_bytes: compacted.map(|compacted| compacted.before_bytes),
+        after_bytes: compacted.map(|compacted| compacted.after_bytes),
+        live_bytes: compacted.map(|compacted| compacted.live_bytes),
+    }
+}
+
+fn viewed<T>(status: Option<OperationStatus<T>>) -> (OperationView, Option<T>) {
+    let Some(OperationStatus { begun_at, ended_at, records, bytes, outcome }) = status else {
+        let none =
+            OperationView { state: OperationState::None, begun_at: None, ended_at: None, records: 0, bytes: 0, detail: None };
+        return (none, None);
+    };
+    let (state, detail, result) = match outcome {
+        None => (OperationState::Running, None, None),
+        Some(Ok(result)) => (OperationState::Done, None, Some(result)),
+        Some(Err(error)) => (OperationState::Failed, Some(error.with_causes()), None),
+    };
+    (OperationView { state, begun_at: Some(begun_at), ended_at, records, bytes, detail }, result)
+}
