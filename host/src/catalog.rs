@@ -134,7 +134,7 @@ impl Snapshot {
     /// Names of webhooks and receivers that use the plugin `name`.
     pub fn users_of_plugin(&self, name: &str) -> Vec<String> {
         let webhooks = self.webhooks.values().filter(|entry| entry.webhook.transform.as_ref().is_some_and(|t| t.plugin == name));
-        let receivers = self.receivers.values().filter(|entry| entry.spec.plugin.as_deref() == Some(name));
+        let receivers = self.receivers.values().filter(|entry| entry.spec.plugins().iter().any(|(_, plugin)| *plugin == name));
         webhooks
             .map(|entry| format!("webhook {}", entry.spec.name))
             .chain(receivers.map(|entry| format!("receiver {}", entry.spec.name)))

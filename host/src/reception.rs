@@ -199,7 +199,7 @@ async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: 
     let receiver = &target.receiver;
     call.runs += 1;
     let started = Instant::now();
-    let ran = match &receiver.action {
+    let ran = match receiver.action_for(|| document(&call)) {
         Action::Reply(status, template) => {
             let document = document(&call);
             let parameters = Parameters::default();

@@ -22,6 +22,7 @@ pub mod deliveries;
 pub mod events;
 pub mod health;
 pub mod inbound;
+pub mod inline;
 pub mod invoke;
 pub mod maintenance;
 pub mod openapi;

@@ -291,6 +291,66 @@ fn basic_and_bearer_and_headers_are_put_on() {
 }
 
 #[test]
+fn a_credential_that_is_given_itself_is_kept_as_a_secret() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let name = unique("inline");
+        let path = format!("/v1/webhooks/{name}");
+        let mut webhook = json!({
+            "request": { "url": endpoint.url("/") },
+            "auth": { "kind": "basic", "username": "ann", "password": { "inline": "canary" } },
+            "environments": { "staging": { "auth": { "kind": "headers", "headers": { "authorization": { "inline": "Key canary-2" } } } } },
+        });
+        client.webhook(&name, webhook.clone()).await;
+        assert_eq!(delivered(client, &name, &endpoint).await.header("authorization"), "Basic YW5uOmNhbmFyeQ==");
+        client.invoke(&name, json!({ "environment": "staging" })).await;
+        assert_eq!(endpoint.next_request().await.header("authorization"), "Key canary-2");
+
+        let shown = client.look(&format!("{path}?reveal=true")).await;
+        let reference = shown["auth"]["password"].as_str().expect("a reference").to_owned();
+        assert!(reference.starts_with("$secret:inline.") && !shown.to_string().contains("canary"), "{shown}");
+        let secret = format!("/v1/secrets/{}", reference.trim_start_matches("$secret:"));
+        assert_eq!(client.put(&secret, &json!({ "value": "x" })).await.0, 400, "it is the document's");
+        assert_eq!(client.delete(&secret).await.0, 409, "it is in use");
+
+        // Written again it is the same secret: with a new version where it changed.
+        let version = async || {
+            let secrets = client.look("/v1/secrets").await;
+            let of = |one: &Value| format!("$secret:{}", one["name"].as_str().unwrap_or_default());
+            secrets["data"].as_array().expect("secrets").iter().find(|one| of(one) == reference).map(|one| one["version"].clone())
+        };
+        client.webhook(&name, webhook.clone()).await;
+        assert_eq!(version().await, Some(json!(1)));
+        let (status, changed) = client.patch(&path, &json!({ "auth": { "password": { "inline": "other" } } })).await;
+        assert_eq!((status, version().await), (200, Some(json!(2))), "{changed}");
+        assert_eq!(delivered(client, &name, &endpoint).await.header("authorization"), "Basic YW5uOm90aGVy");
+
+        // What nobody refers to any more is gone.
+        webhook["auth"] = json!({ "kind": "none" });
+        client.webhook(&name, webhook).await;
+        assert_eq!(version().await, None);
+        assert_eq!(client.delete(&path).await.0, 204);
+        let left = client.look("/v1/secrets").await;
+        assert!(!left.to_string().contains(&format!("inline.{name}")), "{left}");
+
+        for (auth, pointer) in [
+            (json!({ "kind": "bearer", "token": { "inline": "" } }), "/auth/token/inline"),
+            (json!({ "kind": "bearer", "token": { "inline": "line\n" } }), "/auth/token/inline"),
+            (json!({ "kind": "bearer", "token": { "inline": 5 } }), "/auth/token/inline"),
+            (json!({ "kind": "bearer", "token": { "inline": "a", "more": 1 } }), "/auth/token/inline"),
+        ] {
+            let (status, problem) = client.put(&path, &json!({ "request": { "url": endpoint.url("/") }, "auth": auth })).await;
+            assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!(pointer)), "{problem}");
+        }
+        let wrong = json!({ "request": { "url": "no URL" }, "auth": { "kind": "bearer", "token": { "inline": "canary" } } });
+        assert_eq!(client.put(&path, &wrong).await.0, 400);
+        let left = client.look("/v1/secrets").await;
+        assert!(!left.to_string().contains(&format!("inline.{name}")), "no secret of a document that was not written: {left}");
+    });
+}
+
+#[test]
 fn a_function_that_fails_in_a_credential_sends_nothing() {
     run(async {
         let client = &shared().await.client;

@@ -50,7 +50,10 @@ pub struct SecretRef {
 
 /// What a reference to a secret must look like.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("a secret is referred to as `$secret:name` or `$secret:name@3`; names are 1 to 64 letters, digits, `-`, `_` or `.`")]
+#[error(
+    "a secret is referred to as `$secret:name` or `$secret:name@3`; names are 1 to 64 letters, digits, `-`, `_` or `.`; the value itself \
+     is given as `{{\"inline\":\"...\"}}`, and kept as a secret"
+)]
 pub struct BadSecretRef;
 
 /// The longest secret name, in characters.

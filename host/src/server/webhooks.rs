@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{
+    inline,
     request::{Asked, parse_value},
     respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
 };
 use crate::{
-    catalog::{Deactivated, WebhookEntry},
+    catalog::{CatalogError, Deactivated, WebhookEntry},
     clock::{millis, random},
     model::{
         deactivation::Standing,
@@ -24,7 +25,7 @@ use crate::{
         selector::Selector,
         signature::{self, SigningScheme},
         template::url::UrlTemplate,
-        webhook::{AuthSpec, WebhookSpec},
+        webhook::{AuthSpec, Webhook, WebhookSpec},
     },
     services::Services,
 };
@@ -129,8 +130,9 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     responses((status = 201, description = "created", body = WebhookView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "the name is taken", content_type = "application/problem+json")))]
 pub async fn post(services: Services, asked: Asked) -> Answer {
-    let spec: WebhookSpec = asked.json()?;
-    write(&services, spec, true).await
+    let document: Value = asked.json()?;
+    let name = document["name"].as_str().unwrap_or_default().to_owned();
+    write_document(&services, document, &name, true).await
 }
 
 /// Create or replace a webhook.
@@ -138,9 +140,7 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
     responses((status = 201, description = "created", body = WebhookView), (status = 200, description = "replaced", body = WebhookView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
-    let mut spec: WebhookSpec = asked.json()?;
-    named(&mut spec.name, asked.path(0))?;
-    write(&services, spec, false).await
+    write_document(&services, asked.json()?, asked.path(0), false).await
 }
 
 /// A document may repeat the name of its address, not contradict it.
@@ -184,7 +184,9 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
     if patch.get("name").is_some_and(|new| new != name) {
         return Err(ApiError::invalid("/name", "a webhook is not renamed; create another and delete this one"));
     }
-    write(&services, merged(&find(&services, name)?.spec, &patch)?, false).await
+    let mut document = serde_json::to_value(&find(&services, name)?.spec).map_err(|error| ApiError::Internal(Box::new(error)))?;
+    merge(&mut document, &patch);
+    write_document(&services, document, name, false).await
 }
 
 /// The body of a PATCH.
@@ -209,6 +211,7 @@ pub fn merged<T: Serialize + serde::de::DeserializeOwned>(document: &T, patch: &
     responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let entry = services.catalog.delete_webhook(asked.path(0)).await?;
+    inline::forget(&services, entry.webhook.secrets()).await?;
     services.window.forget(&entry.id);
     services.store.cancel_for_webhook(&entry.id).await?;
     services.store.reset_standing(&entry.id, None).await?;
@@ -245,6 +248,28 @@ pub async fn filter_test(services: Services, asked: Asked) -> Answer {
     };
     let verdicts = test.events.iter().map(|event| filter.as_ref().is_none_or(|filter| filter.matches(event))).collect();
     ok(&FilterVerdicts { verdicts })
+}
+
+/// Reads a document, keeps its inline credentials as secrets, and writes it as the webhook `name`.
+async fn write_document(services: &Services, mut document: Value, name: &str, only_new: bool) -> Answer {
+    let credentials = inline::take(&mut document, "webhook", name)?;
+    let mut spec: WebhookSpec = parse_value(document)?;
+    named(&mut spec.name, name)?;
+    let before = services.catalog.snapshot().webhooks.get(name).cloned();
+    if only_new && before.is_some() {
+        return Err(CatalogError::Exists("webhook").into());
+    }
+    if !credentials.is_empty() {
+        // No secret is written for a document that is not.
+        let id = WebhookId::new(0, [0; 10]);
+        Webhook::compile(&spec, &id, &services.catalog.snapshot().profiles).map_err(CatalogError::Invalid)?;
+        inline::keep(services, credentials).await?;
+    }
+    let answer = write(services, spec, only_new).await?;
+    if let Some(before) = before {
+        inline::forget(services, before.webhook.secrets()).await?;
+    }
+    Ok(answer)
 }
 
 /// Checks what only the host can check, then writes.

@@ -1,7 +1,8 @@
 //! Credentials of a webhook: what an admin writes ([`AuthSpec`]) and what the deliverer puts on each attempt ([`Auth`]).
 //!
 //! One kind each: Dialogflow CX does not say what several would mean, so several are refused (our decision). Mutual TLS stands beside
-//! any of them. Every credential is a secret by name; none stands in a document.
+//! any of them. Every credential is a secret by name: one that is given itself, as `{"inline":"..."}`, is made one when it is written, so
+//! that none stands in a document.
 
 use std::collections::BTreeMap;
 
