@@ -6,6 +6,7 @@
 pub mod binding;
 pub mod call;
 pub mod code;
+pub mod cx;
 pub mod deactivation;
 pub mod delivery;
 pub mod event;

@@ -18,6 +18,7 @@ use crate::services::Services;
 
 pub mod calls;
 pub mod codes;
+pub mod cx;
 pub mod deliveries;
 pub mod events;
 pub mod health;

@@ -5,6 +5,7 @@ mod arcgis;
 mod auth;
 mod check;
 mod cli;
+mod cx;
 mod dialogflow;
 mod durability;
 mod engine;

@@ -48,6 +48,16 @@ pub struct SecretRef {
     pub version: Option<u32>,
 }
 
+/// What the names of secrets begin with that stood in a document themselves.
+pub const INLINE_PREFIX: &str = "inline.";
+
+impl SecretRef {
+    /// Whether it stood in a document itself.
+    pub fn is_inline(&self) -> bool {
+        self.name.starts_with(INLINE_PREFIX)
+    }
+}
+
 /// What a reference to a secret must look like.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(

@@ -10,13 +10,11 @@ use super::{respond::ApiError, secrets::check_value};
 use crate::{
     model::{
         problem::segment,
-        secret::{Secret, SecretRef},
+        secret::{INLINE_PREFIX, Secret, SecretRef},
     },
     services::Services,
 };
 
-/// What the names of such secrets begin with.
-pub const INLINE_PREFIX: &str = "inline.";
 /// Characters of the owner's name in them, for people.
 const OWNER_CHARS_MAX: usize = 24;
 /// The parts of documents that hold credentials.
@@ -104,8 +102,7 @@ pub async fn keep(services: &Services, taken: Vec<Inline>) -> Result<(), ApiErro
 
 /// Deletes those of these secrets that were inline and that nobody refers to any more.
 pub async fn forget<'a>(services: &Services, before: impl IntoIterator<Item = &'a SecretRef>) -> Result<(), ApiError> {
-    let names: BTreeSet<&str> =
-        before.into_iter().map(|secret| secret.name.as_str()).filter(|name| name.starts_with(INLINE_PREFIX)).collect();
+    let names: BTreeSet<&str> = before.into_iter().filter(|secret| secret.is_inline()).map(|secret| secret.name.as_str()).collect();
     let snapshot = services.catalog.snapshot();
     for name in names.into_iter().filter(|name| snapshot.users_of_secret(name).is_empty()) {
         services.store.delete_secret(name).await?;

@@ -7,7 +7,7 @@ use http::{Method, Response, header::AUTHORIZATION, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
-    Body, calls, codes, deliveries, events, health, inbound, invoke, maintenance, openapi, plugins, profiles, receivers, recovery,
+    Body, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, openapi, plugins, profiles, receivers, recovery,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
     secrets, sessions, templates, webhooks,
@@ -118,6 +118,22 @@ pub fn routes() -> Vec<Route> {
     routes
 }
 
+/// Dialogflow CX's addresses, in both versions. They have their own form of errors.
+pub fn cx_routes() -> Vec<Route> {
+    routes! {
+        GET "/v3/projects/{project}/locations/{location}/agents/{agent}/webhooks" READ => cx::list;
+        POST "/v3/projects/{project}/locations/{location}/agents/{agent}/webhooks" ADMIN => cx::create;
+        GET "/v3/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" READ => cx::get;
+        PATCH "/v3/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" ADMIN => cx::patch;
+        DELETE "/v3/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" ADMIN => cx::delete;
+        GET "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks" READ => cx::list;
+        POST "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks" ADMIN => cx::create;
+        GET "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" READ => cx::get;
+        PATCH "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" ADMIN => cx::patch;
+        DELETE "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" ADMIN => cx::delete;
+    }
+}
+
 /// The routes, ready to be looked up.
 pub struct Router {
     paths: matchit::Router<BTreeMap<String, Route>>,
@@ -133,7 +149,7 @@ impl Router {
     /// All routes.
     pub fn new() -> Self {
         let mut by_path: BTreeMap<&str, BTreeMap<String, Route>> = BTreeMap::new();
-        for route in routes() {
+        for route in routes().into_iter().chain(cx_routes()) {
             by_path.entry(route.path).or_default().insert(route.method.to_string(), route);
         }
         let mut paths = matchit::Router::new();
@@ -150,8 +166,10 @@ impl Router {
         if let Some(path) = inbound::CodePath::find(parts.uri.path()) {
             return inbound::answer(services, path, parts, body, remote).await;
         }
+        let is_google = parts.uri.path().starts_with("/v3");
         match self.route(services, parts, body).await {
             Ok(response) => response,
+            Err(error) if is_google => error.into_google(),
             Err(error) => error.into_response(),
         }
     }

@@ -5,12 +5,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    inline::INLINE_PREFIX,
     request::Asked,
     respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
 };
 use crate::{
-    model::secret::{SECRET_NAME_CHARS_MAX, is_secret_name},
+    model::secret::{INLINE_PREFIX, SECRET_NAME_CHARS_MAX, is_secret_name},
     services::Services,
 };
 

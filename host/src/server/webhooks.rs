@@ -1,6 +1,6 @@
 //! `/v1/webhooks`: outbound subscriptions.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -169,7 +169,7 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
 }
 
 /// The webhook of that name.
-pub fn find(services: &Services, name: &str) -> Result<std::sync::Arc<WebhookEntry>, ApiError> {
+pub fn find(services: &Services, name: &str) -> Result<Arc<WebhookEntry>, ApiError> {
     services.catalog.snapshot().webhooks.get(name).cloned().ok_or_else(|| ApiError::NotFound(format!("webhook `{name}`")))
 }
 
@@ -210,12 +210,18 @@ pub fn merged<T: Serialize + serde::de::DeserializeOwned>(document: &T, patch: &
 #[utoipa::path(delete, path = "/v1/webhooks/{name}", tag = "webhooks", params(("name" = String, Path, description = "its name")),
     responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
-    let entry = services.catalog.delete_webhook(asked.path(0)).await?;
-    inline::forget(&services, entry.webhook.secrets()).await?;
+    remove(&services, asked.path(0)).await?;
+    no_content()
+}
+
+/// Deletes a webhook and all that is its own.
+pub async fn remove(services: &Services, name: &str) -> Result<(), ApiError> {
+    let entry = services.catalog.delete_webhook(name).await?;
+    inline::forget(services, entry.webhook.secrets()).await?;
     services.window.forget(&entry.id);
     services.store.cancel_for_webhook(&entry.id).await?;
     services.store.reset_standing(&entry.id, None).await?;
-    no_content()
+    Ok(())
 }
 
 /// Activate a webhook.
@@ -250,8 +256,18 @@ pub async fn filter_test(services: Services, asked: Asked) -> Answer {
     ok(&FilterVerdicts { verdicts })
 }
 
-/// Reads a document, keeps its inline credentials as secrets, and writes it as the webhook `name`.
-async fn write_document(services: &Services, mut document: Value, name: &str, only_new: bool) -> Answer {
+async fn write_document(services: &Services, document: Value, name: &str, only_new: bool) -> Answer {
+    let (entry, is_new) = store(services, document, name, only_new).await?;
+    created(is_new, &view(&entry, false))
+}
+
+async fn write(services: &Services, spec: WebhookSpec, only_new: bool) -> Answer {
+    let (entry, is_new) = keep(services, spec, only_new).await?;
+    created(is_new, &view(&entry, false))
+}
+
+/// Reads a document, keeps its inline credentials as secrets, and writes it as the webhook `name`; the flag says whether it is new.
+pub async fn store(services: &Services, mut document: Value, name: &str, only_new: bool) -> Result<(Arc<WebhookEntry>, bool), ApiError> {
     let credentials = inline::take(&mut document, "webhook", name)?;
     let mut spec: WebhookSpec = parse_value(document)?;
     named(&mut spec.name, name)?;
@@ -265,15 +281,15 @@ async fn write_document(services: &Services, mut document: Value, name: &str, on
         Webhook::compile(&spec, &id, &services.catalog.snapshot().profiles).map_err(CatalogError::Invalid)?;
         inline::keep(services, credentials).await?;
     }
-    let answer = write(services, spec, only_new).await?;
+    let kept = keep(services, spec, only_new).await?;
     if let Some(before) = before {
         inline::forget(services, before.webhook.secrets()).await?;
     }
-    Ok(answer)
+    Ok(kept)
 }
 
 /// Checks what only the host can check, then writes.
-async fn write(services: &Services, mut spec: WebhookSpec, only_new: bool) -> Answer {
+async fn keep(services: &Services, mut spec: WebhookSpec, only_new: bool) -> Result<(Arc<WebhookEntry>, bool), ApiError> {
     for (pointer, url) in urls(&mut spec) {
         check_url(services, pointer, url)?;
     }
@@ -295,7 +311,7 @@ async fn write(services: &Services, mut spec: WebhookSpec, only_new: bool) -> An
     let now = services.clock.now();
     let (entry, is_new) = services.catalog.put_webhook(spec, WebhookId::new(millis(now), random()), now, only_new).await?;
     services.window.forget(&entry.id);
-    created(is_new, &view(&entry, false))
+    Ok((entry, is_new))
 }
 
 /// What can be said of a URL before it is called. One that is no template is left to the compiler, which says where it goes wrong.
