@@ -61,9 +61,15 @@ impl Steady {
         self.read_at = at;
         let is_ahead = -jumped.as_secs() >= JUMP_MIN.as_secs() as i64;
         if is_ahead && !self.is_ahead {
-            tracing::warn!(seconds = -jumped.as_secs(), "the system's clock was set back: what is due and what expires goes by the old time");
+            tracing::warn!(
+                seconds = -jumped.as_secs(),
+                "the system's clock was set back: what is due and what expires goes by the old time"
+            );
         } else if jumped.as_secs() >= JUMP_MIN.as_secs() as i64 {
-            tracing::warn!(seconds = jumped.as_secs(), "the system's clock jumped forward: what is due and what expires goes by the new time");
+            tracing::warn!(
+                seconds = jumped.as_secs(),
+                "the system's clock jumped forward: what is due and what expires goes by the new time"
+            );
         }
         self.is_ahead = is_ahead;
         self.time

@@ -70,5 +70,9 @@ pub async fn through(api: &Api, what: &str, path: &str, document: Option<&Value>
         shown = api.call(Method::GET, path, None).await?;
     }
     line.finish_and_clear();
-    if shown["state"] == "done" { Ok(shown) } else { bail!("the host could not do it: {}", shown["detail"].as_str().unwrap_or("no reason given")) }
+    if shown["state"] == "done" {
+        Ok(shown)
+    } else {
+        bail!("the host could not do it: {}", shown["detail"].as_str().unwrap_or("no reason given"))
+    }
 }

@@ -34,7 +34,9 @@ impl Restore {
         let data = self.data.display();
         let key = match self.data.join("key").exists() {
             true => format!("The storage key is {data}/key: if it is not the one of the backup, `serve` says so."),
-            false => format!("Put the storage key back, as {data}/key or with HOOKWRIGHT_KEY_FILE, before `hookwright serve --data {data}`."),
+            false => {
+                format!("Put the storage key back, as {data}/key or with HOOKWRIGHT_KEY_FILE, before `hookwright serve --data {data}`.")
+            }
         };
         output::print(&format!(
             "{data}: the store as of {} (event {}), {} plugins\n{key}\nWhat was delivered after that moment is delivered again.",

@@ -176,8 +176,7 @@ fn compact_view(services: &Services) -> CompactView {
 
 fn viewed<T>(status: Option<OperationStatus<T>>) -> (OperationView, Option<T>) {
     let Some(OperationStatus { begun_at, ended_at, records, bytes, outcome }) = status else {
-        let none =
-            OperationView { state: OperationState::None, begun_at: None, ended_at: None, records: 0, bytes: 0, detail: None };
+        let none = OperationView { state: OperationState::None, begun_at: None, ended_at: None, records: 0, bytes: 0, detail: None };
         return (none, None);
     };
     let (state, detail, result) = match outcome {

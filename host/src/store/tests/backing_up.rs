@@ -137,7 +137,11 @@ async fn compacting_changes_nothing_but_the_size() {
     let bench = Bench::new();
     fill(&bench, 0..100).await;
     for n in 0..2000 {
-        bench.store.update_parameters("s", None, vec![change("text", json!("x".repeat(3000))), change("n", json!(n))]).await.expect("updated");
+        bench
+            .store
+            .update_parameters("s", None, vec![change("text", json!("x".repeat(3000))), change("n", json!(n))])
+            .await
+            .expect("updated");
     }
     // Opening ends the leases; from here on nothing does.
     let bench = bench.reopened();
