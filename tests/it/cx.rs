@@ -73,8 +73,15 @@ fn googles_own_client_writes_and_reads_webhooks() {
             { "displayName": "x", "genericWebService": { "uri": "https://$session.params.host/" } },
             { "displayName": "x", "timeout": "31s", "genericWebService": { "uri": url } },
         ]);
+        let overriding = |service: Value| json!({ "genericWebService": service });
+        let environment = json!({
+            "displayName": "Staging", "description": "before production", "webhookConfig": { "webhookOverrides": [
+                overriding(json!({ "uri": "http://127.0.0.1:9/staging", "webhookType": "FLEXIBLE", "httpMethod": "PUT", "requestBody": "{\"a\":1}", "parameterMapping": { "distance": "$.routes[0].legs[0].distance.value" } })),
+                overriding(json!({ "uri": "http://127.0.0.1:9/staging", "webhookType": "STANDARD", "requestHeaders": { "x-stage": "1" }, "allowedCaCerts": [authority], "secretVersionForUsernamePassword": version("pair", "1") })),
+            ] },
+        });
         for version in ["v3", "v3beta1"] {
-            let asked = json!({ "version": version, "url": host.client.url(""), "token": TOKEN, "agent": agent("python"), "webhooks": documents, "refused": refused });
+            let asked = json!({ "version": version, "url": host.client.url(""), "token": TOKEN, "agent": agent("python"), "webhooks": documents, "refused": refused, "environment": environment });
             let said: Value = serde_json::from_str(&interop("venv/bin/python", "cx.py", &asked).await).expect("JSON");
             assert_eq!(said["same"], json!(vec![true; documents.as_array().map_or(0, Vec::len)]), "{version}: {said}");
             assert_eq!((&said["listed"], &said["gone"]["code"]), (&json!(true), &json!(404)), "{said}");
@@ -83,6 +90,15 @@ fn googles_own_client_writes_and_reads_webhooks() {
                 said["changed"]["genericWebService"]["parameterMapping"], documents[0]["genericWebService"]["parameterMapping"],
                 "{said}"
             );
+            let staging = &said["environment"];
+            assert_eq!(
+                (&staging["same"], &staging["listed"], &staging["updated"]),
+                (&json!(true), &json!(true), &json!(true)),
+                "{version}: {said}"
+            );
+            assert!(staging["name"].as_str().is_some_and(|name| name.ends_with("/environments/staging")), "{said}");
+            assert_eq!((&staging["changed"], &staging["gone"]["code"]), (&json!(["changed", "Staging", 2]), &json!(404)), "{said}");
+            assert_eq!(said["referenced"]["code"], 400, "{said}");
             let failures: Vec<_> = said["failures"].as_array().expect("failures").iter().map(|one| one["code"].clone()).collect();
             assert_eq!(failures, [409, 400, 400], "{said}");
             assert!(said["failures"][1]["message"].as_str().is_some_and(|message| message.contains("genericWebService.uri")), "{said}");
@@ -231,5 +247,55 @@ fn names_are_an_agents_own_and_what_environments_override_is_kept() {
         assert_eq!(client.delete(&path).await.0, 400, "environments override it");
         assert_eq!(client.delete(&format!("{path}?force=true")).await, (200, json!({})));
         assert_eq!(client.get(&path).await.0, 404);
+    });
+}
+
+#[test]
+fn an_environment_of_an_agent_sends_elsewhere_with_other_credentials() {
+    run(async {
+        let client = &shared().await.client;
+        let (endpoint, staging) = (Endpoint::start().await, Endpoint::start().await);
+        let agent = agent("staged");
+        let made = created(client, &agent, &flexible(&endpoint.url("/handler"))).await;
+        let path = format!("/v3/{agent}/environments");
+        let service = json!({ "uri": staging.url("/staged"), "requestHeaders": { "authorization": "Key canary" } });
+        let mut environment = json!({ "displayName": "QA", "webhookConfig": { "webhookOverrides": [{ "name": made["name"], "genericWebService": service }] } });
+        let (status, operation) = client.post(&path, &environment).await;
+        assert_eq!((status, &operation["done"]), (200, &json!(true)), "{operation}");
+        let shown = &operation["response"]["webhookConfig"]["webhookOverrides"][0]["genericWebService"];
+        assert_eq!(
+            (&shown["requestHeaders"]["authorization"], &shown["httpMethod"]),
+            (&json!("(redacted)"), &json!("POST")),
+            "{operation}"
+        );
+        let parameters = json!({ "fruit": "apple", "size": 3 });
+        client.invoke(own(&made), json!({ "environment": "qa", "parameters": parameters })).await;
+        let received = staging.next_request().await;
+        assert_eq!((received.path.as_str(), received.header("authorization")), ("/staged", "Key canary"));
+        assert_eq!(received.json(), json!({ "fruitParameter": "apple", "sizeParameter": 3 }), "what is not overridden stays");
+        client.invoke(own(&made), json!({ "parameters": parameters })).await;
+        assert_eq!(endpoint.next_request().await.header("authorization"), "");
+
+        assert_eq!(client.post(&path, &environment).await.0, 409, "its display name is taken");
+        environment["displayName"] = json!("other");
+        for (field, value, refused) in [
+            ("name", json!("projects/p/locations/global/agents/x/webhooks/y"), "name"),
+            ("genericWebService", json!({ "uri": "no URL" }), "genericWebService.uri"),
+            ("genericWebService", json!({ "uri": "https://h/", "webhookType": "STANDARD" }), "genericWebService.requestBody"),
+            (
+                "genericWebService",
+                json!({ "uri": "https://h/", "parameterMapping": { "other": "$.x" } }),
+                "genericWebService.parameterMapping",
+            ),
+        ] {
+            let mut wrong = environment.clone();
+            wrong["webhookConfig"]["webhookOverrides"][0][field] = value;
+            let (status, error) = client.post(&path, &wrong).await;
+            let field = format!("webhookConfig.webhookOverrides.0.{refused}");
+            assert_eq!((status, &error["error"]["details"][0]["fieldViolations"][0]["field"]), (400, &json!(field)), "{error}");
+        }
+        assert_eq!(client.delete(&format!("{path}/qa")).await, (200, json!({})));
+        client.invoke(own(&made), json!({ "environment": "qa", "parameters": parameters })).await;
+        assert_eq!(endpoint.next_request().await.path, "/handler?f=apple&s=3", "without overrides it is the webhook itself");
     });
 }

@@ -14,6 +14,8 @@ use super::{
     webhook::{AuthSpec, TlsSpec, WebhookSpec},
 };
 
+pub mod environment;
+
 /// The label that names the agent a webhook belongs to: `projects/p/locations/l/agents/a`.
 pub const AGENT_LABEL: &str = "dialogflow.cx/agent";
 /// The label of its display name.

@@ -305,7 +305,7 @@ fn in_range(written: Option<u64>, range: super::profile::Range, pointer: &str, u
 const OVERRIDABLE: [&str; 4] = ["request", "auth", "tls", "resolve"];
 
 /// `spec` with an environment's `patch` merged in (RFC 7396).
-fn overridden(spec: &WebhookSpec, patch: &Value) -> Result<WebhookSpec, Problem> {
+pub fn overridden(spec: &WebhookSpec, patch: &Value) -> Result<WebhookSpec, Problem> {
     let Value::Object(fields) = patch else { return Err(Problem::new("", "an object with `request`, `auth`, `tls` or `resolve`")) };
     if let Some(other) = fields.keys().find(|key| !OVERRIDABLE.contains(&key.as_str())) {
         return Err(Problem::new(segment(other), "an environment overrides `request`, `auth`, `tls` and `resolve` only"));

@@ -16,11 +16,13 @@ use crate::{
     model::{
         cx::{self, AGENT_LABEL, DISPLAY_NAME_LABEL},
         problem::Problem,
-        request::redact::redact_template_url,
         token::Scope,
+        webhook::WebhookSpec,
     },
     services::Services,
 };
+
+pub mod environments;
 
 /// A page's length unless `pageSize` says otherwise, and the longest (Dialogflow CX, `ListWebhooksRequest`).
 const PAGE_SIZE_DEFAULT: usize = 100;
@@ -59,13 +61,21 @@ fn find(services: &Services, asked: &Asked) -> Result<Arc<WebhookEntry>, ApiErro
         .ok_or_else(|| ApiError::NotFound(format!("webhook `{agent}/webhooks/{name}`")))
 }
 
-/// The webhook as this caller may see it: a URL may be a credential (decision 16), which only an admin sees whole.
-fn shown(asked: &Asked, entry: &WebhookEntry) -> Value {
+/// The document as this caller may see it: a URL may be a credential (decision 16), which only an admin sees whole.
+fn visible(asked: &Asked, entry: &WebhookEntry) -> WebhookSpec {
     let mut spec = entry.spec.clone();
     if !asked.token.as_ref().is_some_and(|token| token.allows(Scope::Admin)) {
-        spec.request.url = redact_template_url(&spec.request.url);
+        webhooks::redact(&mut spec);
     }
-    let webhook = cx::of_spec(&spec).unwrap_or_default();
+    spec
+}
+
+fn shown(asked: &Asked, entry: &WebhookEntry) -> Value {
+    with_encoding(asked, cx::of_spec(&visible(asked, entry)).unwrap_or_default())
+}
+
+/// Enumerations as the caller asks for them.
+fn with_encoding(asked: &Asked, webhook: Value) -> Value {
     let by_number = ["$alt", "alt"].iter().any(|name| asked.query(name).is_some_and(|alt| alt.contains("enum-encoding=int")));
     if by_number { cx::with_numbers(webhook) } else { webhook }
 }

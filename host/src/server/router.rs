@@ -131,6 +131,16 @@ pub fn cx_routes() -> Vec<Route> {
         GET "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" READ => cx::get;
         PATCH "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" ADMIN => cx::patch;
         DELETE "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" ADMIN => cx::delete;
+        GET "/v3/projects/{project}/locations/{location}/agents/{agent}/environments" READ => cx::environments::list;
+        POST "/v3/projects/{project}/locations/{location}/agents/{agent}/environments" ADMIN => cx::environments::create;
+        GET "/v3/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" READ => cx::environments::get;
+        PATCH "/v3/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::patch;
+        DELETE "/v3/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::delete;
+        GET "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments" READ => cx::environments::list;
+        POST "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments" ADMIN => cx::environments::create;
+        GET "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" READ => cx::environments::get;
+        PATCH "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::patch;
+        DELETE "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::delete;
     }
 }
 

@@ -69,10 +69,15 @@ pub struct FilterVerdicts {
 fn view(entry: &WebhookEntry, reveal: bool) -> WebhookView {
     let mut spec = entry.spec.clone();
     if !reveal {
-        urls(&mut spec).into_iter().for_each(|(_, url)| *url = redact_template_url(url));
+        redact(&mut spec);
     }
     let WebhookEntry { created_at, updated_at, deactivated, .. } = *entry;
     WebhookView { id: entry.id.clone(), spec, created_at, updated_at, deactivated }
+}
+
+/// Takes the values out of a document's URLs.
+pub fn redact(spec: &mut WebhookSpec) {
+    urls(spec).into_iter().for_each(|(_, url)| *url = redact_template_url(url));
 }
 
 /// Every URL of a document, with its pointer: any of them may be a credential (decision 16).
@@ -266,19 +271,31 @@ async fn write(services: &Services, spec: WebhookSpec, only_new: bool) -> Answer
     created(is_new, &view(&entry, false))
 }
 
+/// Whether a document could be written as the webhook `name`, as far as that can be told without writing.
+pub fn check(services: &Services, mut document: Value, name: &str) -> Result<(), ApiError> {
+    read(services, &mut document, name).map(drop)
+}
+
+/// A document that compiles, and its inline credentials: no secret is written for one that does not.
+fn read(services: &Services, document: &mut Value, name: &str) -> Result<(WebhookSpec, Vec<inline::Inline>), ApiError> {
+    let credentials = inline::take(document, "webhook", name)?;
+    let mut spec: WebhookSpec = parse_value(document.take())?;
+    named(&mut spec.name, name)?;
+    for (pointer, url) in urls(&mut spec) {
+        check_url(services, pointer, url)?;
+    }
+    Webhook::compile(&spec, &WebhookId::new(0, [0; 10]), &services.catalog.snapshot().profiles).map_err(CatalogError::Invalid)?;
+    Ok((spec, credentials))
+}
+
 /// Reads a document, keeps its inline credentials as secrets, and writes it as the webhook `name`; the flag says whether it is new.
 pub async fn store(services: &Services, mut document: Value, name: &str, only_new: bool) -> Result<(Arc<WebhookEntry>, bool), ApiError> {
-    let credentials = inline::take(&mut document, "webhook", name)?;
-    let mut spec: WebhookSpec = parse_value(document)?;
-    named(&mut spec.name, name)?;
+    let (spec, credentials) = read(services, &mut document, name)?;
     let before = services.catalog.snapshot().webhooks.get(name).cloned();
     if only_new && before.is_some() {
         return Err(CatalogError::Exists("webhook").into());
     }
     if !credentials.is_empty() {
-        // No secret is written for a document that is not.
-        let id = WebhookId::new(0, [0; 10]);
-        Webhook::compile(&spec, &id, &services.catalog.snapshot().profiles).map_err(CatalogError::Invalid)?;
         inline::keep(services, credentials).await?;
     }
     let kept = keep(services, spec, only_new).await?;
