@@ -49,11 +49,12 @@ said["changed"] = plain(changed)
 for document in asked["refused"]:
     webhook = cx.Webhook.from_json(json.dumps(document))
     said["failures"].append(failure(lambda: client.create_webhook(parent=agent, webhook=webhook)))
-wanted = cx.Environment.from_json(json.dumps(asked["environment"]))
-for override, name in zip(wanted.webhook_config.webhook_overrides, created):
-    override.name = name
+overrides = asked["environment"]["webhookConfig"]["webhookOverrides"]
+for override, name in zip(overrides, created):
+    override["name"] = name
 # They come back in the order of their names.
-wanted.webhook_config.webhook_overrides = sorted(wanted.webhook_config.webhook_overrides, key=lambda override: override.name)
+overrides.sort(key=lambda override: override["name"])
+wanted = cx.Environment.from_json(json.dumps(asked["environment"]))
 made = staging.create_environment(parent=agent, environment=wanted).result()
 wanted.name = made.name
 said["environment"] = {"name": made.name, "updated": made.update_time is not None}

@@ -137,9 +137,9 @@ pub fn cx_routes() -> Vec<Route> {
         PATCH "/v3/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::patch;
         DELETE "/v3/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::delete;
         GET "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments" READ => cx::environments::list;
-        POST "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments" ADMIN => cx::environments::create;
+        POST "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments" ADMIN => cx::environments::create_beta;
         GET "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" READ => cx::environments::get;
-        PATCH "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::patch;
+        PATCH "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::patch_beta;
         DELETE "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::delete;
     }
 }

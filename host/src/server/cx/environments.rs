@@ -24,6 +24,10 @@ use crate::{
     services::Services,
 };
 
+/// What the packages of the two versions are called.
+const V3: &str = "v3";
+const V3BETA1: &str = "v3beta1";
+
 /// A page of environments.
 #[derive(Serialize)]
 struct Page {
@@ -66,18 +70,33 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
 /// Creates an environment; its name is made of its display name.
 pub async fn create(services: Services, asked: Asked) -> Answer {
     only(&asked, &[])?;
-    write(&services, &asked, asked.json()?, None).await
+    write(&services, &asked, asked.json()?, None, V3).await
+}
+
+/// The same in `/v3beta1`, whose messages have names of their own.
+pub async fn create_beta(services: Services, asked: Asked) -> Answer {
+    only(&asked, &[])?;
+    write(&services, &asked, asked.json()?, None, V3BETA1).await
 }
 
 /// Changes the fields of `updateMask`, or all of them.
 pub async fn patch(services: Services, asked: Asked) -> Answer {
-    only(&asked, &["updateMask"])?;
-    let existing = find(&services, &asked)?;
+    change(&services, &asked, V3).await
+}
+
+/// The same in `/v3beta1`.
+pub async fn patch_beta(services: Services, asked: Asked) -> Answer {
+    change(&services, &asked, V3BETA1).await
+}
+
+async fn change(services: &Services, asked: &Asked, version: &str) -> Answer {
+    only(asked, &["updateMask"])?;
+    let existing = find(services, asked)?;
     let mut written: Value = asked.json()?;
     if let Some(mask) = asked.query("updateMask") {
-        written = cx::masked(&shown(&services, &asked, &existing), &written, mask).map_err(refused)?;
+        written = cx::masked(&shown(services, asked, &existing), &written, mask).map_err(refused)?;
     }
-    write(&services, &asked, written, Some(existing)).await
+    write(services, asked, written, Some(existing), version).await
 }
 
 /// Deletes an environment and what it overrides.
@@ -91,7 +110,7 @@ pub async fn delete(services: Services, asked: Asked) -> Answer {
     ok(&json!({}))
 }
 
-async fn write(services: &Services, asked: &Asked, written: Value, existing: Option<Arc<Environment>>) -> Answer {
+async fn write(services: &Services, asked: &Asked, written: Value, existing: Option<Arc<Environment>>, version: &str) -> Answer {
     let agent = agent(asked);
     let (mut environment, overrides) = Environment::parse(written).map_err(refused)?;
     environment.name = match &existing {
@@ -114,7 +133,7 @@ async fn write(services: &Services, asked: &Asked, written: Value, existing: Opt
     }
     let environment = services.catalog.put_environment(environment).await?;
     let mut response = shown(services, asked, &environment);
-    response["@type"] = json!("type.googleapis.com/google.cloud.dialogflow.cx.v3.Environment");
+    response["@type"] = json!(format!("type.googleapis.com/google.cloud.dialogflow.cx.{version}.Environment"));
     let (project, location) = (asked.path(0), asked.path(1));
     let name = format!("projects/{project}/locations/{location}/operations/{}", hex::encode(random::<16>()));
     ok(&json!({ "name": name, "done": true, "response": response }))
