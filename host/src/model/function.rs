@@ -4,7 +4,7 @@
 //! applied, and once for all of them: an unset argument is an empty text, list or object where one of these is asked for, and a
 //! failure where a number or a date is. No failure shows a value. Time and randomness come in with [`Ambient`].
 //!
-//! The file for each family holds the functions; [`table`] says what each takes and gives, [`parse`] reads them.
+//! The file for each family holds the functions; `table` says what each takes and gives, `parse` reads them.
 
 mod condition;
 mod date;
