@@ -27,7 +27,7 @@ use crate::{
     plugin::{self, PluginOptions, Plugins},
     reception, server,
     services::Services,
-    store::{KeyOrigin, Retention, StorageKey, Store, StoreError, StoreOptions},
+    store::{KeyOrigin, Retention, StorageKey, Store, StoreError, StoreOptions, make_directory},
     transport::{OwnListeners, Transport, TransportOptions},
     window::Window,
 };
@@ -74,7 +74,7 @@ impl Host {
     /// Starts on `listener`.
     pub async fn start(config: Config, listener: TcpListener, clock: SharedClock, admin_token: Option<Secret>) -> Result<Self, StartError> {
         let data_error = |source| StartError::Data { path: config.data.clone(), source };
-        make_private_dir(&config.data).map_err(data_error)?;
+        make_directory(&config.data).map_err(data_error)?;
         let address = listener.local_addr().map_err(data_error)?;
         let (key, key_origin) = StorageKey::load(config.key_file.as_deref(), &config.data)?;
         let limits = Arc::new(config.limits.clone());
@@ -210,11 +210,6 @@ async fn first_token(data: &Path, catalog: &Catalog, clock: &SharedClock, given:
     write_private(&path, text.as_bytes()).map_err(|source| StartError::Data { path, source })?;
     catalog.put_token(record).await?;
     Ok(Some(Secret::new(text)))
-}
-
-fn make_private_dir(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

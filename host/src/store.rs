@@ -58,6 +58,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+pub(crate) use self::directory::make_directory;
 pub use self::{
     accept::{AcceptEvent, Accepted, Dedup, NewInvoke},
     archive::Records,

@@ -11,7 +11,10 @@ pub mod guests;
 pub mod host;
 pub mod interop;
 pub mod keys;
+pub mod power;
+pub mod preload;
 pub mod process;
+pub mod random;
 pub mod signature;
 pub mod tls;
 pub mod token_server;
@@ -24,6 +27,7 @@ pub use host::{Options, TestHost, shared};
 pub use interop::interop;
 pub use keys::AccountKey;
 pub use process::{Process, binary};
+pub use random::Random;
 pub use tls::{Authority, Identity};
 pub use token_server::TokenServer;
 

@@ -120,6 +120,11 @@ impl Process {
         self.child.id().expect("a running process")
     }
 
+    /// SIGTERM, and no wait for what comes of it.
+    pub fn ask_to_stop(&self) {
+        signal(self.id(), "TERM");
+    }
+
     /// `kill -9`.
     pub async fn kill(mut self) {
         self.child.start_kill().expect("a process to kill");

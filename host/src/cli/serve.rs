@@ -1,6 +1,6 @@
 //! `hookwright serve`: the host.
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
@@ -11,13 +11,19 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use crate::{clock::SystemClock, config::Config, host::Host, model::secret::Secret, store::KeyOrigin};
+use crate::{
+    clock::SystemClock,
+    config::{Config, Limits},
+    host::Host,
+    model::secret::Secret,
+    store::KeyOrigin,
+};
 
 /// Run the host.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hookwright serve --data ./data --listen 127.0.0.1:8400 --allow-network 127.0.0.0/8")]
 pub struct Serve {
-    /// Configuration file (TOML): `listen`, `data`, `allow_networks`, `key_file`. Environment and flags win over it.
+    /// Configuration file (TOML): `listen`, `data`, `allow_networks`, `key_file`, `[limits]`, `[retention]`. Environment and flags win over it.
     #[arg(long, env = "HOOKWRIGHT_CONFIG")]
     config: Option<PathBuf>,
     /// Data directory [default: ./data].
@@ -42,6 +48,40 @@ struct File {
     data: Option<PathBuf>,
     allow_networks: Vec<IpNet>,
     key_file: Option<PathBuf>,
+    limits: FileLimits,
+    retention: FileRetention,
+}
+
+/// `[limits]`: each with its unit in its name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct FileLimits {
+    disk_free_bytes_min: Option<u64>,
+    drain_seconds_max: Option<u64>,
+}
+
+/// `[retention]`: how long, and how many of, what is over is kept.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct FileRetention {
+    events_days: Option<u64>,
+    calls_days: Option<u64>,
+    count_max: Option<u64>,
+}
+
+impl File {
+    /// What it says of the limits, over what they are.
+    fn limit(&self, limits: &mut Limits) {
+        let days = |days: u64| Duration::from_secs(days.saturating_mul(24 * 3600));
+        let FileLimits { disk_free_bytes_min, drain_seconds_max } = self.limits;
+        let FileRetention { events_days, calls_days, count_max } = self.retention;
+        let retention = &mut limits.retention;
+        retention.events = events_days.map_or(retention.events, days);
+        retention.calls = calls_days.map_or(retention.calls, days);
+        retention.count_max = count_max.unwrap_or(retention.count_max);
+        limits.disk_free_bytes_min = disk_free_bytes_min.unwrap_or(limits.disk_free_bytes_min);
+        limits.drain_time_max = drain_seconds_max.map_or(limits.drain_time_max, Duration::from_secs);
+    }
 }
 
 impl Serve {
@@ -82,9 +122,12 @@ impl Serve {
             }
         };
         let listen = self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8400)));
+        let mut limits = Limits::default();
+        file.limit(&mut limits);
         let mut config = Config::new(self.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")), listen);
         config.allow_networks = if self.allow_networks.is_empty() { file.allow_networks } else { self.allow_networks };
         config.key_file = self.key_file.or(file.key_file);
+        config.limits = limits;
         config.warm_plugins = true;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}; is another process there?"))?;
         Ok((config, listener))

@@ -11,9 +11,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder},
-    io::{self, Write as _},
-    os::unix::fs::DirBuilderExt,
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -32,7 +30,7 @@ use super::{
     blob,
     committer::Message,
     copy::{Progress, Walk, Write},
-    directory::sync_directory,
+    directory::{make_directory, replace, sync_directory},
     engine::{Engine, Writes},
     error::StoreError,
 };
@@ -264,7 +262,7 @@ impl Target {
         if !is_new && !path.is_dir() {
             return Err(misplaced("is not a directory: name one that does not exist or is empty"));
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        make_directory(path).map_err(failed)?;
         if fs::read_dir(path).map_err(failed)?.next().is_some() {
             return Err(StoreError::NotEmpty { path: path.to_owned() });
         }
@@ -282,9 +280,7 @@ impl Target {
     pub(super) fn copy_plugins(&mut self, data: &Path) -> Result<(), StoreError> {
         let directory = self.path.join("blobs");
         let failed = |source| StoreError::backup("written", &directory, source);
-        if !directory.exists() {
-            DirBuilder::new().mode(0o700).create(&directory).map_err(failed)?;
-        }
+        make_directory(&directory).map_err(failed)?;
         for hex in blob::names(&blob::directory(data))? {
             if self.plugins.contains_key(&hex) {
                 continue;
@@ -314,12 +310,7 @@ impl Target {
             Manifest { format: FORMAT, hookwright, taken_at: point.at, seq: point.seq, revision: point.revision, records, plugins };
         let write = || {
             sync_directory(&path)?;
-            let mut file = tempfile::NamedTempFile::new_in(&path)?;
-            serde_json::to_writer_pretty(&mut file, &manifest)?;
-            file.write_all(b"\n")?;
-            file.as_file().sync_all()?;
-            file.persist(path.join("manifest.json")).map_err(|error| error.error)?;
-            sync_directory(&path)?;
+            replace(&path.join("manifest.json"), &serde_json::to_vec_pretty(&manifest)?)?;
             path.parent().map_or(Ok(()), sync_directory)
         };
         write().map_err(|source| StoreError::backup("written", &path, source))?;

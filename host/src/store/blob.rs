@@ -4,15 +4,17 @@ use std::{
     collections::HashSet,
     fs::{self, File},
     io,
-    io::Write,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 
-use super::{Store, directory::sync_directory, error::StoreError};
+use super::{
+    Store,
+    directory::{make_directory, replace},
+    error::StoreError,
+};
 use crate::model::plugin::Digest;
 
 /// Hexadecimal digits of a digest.
@@ -147,14 +149,6 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
 
 /// Writes `bytes` durably.
 pub(super) fn write(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if !directory.exists() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        directory.parent().map_or(Ok(()), sync_directory)?;
-    }
-    // Readable by its owner alone, as all temporary files are.
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    sync_directory(directory)
+    make_directory(directory)?;
+    replace(path, bytes)
 }

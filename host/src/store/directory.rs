@@ -12,6 +12,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ use super::{engine::Engine, error::StoreError, key};
 
 /// The format this program writes.
 pub(super) const FORMAT: u32 = 1;
+
+/// How long a lock may outlive the process that held it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// The data directory, locked.
 pub(super) struct Directory {
@@ -53,13 +57,18 @@ impl Directory {
     pub(super) fn lock(data: &Path) -> Result<Self, StoreError> {
         let store = data.join("store");
         let unavailable = |source| StoreError::in_directory("make its directory", data, source);
-        DirBuilder::new().recursive(true).mode(0o700).create(&store).map_err(unavailable)?;
+        make_directory(&store).map_err(unavailable)?;
         let path = data.join("lock");
         let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(unavailable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path }),
-            Err(TryLockError::Error(source)) => return Err(StoreError::in_directory("lock its directory", data, source)),
+        let began = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                // A child that a killed host was just starting holds a copy of its lock until it runs its own program.
+                Err(TryLockError::WouldBlock) if began.elapsed() < LINGER => std::thread::sleep(Duration::from_millis(10)),
+                Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path }),
+                Err(TryLockError::Error(source)) => return Err(StoreError::in_directory("lock its directory", data, source)),
+            }
         }
         sync_directory(data).map_err(unavailable)?;
         Ok(Self { store, lock })
@@ -143,14 +152,35 @@ pub(super) fn read_current(store: &Path) -> Result<Option<Current>, StoreError> 
 
 /// Says durably which generation is current.
 pub(super) fn write_current(store: &Path, current: Current) -> Result<(), StoreError> {
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(store)?;
-        file.write_all(&serde_json::to_vec(&current)?)?;
-        file.as_file().sync_all()?;
-        file.persist(store.join("current")).map_err(|error| error.error)?;
-        sync_directory(store)
-    };
+    let write = || replace(&store.join("current"), &serde_json::to_vec(&current)?);
     write().map_err(|source| StoreError::unavailable("write which generation is current", source))
+}
+
+/// Puts `bytes` at `path`, whole or not at all, durably, and readable by its owner alone.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    // Not by `persist`: it calls the system past the C library, where the test that cuts the power looks.
+    let temporary = file.into_temp_path();
+    fs::rename(&temporary, path)?;
+    temporary.keep().map_err(|error| error.error)?;
+    sync_directory(directory)
+}
+
+/// Makes `path`, its owner's alone, and what is missing above it; durably, as far as it was missing.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_directory(parent)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made?,
+    }
+    sync_directory(parent)
 }
 
 /// Makes new names in `directory` durable.

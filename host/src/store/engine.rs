@@ -5,11 +5,12 @@
 //! anew at each change and never synced, so values are cut into pieces of [`CHUNK_BYTES`].
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs::{self, File},
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, Once},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -69,9 +70,7 @@ impl Engine {
         let began = Instant::now();
         let db = loop {
             // Of some damage sled makes a panic.
-            let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()
-            }));
+            let opened = catch_quietly(|| sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None).open());
             match opened {
                 Ok(Ok(db)) => break db,
                 // The directory above is locked by us: only a closing engine of this process can be in the way.
@@ -79,7 +78,7 @@ impl Engine {
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 Ok(Err(error)) => return Err(failed("open", error)),
-                Err(_) => return Err(StoreError::corrupt(path.display().to_string(), "its log cannot be read")),
+                Err(panic) => return Err(StoreError::corrupt(path.display().to_string(), format!("its log cannot be read: {panic}"))),
             }
         };
         let open = || {
@@ -186,6 +185,30 @@ impl Engine {
             *obsolete = true;
         }
     }
+}
+
+thread_local! {
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `work` returns, or what it panicked with: as an error, and not as a report of a bug on standard error.
+fn catch_quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_CAUGHT.get() {
+                report(panic);
+            }
+        }));
+    });
+    IS_CAUGHT.set(true);
+    let done = std::panic::catch_unwind(AssertUnwindSafe(work));
+    IS_CAUGHT.set(false);
+    done.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "sled panicked".to_owned())
+    })
 }
 
 /// A piece of a long value under its own key.

@@ -15,7 +15,7 @@ use super::{
     backup::{self, Manifest},
     blob,
     copy::Write,
-    directory::{Current, Directory, FORMAT, generation_path, restoring_path, sync_directory, write_current},
+    directory::{Current, Directory, FORMAT, generation_path, make_directory, restoring_path, sync_directory, write_current},
     engine::Engine,
     error::StoreError,
 };
@@ -29,7 +29,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 pub fn restore(from: &Path, data: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Manifest, StoreError> {
     let manifest = read_manifest(from)?;
     refuse_content(data)?;
-    DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|source| StoreError::in_directory("make it", data, source))?;
+    make_directory(data).map_err(|source| StoreError::in_directory("make it", data, source))?;
     let directory = Directory::lock(data)?;
     let restored = fill(&directory, from, data, &manifest, &mut progress);
     if restored.is_err() {

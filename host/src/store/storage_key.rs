@@ -17,7 +17,7 @@ use sha2::Sha256;
 
 use super::{
     committer::Committer,
-    directory::{holds_store, sync_directory},
+    directory::{holds_store, make_directory, sync_directory},
     error::StoreError,
     key,
 };
@@ -142,7 +142,7 @@ fn read(path: &Path) -> Result<Option<StorageKey>, StoreError> {
 }
 
 fn generate(data: &Path, path: &Path) -> io::Result<()> {
-    fs::create_dir_all(data)?;
+    make_directory(data)?;
     // Readable by its owner alone, as all temporary files are.
     let mut file = tempfile::NamedTempFile::new_in(data)?;
     file.write_all(hex::encode(clock::random::<32>()).as_bytes())?;

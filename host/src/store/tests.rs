@@ -4,6 +4,7 @@ mod accepting;
 mod backing_up;
 mod batching;
 mod calling;
+mod churn;
 mod controlling;
 mod delivering;
 mod forgetting;

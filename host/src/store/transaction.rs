@@ -163,11 +163,12 @@ impl<'a> Transaction<'a> {
         self.put_new(key, &[]);
     }
 
-    /// Takes away what stands under `key`.
+    /// Takes away what stands under `key`. Where nothing does, nothing is written: the engine would copy a page for it.
     pub(super) fn remove(&mut self, key: Vec<u8>) -> Result<(), StoreError> {
-        self.remove_pieces(&key)?;
-        self.bytes += key.len();
-        self.writes.insert(key, None);
+        if self.remove_pieces(&key)? {
+            self.bytes += key.len();
+            self.writes.insert(key, None);
+        }
         Ok(())
     }
 
@@ -186,19 +187,19 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    fn remove_pieces(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        if let Some(raw) = self.raw(key)? {
-            self.shrink(key, raw.len());
-            let mut pieces = engine::pieces(&raw).peekable();
-            while let Some(piece) = pieces.next() {
-                // Only the last one is shorter than the others.
-                let is_last = pieces.peek().is_none();
-                let bytes = if is_last { self.raw(&piece)?.map_or(0, |piece| piece.len()) } else { engine::CHUNK_BYTES };
-                self.shrink(&piece, bytes);
-                self.writes.insert(piece, None);
-            }
+    /// Takes away the pieces of what stands under `key`; whether anything does.
+    fn remove_pieces(&mut self, key: &[u8]) -> Result<bool, StoreError> {
+        let Some(raw) = self.raw(key)? else { return Ok(false) };
+        self.shrink(key, raw.len());
+        let mut pieces = engine::pieces(&raw).peekable();
+        while let Some(piece) = pieces.next() {
+            // Only the last one is shorter than the others.
+            let is_last = pieces.peek().is_none();
+            let bytes = if is_last { self.raw(&piece)?.map_or(0, |piece| piece.len()) } else { engine::CHUNK_BYTES };
+            self.shrink(&piece, bytes);
+            self.writes.insert(piece, None);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The first `n` keys in `range`, as this commit and those before it leave them.

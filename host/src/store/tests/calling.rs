@@ -7,7 +7,7 @@ use crate::model::{
     parameter::Change,
 };
 
-fn call(n: u64, receiver: &str, state: CallState) -> Call {
+pub(super) fn call(n: u64, receiver: &str, state: CallState) -> Call {
     Call {
         id: CallId::new(n, [2; 10]),
         receiver: receiver.into(),
