@@ -30,6 +30,7 @@ mod error;
 mod event;
 
 mod config;
+pub mod dialogflow;
 pub mod events;
 pub mod log;
 pub mod parameters;

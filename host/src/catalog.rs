@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 use crate::{
     model::{
         code::CodeRecord,
+        cx::environment::Environment,
         deactivation::Reason,
         event::NewEvent,
         id::WebhookId,
@@ -37,6 +38,7 @@ const RECEIVER: &str = "receiver";
 const CODE: &str = "code";
 const TOKEN: &str = "token";
 const PROFILE: &str = "profile";
+const ENVIRONMENT: &str = "environment";
 
 /// A document as kept: what was written, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -111,6 +113,8 @@ pub struct Snapshot {
     pub profiles: BTreeMap<String, Profile>,
     /// By hash.
     pub tokens: HashMap<String, Arc<TokenRecord>>,
+    /// Environments of agents, by their resource names.
+    pub environments: BTreeMap<String, Arc<Environment>>,
     index: SelectorIndex<Arc<Webhook>>,
 }
 
@@ -134,7 +138,7 @@ impl Snapshot {
     /// Names of webhooks and receivers that use the plugin `name`.
     pub fn users_of_plugin(&self, name: &str) -> Vec<String> {
         let webhooks = self.webhooks.values().filter(|entry| entry.webhook.transform.as_ref().is_some_and(|t| t.plugin == name));
-        let receivers = self.receivers.values().filter(|entry| entry.spec.plugin.as_deref() == Some(name));
+        let receivers = self.receivers.values().filter(|entry| entry.spec.plugins().iter().any(|(_, plugin)| *plugin == name));
         webhooks
             .map(|entry| format!("webhook {}", entry.spec.name))
             .chain(receivers.map(|entry| format!("receiver {}", entry.spec.name)))
@@ -209,6 +213,11 @@ impl Catalog {
                 TOKEN => {
                     if let Some(token) = decode::<TokenRecord>(document) {
                         snapshot.tokens.insert(token.hash.clone(), Arc::new(token));
+                    }
+                }
+                ENVIRONMENT => {
+                    if let Some(environment) = decode::<Environment>(document) {
+                        snapshot.environments.insert(environment.name.clone(), Arc::new(environment));
                     }
                 }
                 _ => {}
@@ -340,6 +349,23 @@ impl Catalog {
         Ok(())
     }
 
+    /// Adds or replaces an agent's environment. What it overrides stands in the webhooks.
+    pub async fn put_environment(&self, environment: Environment) -> Result<Arc<Environment>, CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        self.write(ENVIRONMENT, &environment.name, Some(encode(&environment)?)).await?;
+        let environment = Arc::new(environment);
+        self.swap(|snapshot| drop(snapshot.environments.insert(environment.name.clone(), Arc::clone(&environment))));
+        Ok(environment)
+    }
+
+    /// Deletes an agent's environment.
+    pub async fn delete_environment(&self, name: &str) -> Result<(), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        self.write(ENVIRONMENT, name, None).await?;
+        self.swap(|snapshot| drop(snapshot.environments.remove(name)));
+        Ok(())
+    }
+
     /// Sets the site-wide values of a profile; every webhook that inherits from it follows at once.
     pub async fn put_profile(&self, profile: Profile) -> Result<(), CatalogError> {
         let _writing = self.shared.writing.lock().await;
@@ -385,6 +411,7 @@ impl Catalog {
             codes: current.codes.clone(),
             profiles: current.profiles.clone(),
             tokens: current.tokens.clone(),
+            environments: current.environments.clone(),
             index: current.index.clone(),
         };
         change(&mut next);

@@ -28,6 +28,7 @@ pub mod secret;
 pub mod serve;
 pub mod session;
 pub mod sink;
+pub mod template;
 pub mod webhook;
 
 /// A webhook engine whose transforms and receivers are sandboxed WebAssembly plugins, swapped while it runs.
@@ -51,6 +52,8 @@ enum Command {
     Event(event::Event),
     #[command(subcommand)]
     Webhook(Box<webhook::Webhook>),
+    #[command(subcommand)]
+    Template(template::Template),
     #[command(subcommand)]
     Receiver(Box<receiver::Receiver>),
     #[command(subcommand)]
@@ -80,6 +83,7 @@ impl Cli {
             Command::Plugin(plugin) => plugin.run(),
             Command::Event(event) => event.run(),
             Command::Webhook(webhook) => webhook.run(),
+            Command::Template(template) => template.run(),
             Command::Receiver(receiver) => receiver.run(),
             Command::Delivery(delivery) => delivery.run(),
             Command::Call(call) => call.run(),

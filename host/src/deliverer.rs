@@ -25,13 +25,14 @@ use crate::{
         outcome::{Failure, FailureKind, error_event},
         parameter::{Change, Parameters},
         profile::RetryOn,
+        reference::{Expansion, Scope},
         request::{BuiltRequest, redact_url},
         webhook::{Build, Webhook},
     },
     plugin::AnswerInput,
     services::Services,
-    store::{Claimed, Next, StoreError},
-    transport::{Answer, Outgoing},
+    store::{Claimed, Next, Session, StoreError},
+    transport::{Answer, Outgoing, Probe, Step},
     window::{Slot, Turn},
 };
 
@@ -44,8 +45,12 @@ use judge::{Made, count, got_no_answer, next_step};
 use record::{recorded, recorded_answer};
 use settle::{Conclusion, settle, settle_one};
 
+use credentials::{Purpose, Shown};
+
 /// Who we say we are, unless the webhook says otherwise.
 const AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
+/// The status of what wants other credentials (RFC 9110, section 15.5.2).
+const UNAUTHORIZED: u16 = 401;
 
 /// Delivers what was claimed, from `slot`: one attempt, settled. What does not work waits for its next try in the store.
 pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
@@ -193,12 +198,7 @@ async fn exchange(
     attempt: &mut Attempt,
     asked_to_wait: &mut Option<Duration>,
 ) -> Result<Vec<Change>, Failure> {
-    let signed = sign(services, claimed, webhook, request).await?;
-    attempt.request = Some(recorded(&signed));
-    let started = Instant::now();
-    let answered = services.transport.send(signed.outgoing).await;
-    attempt.stages.send_us = micros(started);
-    let answer = match answered {
+    let answer = match send(services, claimed, webhook, request, attempt).await {
         // No answer is waited for where the timeout is zero: sent is delivered (our decision on ArcGIS's 0).
         Err(failure) if webhook.timeout.is_zero() && failure.kind == FailureKind::Timeout => return Ok(Vec::new()),
         answered => answered?,
@@ -215,15 +215,46 @@ async fn exchange(
     bound
 }
 
+/// Sign and send. A token may be withdrawn before it ends: where one is not taken, it is got anew, once.
+async fn send(
+    services: &Services,
+    claimed: &Claimed,
+    webhook: &Webhook,
+    request: &BuiltRequest,
+    attempt: &mut Attempt,
+) -> Result<Answer, Failure> {
+    let signed = sign(services, claimed, webhook, request, Purpose::Send).await?;
+    attempt.request = Some(recorded(&signed));
+    attempt.unset.extend(signed.shown.unset);
+    let started = Instant::now();
+    let mut answered = services.transport.send(signed.outgoing).await;
+    if let (Ok(answer), Some(token)) = (&answered, &signed.shown.token)
+        && answer.status == UNAUTHORIZED
+    {
+        services.tokens.forget(token).await;
+        let again = sign(services, claimed, webhook, request, Purpose::Send).await?;
+        attempt.request = Some(recorded(&again));
+        answered = services.transport.send(again.outgoing).await;
+    }
+    attempt.stages.send_us = micros(started);
+    answered
+}
+
 /// A request with its signature and credentials on: it can only be sent.
 struct SignedRequest {
     outgoing: Outgoing,
-    /// Header names whose values are credentials.
-    secret_headers: Vec<HeaderName>,
+    /// What its credentials are.
+    shown: Shown,
     shown_url: String,
 }
 
-async fn sign(services: &Services, claimed: &Claimed, webhook: &Webhook, request: &BuiltRequest) -> Result<SignedRequest, Failure> {
+async fn sign(
+    services: &Services,
+    claimed: &Claimed,
+    webhook: &Webhook,
+    request: &BuiltRequest,
+    purpose: Purpose,
+) -> Result<SignedRequest, Failure> {
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
         let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
@@ -236,15 +267,16 @@ async fn sign(services: &Services, claimed: &Claimed, webhook: &Webhook, request
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert("webhook-id", value);
     }
-    let mut secret_headers = Vec::new();
-    let body = credentials::sign(services, webhook, id, &request.body, &mut headers, &mut secret_headers).await?;
-    credentials::authenticate(services, webhook, &claimed.delivery, &mut headers, &mut secret_headers).await?;
+    let mut shown = Shown::default();
+    let body = credentials::sign(services, webhook, id, &request.body, &mut headers, &mut shown).await?;
+    credentials::authenticate(services, webhook, claimed, &request.url, purpose, &mut headers, &mut shown).await?;
     let url = request.url.parse().map_err(|error| Failure::new(FailureKind::RequestInvalid, format!("the URL is none: {error}")))?;
     credentials::carry_depth(services, &url, claimed.delivery.depth, &mut headers).await;
     let method = Method::try_from(request.method.as_str())
         .map_err(|_| Failure::new(FailureKind::RequestInvalid, format!("`{}` is no method", request.method)))?;
     let outgoing = Outgoing {
         method,
+        pinned: credentials::pinned(webhook, &url),
         url,
         exact_url: request.url.clone(),
         headers,
@@ -253,7 +285,7 @@ async fn sign(services: &Services, claimed: &Claimed, webhook: &Webhook, request
         response_bytes_max: webhook.response_bytes_max,
         tls: credentials::tls(services, webhook).await?,
     };
-    Ok(SignedRequest { outgoing, secret_headers, shown_url: redact_url(&request.url) })
+    Ok(SignedRequest { outgoing, shown, shown_url: redact_url(&request.url) })
 }
 
 /// Bindings first, then the plugin's `answers`, whose word wins.
@@ -317,19 +349,17 @@ fn report(delivery: &Delivery, attempt: &Attempt, next: &Next) {
 }
 
 /// The request of this delivery as `preview` shows it: signed and redacted, nothing sent.
-pub async fn preview(
-    services: &Services,
-    claimed: &Claimed,
-    webhook: &Arc<Webhook>,
-    parameters: Arc<Parameters>,
-) -> (Attempt, Result<(), Failure>) {
+pub async fn preview(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>, session: Session) -> (Attempt, Result<(), Failure>) {
     let mut attempt = attempt_of(services, claimed);
-    let outcome = match dispatcher::build_with(services, claimed, webhook, parameters).await {
+    let outcome = match dispatcher::build_with(services, claimed, webhook, session).await {
         Ok(Prepared { request, trace: Trace { stages, plugin, log, unset } }) => {
             (attempt.stages, attempt.plugin, attempt.log, attempt.unset) = (stages, plugin, log, unset);
             match request {
                 None => Ok(()),
-                Some(request) => sign(services, claimed, webhook, &request).await.map(|signed| attempt.request = Some(recorded(&signed))),
+                Some(request) => sign(services, claimed, webhook, &request, Purpose::Show).await.map(|signed| {
+                    attempt.request = Some(recorded(&signed));
+                    attempt.unset.extend(signed.shown.unset);
+                }),
             }
         }
         Err(BuildFailure { failure, trace }) => {
@@ -338,6 +368,23 @@ pub async fn preview(
         }
     };
     (attempt, outcome)
+}
+
+/// Whether the endpoint can be reached, and its token got. Nothing of the webhook's request is sent but its URL, without values.
+pub async fn check(services: &Services, webhook: &Webhook) -> Probe {
+    let mut expansion = Expansion::default();
+    let url = webhook.request.url().expand(&Scope::of(&Parameters::default()), &mut expansion);
+    let found = async {
+        let invalid = |error: String| Failure::new(FailureKind::RequestInvalid, error);
+        let exact_url = url.map_err(|error| invalid(error.to_string()))?;
+        let url = exact_url.parse().map_err(|error| invalid(format!("the URL is none: {error}")))?;
+        let got = credentials::check(services, webhook, &exact_url).await?;
+        let tls = credentials::tls(services, webhook).await?;
+        let mut probe = services.transport.probe(&url, &exact_url, tls, credentials::pinned(webhook, &url)).await;
+        probe.steps.splice(0..0, got.map(|detail| Step::done("credentials", detail)));
+        Ok(probe)
+    };
+    found.await.unwrap_or_else(|failure| Probe { steps: vec![Step::failed("credentials", failure)], status: None })
 }
 
 fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {

@@ -28,7 +28,7 @@ use crate::{
     },
     plugin::{ActivePlugin, CallContext, CallFailure, DeliveryInput},
     services::Services,
-    store::{Claimed, StoreError},
+    store::{Claimed, Session, StoreError},
     window::{Rules, Slot},
 };
 
@@ -152,20 +152,21 @@ pub async fn build(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook
         })?;
         return Ok(Prepared { request: Some(request), trace: Trace::default() });
     }
-    match session_parameters(services, &claimed.delivery).await {
-        Ok(parameters) => build_with(services, claimed, webhook, parameters).await,
+    match session(services, &claimed.delivery).await {
+        Ok(session) => build_with(services, claimed, webhook, session).await,
         Err(failure) => Err(BuildFailure { failure, trace: Box::default() }),
     }
 }
 
-/// Builds the request with these session parameters.
+/// Builds the request with this session.
 pub async fn build_with(
     services: &Services,
     claimed: &Claimed,
     webhook: &Arc<Webhook>,
-    parameters: Arc<Parameters>,
+    session: Session,
 ) -> Result<Prepared, BuildFailure> {
     let mut trace = Trace::default();
+    let parameters = Arc::new(session.parameters);
     let from_plugin = match &webhook.transform {
         None => None,
         Some(transform) => match run_transform(services, transform, claimed, Arc::clone(&parameters), &mut trace).await {
@@ -176,8 +177,7 @@ pub async fn build_with(
     };
     let started = Instant::now();
     let document = event_document(claimed, webhook);
-    let context = claimed.delivery.invocation.as_ref().map(|input| &input.context);
-    let scope = Scope { session: &parameters, event: Some(&document), context, call: None, webhook_status_code: None };
+    let scope = scope(services, claimed, &parameters, &document, session.webhook_status_code);
     let built = webhook.request.build(&scope, from_plugin);
     trace.stages.build_us = micros(started);
     match built {
@@ -185,19 +185,37 @@ pub async fn build_with(
             trace.unset = unset.into_names();
             Ok(Prepared { request: Some(request), trace })
         }
-        Err(problem) => Err(failed(FailureKind::RequestInvalid, problem.to_string(), trace)),
+        Err(problem) => Err(failed(problem.kind(), problem.to_string(), trace)),
+    }
+}
+
+/// What references of a delivery are looked up in; `document` is [`event_document`]'s.
+pub fn scope<'a>(
+    services: &Services,
+    claimed: &'a Claimed,
+    parameters: &'a Parameters,
+    document: &'a Value,
+    webhook_status_code: Option<u16>,
+) -> Scope<'a> {
+    let context = claimed.delivery.invocation.as_ref().map(|input| &input.context);
+    Scope { event: Some(document), context, webhook_status_code, ambient: services.ambient(), ..Scope::of(parameters) }
+}
+
+/// The session of a delivery; an empty one where it has none.
+pub async fn session(services: &Services, delivery: &Delivery) -> Result<Session, Failure> {
+    match &delivery.session {
+        None => Ok(Session::default()),
+        Some(session) => services
+            .store
+            .parameters(session)
+            .await
+            .map_err(|error| Failure::new(FailureKind::Interrupted, format!("the session cannot be read: {error}"))),
     }
 }
 
 /// The parameters a delivery's references see.
 pub async fn session_parameters(services: &Services, delivery: &Delivery) -> Result<Arc<Parameters>, Failure> {
-    match &delivery.session {
-        None => Ok(Arc::default()),
-        Some(session) => match services.store.parameters(session).await {
-            Ok(session) => Ok(Arc::new(session.parameters)),
-            Err(error) => Err(Failure::new(FailureKind::Interrupted, format!("the session cannot be read: {error}"))),
-        },
-    }
+    Ok(Arc::new(session(services, delivery).await?.parameters))
 }
 
 /// What a plugin call of this delivery is given.
@@ -290,7 +308,7 @@ fn invoked_event(delivery: &Delivery, data: Value) -> Event {
 }
 
 /// What `$event.*` looks into: of a webhook that batches the first event, and all of them under `batch`.
-fn event_document(claimed: &Claimed, webhook: &Webhook) -> Value {
+pub fn event_document(claimed: &Claimed, webhook: &Webhook) -> Value {
     if let Some(input) = &claimed.delivery.invocation {
         return json!({ "data": input.data });
     }

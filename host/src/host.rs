@@ -17,6 +17,7 @@ use crate::{
     catalog::{Catalog, CatalogError},
     clock::{SharedClock, random},
     config::Config,
+    deliverer::credentials::Tokens,
     dispatcher,
     model::{
         secret::Secret,
@@ -114,6 +115,7 @@ impl Host {
             catalog,
             plugins,
             transport,
+            tokens: Tokens::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };

@@ -14,8 +14,10 @@ use crate::{
         parameter,
         webhook::Webhook,
     },
+    notices,
     services::Services,
-    store::{Claimed, NewInvoke, StoreError},
+    store::{Claimed, NewInvoke, Session, StoreError},
+    transport::Probe,
 };
 
 /// What to invoke with.
@@ -78,7 +80,11 @@ pub async fn invoke(services: &Services, name: &str, request: Request) -> Result
     // A client that goes away does not cancel what it started (decision 9): the work runs in a task of its own.
     let services = services.clone();
     let tasks = services.tasks.clone();
-    let running = tasks.spawn(async move { deliverer::invoke(&services, claimed, &webhook).await });
+    let running = tasks.spawn(async move {
+        let invoked = deliverer::invoke(&services, claimed, &webhook).await?;
+        notices::invoke_failed(&services, &invoked).await;
+        Ok::<_, StoreError>(invoked)
+    });
     match running.await {
         Ok(invoked) => Ok(invoked?),
         Err(_) => Err(InvokeError::Store(StoreError::LeaseLost)),
@@ -90,14 +96,20 @@ pub async fn preview(services: &Services, name: &str, request: Request) -> Resul
     let webhook = find(services, name)?;
     let webhook = Arc::clone(webhook.in_environment(request.environment.as_deref()));
     let now = services.clock.now();
-    let mut parameters = match &request.session {
-        Some(session) => services.store.parameters(session).await?.parameters,
-        None => parameter::Parameters::default(),
+    let mut session = match &request.session {
+        Some(session) => services.store.parameters(session).await?,
+        None => Session::default(),
     };
-    parameters.apply_all(parameter::changes(request.parameters));
+    session.parameters.apply_all(parameter::changes(request.parameters));
     let claimed =
         preview_delivery(&webhook, request.session, request.environment, InvokeInput { data: request.data, context: request.context }, now);
-    Ok(deliverer::preview(services, &claimed, &webhook, Arc::new(parameters)).await)
+    Ok(deliverer::preview(services, &claimed, &webhook, session).await)
+}
+
+/// Looks whether a webhook's endpoint can be reached; its own request is not sent.
+pub async fn check(services: &Services, name: &str, environment: Option<&str>) -> Result<Probe, InvokeError> {
+    let webhook = find(services, name)?;
+    Ok(deliverer::check(services, webhook.in_environment(environment)).await)
 }
 
 fn find(services: &Services, name: &str) -> Result<Arc<Webhook>, InvokeError> {

@@ -6,13 +6,17 @@
 pub mod binding;
 pub mod call;
 pub mod code;
+pub mod cx;
 pub mod deactivation;
 pub mod delivery;
 pub mod event;
 pub mod filter;
+pub mod function;
 pub mod health;
 pub mod id;
+pub mod integration;
 pub mod merge_patch;
+pub mod oauth;
 pub mod ordering;
 pub mod outcome;
 pub mod parameter;

@@ -12,6 +12,7 @@ use crate::{
     acceptance::{self, Incoming},
     catalog::{CatalogError, WebhookEntry},
     clock::millis,
+    deliverer::Invoked,
     model::{
         deactivation::{Notice, NoticeKind, Reason},
         event::{CONCERNS, NewEvent},
@@ -78,6 +79,38 @@ async fn act(services: &Services, id: &WebhookId, notice: Notice) -> Result<(), 
     }
     services.store.noticed(id, notice).await?;
     Ok(())
+}
+
+/// Tells whoever selects it that an `invoke` failed: `webhook.error.timeout` and its like. An event that nobody selects is not written.
+pub async fn invoke_failed(services: &Services, invoked: &Invoked) {
+    let Invoked { delivery, attempt, error_event: Some(name) } = invoked else { return };
+    let Ok(trigger) = Trigger::parse(name) else { return };
+    let now = services.clock.now();
+    let event = NewEvent {
+        id: EventId::operational(&delivery.webhook_id, delivery.id.as_str(), millis(now)),
+        trigger,
+        source: SOURCE.to_owned(),
+        time: now,
+        session: delivery.session.clone(),
+        environment: delivery.environment.clone(),
+        attributes: BTreeMap::from([(CONCERNS.to_owned(), delivery.webhook_id.0.clone())]),
+        data: json!({
+            "webhook": delivery.webhook,
+            "delivery": delivery.id,
+            "http_status": attempt.answer.as_ref().map(|answer| answer.status),
+            "failure": attempt.failure.as_ref().map(|failure| failure.kind),
+        }),
+        call: None,
+        // Who is told may invoke what fails again: the chain has an end (decision 10).
+        depth: delivery.depth.saturating_add(1),
+    };
+    if services.catalog.snapshot().matching(&event).is_empty() {
+        return;
+    }
+    let incoming = Incoming { event, parameters: Map::<String, Value>::new(), dedup: None };
+    if let Err(error) = acceptance::accept(services, vec![incoming]).await {
+        tracing::warn!(delivery = %delivery.id, %error, "nobody is told of a failed invoke");
+    }
 }
 
 /// `webhook.deactivated` or `webhook.recovered`. Never delivered to the webhook it concerns ([`crate::catalog::Snapshot::matching`]).

@@ -23,7 +23,7 @@ use crate::{
         parameter::Parameters,
         plugin::PluginFailure,
         receiver::{Action, Mode, Probe, Receiver},
-        reference::{Scope, Unset},
+        reference::{Expansion, Scope},
         signature::{self, VerifyInput, VerifyScheme},
     },
     plugin::Effects,
@@ -199,13 +199,17 @@ async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: 
     let receiver = &target.receiver;
     call.runs += 1;
     let started = Instant::now();
-    let ran = match &receiver.action {
+    let ran = match receiver.action_for(|| document(&call)) {
         Action::Reply(status, template) => {
             let document = document(&call);
             let parameters = Parameters::default();
-            let scope = Scope { session: &parameters, event: None, context: None, call: Some(&document), webhook_status_code: None };
-            let message = template.expand_text(&scope, &mut Unset::default());
-            Ok((Raw { status: *status, headers: Vec::new(), body: message.into_bytes() }, Effects::default()))
+            let scope = Scope { call: Some(&document), ambient: services.ambient(), ..Scope::of(&parameters) };
+            let mut expansion = Expansion::default();
+            let message = template.expand_text(&scope, &mut expansion);
+            match expansion.failure() {
+                Some(failure) => Err(PluginFailure::Rejected(failure.to_string())),
+                None => Ok((Raw { status: *status, headers: Vec::new(), body: message.into_bytes() }, Effects::default())),
+            }
         }
         Action::Plugin(name, config) => run::run_plugin(services, receiver, name, config, inbound, &mut call).await,
     };

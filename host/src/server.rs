@@ -18,10 +18,12 @@ use crate::services::Services;
 
 pub mod calls;
 pub mod codes;
+pub mod cx;
 pub mod deliveries;
 pub mod events;
 pub mod health;
 pub mod inbound;
+pub mod inline;
 pub mod invoke;
 pub mod maintenance;
 pub mod openapi;
@@ -34,6 +36,7 @@ pub mod respond;
 pub mod router;
 pub mod secrets;
 pub mod sessions;
+pub mod templates;
 pub mod webhooks;
 
 /// Bytes of an answer.

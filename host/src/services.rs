@@ -7,8 +7,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     catalog::Catalog,
-    clock::SharedClock,
+    clock::{self, SharedClock},
     config::Limits,
+    deliverer::credentials::Tokens,
+    model::function::Ambient,
     plugin::Plugins,
     store::{Claimed, Store},
     transport::Transport,
@@ -30,6 +32,8 @@ pub struct Services {
     pub plugins: Plugins,
     /// The way out.
     pub transport: Transport,
+    /// Bearer tokens that were got.
+    pub tokens: Tokens,
     /// What of the backlog is in memory.
     pub window: Window,
     /// Wakes [`crate::notices`]: there is news of a webhook.
@@ -41,6 +45,11 @@ pub struct Services {
 }
 
 impl Services {
+    /// The time and the randomness of one expansion of references and functions.
+    pub fn ambient(&self) -> Ambient {
+        Ambient { now: self.clock.now(), seed: clock::random() }
+    }
+
     /// Starts an attempt at what is claimed, in the slot held for it (decision 2). The handle ends with the attempt.
     pub fn start(&self, claimed: Claimed, slot: Slot) -> JoinHandle<()> {
         let services = self.clone();

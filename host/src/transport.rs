@@ -9,14 +9,16 @@ mod client;
 mod connect;
 mod failure;
 mod own;
+mod probe;
 mod resolve;
 mod tls;
 
 pub use own::{OwnListeners, is_code_path};
+pub use probe::{Probe, Step};
 pub use resolve::Names;
 pub use tls::{BadTls, TlsSettings};
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header, uri::PathAndQuery};
@@ -28,7 +30,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
 use self::{
-    address::{AddressPolicy, AddressProblem, name_of},
+    address::{AddressPolicy, AddressProblem, Destination, name_of},
     client::Clients,
     connect::Dialer,
 };
@@ -101,6 +103,8 @@ pub struct Outgoing {
     pub response_bytes_max: usize,
     /// Trust and client certificate; absent: the public authorities, no certificate.
     pub tls: Option<Arc<TlsSettings>>,
+    /// Where the host is, in place of what the name service says.
+    pub pinned: Option<SocketAddr>,
 }
 
 /// An answer, whatever its status.
@@ -136,6 +140,11 @@ impl Transport {
         self.dialer.policy.check_url(url)
     }
 
+    /// Whether `host` may be said to be at `address`. It is tested again at each connection.
+    pub fn check_address(&self, host: &str, address: SocketAddr) -> Result<(), AddressProblem> {
+        self.dialer.policy.admit(Destination { host, plain: false, to_code: false }, &[address]).map(drop)
+    }
+
     /// Whether a URL is one of this host's own codes. A name is resolved for that, but only if port and path already fit.
     pub async fn is_own(&self, url: &Url) -> bool {
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return false };
@@ -149,13 +158,13 @@ impl Transport {
 
     /// Sends a request and reads the whole answer.
     pub async fn send(&self, request: Outgoing) -> Result<Answer, Failure> {
-        let Outgoing { method, url, exact_url, headers, body, total_time_max, response_bytes_max, tls } = request;
+        let Outgoing { method, url, exact_url, headers, body, total_time_max, response_bytes_max, tls, pinned } = request;
         let deadline = Instant::now() + total_time_max;
         self.dialer.policy.check(&url)?;
         let name = name_of(&url);
         let uri = uri(&url, &exact_url)?;
         let to_code = uri.path_and_query().is_some_and(|path| is_code_path(path.path()));
-        let client = self.clients.get(tls.as_ref().unwrap_or(&self.public), to_code);
+        let client = self.clients.get(tls.as_ref().unwrap_or(&self.public), to_code, pinned);
 
         let request = assemble(method, uri, headers, body);
         if total_time_max.is_zero() {

@@ -66,11 +66,115 @@ fn a_failed_invoke_names_the_event_an_agent_knows() {
             "one automatic retry after no answer: {invoked}"
         );
         gate.open();
+        endpoint.always(Script::status(200).body("no JSON"));
+        let mut binding = webhook.clone();
+        binding["bindings"] = json!({ "x": "$.x" });
+        client.webhook(&name, binding).await;
+        let invoked = client.invoke(&name, json!({})).await;
+        assert_eq!(
+            (&invoked["error_event"], &invoked["failure"]["kind"]),
+            (&json!("webhook.error"), &json!("response_invalid")),
+            "{invoked}"
+        );
+        endpoint.always(Script::status(200).body("x".repeat(64 * 1024 + 1)));
+        let invoked = client.invoke(&name, json!({})).await;
+        assert_eq!(
+            (&invoked["error_event"], &invoked["failure"]["kind"], &invoked["attempts"]),
+            (&json!("webhook.error"), &json!("response_too_large"), &json!(1)),
+            "{invoked}"
+        );
         let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
         webhook["request"]["url"] = json!(format!("http://{gone}/"));
         client.webhook(&name, webhook).await;
         let invoked = client.invoke(&name, json!({})).await;
         assert_eq!((&invoked["error_event"], &invoked["attempts"]), (&json!("webhook.error.not-found"), &json!(2)), "{invoked}");
+    });
+}
+
+#[test]
+fn a_failed_invoke_is_told_to_whoever_selects_its_event() {
+    run(async {
+        let client = &shared().await.client;
+        let (endpoint, told) = (Endpoint::start().await, Endpoint::start().await);
+        let name = unique("told");
+        let body = json!({ "trigger": "$event.trigger", "data": "$event.data" });
+        let filter = format!("$[?@.webhook == '{name}']");
+        client
+            .webhook(
+                &format!("{name}-watch"),
+                json!({ "selectors": ["webhook.error.*"], "filter": filter, "request": { "url": told.url("/"), "body": body } }),
+            )
+            .await;
+        client.webhook(&name, json!({ "profile": "dialogflow-flexible", "request": { "url": endpoint.url("/") } })).await;
+        endpoint.always(Script::status(503));
+        let invoked = client.invoke(&name, json!({})).await;
+        let received = told.next_request().await.json();
+        assert_eq!(received["trigger"], "webhook.error.unavailable");
+        assert_eq!(
+            received["data"],
+            json!({ "webhook": name, "delivery": invoked["delivery"], "http_status": 503, "failure": "http_status" })
+        );
+    });
+}
+
+#[test]
+fn every_method_is_sent_and_only_some_take_a_body() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let name = unique("method");
+        for (method, takes_body) in
+            [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("HEAD", false), ("DELETE", false), ("OPTIONS", false)]
+        {
+            let mut request = json!({ "method": method, "url": endpoint.url("/m?q=$session.params.q") });
+            if takes_body {
+                request["body"] = json!({ "q": "$session.params.q" });
+            }
+            client.webhook(&name, json!({ "request": request })).await;
+            let invoked = client.invoke(&name, json!({ "parameters": { "q": 1 } })).await;
+            assert_eq!(invoked["state"], "delivered", "{method}: {invoked}");
+            let received = endpoint.next_request().await;
+            assert_eq!((received.method.as_str(), received.path.as_str()), (method, "/m?q=1"));
+            assert_eq!(received.text(), if takes_body { "{\"q\":1}" } else { "" }, "{method}");
+            if !takes_body {
+                request["body"] = json!({});
+                let (status, problem) = client.put(&format!("/v1/webhooks/{name}"), &json!({ "request": request })).await;
+                assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/request/body")), "{method}: {problem}");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_environment_has_an_address_and_credentials_of_its_own() {
+    run(async {
+        let client = &shared().await.client;
+        let (production, staging) = (Endpoint::start().await, Endpoint::start().await);
+        let name = unique("environment");
+        for secret in ["prod", "stage"] {
+            client.secret(&format!("{name}-{secret}"), secret).await;
+        }
+        let webhook = json!({
+            "selectors": ["environment.*"], "sources": [name],
+            "request": { "url": production.url("/p"), "headers": { "x-a": "a", "x-b": "b" }, "body": {} },
+            "auth": { "kind": "basic", "username": "u", "password": format!("$secret:{name}-prod") },
+            "environments": { "staging": { "request": { "url": staging.url("/s"), "headers": { "x-b": null } }, "auth": { "kind": "bearer", "token": format!("$secret:{name}-stage") } } },
+        });
+        client.webhook(&name, webhook).await;
+        client.invoke(&name, json!({})).await;
+        let received = production.next_request().await;
+        assert_eq!((received.header("x-b"), received.header("authorization")), ("b", "Basic dTpwcm9k"));
+        client.invoke(&name, json!({ "environment": "staging" })).await;
+        let received = staging.next_request().await;
+        assert_eq!(
+            (received.path.as_str(), received.header("x-a"), received.header("x-b"), received.header("authorization")),
+            ("/s", "a", "", "Bearer stage")
+        );
+        client.event(json!({ "trigger": "environment.made", "source": name, "environment": "staging", "data": {} })).await;
+        staging.next_request().await;
+        // An environment nobody wrote overrides for is the webhook itself.
+        client.invoke(&name, json!({ "environment": "other" })).await;
+        assert_eq!(production.next_request().await.path, "/p");
     });
 }
 

@@ -2,12 +2,16 @@
 
 mod api_contract;
 mod arcgis;
+mod auth;
 mod backlog;
+mod check;
 mod cli;
+mod cx;
 mod dialogflow;
 mod durability;
 mod engine;
 mod events;
+mod functions;
 mod ill_behaved;
 mod inbound;
 mod invoke;

@@ -1,12 +1,9 @@
 //! Signatures: the published vectors, both ways, and what the libraries of Standard Webhooks say of a delivery as it arrived.
 
-use std::process::Stdio;
-
-use hookwright_tests::{Endpoint, Received, TestHost, root, run, shared, signature, unique, wait::within};
+use hookwright_tests::{Endpoint, Received, TestHost, interop, run, shared, signature, unique};
 use http::Method;
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, process::Command};
 
 /// The key of the published vectors (protocol-facts 4.1).
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -185,26 +182,11 @@ async fn delivered() -> Received {
 async fn verifies(program: &str, script: &str, received: &Received, secret: &str) -> bool {
     let headers: serde_json::Map<_, _> =
         received.headers.iter().map(|(name, value)| (name.to_string(), json!(value.to_str().expect("text")))).collect();
-    let asked = json!({ "secret": secret, "headers": headers, "body": received.text() }).to_string();
-    let interop = root().join("target/interop");
-    let program = if program.starts_with("venv/") { interop.join(program) } else { program.into() };
-    let mut command = Command::new(&program);
-    command
-        .arg(root().join("tests/interop").join(script))
-        .env("INTEROP", &interop)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
-    let mut child =
-        command.spawn().unwrap_or_else(|error| panic!("{} does not run ({error}): run tests/run, which installs it", program.display()));
-    let mut stdin = child.stdin.take().expect("its standard input");
-    stdin.write_all(asked.as_bytes()).await.expect("written");
-    drop(stdin);
-    let output = within("the verifier", child.wait_with_output()).await.expect("its end");
-    match String::from_utf8_lossy(&output.stdout).trim() {
+    let asked = json!({ "secret": secret, "headers": headers, "body": received.text() });
+    match interop(program, script, &asked).await.as_str() {
         "verified" => true,
         "refused" => false,
-        other => panic!("{script} says `{other}` ({}): run tests/run, which installs what it needs", output.status),
+        other => panic!("{script} says `{other}`"),
     }
 }
 

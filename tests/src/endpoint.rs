@@ -18,8 +18,13 @@ use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 
-use crate::{signature, wait::within};
+use crate::{
+    signature,
+    tls::{self, Authority, Identity},
+    wait::within,
+};
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -125,6 +130,7 @@ impl Default for Gate {
 pub struct Endpoint {
     /// Where.
     pub address: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
     arrivals: tokio::sync::Mutex<mpsc::UnboundedReceiver<Received>>,
     server: JoinHandle<()>,
@@ -139,8 +145,12 @@ struct State {
     next: VecDeque<Script>,
     otherwise: Script,
     trusted: Option<String>,
+    decides: Option<Decide>,
     seen: Vec<Received>,
 }
+
+/// Looks at a request and says how to answer it.
+type Decide = Box<dyn FnMut(&Received) -> Script + Send>;
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,18 +161,29 @@ impl Shared {
 impl Endpoint {
     /// Starts one that answers 200 and `{}`.
     pub async fn start() -> Self {
+        Self::serving(None).await
+    }
+
+    async fn serving(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (arrived, arrivals) = mpsc::unbounded_channel();
-        let state = State { next: VecDeque::new(), otherwise: Script::status(200), trusted: None, seen: Vec::new() };
+        let state = State { next: VecDeque::new(), otherwise: Script::status(200), trusted: None, decides: None, seen: Vec::new() };
         let shared = Arc::new(Shared { state: Mutex::new(state), arrived });
-        let server = tokio::spawn(serve(listener, Arc::clone(&shared)));
-        Self { address, shared, arrivals: tokio::sync::Mutex::new(arrivals), server }
+        let is_encrypted = tls.is_some();
+        let server = tokio::spawn(serve(listener, tls, Arc::clone(&shared)));
+        Self { address, scheme: if is_encrypted { "https" } else { "http" }, shared, arrivals: tokio::sync::Mutex::new(arrivals), server }
+    }
+
+    /// The same behind TLS, as this identity; with `clients` only for those who show a certificate of that authority.
+    pub async fn start_tls(identity: &Identity, clients: Option<&Authority>) -> Self {
+        let acceptor = tls::acceptor(identity, clients);
+        Self::serving(Some(acceptor)).await
     }
 
     /// `http://127.0.0.1:...` and the path.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     /// The next request that has no answer yet gets this one.
@@ -178,6 +199,11 @@ impl Endpoint {
     /// From now on answers 401 to what this secret did not sign.
     pub fn trusts(&self, secret: &str) {
         self.shared.state().trusted = Some(secret.to_owned());
+    }
+
+    /// From now on every request is answered as this says.
+    pub fn decides(&self, decide: impl FnMut(&Received) -> Script + Send + 'static) {
+        self.shared.state().decides = Some(Box::new(decide));
     }
 
     /// The next request that arrives.
@@ -205,15 +231,24 @@ impl Drop for Endpoint {
     }
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { return };
-        let shared = Arc::clone(&shared);
+        let (shared, tls) = (Arc::clone(&shared), tls.clone());
         let service = service_fn(move |request| answer(Arc::clone(&shared), request));
         // Dropped with the endpoint; a client that goes away is its own business.
-        connections
-            .spawn(async move { drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await) });
+        connections.spawn(async move {
+            let http = hyper::server::conn::http1::Builder::new();
+            match tls {
+                None => drop(http.serve_connection(TokioIo::new(stream), service).await),
+                Some(tls) => {
+                    if let Some(stream) = tls::accept(&tls, stream).await {
+                        drop(http.serve_connection(TokioIo::new(stream), service).await);
+                    }
+                }
+            }
+        });
     }
 }
 
@@ -228,7 +263,10 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         let refused = state.trusted.as_ref().and_then(|secret| received.verify(secret).err());
         match refused {
             Some(why) => Script::status(401).body(json!({ "refused": why }).to_string()),
-            None => state.next.pop_front().unwrap_or_else(|| state.otherwise.clone()),
+            None => match &mut state.decides {
+                Some(decide) => decide(&received),
+                None => state.next.pop_front().unwrap_or_else(|| state.otherwise.clone()),
+            },
         }
     };
     drop(shared.arrived.send(received));

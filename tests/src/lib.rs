@@ -9,11 +9,15 @@ pub mod clock;
 pub mod endpoint;
 pub mod guests;
 pub mod host;
+pub mod interop;
+pub mod keys;
 pub mod power;
 pub mod preload;
 pub mod process;
 pub mod random;
 pub mod signature;
+pub mod tls;
+pub mod token_server;
 pub mod unruly;
 pub mod wait;
 
@@ -21,8 +25,12 @@ pub use client::{Answered, Client};
 pub use clock::TestClock;
 pub use endpoint::{Endpoint, Gate, Received, Script};
 pub use host::{Options, TestHost, shared};
+pub use interop::interop;
+pub use keys::AccountKey;
 pub use process::{Process, binary};
 pub use random::Random;
+pub use tls::{Authority, Identity};
+pub use token_server::TokenServer;
 pub use unruly::Unruly;
 
 use std::{

@@ -62,6 +62,18 @@ pub enum Webhook {
     Preview(With),
     /// Send a test: an invoke with `{"test":true}` as data.
     Test(Named),
+    /// Check whether the endpoint can be reached: token, name, address policy, connection, TLS, an answer to a `HEAD`.
+    #[command(after_help = "Example:\n  hookwright webhook check stock\n\nThe exit code is 1 unless every step went well.")]
+    Check {
+        /// The webhook.
+        name: String,
+        /// The environment whose overrides apply.
+        #[arg(long)]
+        environment: Option<String>,
+        /// Which host.
+        #[command(flatten)]
+        at: At,
+    },
     /// Switch one on.
     Activate(Named),
     /// Switch one off. What is pending for it is cancelled, and can be resent.
@@ -123,6 +135,7 @@ impl Webhook {
                 Self::Apply { file, at } => input::apply::<WebhookSpec>(&at, "webhooks", &file).await,
                 Self::Invoke(with) => with.invoke().await,
                 Self::Preview(with) => with.preview().await,
+                Self::Check { name, environment, at } => check(&at, &name, environment.as_deref()).await,
                 Self::Test(Named { name, at }) => {
                     let answer = at.open()?.call(Method::POST, &format!("{}/test", path(&name)), None).await?;
                     ended(&at, &answer)
@@ -196,6 +209,20 @@ impl With {
         })?;
         Ok(ExitCode::from(u8::from(!answer["failure"].is_null())))
     }
+}
+
+/// Says how far one gets on the way to the endpoint.
+async fn check(at: &At, name: &str, environment: Option<&str>) -> anyhow::Result<ExitCode> {
+    let answer = at.open()?.call(Method::POST, &format!("{}/check", path(name)), Some(&json!({ "environment": environment }))).await?;
+    at.show(&answer, |answer| {
+        let steps = answer["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let line = |step: &Value| {
+            let mark = if step["failure"].is_null() { "ok    " } else { "FAILED" };
+            format!("{mark}  {:<11}  {}", cell(step, "/step"), cell(step, "/detail"))
+        };
+        steps.iter().map(line).collect::<Vec<_>>().join("\n")
+    })?;
+    Ok(ExitCode::from(u8::from(answer["reachable"] != json!(true))))
 }
 
 /// Says how an invoke ended; one that was not delivered is a failure.

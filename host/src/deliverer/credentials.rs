@@ -1,25 +1,33 @@
 //! Signatures and credentials, put on each attempt and never stored with it (decision 4).
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+use url::Url;
 
 use crate::{
     clock::millis,
     dispatcher,
     model::{
-        delivery::Delivery,
         outcome::{Failure, FailureKind},
-        reference::{Scope, Unset},
+        reference::Expansion,
         secret::{Secret, SecretRef},
         signature::{self, SignInput, SigningScheme},
-        webhook::{Auth, HeaderValueSpec, Webhook},
+        webhook::{
+            Webhook,
+            auth::{Auth, HeaderValueSpec},
+        },
     },
     services::Services,
+    store::Claimed,
     transport::TlsSettings,
 };
+
+mod tokens;
+
+pub use tokens::{TOKEN_ANSWER_BYTES_MAX, TOKEN_TIME_MAX, TOKENS_MAX, Tokens, Used};
 
 /// How deep the chain of calls to ourselves is (decision 10), with a keyed hash that only this host can make.
 pub const DEPTH_HEADER: &str = "hookwright-depth";
@@ -40,7 +48,7 @@ pub async fn sign(
     id: &str,
     body: &[u8],
     headers: &mut HeaderMap,
-    secret_headers: &mut Vec<HeaderName>,
+    shown: &mut Shown,
 ) -> Result<Option<Bytes>, Failure> {
     let (scheme, references) = &webhook.signing;
     if *scheme == SigningScheme::None {
@@ -56,26 +64,48 @@ pub async fn sign(
         .map_err(|error| Failure::new(FailureKind::SecretMissing, format!("the key does not fit the scheme: {error}")))?;
     for (name, value) in signed.headers {
         if value.is_sensitive() {
-            secret_headers.push(name.clone());
+            shown.headers.push(name.clone());
         }
         headers.insert(name, value);
     }
     Ok(signed.body)
 }
 
-/// Puts the webhook's credentials on.
+/// What the credentials of one attempt left behind.
+#[derive(Default)]
+pub struct Shown {
+    /// Headers whose values are credentials.
+    pub headers: Vec<HeaderName>,
+    /// The token among them, if it was got for it.
+    pub token: Option<Used>,
+    /// References in them that have no value.
+    pub unset: Vec<String>,
+}
+
+/// What a signed request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be sent.
+    Send,
+    /// To be shown. Nobody is asked for a token for that.
+    Show,
+}
+
+/// Puts the webhook's credentials on a request to `url`.
 pub async fn authenticate(
     services: &Services,
     webhook: &Webhook,
-    delivery: &Delivery,
+    claimed: &Claimed,
+    url: &str,
+    purpose: Purpose,
     headers: &mut HeaderMap,
-    secret_headers: &mut Vec<HeaderName>,
+    shown: &mut Shown,
 ) -> Result<(), Failure> {
     match &webhook.auth {
         Auth::None => Ok(()),
         Auth::Bearer(reference) => {
             let token = secret(services, reference).await?;
-            put(headers, secret_headers, AUTHORIZATION, [b"Bearer ", token.expose()].concat())
+            put(headers, shown, AUTHORIZATION, [b"Bearer ", token.expose()].concat())
         }
         Auth::Basic(username, reference) => {
             let password = secret(services, reference).await?;
@@ -83,41 +113,85 @@ pub async fn authenticate(
                 Some(username) => [username.as_bytes(), b":", password.expose()].concat(),
                 None => password.expose().to_vec(),
             };
-            put(headers, secret_headers, AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)).into_bytes())
+            put(headers, shown, AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)).into_bytes())
         }
-        Auth::Headers(specs) => {
-            let parameters = dispatcher::session_parameters(services, delivery).await?;
-            let scope = Scope { session: &parameters, event: None, context: None, call: None, webhook_status_code: None };
-            for (name, spec) in specs {
-                let value = match spec {
-                    HeaderValueSpec::Secret(reference) => secret(services, reference).await?.expose().to_vec(),
-                    HeaderValueSpec::Text(_) => spec.text(&scope, &mut Unset::default()).unwrap_or_default().into_bytes(),
-                };
-                let name = HeaderName::try_from(name)
-                    .map_err(|_| Failure::new(FailureKind::RequestInvalid, format!("`{name}` is no header name")))?;
-                put(headers, secret_headers, name, value)?;
-            }
-            Ok(())
+        Auth::Token(_) if purpose == Purpose::Show => put(headers, shown, AUTHORIZATION, b"Bearer".to_vec()),
+        Auth::Token(source) => {
+            let (token, used) = tokens::token(services, webhook, source, url).await?;
+            shown.token = Some(used);
+            put(headers, shown, AUTHORIZATION, [b"Bearer ", token.expose()].concat())
         }
+        Auth::Headers(specs) => custom(services, webhook, claimed, specs, headers, shown).await,
     }
+}
+
+/// Headers an admin wrote, with what they refer to.
+async fn custom(
+    services: &Services,
+    webhook: &Webhook,
+    claimed: &Claimed,
+    specs: &[(String, HeaderValueSpec)],
+    headers: &mut HeaderMap,
+    shown: &mut Shown,
+) -> Result<(), Failure> {
+    let session = dispatcher::session(services, &claimed.delivery).await?;
+    let document = dispatcher::event_document(claimed, webhook);
+    let scope = dispatcher::scope(services, claimed, &session.parameters, &document, session.webhook_status_code);
+    let mut expansion = Expansion::default();
+    for (name, spec) in specs {
+        let value = match spec {
+            HeaderValueSpec::Secret(reference) => secret(services, reference).await?.expose().to_vec(),
+            HeaderValueSpec::Text(template) => template.expand_text(&scope, &mut expansion).into_bytes(),
+        };
+        let name =
+            HeaderName::try_from(name).map_err(|_| Failure::new(FailureKind::RequestInvalid, format!("`{name}` is no header name")))?;
+        put(headers, shown, name, value)?;
+    }
+    if let Some(failure) = expansion.failure() {
+        return Err(Failure::new(FailureKind::FunctionFailed, failure.to_string()));
+    }
+    shown.unset = expansion.into_names();
+    Ok(())
 }
 
 /// Trust and client certificate; `None` where the webhook has neither.
 pub async fn tls(services: &Services, webhook: &Webhook) -> Result<Option<Arc<TlsSettings>>, Failure> {
-    if webhook.tls.ca_certificates.is_empty() && webhook.tls.client_certificate.is_none() {
-        return Ok(None);
-    }
     let client = match &webhook.tls.client_certificate {
         Some(certificate) => Some((certificate.certificate.clone(), secret(services, &certificate.key).await?)),
         None => None,
     };
-    TlsSettings::from_pem(&webhook.tls.ca_certificates, client)
+    trusting(&webhook.tls.ca_certificates, client)
+}
+
+/// The settings for these authorities and this certificate; `None` where there are neither.
+fn trusting(ca_certificates: &[String], client: Option<(String, Secret)>) -> Result<Option<Arc<TlsSettings>>, Failure> {
+    if ca_certificates.is_empty() && client.is_none() {
+        return Ok(None);
+    }
+    TlsSettings::from_pem(ca_certificates, client)
         .map(|settings| Some(Arc::new(settings)))
-        .map_err(|error| Failure::new(FailureKind::TlsFailed, format!("the webhook's certificates cannot be used: {error}")))
+        .map_err(|error| Failure::new(FailureKind::RequestInvalid, format!("the webhook's certificates cannot be used: {error}")))
+}
+
+/// Where the webhook says that the URL's host is.
+pub fn pinned(webhook: &Webhook, url: &Url) -> Option<SocketAddr> {
+    webhook.resolve.get(&url.host_str()?.to_ascii_lowercase()).copied()
+}
+
+/// Looks whether the credentials are there: every secret, and a token where one is got. What was found, for people.
+pub async fn check(services: &Services, webhook: &Webhook, url: &str) -> Result<Option<String>, Failure> {
+    for reference in webhook.auth.secrets() {
+        secret(services, reference).await?;
+    }
+    match &webhook.auth {
+        Auth::None => Ok(None),
+        Auth::Token(source) => tokens::token(services, webhook, source, url).await.map(|_| Some("a token was got".to_owned())),
+        _ => Ok(Some("every secret is there".to_owned())),
+    }
 }
 
 /// Tells a call to ourselves how deep it is. Nothing is said to anybody else.
-pub async fn carry_depth(services: &Services, url: &url::Url, depth: u8, headers: &mut HeaderMap) {
+pub async fn carry_depth(services: &Services, url: &Url, depth: u8, headers: &mut HeaderMap) {
     if services.transport.is_own(url).await
         && let Ok(value) = HeaderValue::from_str(&depth_value(services, depth + 1))
     {
@@ -136,12 +210,12 @@ fn depth_value(services: &Services, depth: u8) -> String {
     format!("{depth}.{}", hex::encode(services.store.storage_key().keyed_hash("depth", &[depth])))
 }
 
-fn put(headers: &mut HeaderMap, secret_headers: &mut Vec<HeaderName>, name: HeaderName, value: Vec<u8>) -> Result<(), Failure> {
+fn put(headers: &mut HeaderMap, shown: &mut Shown, name: HeaderName, value: Vec<u8>) -> Result<(), Failure> {
     let mut value = HeaderValue::from_bytes(&value).map_err(|_| {
         Failure::new(FailureKind::RequestInvalid, format!("the credential for `{name}` has a character HTTP does not allow"))
     })?;
     value.set_sensitive(true);
-    secret_headers.push(name.clone());
+    shown.headers.push(name.clone());
     headers.insert(name, value);
     Ok(())
 }

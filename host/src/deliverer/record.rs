@@ -19,7 +19,7 @@ pub(super) fn recorded(signed: &SignedRequest) -> RecordedRequest {
     RecordedRequest {
         method: method.to_string(),
         url: signed.shown_url.clone(),
-        headers: shown_headers(headers, &signed.secret_headers),
+        headers: shown_headers(headers, &signed.shown.headers),
         body: cap(&String::from_utf8_lossy(body)),
         body_bytes: body.len() as u64,
     }

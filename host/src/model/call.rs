@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{
     id::{CallId, EventId},
-    outcome::Failure,
+    outcome::{Failure, WebhookStatus},
     plugin::{GuestLog, PluginUse},
 };
 
@@ -79,6 +79,9 @@ pub struct Call {
     /// What it wrote.
     #[serde(default)]
     pub log: GuestLog,
+    /// How each webhook ended that it invoked, in the order of its last run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhook_statuses: Vec<WebhookStatus>,
     /// How long the plugin ran, in microseconds.
     #[serde(default)]
     pub receive_us: u64,

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::plugin::PluginFailure;
+use super::{id::DeliveryId, plugin::PluginFailure};
 
 /// Why an attempt did not deliver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -59,8 +59,12 @@ failure_kinds! {
     PluginMissing = "plugin_missing",
     /// The built request breaks a rule: an origin the webhook does not have, a header the host owns, a bad URL.
     RequestInvalid = "request_invalid",
+    /// A system function got what it cannot work on.
+    FunctionFailed = "function_failed",
     /// A secret the webhook refers to does not exist.
     SecretMissing = "secret_missing",
+    /// The token endpoint gave no token, or the key for it cannot be used.
+    TokenFailed = "token_failed",
     /// The address is one the host may not call.
     AddressRefused = "address_refused",
     /// The name did not resolve.
@@ -127,6 +131,54 @@ pub fn error_event(failure: &Failure, status: Option<u16>) -> &'static str {
     }
 }
 
+/// How one webhook ended that was invoked for a call, as `google.rpc.Status` says it: Dialogflow CX's `queryResult.webhookStatuses`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WebhookStatus {
+    /// The webhook.
+    pub webhook: String,
+    /// What was sent; absent where nothing could be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryId>,
+    /// A `google.rpc.Code`: 0 is success.
+    pub code: u8,
+    /// What went wrong; empty: nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What the endpoint answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
+    /// `webhook.error...`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_event: Option<String>,
+}
+
+/// The `google.rpc.Code` of an outcome: that of the endpoint's status (googleapis, `google/rpc/code.proto`), else of what went wrong.
+pub fn rpc_code(failure: Option<&Failure>, status: Option<u16>) -> u8 {
+    use FailureKind::{AddressRefused, ConnectFailed, ConnectTimeout, HttpStatus, NameNotResolved, Timeout, TlsFailed};
+    match (failure.map(|failure| failure.kind), status) {
+        (None, _) => 0,
+        (Some(HttpStatus), Some(status)) => match status {
+            400 => 3,
+            401 => 16,
+            403 => 7,
+            404 => 5,
+            409 => 10,
+            429 => 8,
+            499 => 1,
+            500 => 13,
+            501 => 12,
+            503 => 14,
+            504 => 4,
+            // UNKNOWN
+            _ => 2,
+        },
+        (Some(Timeout | ConnectTimeout), _) => 4,
+        (Some(NameNotResolved | ConnectFailed | TlsFailed | AddressRefused), _) => 14,
+        // INTERNAL
+        _ => 13,
+    }
+}
+
 /// What a failure means for the delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -139,7 +191,7 @@ pub enum Verdict {
 /// Whether trying again may help. HTTP statuses are all passing, whatever their number: an endpoint under repair answers anything.
 pub fn verdict(failure: &Failure) -> Verdict {
     match failure.kind {
-        FailureKind::PluginRejected | FailureKind::RequestInvalid => Verdict::Refused,
+        FailureKind::PluginRejected | FailureKind::RequestInvalid | FailureKind::FunctionFailed => Verdict::Refused,
         // The policy or the secret can be mended while the delivery waits.
         _ => Verdict::Passing,
     }
@@ -160,5 +212,17 @@ mod tests {
         assert_eq!(status(503), "webhook.error.unavailable");
         assert_eq!(error_event(&Failure::new(FailureKind::Timeout, ""), None), "webhook.error.timeout");
         assert_eq!(error_event(&Failure::new(FailureKind::ConnectFailed, ""), None), "webhook.error.not-found");
+    }
+
+    #[test]
+    fn failures_become_codes_of_google_rpc() {
+        let code = |kind, status| rpc_code(Some(&Failure::new(kind, "")), status);
+        assert_eq!(rpc_code(None, Some(204)), 0);
+        for (status, expected) in [(400, 3), (401, 16), (403, 7), (404, 5), (418, 2), (429, 8), (500, 13), (503, 14), (504, 4)] {
+            assert_eq!(code(FailureKind::HttpStatus, Some(status)), expected, "{status}");
+        }
+        assert_eq!(code(FailureKind::Timeout, None), 4);
+        assert_eq!(code(FailureKind::NameNotResolved, None), 14);
+        assert_eq!(code(FailureKind::ResponseInvalid, Some(200)), 13);
     }
 }

@@ -16,7 +16,7 @@ use super::{
 
 pub mod spec;
 
-pub use spec::{EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, VerifySpec};
+pub use spec::{EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, RouteSpec, RoutesSpec, VerifySpec};
 
 /// Bytes of a call's body, unless the receiver says otherwise.
 pub const BODY_BYTES_DEFAULT: usize = 1024 * 1024;
@@ -26,6 +26,8 @@ pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const TIMEOUT_MS_DEFAULT: u64 = 5_000;
 /// The most a receiver may allow itself, in milliseconds.
 pub const TIMEOUT_MS_MAX: u64 = 30_000;
+/// Routes of one receiver.
+pub const ROUTES_MAX: usize = 200;
 /// Declared events of one receiver.
 pub const EVENTS_MAX: usize = 20;
 /// The longest message of a narrowed reply, in characters.
@@ -36,8 +38,10 @@ pub const MESSAGE_CHARS_MAX: usize = 1024;
 pub struct Receiver {
     /// Its name.
     pub name: String,
-    /// What answers.
+    /// What answers, unless a route does.
     pub action: Action,
+    /// What answers calls that carry a value: where it stands, and the actions by it.
+    pub routes: Option<(Bindings, BTreeMap<String, Action>)>,
     /// Events each call becomes.
     pub events: Vec<(Trigger, Value)>,
     /// Methods it takes.
@@ -86,6 +90,7 @@ impl Receiver {
             problems.push(Problem::new("/profile", unknown("profile", profile, profiles.keys().map(String::as_str))));
         }
         let action = compile_action(spec, &mut problems);
+        let routes = spec.routes.as_ref().and_then(|routes| compile_routes(routes, &mut problems));
         let events = compile_events(&spec.events, &mut problems);
         let methods = compile_methods(&spec.methods, &mut problems);
         compile_verify(&spec.verify, &mut problems);
@@ -102,6 +107,7 @@ impl Receiver {
             Some(action) if problems.is_empty() => Ok(Self {
                 name: spec.name.clone(),
                 action,
+                routes,
                 events,
                 methods,
                 mode: spec.mode,
@@ -121,11 +127,21 @@ impl Receiver {
 
     /// The session the call document names: text as it is, numbers as text, anything else none.
     pub fn session_of(&self, call: &Value) -> Option<String> {
-        match self.session.as_ref()?.apply(call).changes.into_iter().next()?.1 {
+        match found(self.session.as_ref()?, call)? {
             Value::String(name) if !name.is_empty() => Some(name),
             Value::Number(number) => Some(number.to_string()),
             _ => None,
         }
+    }
+
+    /// What answers the call of this document, which is only made where there are routes.
+    pub fn action_for(&self, call: impl FnOnce() -> Value) -> &Action {
+        let route = self.routes.as_ref().and_then(|(by, to)| match found(by, &call())? {
+            Value::String(value) => to.get(&value),
+            value @ (Value::Number(_) | Value::Bool(_)) => to.get(&value.to_string()),
+            _ => None,
+        });
+        route.unwrap_or(&self.action)
     }
 
     /// The declared parameters of a query, typed.
@@ -193,6 +209,21 @@ pub fn resolve_data(data: &Value, call: &Value) -> Value {
         Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), resolve_data(value, call))).collect(),
         other => other.clone(),
     }
+}
+
+/// The one value a path finds in a call.
+fn found(path: &Bindings, call: &Value) -> Option<Value> {
+    Some(path.apply(call).changes.into_iter().next()?.1)
+}
+
+fn compile_routes(spec: &RoutesSpec, problems: &mut Vec<Problem>) -> Option<(Bindings, BTreeMap<String, Action>)> {
+    if spec.to.is_empty() || spec.to.len() > ROUTES_MAX {
+        problems.push(Problem::new("/routes/to", format!("1 to {ROUTES_MAX} routes")));
+    }
+    let by = Bindings::parse([("by", spec.by.as_str())]).map_err(|(_, detail)| problems.push(Problem::new("/routes/by", detail))).ok()?;
+    let actions =
+        spec.to.iter().map(|(value, RouteSpec { plugin, config })| (value.clone(), Action::Plugin(plugin.clone(), config.clone())));
+    Some((by, actions.collect()))
 }
 
 fn compile_action(spec: &ReceiverSpec, problems: &mut Vec<Problem>) -> Option<Action> {

@@ -4,15 +4,15 @@
 //! `$call.` are ours. That page leaves open how names with `.` and `-` end, what follows an unset one, and what is no reference;
 //! each such rule is our decision and stands where it is applied.
 
+mod expansion;
 mod resolve;
-mod unset;
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{parameter::Parameters, problem::nearest};
-pub use unset::{SUBSTITUTED_BYTES_MAX, Unset};
+use super::{function::Ambient, parameter::Parameters, problem::nearest};
+pub use expansion::{Expansion, SUBSTITUTED_BYTES_MAX};
 
 /// The longest reference, in characters.
 pub const REFERENCE_CHARS_MAX: usize = 512;
@@ -196,7 +196,7 @@ fn token_length(text: &str) -> usize {
 
 fn unknown_root(word: &str) -> String {
     if word == "sys" {
-        return "functions such as `$sys.func.ADD(...)` come in a later version".to_owned();
+        return "a function is written `$sys.func.NAME(...)`".to_owned();
     }
     let forms: Vec<_> = Root::ALL.iter().map(|root| format!("`${}.`", root.as_str())).collect();
     match nearest(word, Root::ALL.map(Root::as_str)) {
@@ -231,6 +231,15 @@ pub struct Scope<'a> {
     pub call: Option<&'a Value>,
     /// `$request.webhook_status_code`: the HTTP status of the webhook called last.
     pub webhook_status_code: Option<u16>,
+    /// The time and the randomness of `$sys.func.`.
+    pub ambient: Ambient,
+}
+
+impl<'a> Scope<'a> {
+    /// Session parameters and nothing else, at the beginning of time.
+    pub fn of(session: &'a Parameters) -> Self {
+        Self { session, event: None, context: None, call: None, webhook_status_code: None, ambient: Ambient::default() }
+    }
 }
 
 #[cfg(test)]
@@ -304,7 +313,7 @@ mod tests {
         assert!(refusal("$intent.params.x").contains(".resolved"));
         assert!(refusal("$event.dta.x").contains("did you mean `$event.data`?"));
         assert!(refusal("$call.cookies").contains("`caller`"));
-        assert!(refusal("$sys.func.NOW()").contains("later version"));
+        assert!(refusal("$sys.func.NOW()").contains("`$sys.func.NAME(...)`"));
         assert!(refusal("$secret:key").contains("`auth`"));
         assert!(refusal("$session.params.a[b]").contains("an index is a number"));
         assert!(refusal("$session.params.a[0").contains("an index is a number"));

@@ -14,8 +14,10 @@ use utoipa::ToSchema;
 
 use super::{
     binding::Bindings,
+    function::FunctionFailure,
+    outcome::FailureKind,
     problem::{Problem, nearest, segment},
-    reference::{Reference, Scope, Unset},
+    reference::{Expansion, Reference, Scope},
     template::{
         Template,
         url::{UrlProblem, UrlTemplate},
@@ -134,6 +136,9 @@ pub enum RequestProblem {
     /// From the plugin.
     #[error("the plugin gives a body, and `{0}` takes none")]
     BodyNotTaken(String),
+    /// A function that gave nothing.
+    #[error(transparent)]
+    Function(#[from] FunctionFailure),
     /// Values or body.
     #[error("the request is larger than {BODY_BYTES_MAX} bytes")]
     TooLarge,
@@ -145,6 +150,16 @@ pub enum RequestProblem {
         /// Why.
         detail: String,
     },
+}
+
+impl RequestProblem {
+    /// The word for it.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Function(_) => FailureKind::FunctionFailed,
+            _ => FailureKind::RequestInvalid,
+        }
+    }
 }
 
 impl RequestTemplate {
@@ -195,30 +210,33 @@ impl RequestTemplate {
     }
 
     /// The request in `scope`, with what a plugin wants of it.
-    pub fn build(&self, scope: &Scope<'_>, from_plugin: Option<PluginRequest>) -> Result<(BuiltRequest, Unset), RequestProblem> {
+    pub fn build(&self, scope: &Scope<'_>, from_plugin: Option<PluginRequest>) -> Result<(BuiltRequest, Expansion), RequestProblem> {
         let plugin = from_plugin.unwrap_or_default();
-        let mut unset = Unset::default();
+        let mut expansion = Expansion::default();
         let method = match plugin.method {
             Some(written) => known_method(&written).ok_or(RequestProblem::Method(written))?,
             None => self.method,
         };
         let url = match &plugin.path_and_query {
             Some(path_and_query) => self.url.with_path(path_and_query)?,
-            None => self.url.expand(scope, &mut unset)?,
+            None => self.url.expand(scope, &mut expansion)?,
         };
-        let mut headers = self.build_headers(plugin.headers, scope, &mut unset)?;
+        let mut headers = self.build_headers(plugin.headers, scope, &mut expansion)?;
         let (body, media_type) = match plugin.body {
             Some(body) if !takes_body(method) && !body.is_empty() => return Err(RequestProblem::BodyNotTaken(method.to_owned())),
             _ if !takes_body(method) => (Vec::new(), None),
             Some(body) => (body, Some(self.content_type())),
             // What `invoke` was given as data is `$event.data` too, but nothing happened: there is no trigger to say.
             None => match (&self.body, scope.event.filter(|event| event["trigger"].is_string())) {
-                (Some(body), _) => (body.expand(scope, &mut unset), Some(self.content_type())),
+                (Some(body), _) => (body.expand(scope, &mut expansion), Some(self.content_type())),
                 (None, Some(event)) => (body::envelope(event), Some(body::json_or(self.content_type.as_deref()))),
                 (None, None) => (Vec::new(), None),
             },
         };
-        if unset.overflowed() || body.len() > BODY_BYTES_MAX {
+        if let Some(failure) = expansion.failure() {
+            return Err(failure.clone().into());
+        }
+        if expansion.overflowed() || body.len() > BODY_BYTES_MAX {
             return Err(RequestProblem::TooLarge);
         }
         if let Some(media_type) = media_type.filter(|_| !body.is_empty()) {
@@ -228,7 +246,7 @@ impl RequestTemplate {
         }
         Bindings::parse(plugin.bindings.iter().map(|(parameter, path)| (parameter, path)))
             .map_err(|(parameter, detail)| RequestProblem::Binding { parameter, detail })?;
-        Ok((BuiltRequest { method: method.to_owned(), url, headers, body, bindings: plugin.bindings }, unset))
+        Ok((BuiltRequest { method: method.to_owned(), url, headers, body, bindings: plugin.bindings }, expansion))
     }
 
     /// The template's headers but those the plugin gives, then the plugin's.
@@ -236,7 +254,7 @@ impl RequestTemplate {
         &self,
         from_plugin: Vec<(String, String)>,
         scope: &Scope<'_>,
-        unset: &mut Unset,
+        expansion: &mut Expansion,
     ) -> Result<Vec<(String, String)>, RequestProblem> {
         let given: Vec<(String, String)> = from_plugin.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
         for (name, _) in &given {
@@ -245,7 +263,7 @@ impl RequestTemplate {
         let mut headers: Vec<(String, String)> = Vec::new();
         for (name, value) in &self.headers {
             if !given.iter().any(|(other, _)| other == name) {
-                headers.push((name.clone(), value.expand_text(scope, unset)));
+                headers.push((name.clone(), value.expand_text(scope, expansion)));
             }
         }
         headers.extend(given);

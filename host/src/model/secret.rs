@@ -3,8 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
-/// A credential in clear. It does not print, serialise or compare; [`Secret::expose`] is the one way to its bytes.
+/// A credential in clear. It does not print, serialise or compare; [`Secret::expose`] is the one way to its bytes, which are overwritten
+/// when it is dropped.
 #[derive(Clone)]
 pub struct Secret(Box<[u8]>);
 
@@ -25,6 +27,12 @@ impl Secret {
     }
 }
 
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(redacted)")
@@ -40,9 +48,22 @@ pub struct SecretRef {
     pub version: Option<u32>,
 }
 
+/// What the names of secrets begin with that stood in a document themselves.
+pub const INLINE_PREFIX: &str = "inline.";
+
+impl SecretRef {
+    /// Whether it stood in a document itself.
+    pub fn is_inline(&self) -> bool {
+        self.name.starts_with(INLINE_PREFIX)
+    }
+}
+
 /// What a reference to a secret must look like.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("a secret is referred to as `$secret:name` or `$secret:name@3`; names are 1 to 64 letters, digits, `-`, `_` or `.`")]
+#[error(
+    "a secret is referred to as `$secret:name` or `$secret:name@3`; names are 1 to 64 letters, digits, `-`, `_` or `.`; the value itself \
+     is given as `{{\"inline\":\"...\"}}`, and kept as a secret"
+)]
 pub struct BadSecretRef;
 
 /// The longest secret name, in characters.

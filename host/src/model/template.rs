@@ -1,6 +1,6 @@
-//! Text with references, parsed when it is written.
+//! Text with references and functions, parsed when it is written.
 //!
-//! References are expanded only in text an admin wrote; what they stand for is put in as it is and never read again (decision 12).
+//! They are expanded only in text an admin wrote; what they stand for is put in as it is and never read again (decision 12).
 
 pub mod body;
 pub mod url;
@@ -9,22 +9,26 @@ use std::{borrow::Cow, fmt};
 
 use serde_json::Value;
 
-use super::reference::{Reference, Scope, Unset};
+use super::{
+    function::Call,
+    reference::{Expansion, Reference, Scope},
+};
 
 /// The longest template, in bytes.
 pub const TEMPLATE_BYTES_MAX: usize = 256 * 1024;
 
-/// Text with references.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Text with references and functions.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Template {
     parts: Vec<Part>,
 }
 
 /// A piece of a template.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Part {
     Text(String),
     Reference(Reference),
+    Call(Call),
 }
 
 /// Why a text is no template.
@@ -53,16 +57,14 @@ impl Template {
         let mut parts = Vec::new();
         let (mut text_start, mut at) = (0, 0);
         while let Some(dollar) = text[at..].find('$').map(|found| at + found) {
-            let parsed = Reference::parse(&text[dollar..])
-                .map_err(|error| TemplateError { position: text[..dollar].chars().count(), detail: error.detail })?;
             at = dollar + 1;
-            if let Some(reference) = parsed {
+            if let Some(part) = Part::parse(text, dollar)? {
                 if text_start < dollar {
                     parts.push(Part::Text(text[text_start..dollar].to_owned()));
                 }
-                at = dollar + reference.as_str().len();
+                at = dollar + part.source().len();
                 text_start = at;
-                parts.push(Part::Reference(reference));
+                parts.push(part);
             }
         }
         if text_start < text.len() {
@@ -71,17 +73,22 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// Whether it holds no reference.
+    /// Whether it holds neither a reference nor a function.
     pub fn is_literal(&self) -> bool {
-        self.references().next().is_none()
+        self.parts.iter().all(|part| matches!(part, Part::Text(_)))
     }
 
-    /// Its references, in order.
+    /// Its references, in order, those inside of functions too.
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::Reference(reference) => Some(reference),
-            Part::Text(_) => None,
-        })
+        let mut found = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(_) => {}
+                Part::Reference(reference) => found.push(reference),
+                Part::Call(call) => call.references(&mut found),
+            }
+        }
+        found.into_iter()
     }
 
     /// As it was written.
@@ -89,73 +96,95 @@ impl Template {
         self.parts.iter().map(Part::source).collect()
     }
 
-    /// The text with each reference replaced. Texts come as they are, numbers and booleans as in JSON, lists and objects as compact
+    /// The text with each reference and function replaced. Texts come as they are, numbers and booleans as in JSON, lists and objects as compact
     /// JSON (Dialogflow CX, "Webhooks"); an unset reference leaves nothing and is recorded (our decision).
-    pub fn expand_text(&self, scope: &Scope<'_>, unset: &mut Unset) -> String {
-        self.expand_with(scope, unset, |value| Cow::Borrowed(value))
+    pub fn expand_text(&self, scope: &Scope<'_>, expansion: &mut Expansion) -> String {
+        self.expand_with(scope, expansion, |value| Cow::Borrowed(value))
     }
 
     /// The same, with each value put through `escape`. The template's own text is not.
-    pub(super) fn expand_with(&self, scope: &Scope<'_>, unset: &mut Unset, escape: impl Fn(&str) -> Cow<'_, str>) -> String {
+    pub(super) fn expand_with(&self, scope: &Scope<'_>, expansion: &mut Expansion, escape: impl Fn(&str) -> Cow<'_, str>) -> String {
         let mut out = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Reference(reference) => match scope.find(reference) {
-                    Some(found) if !unset.admit(&found.value) => {}
+                    Some(found) if !expansion.admit(&found.value) => {}
                     Some(found) => {
                         out.push_str(&escape(&text_of(&found.value)));
                         out.push_str(found.rest);
                     }
-                    None => unset.record(reference),
+                    None => expansion.record(reference),
+                },
+                Part::Call(call) => match call.value(scope, expansion) {
+                    // What a function finds unset leaves nothing, as the reference would.
+                    Ok(Value::Null) => {}
+                    Ok(value) => out.push_str(&escape(&text_of(&value))),
+                    Err(failure) => expansion.fail(failure),
                 },
             }
         }
         out
     }
 
-    /// The value: what a reference stands for, when it is all there is (Dialogflow CX drops the quotes around a number, list or object;
+    /// The value: what a reference or function stands for, when it is all there is (Dialogflow CX drops the quotes around a number, list or object;
     /// that booleans keep their type too, and that an unset one is `null`, is our decision); else the expanded text.
-    pub fn expand_value(&self, scope: &Scope<'_>, unset: &mut Unset) -> Value {
+    pub fn expand_value(&self, scope: &Scope<'_>, expansion: &mut Expansion) -> Value {
+        if let [Part::Call(call)] = self.parts.as_slice() {
+            return call.value(scope, expansion).unwrap_or_else(|failure| {
+                expansion.fail(failure);
+                Value::Null
+            });
+        }
         if let [Part::Reference(reference)] = self.parts.as_slice() {
             match scope.find(reference) {
                 None => {
-                    unset.record(reference);
+                    expansion.record(reference);
                     return Value::Null;
                 }
                 Some(found) if found.rest.is_empty() => {
-                    return if unset.admit(&found.value) { found.value.into_owned() } else { Value::Null };
+                    return if expansion.admit(&found.value) { found.value.into_owned() } else { Value::Null };
                 }
                 Some(_) => {}
             }
         }
-        Value::String(self.expand_text(scope, unset))
+        Value::String(self.expand_text(scope, expansion))
     }
 
-    /// Whether it is one reference and nothing else.
-    pub(super) fn is_one_reference(&self) -> bool {
-        matches!(self.parts.as_slice(), [Part::Reference(_)])
+    /// Whether it is one reference or function and nothing else.
+    pub(super) fn is_one_value(&self) -> bool {
+        matches!(self.parts.as_slice(), [Part::Reference(_) | Part::Call(_)])
     }
 
-    /// Each reference with the byte it begins at in the source.
-    fn reference_offsets(&self) -> impl Iterator<Item = (usize, &Reference)> {
+    /// Each piece with the byte it begins at in the source, and whether it is plain text.
+    fn pieces(&self) -> impl Iterator<Item = (usize, &str, bool)> {
         let mut at = 0;
-        self.parts.iter().filter_map(move |part| {
+        self.parts.iter().map(move |part| {
             let start = at;
             at += part.source().len();
-            match part {
-                Part::Reference(reference) => Some((start, reference)),
-                Part::Text(_) => None,
-            }
+            (start, part.source(), matches!(part, Part::Text(_)))
         })
     }
 }
 
 impl Part {
+    /// The reference or function whose `$` stands at byte `at`, if it is one.
+    fn parse(text: &str, at: usize) -> Result<Option<Self>, TemplateError> {
+        let position = |byte: usize| text.get(..byte).map_or(0, |before| before.chars().count());
+        let rest = &text[at..];
+        if rest.starts_with("$sys.") && rest[5..].starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            let call = Call::parse(rest).map_err(|error| TemplateError { position: position(at + error.at), detail: error.detail })?;
+            return Ok(Some(Self::Call(call)));
+        }
+        let reference = Reference::parse(rest).map_err(|error| TemplateError { position: position(at), detail: error.detail })?;
+        Ok(reference.map(Self::Reference))
+    }
+
     fn source(&self) -> &str {
         match self {
             Self::Text(text) => text,
             Self::Reference(reference) => reference.as_str(),
+            Self::Call(call) => call.as_str(),
         }
     }
 }
@@ -173,7 +202,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::parameter::Parameters;
+    use crate::model::{function::Ambient, parameter::Parameters};
 
     fn session() -> Parameters {
         serde_json::from_value(json!({
@@ -185,15 +214,15 @@ mod tests {
     #[track_caller]
     fn text(template: &str, expected: &str) {
         let session = session();
-        let scope = Scope { session: &session, event: None, context: None, call: None, webhook_status_code: None };
-        assert_eq!(Template::parse(template).unwrap().expand_text(&scope, &mut Unset::default()), expected);
+        let scope = Scope::of(&session);
+        assert_eq!(Template::parse(template).unwrap().expand_text(&scope, &mut Expansion::default()), expected);
     }
 
     #[track_caller]
     fn value(template: &str, expected: Value) {
         let session = session();
-        let scope = Scope { session: &session, event: None, context: None, call: None, webhook_status_code: None };
-        assert_eq!(Template::parse(template).unwrap().expand_value(&scope, &mut Unset::default()), expected);
+        let scope = Scope::of(&session);
+        assert_eq!(Template::parse(template).unwrap().expand_value(&scope, &mut Expansion::default()), expected);
     }
 
     #[test]
@@ -229,10 +258,11 @@ mod tests {
 
     #[test]
     fn unset_references_are_recorded_once() {
-        let scope = Scope { session: &session(), event: None, context: None, call: None, webhook_status_code: None };
-        let mut unset = Unset::default();
-        Template::parse("$session.params.x $event.data.y $session.params.x").unwrap().expand_text(&scope, &mut unset);
-        assert_eq!(unset.names(), ["$session.params.x", "$event.data.y"]);
+        let session = session();
+        let scope = Scope::of(&session);
+        let mut expansion = Expansion::default();
+        Template::parse("$session.params.x $event.data.y $session.params.x").unwrap().expand_text(&scope, &mut expansion);
+        assert_eq!(expansion.names(), ["$session.params.x", "$event.data.y"]);
     }
 
     #[test]
@@ -246,14 +276,14 @@ mod tests {
     #[test]
     fn a_large_value_named_often_does_not_fill_the_memory() {
         let session: Parameters = serde_json::from_value(json!({"x": "y".repeat(100_000)})).unwrap();
-        let scope = Scope { session: &session, event: None, context: None, call: None, webhook_status_code: None };
-        let mut unset = Unset::default();
-        let text = Template::parse(&"$session.params.x ".repeat(1_000)).unwrap().expand_text(&scope, &mut unset);
-        assert!(unset.overflowed() && text.len() < 5_000_000, "{}", text.len());
+        let scope = Scope::of(&session);
+        let mut expansion = Expansion::default();
+        let text = Template::parse(&"$session.params.x ".repeat(1_000)).unwrap().expand_text(&scope, &mut expansion);
+        assert!(expansion.overflowed() && text.len() < 5_000_000, "{}", text.len());
         assert!(!{
-            let mut unset = Unset::default();
-            Template::parse("$session.params.x").unwrap().expand_text(&scope, &mut unset);
-            unset.overflowed()
+            let mut expansion = Expansion::default();
+            Template::parse("$session.params.x").unwrap().expand_text(&scope, &mut expansion);
+            expansion.overflowed()
         });
     }
 
@@ -268,7 +298,7 @@ mod tests {
 
     #[test]
     fn no_text_makes_the_parsers_panic() {
-        const PIECES: [&str; 24] = [
+        const PIECES: [&str; 30] = [
             "$",
             "session",
             ".",
@@ -293,6 +323,12 @@ mod tests {
             "@",
             "'",
             "99999999999999999999",
+            "$sys.func.",
+            "CONCATENATE(",
+            "IF(\"$session.params.a=",
+            "\"",
+            ",",
+            ")",
         ];
         let session = session();
         let document = json!({"data": {"a": [0, {"-": 1}]}, "query": [["a", "1"]], "parameters": null});
@@ -303,6 +339,7 @@ mod tests {
             context: context.as_object(),
             call: Some(&document),
             webhook_status_code: Some(1),
+            ambient: Ambient::default(),
         };
         let mut dice = 1u64;
         for _ in 0..20_000 {
@@ -313,10 +350,10 @@ mod tests {
             }
             if let Ok(template) = Template::parse(&text) {
                 assert_eq!(template.source(), text);
-                template.expand_value(&scope, &mut Unset::default());
+                template.expand_value(&scope, &mut Expansion::default());
             }
             if let Ok(url) = url::UrlTemplate::parse(&format!("https://h/{text}")) {
-                let _ = url.expand(&scope, &mut Unset::default());
+                let _ = url.expand(&scope, &mut Expansion::default());
             }
             for path in [&text, &format!("${text}")] {
                 if let Ok(path) = crate::model::filter::json_path::JsonPath::parse(path) {

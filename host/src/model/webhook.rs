@@ -2,7 +2,7 @@
 //!
 //! A written document is parsed and checked once. The compiled form cannot fail to parse at delivery time.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
@@ -15,18 +15,19 @@ use super::{
     ordering::{BatchRule, BatchSpec, Ordering},
     problem::{self, Problem, segment},
     profile::{Deactivation, Profile, RetryOn},
-    reference::Scope,
-    request::{RequestTemplate, is_host_owned},
+    request::RequestTemplate,
     retry::Retry,
     secret::SecretRef,
     selector::Selector,
     signature::SigningScheme,
-    template::Template,
 };
 
+pub mod auth;
+mod resolve;
 pub mod spec;
 
-pub use spec::{AuthSpec, Build, TlsSpec, TransformFull, TransformSpec, WebhookSpec};
+pub use auth::{Auth, AuthSpec};
+pub use spec::{Build, TlsSpec, TransformFull, TransformSpec, WebhookSpec};
 
 /// The longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 128;
@@ -64,6 +65,8 @@ pub struct Webhook {
     pub auth: Auth,
     /// Trust and client certificate.
     pub tls: TlsSpec,
+    /// Where names lead to, in place of what the name service says. Names in lower case.
+    pub resolve: BTreeMap<String, SocketAddr>,
     /// One attempt, from connecting to the last byte. Zero: no answer is waited for.
     pub timeout: Duration,
     /// Bytes of an answer.
@@ -88,28 +91,6 @@ pub struct Webhook {
     pub per_second: Option<f64>,
     /// The same webhook as the environments override it.
     pub environments: BTreeMap<String, Arc<Webhook>>,
-}
-
-/// Compiled credentials.
-#[derive(Debug)]
-pub enum Auth {
-    /// None.
-    None,
-    /// Header values.
-    Headers(Vec<(String, HeaderValueSpec)>),
-    /// RFC 7617.
-    Basic(Option<String>, SecretRef),
-    /// RFC 6750.
-    Bearer(SecretRef),
-}
-
-/// The value of an auth header.
-#[derive(Debug)]
-pub enum HeaderValueSpec {
-    /// A secret as it is.
-    Secret(SecretRef),
-    /// Text with references.
-    Text(Template),
 }
 
 impl Webhook {
@@ -162,7 +143,7 @@ impl Webhook {
             .map_err(|(name, detail)| problems.push(Problem::new(format!("/bindings{}", segment(&name)), detail)))
             .ok();
         let signing = compile_signing(spec, profile, problems);
-        let auth = compile_auth(spec.auth.as_ref(), problems);
+        let auth = Auth::compile(spec.auth.as_ref(), problems);
         let timeout_ms = in_range(spec.timeout_ms, profile.timeout_ms, "/timeout_ms", "milliseconds", problems);
         let response_bytes = in_range(spec.response_bytes_max, profile.response_bytes_max, "/response_bytes_max", "bytes", problems);
         let retry = spec.retry.clone().unwrap_or_else(|| profile.retry.clone());
@@ -191,6 +172,7 @@ impl Webhook {
             signing,
             auth,
             tls: spec.tls.clone().unwrap_or_default(),
+            resolve: resolve::compile(&spec.resolve, problems),
             timeout: Duration::from_millis(timeout_ms),
             response_bytes_max: usize::try_from(response_bytes).unwrap_or(usize::MAX),
             build: spec.build,
@@ -238,27 +220,10 @@ impl Webhook {
     /// Every secret the webhook refers to.
     pub fn secrets(&self) -> Vec<&SecretRef> {
         let mut found: Vec<_> = self.signing.1.iter().collect();
-        match &self.auth {
-            Auth::None => {}
-            Auth::Headers(headers) => found.extend(headers.iter().filter_map(|(_, value)| match value {
-                HeaderValueSpec::Secret(secret) => Some(secret),
-                HeaderValueSpec::Text(_) => None,
-            })),
-            Auth::Basic(_, secret) | Auth::Bearer(secret) => found.push(secret),
-        }
+        found.extend(self.auth.secrets());
         found.extend(self.tls.client_certificate.as_ref().map(|certificate| &certificate.key));
         found.extend(self.environments.values().flat_map(|webhook| webhook.secrets()));
         found
-    }
-}
-
-impl HeaderValueSpec {
-    /// The text this value has in `scope`; `None` for a secret.
-    pub fn text(&self, scope: &Scope<'_>, unset: &mut super::reference::Unset) -> Option<String> {
-        match self {
-            Self::Secret(_) => None,
-            Self::Text(template) => Some(template.expand_text(scope, unset)),
-        }
     }
 }
 
@@ -311,40 +276,6 @@ fn compile_signing(spec: &WebhookSpec, profile: &Profile, problems: &mut Vec<Pro
     (scheme, signing.secrets.clone())
 }
 
-fn compile_auth(spec: Option<&AuthSpec>, problems: &mut Vec<Problem>) -> Auth {
-    match spec {
-        None | Some(AuthSpec::None) => Auth::None,
-        Some(AuthSpec::Basic { username, password }) => Auth::Basic(username.clone(), password.clone()),
-        Some(AuthSpec::Bearer { token }) => Auth::Bearer(token.clone()),
-        Some(AuthSpec::Headers { headers }) => {
-            let mut compiled = Vec::new();
-            for (name, value) in headers {
-                let pointer = format!("/auth/headers{}", segment(name));
-                if name.parse::<http::HeaderName>().is_err() {
-                    problems.push(Problem::new(&pointer, "this is not a header name"));
-                } else if !name.eq_ignore_ascii_case("authorization") && is_host_owned(name) {
-                    problems.push(Problem::new(&pointer, "this header is the host's"));
-                } else if value.starts_with("$secret:") {
-                    match value.parse() {
-                        Ok(secret) => compiled.push((name.clone(), HeaderValueSpec::Secret(secret))),
-                        Err(error) => problems.push(Problem::new(&pointer, format!("{error}"))),
-                    }
-                } else {
-                    match Template::parse(value) {
-                        Ok(template) if name.eq_ignore_ascii_case("authorization") && template.is_literal() => problems.push(Problem::new(
-                            &pointer,
-                            "a fixed credential is kept as a secret: `PUT /v1/secrets/{name}`, then write `$secret:name` here",
-                        )),
-                        Ok(template) => compiled.push((name.clone(), HeaderValueSpec::Text(template))),
-                        Err(error) => problems.push(Problem::new(&pointer, error.to_string())),
-                    }
-                }
-            }
-            Auth::Headers(compiled)
-        }
-    }
-}
-
 /// The least and the most deliveries in a second that may be written.
 const PER_SECOND: std::ops::RangeInclusive<f64> = 0.001..=10_000.0;
 
@@ -371,13 +302,13 @@ fn in_range(written: Option<u64>, range: super::profile::Range, pointer: &str, u
 }
 
 /// What an environment may override.
-const OVERRIDABLE: [&str; 3] = ["request", "auth", "tls"];
+const OVERRIDABLE: [&str; 4] = ["request", "auth", "tls", "resolve"];
 
 /// `spec` with an environment's `patch` merged in (RFC 7396).
-fn overridden(spec: &WebhookSpec, patch: &Value) -> Result<WebhookSpec, Problem> {
-    let Value::Object(fields) = patch else { return Err(Problem::new("", "an object with `request`, `auth` or `tls`")) };
+pub fn overridden(spec: &WebhookSpec, patch: &Value) -> Result<WebhookSpec, Problem> {
+    let Value::Object(fields) = patch else { return Err(Problem::new("", "an object with `request`, `auth`, `tls` or `resolve`")) };
     if let Some(other) = fields.keys().find(|key| !OVERRIDABLE.contains(&key.as_str())) {
-        return Err(Problem::new(segment(other), "an environment overrides `request`, `auth` and `tls` only"));
+        return Err(Problem::new(segment(other), "an environment overrides `request`, `auth`, `tls` and `resolve` only"));
     }
     let mut document = serde_json::to_value(WebhookSpec { environments: BTreeMap::new(), ..spec.clone() })
         .map_err(|error| Problem::new("", error.to_string()))?;

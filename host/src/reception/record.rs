@@ -77,6 +77,7 @@ pub(super) fn recorded(services: &Services, target: &Target, inbound: &Inbound) 
         events: Vec::new(),
         plugin: None,
         log: Default::default(),
+        webhook_statuses: Vec::new(),
         receive_us: 0,
         runs: 0,
         depth: read_depth(services, &inbound.headers),

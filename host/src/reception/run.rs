@@ -1,6 +1,6 @@
 //! One run of a receiver's plugin.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
@@ -11,12 +11,16 @@ use crate::{
     model::{
         call::{Call, Verification},
         merge_patch::merge,
+        outcome::{WebhookStatus, rpc_code},
         plugin::PluginFailure,
         receiver::Receiver,
     },
     plugin::{CallContext, Effects, InvocationInput, InvokeFn, InvokeRequest, Invoked},
     services::Services,
 };
+
+/// The `google.rpc.Code` of a webhook that is not there, inactive, or not to be invoked now.
+const FAILED_PRECONDITION: u8 = 9;
 
 /// Runs the receiver's plugin on one call; its effects are still to be committed.
 pub(super) async fn run_plugin(
@@ -36,6 +40,7 @@ pub(super) async fn run_plugin(
         },
         None => Arc::default(),
     };
+    let statuses = Statuses::default();
     let mut merged = plugin.config.clone();
     merge(&mut merged, &Value::Object(config.clone()));
     let context = CallContext {
@@ -48,10 +53,12 @@ pub(super) async fn run_plugin(
         session: call.session.clone(),
         environment: call.environment.clone(),
         time_max: Some(receiver.timeout),
-        invoke: Some(invoke_for(services, call)),
+        invoke: Some(invoke_for(services, call, Arc::clone(&statuses))),
         services: services.plugins.host_side(),
     };
-    match plugin.loaded.receive(context, invocation_input(receiver, inbound, call)).await {
+    let received = plugin.loaded.receive(context, invocation_input(receiver, inbound, call)).await;
+    call.webhook_statuses = std::mem::take(&mut statuses.lock().unwrap_or_else(PoisonError::into_inner));
+    match received {
         Ok(called) => {
             call.log = called.log;
             let reply = called.value;
@@ -64,17 +71,22 @@ pub(super) async fn run_plugin(
     }
 }
 
-/// What `webhooks.invoke` does for this call: in its session, its environment, one step deeper.
-fn invoke_for(services: &Services, call: &Call) -> InvokeFn {
+/// How the webhooks of a call ended, in order.
+type Statuses = Arc<Mutex<Vec<WebhookStatus>>>;
+
+/// What `webhooks.invoke` does for this call: in its session, its environment, one step deeper. How it ended is added to `statuses`.
+fn invoke_for(services: &Services, call: &Call, statuses: Statuses) -> InvokeFn {
     let services = services.clone();
     let (session, environment, depth) = (call.session.clone(), call.environment.clone(), call.depth);
     Arc::new(move |asked: InvokeRequest| {
         let services = services.clone();
-        let (session, environment) = (session.clone(), environment.clone());
+        let (session, environment, statuses) = (session.clone(), environment.clone(), Arc::clone(&statuses));
         Box::pin(async move {
             let InvokeRequest { webhook, parameters, data, context } = asked;
             let request = invocation::Request { session, parameters: parameters.into_iter().collect(), data, context, environment, depth };
-            let invoked = invocation::invoke(&services, &webhook, request).await.map_err(|error| error.to_string())?;
+            let invoked = invocation::invoke(&services, &webhook, request).await.map_err(|error| error.to_string());
+            statuses.lock().unwrap_or_else(PoisonError::into_inner).push(status(webhook, &invoked));
+            let invoked = invoked?;
             Ok(Invoked {
                 delivered: invoked.attempt.failure.is_none(),
                 http_status: invoked.attempt.answer.as_ref().map(|answer| answer.status),
@@ -84,6 +96,31 @@ fn invoke_for(services: &Services, call: &Call) -> InvokeFn {
             })
         })
     })
+}
+
+fn status(webhook: String, invoked: &Result<crate::deliverer::Invoked, String>) -> WebhookStatus {
+    match invoked {
+        Ok(invoked) => {
+            let (failure, http_status) = (invoked.attempt.failure.as_ref(), invoked.attempt.answer.as_ref().map(|answer| answer.status));
+            WebhookStatus {
+                webhook,
+                delivery: Some(invoked.delivery.id.clone()),
+                code: rpc_code(failure, http_status),
+                message: failure.map(|failure| failure.detail.clone()).unwrap_or_default(),
+                http_status,
+                error_event: invoked.error_event.map(str::to_owned),
+            }
+        }
+        // NOT_FOUND, FAILED_PRECONDITION and the like are one to whoever invoked: nothing was sent.
+        Err(detail) => WebhookStatus {
+            webhook,
+            delivery: None,
+            code: FAILED_PRECONDITION,
+            message: detail.clone(),
+            http_status: None,
+            error_event: None,
+        },
+    }
 }
 
 fn invocation_input(receiver: &Receiver, inbound: &Inbound, call: &Call) -> InvocationInput {

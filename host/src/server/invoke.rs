@@ -18,6 +18,7 @@ use crate::{
         plugin::{GuestLog, PluginUse},
     },
     services::Services,
+    transport::{Probe, Step},
 };
 
 /// What to invoke with.
@@ -121,6 +122,36 @@ pub async fn test(services: Services, asked: Asked) -> Answer {
     let request = invocation::Request { data: json!({ "test": true }), ..invocation::Request::default() };
     services.store.has_room()?;
     ok(&shown(invocation::invoke(&services, asked.path(0), request).await?))
+}
+
+/// What to check.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckBody {
+    /// The environment whose overrides apply.
+    #[serde(default)]
+    pub environment: Option<String>,
+}
+
+/// Whether the endpoint can be reached.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CheckAnswer {
+    /// Whether every step went well. What the endpoint answers does not matter: it is there.
+    pub reachable: bool,
+    /// What it answered to a `HEAD` without credentials.
+    pub http_status: Option<u16>,
+    /// Credentials, name, address, connection, TLS, answer; it ends with the first step that fails.
+    pub steps: Vec<Step>,
+}
+
+/// Check whether a webhook's endpoint can be reached: its token, its name, the address policy, the connection, TLS, an answer. References
+/// in the URL stand for nothing.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/check", tag = "webhooks", request_body = CheckBody, params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "what was found, well or badly", body = CheckAnswer), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn check(services: Services, asked: Asked) -> Answer {
+    let body: CheckBody = if asked.body.is_empty() { CheckBody::default() } else { asked.json()? };
+    let Probe { steps, status } = invocation::check(&services, asked.path(0), body.environment.as_deref()).await?;
+    ok(&CheckAnswer { reachable: steps.iter().all(|step| step.failure.is_none()), http_status: status, steps })
 }
 
 fn shown(invoked: Invoked) -> InvokeAnswer {

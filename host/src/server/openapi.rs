@@ -12,7 +12,7 @@ use super::{
     calls, codes, deliveries, events, health, invoke, maintenance, plugins, profiles, receivers, recovery,
     request::Asked,
     respond::{Answer, ok},
-    secrets, sessions, webhooks,
+    secrets, sessions, templates, webhooks,
 };
 use crate::{model, services::Services};
 
@@ -23,7 +23,7 @@ use crate::{model, services::Services};
         license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(health::healthz, health::readyz, document, events::post, events::list, events::get, events::delete,
         webhooks::list, webhooks::post, webhooks::put, webhooks::get, webhooks::patch, webhooks::delete, webhooks::activate,
-        webhooks::deactivate, webhooks::filter_test, invoke::invoke, invoke::preview, invoke::test, recovery::recover,
+        webhooks::deactivate, webhooks::filter_test, invoke::invoke, invoke::preview, invoke::test, invoke::check, templates::list, templates::get, recovery::recover,
         recovery::replay, profiles::list, profiles::get,
         profiles::patch, deliveries::list, deliveries::get, deliveries::resend, deliveries::cancel, calls::list, calls::get,
         sessions::get, sessions::patch, sessions::delete, secrets::list, secrets::put, secrets::delete, plugins::list, plugins::get,

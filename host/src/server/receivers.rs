@@ -2,14 +2,23 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    request::Asked,
+    inline,
+    request::{Asked, parse_value},
     respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
-    webhooks::{merge_patch, merged, named},
+    webhooks::{merge_patch, named},
 };
-use crate::{catalog::ReceiverEntry, model::receiver::ReceiverSpec, services::Services};
+use crate::{
+    catalog::{CatalogError, ReceiverEntry},
+    model::{
+        merge_patch::merge,
+        receiver::{Receiver, ReceiverSpec},
+    },
+    services::Services,
+};
 
 /// A receiver as shown.
 #[derive(Debug, Serialize, ToSchema)]
@@ -50,9 +59,7 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     responses((status = 201, description = "created", body = ReceiverView), (status = 200, description = "replaced", body = ReceiverView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
-    let mut spec: ReceiverSpec = asked.json()?;
-    named(&mut spec.name, asked.path(0))?;
-    write(&services, spec).await
+    write(&services, asked.json()?, asked.path(0)).await
 }
 
 /// A receiver.
@@ -68,24 +75,34 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
     responses((status = 200, description = "changed", body = ReceiverView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn patch(services: Services, asked: Asked) -> Answer {
-    let mut spec = merged(&find(&services, asked.path(0))?.spec, &merge_patch(&asked)?)?;
-    named(&mut spec.name, asked.path(0))?;
-    write(&services, spec).await
+    let mut document = serde_json::to_value(&find(&services, asked.path(0))?.spec).map_err(|error| ApiError::Internal(Box::new(error)))?;
+    merge(&mut document, &merge_patch(&asked)?);
+    write(&services, document, asked.path(0)).await
 }
 
 /// Delete a receiver and its codes.
 #[utoipa::path(delete, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "its name")),
     responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
+    let before = find(&services, asked.path(0));
     services.catalog.delete_receiver(asked.path(0)).await?;
+    if let Ok(before) = before {
+        inline::forget(&services, &before.spec.verify.secret).await?;
+    }
     no_content()
 }
 
-async fn write(services: &Services, spec: ReceiverSpec) -> Answer {
-    if let Some(plugin) = &spec.plugin
-        && !services.plugins.exists(plugin)
-    {
-        return Err(ApiError::invalid("/plugin", format!("there is no plugin `{plugin}`; upload it first: PUT /v1/plugins/{plugin}")));
+async fn write(services: &Services, mut document: Value, name: &str) -> Answer {
+    let credentials = inline::take(&mut document, "receiver", name)?;
+    let mut spec: ReceiverSpec = parse_value(document)?;
+    named(&mut spec.name, name)?;
+    let before = find(services, name).ok();
+    if let Some((pointer, plugin)) = spec.plugins().into_iter().find(|(_, plugin)| !services.plugins.exists(plugin)) {
+        return Err(ApiError::invalid(pointer, format!("there is no plugin `{plugin}`; upload it first: PUT /v1/plugins/{plugin}")));
+    }
+    if !credentials.is_empty() {
+        Receiver::compile(&spec, &services.catalog.snapshot().profiles).map_err(CatalogError::Invalid)?;
+        inline::keep(services, credentials).await?;
     }
     // A key that cannot verify is found when the receiver is written, not when the first call comes.
     if let Some(reference) = &spec.verify.secret
@@ -95,5 +112,8 @@ async fn write(services: &Services, spec: ReceiverSpec) -> Answer {
         return Err(ApiError::invalid("/verify/secret", error.to_string()));
     }
     let (entry, is_new) = services.catalog.put_receiver(spec, services.clock.now()).await?;
+    if let Some(before) = before {
+        inline::forget(services, &before.spec.verify.secret).await?;
+    }
     created(is_new, &view(&entry))
 }

@@ -88,12 +88,44 @@ impl ApiError {
         }
     }
 
+    /// The answer as Google's APIs give it (`google.rpc.Status` in JSON).
+    pub fn into_google(self) -> Response<Body> {
+        let status = self.status();
+        self.report();
+        let name = match &self {
+            Self::Unauthorized => "UNAUTHENTICATED",
+            Self::Forbidden(_) => "PERMISSION_DENIED",
+            Self::NotFound(_) => "NOT_FOUND",
+            Self::MethodNotAllowed(_) => "UNIMPLEMENTED",
+            Self::Conflict(_) => "ALREADY_EXISTS",
+            Self::Unavailable(_) => "UNAVAILABLE",
+            Self::Internal(_) => "INTERNAL",
+            Self::Invalid { .. } | Self::Unprocessable(_) | Self::TooLarge(_) | Self::UnsupportedMedia(_) => "INVALID_ARGUMENT",
+        };
+        let mut message = self.to_string();
+        let mut details = Vec::new();
+        if let Self::Invalid { problems, .. } = self {
+            let field = |pointer: &str| pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~");
+            let of = |problem: &Problem| serde_json::json!({ "field": field(&problem.pointer), "description": problem.detail });
+            message =
+                problems.iter().map(|problem| format!("{}: {}", field(&problem.pointer), problem.detail)).collect::<Vec<_>>().join("; ");
+            let violations: Vec<_> = problems.iter().map(of).collect();
+            details.push(serde_json::json!({ "@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations }));
+        }
+        let error = serde_json::json!({ "error": { "code": status.as_u16(), "message": message, "status": name, "details": details } });
+        write(status, "application/json", &error)
+    }
+
+    fn report(&self) {
+        if let Self::Internal(cause) = self {
+            tracing::error!(error = %cause, "a request failed inside");
+        }
+    }
+
     /// The answer.
     pub fn into_response(self) -> Response<Body> {
         let status = self.status();
-        if let Self::Internal(cause) = &self {
-            tracing::error!(error = %cause, "a request failed inside");
-        }
+        self.report();
         let detail = self.to_string();
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
         let mut problem = ProblemDetails { kind: "about:blank".to_owned(), title, status: status.as_u16(), detail, errors: Vec::new() };

@@ -7,10 +7,10 @@ use http::{Method, Response, header::AUTHORIZATION, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
-    Body, calls, codes, deliveries, events, health, inbound, invoke, maintenance, openapi, plugins, profiles, receivers, recovery,
+    Body, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, openapi, plugins, profiles, receivers, recovery,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
-    secrets, sessions, webhooks,
+    secrets, sessions, templates, webhooks,
 };
 use crate::{
     model::token::{self, Scope, TokenRecord},
@@ -60,6 +60,8 @@ pub fn routes() -> Vec<Route> {
         GET "/v1/events" READ => events::list;
         GET "/v1/events/{id}" READ => events::get;
         DELETE "/v1/events/{id}" ADMIN => events::delete;
+        GET "/v1/templates" READ => templates::list;
+        GET "/v1/templates/{name}" READ => templates::get;
         GET "/v1/webhooks" READ => webhooks::list;
         POST "/v1/webhooks" ADMIN => webhooks::post;
         PUT "/v1/webhooks/{name}" ADMIN => webhooks::put;
@@ -72,6 +74,7 @@ pub fn routes() -> Vec<Route> {
         POST "/v1/webhooks/{name}/invoke" Some(Scope::Invoke) => invoke::invoke;
         POST "/v1/webhooks/{name}/preview" READ => invoke::preview;
         POST "/v1/webhooks/{name}/test" ADMIN => invoke::test;
+        POST "/v1/webhooks/{name}/check" ADMIN => invoke::check;
         POST "/v1/webhooks/{name}/recover" ADMIN => recovery::recover;
         POST "/v1/webhooks/{name}/replay" ADMIN => recovery::replay;
         GET "/v1/profiles" READ => profiles::list;
@@ -115,6 +118,32 @@ pub fn routes() -> Vec<Route> {
     routes
 }
 
+/// Dialogflow CX's addresses, in both versions. They have their own form of errors.
+pub fn cx_routes() -> Vec<Route> {
+    routes! {
+        GET "/v3/projects/{project}/locations/{location}/agents/{agent}/webhooks" READ => cx::list;
+        POST "/v3/projects/{project}/locations/{location}/agents/{agent}/webhooks" ADMIN => cx::create;
+        GET "/v3/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" READ => cx::get;
+        PATCH "/v3/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" ADMIN => cx::patch;
+        DELETE "/v3/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" ADMIN => cx::delete;
+        GET "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks" READ => cx::list;
+        POST "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks" ADMIN => cx::create;
+        GET "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" READ => cx::get;
+        PATCH "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" ADMIN => cx::patch;
+        DELETE "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/webhooks/{webhook}" ADMIN => cx::delete;
+        GET "/v3/projects/{project}/locations/{location}/agents/{agent}/environments" READ => cx::environments::list;
+        POST "/v3/projects/{project}/locations/{location}/agents/{agent}/environments" ADMIN => cx::environments::create;
+        GET "/v3/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" READ => cx::environments::get;
+        PATCH "/v3/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::patch;
+        DELETE "/v3/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::delete;
+        GET "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments" READ => cx::environments::list;
+        POST "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments" ADMIN => cx::environments::create_beta;
+        GET "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" READ => cx::environments::get;
+        PATCH "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::patch_beta;
+        DELETE "/v3beta1/projects/{project}/locations/{location}/agents/{agent}/environments/{environment}" ADMIN => cx::environments::delete;
+    }
+}
+
 /// The routes, ready to be looked up.
 pub struct Router {
     paths: matchit::Router<BTreeMap<String, Route>>,
@@ -130,7 +159,7 @@ impl Router {
     /// All routes.
     pub fn new() -> Self {
         let mut by_path: BTreeMap<&str, BTreeMap<String, Route>> = BTreeMap::new();
-        for route in routes() {
+        for route in routes().into_iter().chain(cx_routes()) {
             by_path.entry(route.path).or_default().insert(route.method.to_string(), route);
         }
         let mut paths = matchit::Router::new();
@@ -147,8 +176,10 @@ impl Router {
         if let Some(path) = inbound::CodePath::find(parts.uri.path()) {
             return inbound::answer(services, path, parts, body, remote).await;
         }
+        let is_google = parts.uri.path().starts_with("/v3");
         match self.route(services, parts, body).await {
             Ok(response) => response,
+            Err(error) if is_google => error.into_google(),
             Err(error) => error.into_response(),
         }
     }

@@ -9,7 +9,7 @@ use super::{
     respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
 };
 use crate::{
-    model::secret::{SECRET_NAME_CHARS_MAX, is_secret_name},
+    model::secret::{INLINE_PREFIX, SECRET_NAME_CHARS_MAX, is_secret_name},
     services::Services,
 };
 
@@ -74,19 +74,25 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
     if !is_secret_name(name) {
         return Err(ApiError::invalid("", format!("a secret's name is 1 to {SECRET_NAME_CHARS_MAX} letters, digits, `-`, `_` or `.`")));
     }
+    if name.starts_with(INLINE_PREFIX) {
+        return Err(ApiError::invalid("", format!("`{INLINE_PREFIX}` begins what documents hold inline: write it there")));
+    }
     let input: SecretInput = asked.json()?;
-    if input.value.is_empty() || input.value.len() > SECRET_BYTES_MAX {
-        return Err(ApiError::invalid("/value", format!("1 to {SECRET_BYTES_MAX} bytes")));
-    }
-    if !input.raw && input.value.ends_with('\n') {
-        return Err(ApiError::invalid(
-            "/value",
-            "it ends with a newline, which is mostly an accident; leave it out, or say `\"raw\":true`",
-        ));
-    }
+    check_value(&input.value, input.raw).map_err(|detail| ApiError::invalid("/value", detail))?;
     let version = services.store.put_secret(name, input.value.as_bytes()).await?;
     tracing::info!(secret = name, version, "secret written");
     created(version == 1, &SecretView { name: name.to_owned(), version, versions: Vec::new() })
+}
+
+/// What is wrong with a secret's value.
+pub fn check_value(value: &str, is_raw: bool) -> Result<(), String> {
+    if value.is_empty() || value.len() > SECRET_BYTES_MAX {
+        return Err(format!("1 to {SECRET_BYTES_MAX} bytes"));
+    }
+    if !is_raw && value.ends_with('\n') {
+        return Err("it ends with a newline, which is mostly an accident; leave it out, or say `\"raw\":true`".to_owned());
+    }
+    Ok(())
 }
 
 /// Delete a secret nobody refers to.

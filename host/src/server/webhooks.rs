@@ -1,16 +1,19 @@
 //! `/v1/webhooks`: outbound subscriptions.
 
+use std::{net::SocketAddr, sync::Arc};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{
+    inline,
     request::{Asked, parse_value},
     respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
 };
 use crate::{
-    catalog::{Deactivated, WebhookEntry},
+    catalog::{CatalogError, Deactivated, WebhookEntry},
     clock::{millis, random},
     model::{
         deactivation::Standing,
@@ -21,7 +24,8 @@ use crate::{
         request::redact::{is_redacted, redact_template_url},
         selector::Selector,
         signature::{self, SigningScheme},
-        webhook::WebhookSpec,
+        template::url::UrlTemplate,
+        webhook::{AuthSpec, Webhook, WebhookSpec},
     },
     services::Services,
 };
@@ -65,15 +69,51 @@ pub struct FilterVerdicts {
 fn view(entry: &WebhookEntry, reveal: bool) -> WebhookView {
     let mut spec = entry.spec.clone();
     if !reveal {
-        spec.request.url = redact_template_url(&spec.request.url);
-        for patch in spec.environments.values_mut() {
-            if let Some(Value::String(url)) = patch.pointer_mut("/request/url") {
-                *url = redact_template_url(url);
-            }
-        }
+        redact(&mut spec);
     }
     let WebhookEntry { created_at, updated_at, deactivated, .. } = *entry;
     WebhookView { id: entry.id.clone(), spec, created_at, updated_at, deactivated }
+}
+
+/// Takes the values out of a document's URLs.
+pub fn redact(spec: &mut WebhookSpec) {
+    urls(spec).into_iter().for_each(|(_, url)| *url = redact_template_url(url));
+}
+
+/// Every URL of a document, with its pointer: any of them may be a credential (decision 16).
+fn urls(spec: &mut WebhookSpec) -> Vec<(String, &mut String)> {
+    let mut found = vec![("/request/url".to_owned(), &mut spec.request.url)];
+    found.extend(spec.auth.as_mut().and_then(AuthSpec::token_endpoint_mut).map(|url| ("/auth/token_endpoint".to_owned(), url)));
+    for (name, patch) in &mut spec.environments {
+        let Value::Object(patch) = patch else { continue };
+        for (part, values) in patch {
+            let key = match part.as_str() {
+                "request" => "url",
+                "auth" => "token_endpoint",
+                _ => continue,
+            };
+            if let Some(Value::String(url)) = values.get_mut(key) {
+                found.push((format!("/environments{}/{part}/{key}", segment(name)), url));
+            }
+        }
+    }
+    found
+}
+
+/// Every address that `resolve` leads to, with its pointer and its name. What is none is left to the compiler.
+fn targets(spec: &WebhookSpec) -> Vec<(String, String, SocketAddr)> {
+    let mut found: Vec<(String, String, SocketAddr)> = Vec::new();
+    let mut add = |under: &str, name: &str, address: &str| {
+        found.extend(address.parse().ok().map(|address| (format!("{under}/resolve{}", segment(name)), name.to_owned(), address)));
+    };
+    spec.resolve.iter().for_each(|(name, address)| add("", name, address));
+    for (environment, patch) in &spec.environments {
+        let under = format!("/environments{}", segment(environment));
+        for (name, address) in patch["resolve"].as_object().into_iter().flatten() {
+            add(&under, name, address.as_str().unwrap_or_default());
+        }
+    }
+    found
 }
 
 /// Webhooks by name.
@@ -95,8 +135,9 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     responses((status = 201, description = "created", body = WebhookView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "the name is taken", content_type = "application/problem+json")))]
 pub async fn post(services: Services, asked: Asked) -> Answer {
-    let spec: WebhookSpec = asked.json()?;
-    write(&services, spec, true).await
+    let document: Value = asked.json()?;
+    let name = document["name"].as_str().unwrap_or_default().to_owned();
+    write_document(&services, document, &name, true).await
 }
 
 /// Create or replace a webhook.
@@ -104,9 +145,7 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
     responses((status = 201, description = "created", body = WebhookView), (status = 200, description = "replaced", body = WebhookView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
-    let mut spec: WebhookSpec = asked.json()?;
-    named(&mut spec.name, asked.path(0))?;
-    write(&services, spec, false).await
+    write_document(&services, asked.json()?, asked.path(0), false).await
 }
 
 /// A document may repeat the name of its address, not contradict it.
@@ -135,7 +174,7 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
 }
 
 /// The webhook of that name.
-pub fn find(services: &Services, name: &str) -> Result<std::sync::Arc<WebhookEntry>, ApiError> {
+pub fn find(services: &Services, name: &str) -> Result<Arc<WebhookEntry>, ApiError> {
     services.catalog.snapshot().webhooks.get(name).cloned().ok_or_else(|| ApiError::NotFound(format!("webhook `{name}`")))
 }
 
@@ -150,7 +189,9 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
     if patch.get("name").is_some_and(|new| new != name) {
         return Err(ApiError::invalid("/name", "a webhook is not renamed; create another and delete this one"));
     }
-    write(&services, merged(&find(&services, name)?.spec, &patch)?, false).await
+    let mut document = serde_json::to_value(&find(&services, name)?.spec).map_err(|error| ApiError::Internal(Box::new(error)))?;
+    merge(&mut document, &patch);
+    write_document(&services, document, name, false).await
 }
 
 /// The body of a PATCH.
@@ -174,11 +215,18 @@ pub fn merged<T: Serialize + serde::de::DeserializeOwned>(document: &T, patch: &
 #[utoipa::path(delete, path = "/v1/webhooks/{name}", tag = "webhooks", params(("name" = String, Path, description = "its name")),
     responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
-    let entry = services.catalog.delete_webhook(asked.path(0)).await?;
+    remove(&services, asked.path(0)).await?;
+    no_content()
+}
+
+/// Deletes a webhook and all that is its own.
+pub async fn remove(services: &Services, name: &str) -> Result<(), ApiError> {
+    let entry = services.catalog.delete_webhook(name).await?;
+    inline::forget(services, entry.webhook.secrets()).await?;
     services.window.forget(&entry.id);
     services.store.cancel_for_webhook(&entry.id).await?;
     services.store.reset_standing(&entry.id, None).await?;
-    no_content()
+    Ok(())
 }
 
 /// Activate a webhook.
@@ -213,18 +261,58 @@ pub async fn filter_test(services: Services, asked: Asked) -> Answer {
     ok(&FilterVerdicts { verdicts })
 }
 
-/// Checks what only the host can check, then writes.
+async fn write_document(services: &Services, document: Value, name: &str, only_new: bool) -> Answer {
+    let (entry, is_new) = store(services, document, name, only_new).await?;
+    created(is_new, &view(&entry, false))
+}
+
 async fn write(services: &Services, spec: WebhookSpec, only_new: bool) -> Answer {
-    if is_redacted(&spec.request.url) {
-        return Err(ApiError::invalid("/request/url", "the URL holds the redaction mark; write the whole URL, or PATCH without it"));
+    let (entry, is_new) = keep(services, spec, only_new).await?;
+    created(is_new, &view(&entry, false))
+}
+
+/// Whether a document could be written as the webhook `name`, as far as that can be told without writing.
+pub fn check(services: &Services, mut document: Value, name: &str) -> Result<(), ApiError> {
+    read(services, &mut document, name).map(drop)
+}
+
+/// A document that compiles, and its inline credentials: no secret is written for one that does not.
+fn read(services: &Services, document: &mut Value, name: &str) -> Result<(WebhookSpec, Vec<inline::Inline>), ApiError> {
+    let credentials = inline::take(document, "webhook", name)?;
+    let mut spec: WebhookSpec = parse_value(document.take())?;
+    named(&mut spec.name, name)?;
+    for (pointer, url) in urls(&mut spec) {
+        check_url(services, pointer, url)?;
     }
-    for (name, patch) in &spec.environments {
-        if patch.pointer("/request/url").and_then(Value::as_str).is_some_and(is_redacted) {
-            let pointer = format!("/environments{}/request/url", segment(name));
-            return Err(ApiError::invalid(pointer, "the URL holds the redaction mark; write the whole URL, or PATCH without it"));
-        }
+    Webhook::compile(&spec, &WebhookId::new(0, [0; 10]), &services.catalog.snapshot().profiles).map_err(CatalogError::Invalid)?;
+    Ok((spec, credentials))
+}
+
+/// Reads a document, keeps its inline credentials as secrets, and writes it as the webhook `name`; the flag says whether it is new.
+pub async fn store(services: &Services, mut document: Value, name: &str, only_new: bool) -> Result<(Arc<WebhookEntry>, bool), ApiError> {
+    let (spec, credentials) = read(services, &mut document, name)?;
+    let before = services.catalog.snapshot().webhooks.get(name).cloned();
+    if only_new && before.is_some() {
+        return Err(CatalogError::Exists("webhook").into());
     }
-    services.transport.check_url(&spec.request.url).map_err(|error| ApiError::invalid("/request/url", error.to_string()))?;
+    if !credentials.is_empty() {
+        inline::keep(services, credentials).await?;
+    }
+    let kept = keep(services, spec, only_new).await?;
+    if let Some(before) = before {
+        inline::forget(services, before.webhook.secrets()).await?;
+    }
+    Ok(kept)
+}
+
+/// Checks what only the host can check, then writes.
+async fn keep(services: &Services, mut spec: WebhookSpec, only_new: bool) -> Result<(Arc<WebhookEntry>, bool), ApiError> {
+    for (pointer, url) in urls(&mut spec) {
+        check_url(services, pointer, url)?;
+    }
+    for (pointer, host, address) in targets(&spec) {
+        services.transport.check_address(&host, address).map_err(|error| ApiError::invalid(pointer, error.to_string()))?;
+    }
     for (index, selector) in spec.selectors.iter().enumerate() {
         if let Some(hint) = Selector::parse(selector).ok().and_then(|selector| selector.hint()) {
             tracing::warn!(webhook = spec.name, index, selector, hint);
@@ -240,7 +328,19 @@ async fn write(services: &Services, spec: WebhookSpec, only_new: bool) -> Answer
     let now = services.clock.now();
     let (entry, is_new) = services.catalog.put_webhook(spec, WebhookId::new(millis(now), random()), now, only_new).await?;
     services.window.forget(&entry.id);
-    created(is_new, &view(&entry, false))
+    Ok((entry, is_new))
+}
+
+/// What can be said of a URL before it is called. One that is no template is left to the compiler, which says where it goes wrong.
+fn check_url(services: &Services, pointer: String, url: &str) -> Result<(), ApiError> {
+    if is_redacted(url) {
+        return Err(ApiError::invalid(pointer, "the URL holds the redaction mark; write the whole URL, or PATCH without it"));
+    }
+    let checked = match UrlTemplate::parse(url) {
+        Ok(template) => services.transport.check_url(template.origin()),
+        Err(_) => Ok(()),
+    };
+    checked.map_err(|error| ApiError::invalid(pointer, error.to_string()))
 }
 
 /// A key that cannot sign is found when the webhook is written, not when the first event comes.

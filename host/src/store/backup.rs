@@ -119,7 +119,13 @@ impl Backup {
         let taken = self.take(target).await;
         if taken.is_err() {
             // What is there is no backup and must not look like one.
-            drop(blocking(move || Ok(Target::clear(&path))).await);
+            drop(
+                blocking(move || {
+                    Target::clear(&path);
+                    Ok(())
+                })
+                .await,
+            );
         }
         taken
     }

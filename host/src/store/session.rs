@@ -25,6 +25,8 @@ pub struct Session {
     pub parameters: Parameters,
     /// When it ends unless it is used; absent: there is no such session.
     pub expires_at: Option<Timestamp>,
+    /// What the webhook invoked last in it was answered: `$request.webhook_status_code`.
+    pub webhook_status_code: Option<u16>,
 }
 
 /// A session as kept.
@@ -33,33 +35,56 @@ pub(super) struct SessionRecord {
     version: u64,
     parameters: Parameters,
     pub(super) expires_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    webhook_status_code: Option<u16>,
 }
 
 impl SessionRecord {
     fn shown(self) -> Session {
-        let Self { version, parameters, expires_at } = self;
-        Session { version, parameters, expires_at: Some(expires_at) }
+        let Self { version, parameters, expires_at, webhook_status_code } = self;
+        Session { version, parameters, expires_at: Some(expires_at), webhook_status_code }
     }
+
+    fn begun(version: u64, expires_at: Timestamp) -> Self {
+        Self { version, parameters: Parameters::default(), expires_at, webhook_status_code: None }
+    }
+}
+
+/// The session, begun if need be, and alive for another life.
+fn begin(transaction: &mut Transaction<'_>, key: &[u8], life: Duration) -> Result<SessionRecord, StoreError> {
+    let expires_at = clock::after(transaction.now, life);
+    let mut record = match transaction.get::<SessionRecord>(key)? {
+        Some(record) if record.expires_at > transaction.now => record,
+        // Over, but not swept: it begins anew, and nobody takes it for the old one.
+        Some(record) => SessionRecord::begun(record.version, expires_at),
+        None => {
+            transaction.mark(key::expiry(clock::millis(expires_at), key));
+            SessionRecord::begun(0, expires_at)
+        }
+    };
+    record.expires_at = expires_at;
+    Ok(record)
 }
 
 /// Makes changes to a session's parameters, beginning the session if need be.
 pub(super) fn merge(transaction: &mut Transaction<'_>, session: &str, changes: Vec<Change>, life: Duration) -> Result<Session, StoreError> {
     let key = key::session(session);
-    let expires_at = clock::after(transaction.now, life);
-    let mut record = match transaction.get::<SessionRecord>(&key)? {
-        Some(record) if record.expires_at > transaction.now => record,
-        // Over, but not swept: it begins anew, and nobody takes it for the old one.
-        Some(record) => SessionRecord { version: record.version, parameters: Parameters::default(), expires_at },
-        None => {
-            transaction.mark(key::expiry(clock::millis(expires_at), &key));
-            SessionRecord { version: 0, parameters: Parameters::default(), expires_at }
-        }
-    };
+    let mut record = begin(transaction, &key, life)?;
     record.version += 1;
-    record.expires_at = expires_at;
     record.parameters.apply_all(changes);
     transaction.put(key, &record)?;
     Ok(record.shown())
+}
+
+/// Notes what the webhook invoked last in a session was answered. No change of its parameters, so that its version stays.
+pub(super) fn note_status(transaction: &mut Transaction<'_>, session: &str, status: u16, life: Duration) -> Result<(), StoreError> {
+    let key = key::session(session);
+    let mut record = begin(transaction, &key, life)?;
+    if record.webhook_status_code != Some(status) {
+        record.webhook_status_code = Some(status);
+        transaction.put(key, &record)?;
+    }
+    Ok(())
 }
 
 impl Store {

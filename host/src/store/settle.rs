@@ -80,14 +80,17 @@ struct Ready {
     parameters: Option<(String, Vec<Change>)>,
     built: Option<Vec<u8>>,
     count: Option<Count>,
+    /// The endpoint's, if it answered.
+    status: Option<u16>,
 }
 
 impl Ready {
     fn new(settlement: Settlement) -> Result<Self, StoreError> {
         let Settlement { delivery, token, attempt, next, parameters, built, count } = settlement;
+        let status = attempt.as_ref().and_then(|attempt| attempt.answer.as_ref()).map(|answer| answer.status);
         let attempt = attempt.map(|attempt| encode(&attempt)).transpose()?;
         let built = built.map(|built| encode(&built)).transpose()?;
-        Ok(Self { delivery, token, attempt, next, parameters, built, count })
+        Ok(Self { delivery, token, attempt, next, parameters, built, count, status })
     }
 
     fn bytes(&self) -> usize {
@@ -120,7 +123,7 @@ impl Store {
 }
 
 fn settle(transaction: &mut Transaction<'_>, ready: Ready, lives: Lives) -> Result<Settled, StoreError> {
-    let Ready { delivery, token, attempt, next, parameters, built, count } = ready;
+    let Ready { delivery, token, attempt, next, parameters, built, count, status } = ready;
     if !transaction.holds(&delivery, token) {
         return Err(StoreError::LeaseLost);
     }
@@ -132,6 +135,9 @@ fn settle(transaction: &mut Transaction<'_>, ready: Ready, lives: Lives) -> Resu
         && !changes.is_empty()
     {
         session::merge(transaction, &session, changes, lives.session)?;
+    }
+    if let (Some(status), Some(session), Some(_)) = (status, &record.delivery.session, &record.delivery.invocation) {
+        session::note_status(transaction, session, status, lives.session)?;
     }
     let is_noticed = match count {
         Some(count) => standing::count(transaction, &record.delivery.webhook_id, count)?,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -40,9 +41,9 @@ const PING_TIME_MAX: Duration = Duration::from_secs(10);
 /// A pool of connections.
 pub(super) type Pool = Client<Connector, Full<Bytes>>;
 
-/// The settings' digest, and whether everything in the pool goes to webhook codes: a connection to our own listeners, opened for a
-/// code, must not be used for anything else.
-type Key = (TlsDigest, bool);
+/// The settings' digest; whether everything in the pool goes to webhook codes: a connection to our own listeners, opened for a code,
+/// must not be used for anything else; and where an admin says that the host is, which no other webhook needs to say.
+type Key = (TlsDigest, bool, Option<SocketAddr>);
 
 /// The pools in use.
 #[derive(Clone)]
@@ -64,8 +65,8 @@ impl Clients {
     }
 
     /// The pool for these settings.
-    pub(super) fn get(&self, tls: &TlsSettings, to_code: bool) -> Pool {
-        let key = (tls.digest(), to_code);
+    pub(super) fn get(&self, tls: &TlsSettings, to_code: bool, pinned: Option<SocketAddr>) -> Pool {
+        let key = (tls.digest(), to_code, pinned);
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.uses += 1;
         let now = pools.uses;
@@ -78,7 +79,7 @@ impl Clients {
         {
             pools.by_key.remove(&oldest);
         }
-        let pool = pool(Connector { dialer: self.dialer.clone(), tls: Arc::clone(tls.config()), to_code });
+        let pool = pool(Connector { dialer: self.dialer.clone(), tls: Arc::clone(tls.config()), to_code, pinned });
         pools.by_key.insert(key, (now, pool.clone()));
         pool
     }

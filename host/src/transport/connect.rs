@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    fmt,
     future::{Ready, ready},
     net::SocketAddr,
     sync::Arc,
@@ -55,6 +56,8 @@ pub(super) struct Connector {
     pub tls: Arc<ClientConfig>,
     /// Whether every request over these connections goes to a webhook code.
     pub to_code: bool,
+    /// Where the host is, in place of what the name service says.
+    pub pinned: Option<SocketAddr>,
 }
 
 impl Service<Uri> for Connector {
@@ -74,25 +77,85 @@ impl Service<Uri> for Connector {
 
 impl Connector {
     async fn open(self, uri: Uri) -> Result<Stream, Failure> {
-        let Dialer { policy, names, dns_time_max, connect_time_max } = self.dialer;
-        let plain = uri.scheme() == Some(&Scheme::HTTP);
-        let host = uri.host().unwrap_or_default().to_owned();
-        let port = uri.port_u16().unwrap_or(if plain { 80 } else { 443 });
+        let target = Target::of(&uri);
+        let addresses = self.addresses(&target).await?;
+        let addresses = self.admit(&target, &addresses)?;
+        let deadline = Instant::now() + self.dialer.connect_time_max;
+        let tcp = self.dial(&target, addresses, deadline).await?;
+        self.shake_hands(&target, tcp, uri, deadline).await
+    }
 
-        let addresses = names.resolve(&host, port, dns_time_max).await?;
-        let addresses = policy.admit(Destination { host: &host, plain, to_code: self.to_code }, &addresses)?;
+    /// Where the host is.
+    pub(super) async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, Failure> {
+        match self.pinned {
+            Some(address) => Ok(vec![address]),
+            None => self.dialer.names.resolve(&target.host, target.port, self.dialer.dns_time_max).await,
+        }
+    }
 
-        let deadline = Instant::now() + connect_time_max;
-        let late = |what: &str| Failure::new(FailureKind::ConnectTimeout, format!("{what} `{host}:{port}` within {connect_time_max:?}"));
-        let tcp = timeout_at(deadline, tcp(uri.clone(), addresses, connect_time_max)).await;
-        let tcp = tcp.map_err(|_| late("no connection to"))?.map_err(|error| match find::<std::io::Error>(&error) {
-            Some(io) if io.kind() == std::io::ErrorKind::TimedOut => late("no connection to"),
-            _ => Failure::new(FailureKind::ConnectFailed, format!("no connection to `{host}:{port}`: {}", innermost(&error))),
-        })?;
-        let stream = timeout_at(deadline, HttpsConnector::from((Dialled(Some(tcp)), self.tls)).call(uri)).await;
+    /// The addresses that may be dialled.
+    pub(super) fn admit(&self, target: &Target, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, Failure> {
+        // What an admin pins is never one of our own listeners: that it is one would go unnoticed where calls to ourselves are counted.
+        let to_code = self.to_code && self.pinned.is_none();
+        let to = Destination { host: &target.host, plain: target.plain, to_code };
+        Ok(self.dialer.policy.admit(to, addresses)?)
+    }
+
+    pub(super) async fn dial(&self, target: &Target, addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TokioIo<TcpStream>, Failure> {
+        // The port of a pinned address is another than the URL's, which would win otherwise.
+        let at = match self.pinned {
+            Some(address) => target.at(&address.to_string()),
+            None => target.at(&format!("{}:{}", target.host, target.port)),
+        };
+        let at = at.map_err(|error| Failure::new(FailureKind::ConnectFailed, format!("no connection to {target}: {error}")))?;
+        let tcp = timeout_at(deadline, tcp(at, addresses, self.dialer.connect_time_max)).await;
+        tcp.map_err(|_| self.late("no connection to", target))?.map_err(|error| match find::<std::io::Error>(&error) {
+            Some(io) if io.kind() == std::io::ErrorKind::TimedOut => self.late("no connection to", target),
+            _ => Failure::new(FailureKind::ConnectFailed, format!("no connection to {target}: {}", innermost(&error))),
+        })
+    }
+
+    pub(super) async fn shake_hands(
+        &self,
+        target: &Target,
+        tcp: TokioIo<TcpStream>,
+        uri: Uri,
+        deadline: Instant,
+    ) -> Result<Stream, Failure> {
+        let stream = timeout_at(deadline, HttpsConnector::from((Dialled(Some(tcp)), Arc::clone(&self.tls))).call(uri)).await;
         stream
-            .map_err(|_| late("no TLS handshake with"))?
-            .map_err(|error| Failure::new(FailureKind::TlsFailed, format!("no TLS with `{host}:{port}`: {}", innermost(&*error))))
+            .map_err(|_| self.late("no TLS handshake with", target))?
+            .map_err(|error| Failure::new(FailureKind::TlsFailed, format!("no TLS with {target}: {}", innermost(&*error))))
+    }
+
+    fn late(&self, what: &str, target: &Target) -> Failure {
+        Failure::new(FailureKind::ConnectTimeout, format!("{what} {target} within {:?}", self.dialer.connect_time_max))
+    }
+}
+
+/// What a URL says of where to connect.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub host: String,
+    port: u16,
+    pub plain: bool,
+}
+
+impl Target {
+    pub(super) fn of(uri: &Uri) -> Self {
+        let plain = uri.scheme() == Some(&Scheme::HTTP);
+        Self { host: uri.host().unwrap_or_default().to_owned(), port: uri.port_u16().unwrap_or(if plain { 80 } else { 443 }), plain }
+    }
+
+    /// Dialling looks at host and port alone.
+    fn at(&self, authority: &str) -> Result<Uri, http::Error> {
+        Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query("/").build()
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}:{}`", self.host, self.port)
     }
 }
 

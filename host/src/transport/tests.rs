@@ -38,6 +38,7 @@ fn get(text: &str) -> Outgoing {
         total_time_max: LONG,
         response_bytes_max: 1024,
         tls: None,
+        pinned: None,
     }
 }
 

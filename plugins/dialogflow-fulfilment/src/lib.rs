@@ -9,7 +9,11 @@
 
 use std::collections::HashMap;
 
-use hookwright_guest::{Error, Invocation, Receive, Reply, config, log, webhooks};
+use hookwright_guest::{
+    Error, Invocation, Receive, Reply, config,
+    dialogflow::{self, Failure, WebhookRequest, WebhookResponse},
+    webhooks,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -25,28 +29,6 @@ struct Config {
 struct Route {
     webhook: String,
     message: Option<String>,
-}
-
-/// The request as the agent sends it: what is not a tag or a session parameter is handed on as it is.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WebhookRequest {
-    fulfillment_info: FulfillmentInfo,
-    #[serde(default)]
-    session_info: SessionInfo,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-struct FulfillmentInfo {
-    tag: String,
-}
-
-#[derive(Deserialize, Default)]
-struct SessionInfo {
-    #[serde(default)]
-    parameters: Map<String, Value>,
 }
 
 fn is_name(character: char) -> bool {
@@ -90,11 +72,6 @@ fn filled(message: &str, parameters: &Map<String, Value>) -> String {
     filled + rest
 }
 
-fn refusal(status: u16, message: &str) -> Result<Reply, Error> {
-    log::warn(format_args!("{status}: {message}"));
-    Ok(Reply::json(&json!({ "status": status, "message": message }))?.status(status))
-}
-
 /// The agent's view of a failed invoke: the endpoint's own status where the agent knows it, else whose fault it was.
 fn failure(invoked: &webhooks::Invoked) -> u16 {
     match (invoked.http_status, invoked.error_event.as_deref()) {
@@ -106,37 +83,43 @@ fn failure(invoked: &webhooks::Invoked) -> u16 {
     }
 }
 
+/// The route's webhook, invoked with what the agent sent: session parameters as parameters, everything else as context.
+fn invoke(route: &Route, request: &WebhookRequest) -> Result<webhooks::Invoked, Failure> {
+    let mut context = serde_json::to_value(request).map_err(|error| Failure::fault(error.to_string()))?;
+    if let Some(context) = context.as_object_mut() {
+        context.remove("sessionInfo");
+        context.insert("tag".into(), json!(request.tag()));
+    }
+    let call = webhooks::Call::new(&route.webhook).parameters(&request.session_info.parameters)?.context(&context)?;
+    let invoked = call.send().map_err(|error| Failure::fault(error.to_string()))?;
+    if invoked.delivered {
+        return Ok(invoked);
+    }
+    let event = invoked.error_event.as_deref().unwrap_or("webhook.error");
+    Err(Failure { status: failure(&invoked), message: format!("{} failed: {event}", route.webhook) })
+}
+
+fn respond(config: &Config, request: &WebhookRequest) -> Result<WebhookResponse, Failure> {
+    let tag = request.tag();
+    let route = config.tags.get(tag).ok_or_else(|| Failure::not_found(format!("no webhook answers the tag {tag:?}")))?;
+    let invoked = invoke(route, request)?;
+    let mut parameters = request.session_info.parameters.clone();
+    let mut response = request.response();
+    for (name, value) in &invoked.parameters {
+        parameters.retain(|candidate, _| !candidate.eq_ignore_ascii_case(name));
+        parameters.insert(name.clone(), value.clone());
+        response = response.set(name, value)?;
+    }
+    Ok(match &route.message {
+        Some(message) => response.say(filled(message, &parameters)),
+        None => response,
+    })
+}
+
 impl Receive for DialogflowFulfilment {
     fn receive(call: Invocation) -> Result<Reply, Error> {
         let config: Config = config()?;
-        let WebhookRequest { fulfillment_info, session_info, mut rest } = match call.json() {
-            Ok(request) => request,
-            Err(error) => return refusal(400, error.reason()),
-        };
-        let tag = fulfillment_info.tag;
-        let Some(route) = config.tags.get(&tag) else {
-            return refusal(404, &format!("no webhook answers the tag {tag:?}"));
-        };
-        rest.insert("tag".into(), json!(tag));
-        let mut parameters = session_info.parameters;
-        let invoke = webhooks::Call::new(&route.webhook).parameters(&parameters)?.context(&rest)?;
-        let invoked = match invoke.send() {
-            Ok(invoked) => invoked,
-            Err(error) => return refusal(500, error.reason()),
-        };
-        if !invoked.delivered {
-            let event = invoked.error_event.as_deref().unwrap_or("webhook.error");
-            return refusal(failure(&invoked), &format!("{} failed: {event}", route.webhook));
-        }
-        let mut response = json!({ "sessionInfo": { "parameters": invoked.parameters } });
-        for (name, value) in &invoked.parameters {
-            parameters.retain(|candidate, _| !candidate.eq_ignore_ascii_case(name));
-            parameters.insert(name.clone(), value.clone());
-        }
-        if let Some(message) = &route.message {
-            response["fulfillmentResponse"] = json!({ "messages": [{ "text": { "text": [filled(message, &parameters)] } }] });
-        }
-        Reply::json(&response)
+        dialogflow::answer(&call, |request| respond(&config, request))
     }
 }
 

@@ -15,6 +15,7 @@ sdk! {
     "src/call.rs"
     "src/config.rs"
     "src/delivery.rs"
+    "src/dialogflow.rs"
     "src/error.rs"
     "src/event.rs"
     "src/events.rs"

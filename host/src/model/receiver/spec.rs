@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::{BODY_BYTES_DEFAULT, TIMEOUT_MS_DEFAULT};
 use crate::model::{
+    problem::segment,
     secret::SecretRef,
     signature::{self, HmacRule, VerifyScheme},
 };
@@ -28,6 +29,10 @@ pub struct ReceiverSpec {
     /// The plugin or script that answers; either this or `reply`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
+    /// Calls that go to other plugins or scripts, by a value they carry: the tag of a Dialogflow fulfilment, a kind of message.
+    /// Everything else is answered by `plugin` or `reply`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<RoutesSpec>,
     /// A declared answer; either this or `plugin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<ReplySpec>,
@@ -101,6 +106,38 @@ pub struct ReplySpec {
 
 fn status_default() -> u16 {
     200
+}
+
+/// Which calls go where.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoutesSpec {
+    /// A JSONPath over the call that finds the value: a text, a number or a boolean.
+    #[schema(example = "$.body.fulfillmentInfo.tag")]
+    pub by: String,
+    /// By that value, what answers.
+    pub to: BTreeMap<String, RouteSpec>,
+}
+
+/// What answers the calls of one route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSpec {
+    /// The plugin or script.
+    pub plugin: String,
+    /// Merged (RFC 7396) into the plugin's own configuration, in place of the receiver's.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub config: Map<String, Value>,
+}
+
+impl ReceiverSpec {
+    /// Every plugin it names, with where it does.
+    pub fn plugins(&self) -> Vec<(String, &str)> {
+        let default = self.plugin.iter().map(|plugin| ("/plugin".to_owned(), plugin.as_str()));
+        let routes = self.routes.iter().flat_map(|routes| &routes.to);
+        default.chain(routes.map(|(value, route)| (format!("/routes/to{}/plugin", segment(value)), route.plugin.as_str()))).collect()
+    }
 }
 
 /// An event a call becomes.

@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn scope(session: &Parameters) -> Scope<'_> {
-        Scope { session, event: None, context: None, call: None, webhook_status_code: None }
+        Scope::of(session)
     }
 
     #[test]

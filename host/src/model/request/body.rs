@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::model::{
     problem::Problem,
-    reference::{Reference, Scope, Unset},
+    reference::{Expansion, Reference, Scope},
     template::{Template, body::BodyTemplate, text_of, url},
 };
 
@@ -22,7 +22,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum RequestBody {
     Json(BodyTemplate),
-    /// A text whose one reference is the whole document.
+    /// A text whose one reference or function is the whole document.
     JsonValue(Template),
     Form(BodyTemplate),
     Text(Template, Escape),
@@ -69,7 +69,7 @@ impl RequestBody {
             (Value::String(text), media) => match Template::parse(text) {
                 Err(error) => Err(("/body".to_owned(), error.to_string())),
                 Ok(template) => match media {
-                    Some(Media::Json) if template.is_one_reference() => Ok(Self::JsonValue(template)),
+                    Some(Media::Json) if template.is_one_value() => Ok(Self::JsonValue(template)),
                     Some(Media::Json) => match serde_json::from_str::<Value>(text) {
                         Ok(document) => tree(&document).map(Self::Json).map_err(|(_, detail)| ("/body".to_owned(), detail)),
                         Err(error) => Err((
@@ -97,12 +97,12 @@ impl RequestBody {
     }
 
     /// The bytes to send.
-    pub(super) fn expand(&self, scope: &Scope<'_>, unset: &mut Unset) -> Vec<u8> {
+    pub(super) fn expand(&self, scope: &Scope<'_>, expansion: &mut Expansion) -> Vec<u8> {
         match self {
-            Self::Json(template) => template.expand(scope, unset).to_string().into_bytes(),
-            Self::JsonValue(template) => template.expand_value(scope, unset).to_string().into_bytes(),
-            Self::Form(template) => form(&template.expand(scope, unset)).into_bytes(),
-            Self::Text(template, escape) => template.expand_with(scope, unset, |value| escape.apply(value)).into_bytes(),
+            Self::Json(template) => template.expand(scope, expansion).to_string().into_bytes(),
+            Self::JsonValue(template) => template.expand_value(scope, expansion).to_string().into_bytes(),
+            Self::Form(template) => form(&template.expand(scope, expansion)).into_bytes(),
+            Self::Text(template, escape) => template.expand_with(scope, expansion, |value| escape.apply(value)).into_bytes(),
         }
     }
 

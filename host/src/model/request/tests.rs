@@ -19,9 +19,9 @@ fn parameters() -> Parameters {
 }
 
 #[track_caller]
-fn build_with(request: Value, event: Option<&Value>, plugin: Option<PluginRequest>) -> Result<(BuiltRequest, Unset), RequestProblem> {
+fn build_with(request: Value, event: Option<&Value>, plugin: Option<PluginRequest>) -> Result<(BuiltRequest, Expansion), RequestProblem> {
     let session = parameters();
-    let scope = Scope { session: &session, event, context: None, call: None, webhook_status_code: None };
+    let scope = Scope { event, ..Scope::of(&session) };
     RequestTemplate::parse(&spec(request)).unwrap().build(&scope, plugin)
 }
 
@@ -36,7 +36,7 @@ fn body(request: &BuiltRequest) -> &str {
 
 #[test]
 fn the_request_of_the_contract_is_built() {
-    let (request, unset) = build_with(
+    let (request, expansion) = build_with(
         json!({"method": "post", "url": "https://svc.example/h?f=$session.params.fruit", "headers": {"X-Tenant": "$session.params.tenant"},
                "content_type": "application/json", "body": {"size": "$session.params.size", "no": "$session.params.no"}}),
         None,
@@ -46,7 +46,7 @@ fn the_request_of_the_contract_is_built() {
     assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", "https://svc.example/h?f=apple%20%26%20%3Cpear%3E"));
     assert_eq!(request.headers, [("x-tenant".to_owned(), "north".to_owned()), ("content-type".to_owned(), "application/json".to_owned())]);
     assert_eq!(body(&request), r#"{"size":3,"no":null}"#);
-    assert_eq!(unset.names(), ["$session.params.no"]);
+    assert_eq!(expansion.names(), ["$session.params.no"]);
 }
 
 #[test]
@@ -127,12 +127,12 @@ fn a_plugin_wins_over_the_template_and_is_literal() {
         body: Some(b"$session.params.size".to_vec()),
         bindings: vec![("a".to_owned(), "$.a".to_owned())],
     };
-    let (request, unset) = build_with(template.clone(), None, Some(plugin.clone())).unwrap();
+    let (request, expansion) = build_with(template.clone(), None, Some(plugin.clone())).unwrap();
     assert_eq!((request.method.as_str(), request.url.as_str()), ("PUT", "https://h:8443/other?y=$session.params.size"));
     let headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(headers, [("x-b", "north"), ("x-a", "$session.params.tenant"), ("x-a", "again"), ("content-type", "text/plain")]);
     assert_eq!((body(&request), &request.bindings), ("$session.params.size", &plugin.bindings));
-    assert!(unset.is_empty());
+    assert!(expansion.is_empty());
     let (request, _) = build_with(template, None, Some(PluginRequest::default())).unwrap();
     assert_eq!((request.url.as_str(), body(&request)), ("https://h:8443/base?x=3", r#"{"t":1}"#));
 }

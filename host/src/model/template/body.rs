@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Template, TemplateError};
 use crate::model::{
     problem::segment,
-    reference::{Reference, Scope, Unset},
+    reference::{Expansion, Reference, Scope},
 };
 
 /// Lists and objects inside each other. `serde_json` reads no deeper text either.
@@ -41,10 +41,10 @@ impl BodyTemplate {
     }
 
     /// The document with each reference replaced.
-    pub fn expand(&self, scope: &Scope<'_>, unset: &mut Unset) -> Value {
+    pub fn expand(&self, scope: &Scope<'_>, expansion: &mut Expansion) -> Value {
         match &self.0 {
-            Node::Text(template) => Value::String(template.expand_text(scope, unset)),
-            node => node.expand(scope, unset),
+            Node::Text(template) => Value::String(template.expand_text(scope, expansion)),
+            node => node.expand(scope, expansion),
         }
     }
 }
@@ -96,12 +96,12 @@ impl Node {
         }
     }
 
-    fn expand(&self, scope: &Scope<'_>, unset: &mut Unset) -> Value {
+    fn expand(&self, scope: &Scope<'_>, expansion: &mut Expansion) -> Value {
         match self {
             Self::Literal(value) => value.clone(),
-            Self::Text(template) => template.expand_value(scope, unset),
-            Self::List(nodes) => nodes.iter().map(|node| node.expand(scope, unset)).collect(),
-            Self::Object(nodes) => nodes.iter().map(|(key, node)| (key.clone(), node.expand(scope, unset))).collect(),
+            Self::Text(template) => template.expand_value(scope, expansion),
+            Self::List(nodes) => nodes.iter().map(|node| node.expand(scope, expansion)).collect(),
+            Self::Object(nodes) => nodes.iter().map(|(key, node)| (key.clone(), node.expand(scope, expansion))).collect(),
         }
     }
 }
@@ -115,9 +115,9 @@ mod tests {
 
     fn expand(document: Value) -> (Value, Vec<String>) {
         let session: Parameters = serde_json::from_value(json!({"fruit": "ap\"ple", "size": 3, "list": [1, {"a": null}]})).unwrap();
-        let scope = Scope { session: &session, event: None, context: None, call: None, webhook_status_code: None };
-        let mut unset = Unset::default();
-        (BodyTemplate::parse(&document).unwrap().expand(&scope, &mut unset), unset.into_names())
+        let scope = Scope::of(&session);
+        let mut expansion = Expansion::default();
+        (BodyTemplate::parse(&document).unwrap().expand(&scope, &mut expansion), expansion.into_names())
     }
 
     #[test]

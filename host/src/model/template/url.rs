@@ -1,4 +1,4 @@
-//! A URL with references in its path and query.
+//! A URL with references and functions in its path and query.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use super::{Template, TemplateError};
-use crate::model::reference::{Reference, Scope, Unset};
+use crate::model::reference::{Expansion, Reference, Scope};
 
 /// The longest URL, in bytes: as written, and as sent.
 pub const URL_BYTES_MAX: usize = 16 * 1024;
@@ -22,7 +22,7 @@ pub(in crate::model) fn escape(value: &str) -> Cow<'_, str> {
 
 /// A URL with references anywhere in its path and query, never in its scheme or authority: where a request goes, and with it where
 /// credentials go, is what an admin wrote (decisions 11 and 12). All but the references goes out byte for byte.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UrlTemplate {
     template: Template,
     source: String,
@@ -57,8 +57,14 @@ impl UrlTemplate {
         if source.len() > URL_BYTES_MAX {
             return refused(0, &format!("a URL has at most {URL_BYTES_MAX} bytes"));
         }
-        if let Some((at, c)) = source.char_indices().find(|(_, c)| !is_url_char(*c)) {
-            return refused(at, &format!("{c:?} has no place in a URL; write it percent-encoded (a host name in its `xn--` form)"));
+        let template = Template::parse(source)?;
+        for (start, text, _) in template.pieces().filter(|(.., is_text)| *is_text) {
+            if let Some((at, c)) = text.char_indices().find(|(_, c)| !is_url_char(*c)) {
+                return refused(
+                    start + at,
+                    &format!("{c:?} has no place in a URL; write it percent-encoded (a host name in its `xn--` form)"),
+                );
+            }
         }
         let authority_start = match source.split_once("://") {
             Some((scheme, _)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => scheme.len() + 3,
@@ -68,14 +74,17 @@ impl UrlTemplate {
         if origin_end == authority_start {
             return refused(authority_start, "a URL names a host");
         }
-        let template = Template::parse(source)?;
-        if let Some((at, reference)) = template.reference_offsets().find(|(at, _)| *at < origin_end) {
-            return refused(at, &format!("`{reference}` stands in the host part; references stand in the path and query only"));
+        if let Some((at, looked_up, _)) = template.pieces().find(|(at, _, is_text)| !is_text && *at < origin_end) {
+            return refused(
+                at,
+                &format!("`{looked_up}` stands in the host part; references and functions stand in the path and query only"),
+            );
         }
         if let Some(at) = source[authority_start..origin_end].find('@') {
             return refused(authority_start + at, "credentials do not stand in the URL; use `auth` of kind `basic`");
         }
-        if let Some(at) = source.find('#') {
+        let fragment = template.pieces().filter(|(.., is_text)| *is_text).find_map(|(start, text, _)| Some(start + text.find('#')?));
+        if let Some(at) = fragment {
             return refused(at, "a fragment (`#...`) is never sent; leave it out, or write `%23`");
         }
         let parsed = Self { template, source: source.to_owned(), origin_end };
@@ -100,7 +109,7 @@ impl UrlTemplate {
         &self.source[..self.origin_end]
     }
 
-    /// Whether it holds no reference.
+    /// Whether it holds neither a reference nor a function.
     pub fn is_literal(&self) -> bool {
         self.template.is_literal()
     }
@@ -110,9 +119,9 @@ impl UrlTemplate {
         self.template.references()
     }
 
-    /// The URL with each reference replaced by its value, percent-encoded. An unset one leaves nothing.
-    pub fn expand(&self, scope: &Scope<'_>, unset: &mut Unset) -> Result<String, UrlProblem> {
-        let url = self.template.expand_with(scope, unset, escape);
+    /// The URL with each reference and function replaced by its value, percent-encoded. An unset one leaves nothing.
+    pub fn expand(&self, scope: &Scope<'_>, expansion: &mut Expansion) -> Result<String, UrlProblem> {
+        let url = self.template.expand_with(scope, expansion, escape);
         self.check(&url)?;
         Ok(url)
     }
@@ -175,8 +184,8 @@ mod tests {
 
     fn expand(template: &str, parameters: Value) -> Result<String, UrlProblem> {
         let session: Parameters = serde_json::from_value(parameters).unwrap();
-        let scope = Scope { session: &session, event: None, context: None, call: None, webhook_status_code: None };
-        UrlTemplate::parse(template).unwrap().expand(&scope, &mut Unset::default())
+        let scope = Scope::of(&session);
+        UrlTemplate::parse(template).unwrap().expand(&scope, &mut Expansion::default())
     }
 
     #[track_caller]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::IN_FLIGHT_DEFAULT;
+use super::{AuthSpec, IN_FLIGHT_DEFAULT};
 use crate::model::{
     ordering::{BatchSpec, OrderingSpec},
     profile::{DEFAULT_PROFILE, Deactivation},
@@ -66,6 +66,11 @@ pub struct WebhookSpec {
     /// Trust and client certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
+    /// Where host names of the URL and of `auth` lead to, as `address:port`. The name stays in TLS and in `Host`. A private address
+    /// must lie in a network that `HOOKWRIGHT_ALLOW_NETWORKS` opens, as everywhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({"orders.internal": "10.0.0.7:8443"}))]
+    pub resolve: BTreeMap<String, String>,
     /// Milliseconds for one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
@@ -90,7 +95,7 @@ pub struct WebhookSpec {
     /// Which deliveries wait for those before them: `none`, `fifo`, `session` or `{"key":"$.path"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordering: Option<OrderingSpec>,
-    /// Overrides of `request`, `auth` and `tls` (RFC 7396) for events and calls of an environment.
+    /// Overrides of `request`, `auth`, `tls` and `resolve` (RFC 7396) for events and calls of an environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, Object>)]
     pub environments: BTreeMap<String, Value>,
@@ -140,35 +145,6 @@ pub struct SigningSpec {
     #[serde(default)]
     #[schema(value_type = Vec<String>, example = json!(["$secret:route-key"]))]
     pub secrets: Vec<SecretRef>,
-}
-
-/// Credentials put on each attempt.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum AuthSpec {
-    /// None.
-    #[default]
-    None,
-    /// Header values: a reference to a secret, or text with references to parameters.
-    Headers {
-        /// By name.
-        headers: BTreeMap<String, String>,
-    },
-    /// RFC 7617. Either both parts, or one secret holding `username:password`.
-    Basic {
-        /// The user.
-        #[serde(default)]
-        username: Option<String>,
-        /// `$secret:name`.
-        #[schema(value_type = String)]
-        password: SecretRef,
-    },
-    /// RFC 6750.
-    Bearer {
-        /// `$secret:name`.
-        #[schema(value_type = String)]
-        token: SecretRef,
-    },
 }
 
 /// Trust and client certificate.

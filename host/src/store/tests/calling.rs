@@ -33,6 +33,7 @@ pub(super) fn call(n: u64, receiver: &str, state: CallState) -> Call {
         events: Vec::new(),
         plugin: None,
         log: GuestLog::default(),
+        webhook_statuses: Vec::new(),
         receive_us: 0,
         runs: 0,
         depth: 0,

@@ -57,6 +57,20 @@ async fn literal_addresses_are_tested_too() {
 }
 
 #[tokio::test]
+async fn an_address_that_was_written_for_a_name_is_tested_like_any_other() {
+    let (address, _server) = once(OK).await;
+    let pinned = |address: &str| Outgoing { pinned: Some(address.parse().unwrap()), ..get("http://svc.example/") };
+    let transport = resolving(&[&["10.0.0.1"]]);
+    assert_eq!(transport.send(pinned(&address.to_string())).await.unwrap().status, 204);
+    for address in ["10.0.0.7:80", "192.168.1.1:80", "100.64.0.1:80", "169.254.169.254:80", "[fd00::7]:80", "[::ffff:10.0.0.7]:80"] {
+        let request =
+            Outgoing { url: "https://svc.example/".parse().unwrap(), exact_url: "https://svc.example/".to_owned(), ..pinned(address) };
+        assert_eq!(kind(transport.send(request).await), FailureKind::AddressRefused, "{address}");
+        assert_eq!(kind(transport.send(pinned(address)).await), FailureKind::AddressRefused, "{address}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_open_by_default() {
     let (address, server) = once(OK).await;
     let closed = Transport::new(TransportOptions::default()).unwrap();

@@ -1,0 +1,179 @@
+//! Bearer tokens that are got first: from a token endpoint, or signed here. They are kept in memory alone, until shortly before they end.
+//!
+//! A token endpoint is called like any other: over the same transport, to an address the policy allows, within limits.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
+};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex as AsyncMutex;
+use url::Url;
+
+use super::{secret, trusting};
+use crate::{
+    deliverer::AGENT,
+    model::{
+        oauth::{self, Question, Signer, Token, Wanted, audience, read_answer},
+        outcome::{Failure, FailureKind},
+        secret::Secret,
+        webhook::{
+            Webhook,
+            auth::{TokenKind, TokenSource},
+        },
+    },
+    services::Services,
+    transport::Outgoing,
+};
+
+/// How long a token endpoint may take.
+pub const TOKEN_TIME_MAX: Duration = Duration::from_secs(10);
+/// Bytes of a token endpoint's answer.
+pub const TOKEN_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Tokens kept; past it those that are over go, then any.
+pub const TOKENS_MAX: usize = 1024;
+
+/// What a token is kept under: a digest of all it depends on, the secret's bytes too, so that a rotated secret gets a token of its own.
+type Key = [u8; 32];
+
+/// A place for one token. Whoever asks for it holds it meanwhile, so that nobody asks a second time.
+type Slot = Arc<AsyncMutex<Option<Token>>>;
+
+/// The tokens in use. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Tokens {
+    slots: Arc<Mutex<HashMap<Key, Slot>>>,
+}
+
+/// A token on a request, so that it can be given up when the endpoint does not take it.
+pub struct Used {
+    key: Key,
+    value: Secret,
+}
+
+impl Tokens {
+    fn slot(&self, key: Key, now: Timestamp) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= TOKENS_MAX && !slots.contains_key(&key) {
+            // What somebody holds is being asked for just now.
+            slots.retain(|_, slot| slot.try_lock().map_or(true, |token| is_good(token.as_ref(), now)));
+            let surplus = (slots.len() + 1).saturating_sub(TOKENS_MAX);
+            let gone: Vec<Key> = slots.keys().take(surplus).copied().collect();
+            gone.iter().for_each(|key| drop(slots.remove(key)));
+        }
+        Arc::clone(slots.entry(key).or_default())
+    }
+
+    /// Gives a token up, unless it was replaced meanwhile.
+    pub async fn forget(&self, used: &Used) {
+        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(&used.key).cloned();
+        let Some(slot) = slot else { return };
+        let mut token = slot.lock().await;
+        if token.as_ref().is_some_and(|token| token.value.expose() == used.value.expose()) {
+            *token = None;
+        }
+    }
+}
+
+fn is_good(token: Option<&Token>, now: Timestamp) -> bool {
+    token.is_some_and(|token| token.used_until > now)
+}
+
+/// The token for a request to `url`: the one that is kept, or a new one.
+pub(super) async fn token(services: &Services, webhook: &Webhook, source: &TokenSource, url: &str) -> Result<(Secret, Used), Failure> {
+    let secret = secret(services, source.secret()).await?;
+    let audience = audience(url);
+    let key = key(source, &secret, audience);
+    let now = services.clock.now();
+    let slot = services.tokens.slot(key, now);
+    let mut kept = slot.lock().await;
+    let token = match kept.as_ref().filter(|token| is_good(Some(token), now)) {
+        Some(token) => token.value.clone(),
+        None => {
+            let fresh = fresh(services, webhook, source, &secret, audience).await?;
+            kept.insert(fresh).value.clone()
+        }
+    };
+    Ok((token.clone(), Used { key, value: token }))
+}
+
+fn key(source: &TokenSource, secret: &Secret, audience: &str) -> Key {
+    let mut digest = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_be_bytes());
+        digest.update(bytes);
+    };
+    // All it holds is written by an admin; its form for debugging names each part.
+    part(format!("{source:?}").as_bytes());
+    part(secret.expose());
+    if matches!(source.kind, TokenKind::Identity { .. }) {
+        part(audience.as_bytes());
+    }
+    digest.finalize().into()
+}
+
+async fn fresh(services: &Services, webhook: &Webhook, source: &TokenSource, secret: &Secret, audience: &str) -> Result<Token, Failure> {
+    let now = services.clock.now();
+    let bad_key = |error: oauth::BadKey| Failure::new(FailureKind::TokenFailed, format!("the secret `{}`: {error}", source.secret()));
+    let endpoint = source.endpoint.as_deref();
+    let (question, wanted) = match (&source.kind, endpoint) {
+        (TokenKind::Client { id, auth, scopes, .. }, _) => (oauth::client_credentials(id, secret, *auth, scopes), Wanted::Access),
+        (TokenKind::Account { key, scopes }, endpoint) => {
+            let signer = Signer::new(key, secret).map_err(bad_key)?;
+            let assertion = signer.assertion(endpoint.unwrap_or_default(), scopes, None, now).map_err(bad_key)?;
+            (oauth::jwt_bearer(&assertion), Wanted::Access)
+        }
+        (TokenKind::Identity { key }, None) => {
+            return Signer::new(key, secret).and_then(|key| key.identity(audience, now)).map_err(bad_key);
+        }
+        (TokenKind::Identity { key }, Some(endpoint)) => {
+            let signer = Signer::new(key, secret).map_err(bad_key)?;
+            let assertion = signer.assertion(endpoint, &[], Some(audience), now).map_err(bad_key)?;
+            (oauth::jwt_bearer(&assertion), Wanted::Identity)
+        }
+    };
+    ask(services, webhook, source, endpoint.unwrap_or_default(), question, wanted).await
+}
+
+/// Asks the token endpoint.
+async fn ask(
+    services: &Services,
+    webhook: &Webhook,
+    source: &TokenSource,
+    endpoint: &str,
+    question: Question,
+    wanted: Wanted,
+) -> Result<Token, Failure> {
+    let failed = |detail: String| Failure::new(FailureKind::TokenFailed, format!("no token from the token endpoint: {detail}"));
+    let url: Url = endpoint.parse().map_err(|error| failed(format!("its URL is none: {error}")))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    if let Some(authorization) = question.authorization {
+        let mut value = HeaderValue::from_bytes(authorization.expose()).map_err(|error| failed(error.to_string()))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    let outgoing = Outgoing {
+        method: Method::POST,
+        pinned: super::pinned(webhook, &url),
+        url,
+        exact_url: endpoint.to_owned(),
+        headers,
+        body: Bytes::copy_from_slice(question.form.expose()),
+        total_time_max: TOKEN_TIME_MAX,
+        response_bytes_max: TOKEN_ANSWER_BYTES_MAX,
+        tls: trusting(&source.ca_certificates, None)?,
+    };
+    let answer = services.transport.send(outgoing).await.map_err(|failure| failed(failure.detail))?;
+    read_answer(answer.status, &answer.body, wanted, services.clock.now()).map_err(failed)
+}

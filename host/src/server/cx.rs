@@ -1,0 +1,158 @@
+//! `/v3` and `/v3beta1`: webhooks as Dialogflow CX's API has them, over the same webhooks as `/v1`. Its JSON, its errors, its pages.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    request::Asked,
+    respond::{Answer, ApiError, ok},
+    webhooks,
+};
+use crate::{
+    catalog::{CatalogError, WebhookEntry},
+    clock::random,
+    model::{
+        cx::{self, AGENT_LABEL, DISPLAY_NAME_LABEL},
+        problem::Problem,
+        token::Scope,
+        webhook::WebhookSpec,
+    },
+    services::Services,
+};
+
+pub mod environments;
+
+/// A page's length unless `pageSize` says otherwise, and the longest (Dialogflow CX, `ListWebhooksRequest`).
+const PAGE_SIZE_DEFAULT: usize = 100;
+const PAGE_SIZE_MAX: usize = 1000;
+/// What Google's clients may add to any address ("System parameters").
+const SYSTEM_PARAMETERS: [&str; 8] = ["$alt", "alt", "$prettyPrint", "prettyPrint", "key", "quotaUser", "$.xgafv", "$unique"];
+
+/// A page of webhooks.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    webhooks: Vec<Value>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    next_page_token: String,
+}
+
+fn only(asked: &Asked, known: &[&str]) -> Result<(), ApiError> {
+    asked.only(&[&SYSTEM_PARAMETERS, known].concat())
+}
+
+fn agent(asked: &Asked) -> String {
+    format!("projects/{}/locations/{}/agents/{}", asked.path(0), asked.path(1), asked.path(2))
+}
+
+fn of_agent(services: &Services, agent: &str) -> Vec<Arc<WebhookEntry>> {
+    let snapshot = services.catalog.snapshot();
+    snapshot.webhooks.values().filter(|entry| entry.spec.labels.get(AGENT_LABEL).is_some_and(|label| label == agent)).cloned().collect()
+}
+
+/// The webhook a path names, if it is that agent's.
+fn find(services: &Services, asked: &Asked) -> Result<Arc<WebhookEntry>, ApiError> {
+    let (agent, name) = (agent(asked), asked.path(3));
+    let entry = services.catalog.snapshot().webhooks.get(name).cloned();
+    entry
+        .filter(|entry| entry.spec.labels.get(AGENT_LABEL) == Some(&agent))
+        .ok_or_else(|| ApiError::NotFound(format!("webhook `{agent}/webhooks/{name}`")))
+}
+
+/// The document as this caller may see it: a URL may be a credential (decision 16), which only an admin sees whole.
+fn visible(asked: &Asked, entry: &WebhookEntry) -> WebhookSpec {
+    let mut spec = entry.spec.clone();
+    if !asked.token.as_ref().is_some_and(|token| token.allows(Scope::Admin)) {
+        webhooks::redact(&mut spec);
+    }
+    spec
+}
+
+fn shown(asked: &Asked, entry: &WebhookEntry) -> Value {
+    with_encoding(asked, cx::of_spec(&visible(asked, entry)).unwrap_or_default())
+}
+
+/// Enumerations as the caller asks for them.
+fn with_encoding(asked: &Asked, webhook: Value) -> Value {
+    let by_number = ["$alt", "alt"].iter().any(|name| asked.query(name).is_some_and(|alt| alt.contains("enum-encoding=int")));
+    if by_number { cx::with_numbers(webhook) } else { webhook }
+}
+
+/// The webhooks of an agent.
+pub async fn list(services: Services, asked: Asked) -> Answer {
+    only(&asked, &["pageSize", "pageToken"])?;
+    let size = asked.query_as::<usize>("pageSize", "a number from 1 to 1000")?.filter(|size| *size > 0).unwrap_or(PAGE_SIZE_DEFAULT);
+    let after = asked.query("pageToken").unwrap_or_default();
+    let mut page = of_agent(&services, &agent(&asked));
+    page.retain(|entry| entry.spec.name.as_str() > after);
+    let rest = page.split_off(page.len().min(size.min(PAGE_SIZE_MAX)));
+    let next_page_token = page.last().filter(|_| !rest.is_empty()).map(|last| last.spec.name.clone()).unwrap_or_default();
+    ok(&Page { webhooks: page.iter().map(|entry| shown(&asked, entry)).collect(), next_page_token })
+}
+
+/// A webhook.
+pub async fn get(services: Services, asked: Asked) -> Answer {
+    only(&asked, &[])?;
+    ok(&shown(&asked, &*find(&services, &asked)?))
+}
+
+/// Creates a webhook; its name is made here.
+pub async fn create(services: Services, asked: Asked) -> Answer {
+    only(&asked, &[])?;
+    let name = format!("cx-{}", hex::encode(random::<10>()));
+    write(&services, &asked, asked.json()?, &name, None).await
+}
+
+/// Changes the fields of `updateMask`, or all of them.
+pub async fn patch(services: Services, asked: Asked) -> Answer {
+    only(&asked, &["updateMask"])?;
+    let entry = find(&services, &asked)?;
+    let mut written: Value = asked.json()?;
+    if let Some(mask) = asked.query("updateMask") {
+        let current = cx::of_spec(&entry.spec).unwrap_or_default();
+        written = cx::masked(&current, &written, mask).map_err(refused)?;
+    }
+    write(&services, &asked, written, asked.path(3), Some(entry)).await
+}
+
+/// Deletes a webhook; one that environments override only by `force`.
+pub async fn delete(services: Services, asked: Asked) -> Answer {
+    only(&asked, &["force"])?;
+    let entry = find(&services, &asked)?;
+    let force = asked.query_as("force", "true or false")?.unwrap_or(false);
+    if !force && !entry.spec.environments.is_empty() {
+        let names: Vec<_> = entry.spec.environments.keys().map(String::as_str).collect();
+        return Err(ApiError::invalid(
+            "/force",
+            format!("environments override it ({}); `force=true` deletes it all the same", names.join(", ")),
+        ));
+    }
+    webhooks::remove(&services, &entry.spec.name).await?;
+    ok(&json!({}))
+}
+
+async fn write(services: &Services, asked: &Asked, written: Value, name: &str, existing: Option<Arc<WebhookEntry>>) -> Answer {
+    let agent = agent(asked);
+    let document = cx::to_document(&written, name, &agent, existing.as_deref().map(|entry| &entry.spec)).map_err(refused)?;
+    let taken = of_agent(services, &agent).into_iter().any(|entry| {
+        entry.spec.name != name
+            && entry.spec.labels.get(DISPLAY_NAME_LABEL).is_some_and(|other| document["labels"][DISPLAY_NAME_LABEL] == **other)
+    });
+    if taken {
+        return Err(CatalogError::Exists("webhook").into());
+    }
+    let is_directory = document["labels"].get(cx::SERVICE_LABEL).is_some();
+    match webhooks::store(services, document, name, existing.is_none()).await {
+        Ok((entry, _)) => ok(&shown(asked, &entry)),
+        Err(ApiError::Invalid { problems, .. }) => Err(ApiError::problems(
+            problems.into_iter().map(|problem| Problem { pointer: cx::field_of(&problem.pointer, is_directory), ..problem }).collect(),
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+fn refused(problem: Problem) -> ApiError {
+    ApiError::problems(vec![problem])
+}

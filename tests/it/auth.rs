@@ -1,0 +1,451 @@
+//! Each kind of credential at a real server of that kind: taken, refused, run out, rotated.
+
+use std::time::Duration;
+
+use hookwright_tests::{
+    AccountKey, Authority, Client, Endpoint, Received, Script, TestHost, TokenServer, run, shared,
+    token_server::{claims, form},
+    unique,
+};
+use serde_json::{Value, json};
+
+/// What an invoke of a webhook with this `auth` sends and how it ends.
+async fn invoked(client: &Client, name: &str) -> Value {
+    client.invoke(name, json!({ "data": 1 })).await
+}
+
+async fn delivered(client: &Client, name: &str, endpoint: &Endpoint) -> Received {
+    let invoked = invoked(client, name).await;
+    assert_eq!(invoked["state"], "delivered", "{invoked}");
+    endpoint.next_request().await
+}
+
+fn oauth2(server: &TokenServer, secret: &str) -> Value {
+    json!({ "kind": "oauth2", "token_endpoint": server.endpoint.url("/token"), "client_id": "the client", "client_secret": format!("$secret:{secret}") })
+}
+
+#[test]
+fn a_third_partys_token_is_got_kept_and_sent() {
+    run(async {
+        let client = &shared().await.client;
+        let server = TokenServer::start(("the client", "canary p@ss:word"), None).await;
+        let endpoint = Endpoint::start().await;
+        let name = unique("oauth");
+        client.secret(&name, "canary p@ss:word").await;
+        let mut auth = oauth2(&server, &name);
+        auth["token_endpoint"] = json!(server.endpoint.url("/token?tenant=canary-tenant&sig=x%2Fy"));
+        auth["scopes"] = json!(["read", "write"]);
+        client
+            .webhook(
+                &name,
+                json!({ "request": { "url": endpoint.url("/"), "headers": { "x-own": "of the webhook" }, "body": {} }, "auth": auth }),
+            )
+            .await;
+
+        let (_, preview) = client.post(&format!("/v1/webhooks/{name}/preview"), &json!({})).await;
+        assert_eq!(preview["request"]["headers"]["authorization"], "(redacted)", "{preview}");
+        assert_eq!(server.given().len(), 0, "nobody is asked for a token to be shown");
+
+        let received = delivered(client, &name, &endpoint).await;
+        assert_eq!((received.header("authorization"), received.header("x-own")), ("Bearer canary-token-1", "of the webhook"));
+        let asked = server.endpoint.next_request().await;
+        assert_eq!(asked.path, "/token?tenant=canary-tenant&sig=x%2Fy", "its query goes along as it is");
+        assert_eq!((form(&asked)["scope"].as_str(), asked.header("x-own")), ("read write", ""), "the webhook's own headers do not");
+
+        delivered(client, &name, &endpoint).await;
+        assert_eq!(server.given().len(), 1, "it is kept");
+
+        let shown = client.look(&format!("/v1/webhooks/{name}")).await;
+        assert!(shown["auth"]["token_endpoint"].as_str().is_some_and(|url| url.ends_with("?tenant=redacted&sig=redacted")), "{shown}");
+        let (status, problem) =
+            client.put(&format!("/v1/webhooks/{name}"), &json!({ "request": shown["request"], "auth": shown["auth"] })).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/auth/token_endpoint")), "{problem}");
+        let deliveries = client.look(&format!("/v1/deliveries?webhook={name}")).await;
+        let delivery = client.delivery(deliveries["data"][0]["id"].as_str().expect("an id")).await;
+        assert!(!delivery.to_string().contains("canary"), "{delivery}");
+    });
+}
+
+#[test]
+fn a_client_can_show_itself_in_the_form() {
+    run(async {
+        let client = &shared().await.client;
+        let server = TokenServer::start(("the client", "in form"), None).await;
+        let endpoint = Endpoint::start().await;
+        let name = unique("oauth-form");
+        client.secret(&name, "in form").await;
+        let mut auth = oauth2(&server, &name);
+        auth["client_auth"] = json!("form");
+        client.webhook(&name, json!({ "request": { "url": endpoint.url("/") }, "auth": auth })).await;
+        delivered(client, &name, &endpoint).await;
+        let asked = server.endpoint.next_request().await;
+        assert_eq!((form(&asked)["client_id"].as_str(), asked.header("authorization")), ("the client", ""));
+    });
+}
+
+#[test]
+fn a_token_is_got_anew_a_minute_before_it_ends() {
+    run(async {
+        let host = TestHost::start().await;
+        let server = TokenServer::start(("the client", "s"), None).await;
+        let endpoint = Endpoint::start().await;
+        host.client.secret("s", "s").await;
+        host.client.webhook("w", json!({ "request": { "url": endpoint.url("/") }, "auth": oauth2(&server, "s") })).await;
+        server.life(600);
+        assert_eq!(delivered(&host.client, "w", &endpoint).await.header("authorization"), "Bearer canary-token-1");
+        host.advance(Duration::from_secs(539));
+        assert_eq!(delivered(&host.client, "w", &endpoint).await.header("authorization"), "Bearer canary-token-1");
+        host.advance(Duration::from_secs(2));
+        assert_eq!(delivered(&host.client, "w", &endpoint).await.header("authorization"), "Bearer canary-token-2");
+    });
+}
+
+#[test]
+fn a_token_that_is_refused_is_got_anew_once() {
+    run(async {
+        let client = &shared().await.client;
+        let server = TokenServer::start(("the client", "s"), None).await;
+        let endpoint = Endpoint::start().await;
+        let name = unique("oauth-refused");
+        client.secret(&name, "s").await;
+        client
+            .webhook(
+                &name,
+                json!({ "profile": "dialogflow-flexible", "request": { "url": endpoint.url("/") }, "auth": oauth2(&server, &name) }),
+            )
+            .await;
+        delivered(client, &name, &endpoint).await;
+        endpoint.next(Script::status(401));
+        let invoked_again = invoked(client, &name).await;
+        assert_eq!((&invoked_again["state"], &invoked_again["attempts"]), (&json!("delivered"), &json!(1)), "{invoked_again}");
+        let tokens: Vec<_> = endpoint.seen().iter().map(|seen| seen.header("authorization").to_owned()).collect();
+        assert_eq!(tokens, ["Bearer canary-token-1", "Bearer canary-token-1", "Bearer canary-token-2"]);
+
+        endpoint.always(Script::status(401));
+        let failed = invoked(client, &name).await;
+        assert_eq!((&failed["error_event"], &failed["http_status"]), (&json!("webhook.error.rejected"), &json!(401)), "{failed}");
+        assert_eq!(endpoint.seen().len(), 5, "once, not for ever");
+    });
+}
+
+#[test]
+fn a_rotated_secret_is_used_at_once() {
+    run(async {
+        let client = &shared().await.client;
+        let server = TokenServer::start(("the client", "old"), None).await;
+        let endpoint = Endpoint::start().await;
+        let name = unique("oauth-rotated");
+        client.secret(&name, "old").await;
+        client.webhook(&name, json!({ "request": { "url": endpoint.url("/") }, "auth": oauth2(&server, &name) })).await;
+        delivered(client, &name, &endpoint).await;
+        server.rotate("the client", "new");
+        client.secret(&name, "new").await;
+        assert_eq!(delivered(client, &name, &endpoint).await.header("authorization"), "Bearer canary-token-2");
+
+        let fixed = unique("oauth-fixed");
+        client.webhook(&fixed, json!({ "request": { "url": endpoint.url("/") }, "auth": oauth2(&server, &format!("{name}@1")) })).await;
+        let failed = invoked(client, &fixed).await;
+        assert_eq!(failed["failure"]["kind"], "token_failed", "the old version: {failed}");
+        let detail = failed["failure"]["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains("400, `invalid_client`") && !detail.contains("canary"), "{detail}");
+    });
+}
+
+#[test]
+fn many_deliveries_ask_for_one_token() {
+    run(async {
+        let client = &shared().await.client;
+        let server = TokenServer::start(("the client", "s"), None).await;
+        let endpoint = Endpoint::start().await;
+        let name = unique("oauth-many");
+        client.secret(&name, "s").await;
+        client.webhook(&name, json!({ "request": { "url": endpoint.url("/") }, "auth": oauth2(&server, &name) })).await;
+        futures::future::join_all((0..8).map(|_| delivered(client, &name, &endpoint))).await;
+        assert_eq!(server.given().len(), 1);
+    });
+}
+
+#[test]
+fn a_token_endpoint_has_authorities_of_its_own_and_an_address_that_is_allowed() {
+    run(async {
+        let client = &shared().await.client;
+        let authority = Authority::new();
+        let server = TokenServer::start_tls(&authority.server(&["127.0.0.1"]), ("the client", "s")).await;
+        let endpoint = Endpoint::start().await;
+        let name = unique("oauth-tls");
+        client.secret(&name, "s").await;
+        let mut auth = oauth2(&server, &name);
+        client.webhook(&name, json!({ "request": { "url": endpoint.url("/") }, "auth": auth })).await;
+        let failed = invoked(client, &name).await;
+        assert_eq!(failed["failure"]["kind"], "token_failed", "{failed}");
+        auth["ca_certificates"] = json!([authority.pem]);
+        client.webhook(&name, json!({ "request": { "url": endpoint.url("/") }, "auth": auth })).await;
+        delivered(client, &name, &endpoint).await;
+
+        auth["token_endpoint"] = json!("https://10.0.0.1/token");
+        client.webhook(&name, json!({ "request": { "url": endpoint.url("/") }, "auth": auth })).await;
+        let failed = invoked(client, &name).await;
+        assert!(failed["failure"]["detail"].as_str().is_some_and(|detail| detail.contains("not a public address")), "{failed}");
+    });
+}
+
+#[test]
+fn an_account_exchanges_what_it_signed() {
+    run(async {
+        let client = &shared().await.client;
+        let key = AccountKey::shared();
+        let server = TokenServer::start(("", ""), Some(&key.public)).await;
+        let endpoint = Endpoint::start().await;
+        let name = unique("account");
+        client.secret(&name, &key.private).await;
+        let auth = json!({ "kind": "service_account", "token_endpoint": server.endpoint.url("/token"), "key": format!("$secret:{name}"), "account": "sa@project.example", "key_id": "k1", "scopes": ["a", "b"] });
+        client.webhook(&name, json!({ "request": { "url": endpoint.url("/x?q=1") }, "auth": auth })).await;
+        assert_eq!(delivered(client, &name, &endpoint).await.header("authorization"), "Bearer canary-token-1");
+        let asked = server.endpoint.next_request().await;
+        let assertion = form(&asked)["assertion"].clone();
+        assert_eq!(jsonwebtoken::decode_header(&assertion).expect("a header").kid.as_deref(), Some("k1"));
+        let claims = claims(&assertion, &key.public, &server.endpoint.url("/token")).expect("signed for the endpoint");
+        assert_eq!((&claims["iss"], &claims["scope"]), (&json!("sa@project.example"), &json!("a b")));
+
+        // A key file says whose key it is.
+        let file = unique("account-file");
+        client
+            .secret(
+                &file,
+                &json!({ "type": "service_account", "client_email": "file@project.example", "private_key_id": "k2", "private_key": key.private })
+                    .to_string(),
+            )
+            .await;
+        let auth = json!({ "kind": "service_account", "token_endpoint": server.endpoint.url("/token"), "key": format!("$secret:{file}") });
+        client.webhook(&file, json!({ "request": { "url": endpoint.url("/") }, "auth": auth })).await;
+        delivered(client, &file, &endpoint).await;
+
+        let wrong = unique("account-wrong");
+        client.secret(&wrong, "canary-no-key").await;
+        let auth = json!({ "kind": "service_account", "token_endpoint": server.endpoint.url("/token"), "key": format!("$secret:{wrong}"), "account": "a" });
+        client.webhook(&wrong, json!({ "request": { "url": endpoint.url("/") }, "auth": auth })).await;
+        let failed = invoked(client, &wrong).await;
+        assert_eq!(failed["failure"]["kind"], "token_failed");
+        assert!(failed.to_string().contains("neither an RSA key") && !failed.to_string().contains("canary"), "{failed}");
+    });
+}
+
+#[test]
+fn an_identity_token_is_for_the_url_without_its_query() {
+    run(async {
+        let client = &shared().await.client;
+        let key = AccountKey::shared();
+        let server = TokenServer::start(("", ""), Some(&key.public)).await;
+        let endpoint = Endpoint::start().await;
+        let name = unique("identity");
+        client.secret(&name, &key.private).await;
+        let mut auth = json!({ "kind": "id_token", "key": format!("$secret:{name}"), "account": "sa@project.example" });
+        let request = json!({ "url": endpoint.url("/my-function/$session.params.method?query=$session.params.method") });
+        client.webhook(&name, json!({ "request": request, "auth": auth })).await;
+        client.invoke(&name, json!({ "parameters": { "method": "method1" } })).await;
+        let received = endpoint.next_request().await;
+        assert_eq!(received.path, "/my-function/method1?query=method1");
+        let token = received.header("authorization").strip_prefix("Bearer ").expect("a bearer token").to_owned();
+        let claims = claims(&token, &key.public, &endpoint.url("/my-function/method1")).expect("signed for the URL without its query");
+        assert_eq!((&claims["iss"], &claims["sub"]), (&json!("sa@project.example"), &json!("sa@project.example")));
+
+        auth["token_endpoint"] = json!(server.endpoint.url("/token"));
+        client.webhook(&name, json!({ "request": request, "auth": auth })).await;
+        client.invoke(&name, json!({ "parameters": { "method": "m2" } })).await;
+        let audience = endpoint.url("/my-function/m2");
+        assert_eq!(endpoint.next_request().await.header("authorization"), format!("Bearer canary-token-1-for-{audience}"));
+    });
+}
+
+#[test]
+fn basic_and_bearer_and_headers_are_put_on() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let name = unique("plain");
+        client.secret(&name, "canary").await;
+        client.secret(&format!("{name}-pair"), "ann:canary").await;
+        let secret = format!("$secret:{name}");
+        for (auth, header, expected) in [
+            (json!({ "kind": "basic", "username": "ann", "password": secret }), "authorization", "Basic YW5uOmNhbmFyeQ=="),
+            (json!({ "kind": "basic", "password": format!("{secret}-pair") }), "authorization", "Basic YW5uOmNhbmFyeQ=="),
+            (json!({ "kind": "bearer", "token": secret }), "authorization", "Bearer canary"),
+            (json!({ "kind": "headers", "headers": { "x-key": secret } }), "x-key", "canary"),
+            (
+                json!({ "kind": "headers", "headers": { "authorization": "Bearer $session.params.token" } }),
+                "authorization",
+                "Bearer of-the-session",
+            ),
+            (json!({ "kind": "headers", "headers": { "x-who": "$sys.func.UPPER($event.data.who) $request.tag" } }), "x-who", "ANN t"),
+        ] {
+            client.webhook(&name, json!({ "request": { "url": endpoint.url("/") }, "auth": auth })).await;
+            let with =
+                json!({ "parameters": { "token": "of-the-session" }, "data": { "who": "ann" }, "context": { "request": { "tag": "t" } } });
+            let invoked = client.invoke(&name, with).await;
+            assert_eq!(invoked["state"], "delivered", "{invoked}");
+            assert_eq!(endpoint.next_request().await.header(header), expected, "{auth}");
+            let delivery = client.delivery(invoked["delivery"].as_str().expect("an id")).await;
+            assert_eq!(delivery["attempt_log"][0]["request"]["headers"][header], "(redacted)", "{delivery}");
+        }
+    });
+}
+
+#[test]
+fn a_credential_that_is_given_itself_is_kept_as_a_secret() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let name = unique("inline");
+        let path = format!("/v1/webhooks/{name}");
+        let mut webhook = json!({
+            "request": { "url": endpoint.url("/") },
+            "auth": { "kind": "basic", "username": "ann", "password": { "inline": "canary" } },
+            "environments": { "staging": { "auth": { "kind": "headers", "headers": { "authorization": { "inline": "Key canary-2" } } } } },
+        });
+        client.webhook(&name, webhook.clone()).await;
+        assert_eq!(delivered(client, &name, &endpoint).await.header("authorization"), "Basic YW5uOmNhbmFyeQ==");
+        client.invoke(&name, json!({ "environment": "staging" })).await;
+        assert_eq!(endpoint.next_request().await.header("authorization"), "Key canary-2");
+
+        let shown = client.look(&format!("{path}?reveal=true")).await;
+        let reference = shown["auth"]["password"].as_str().expect("a reference").to_owned();
+        assert!(reference.starts_with("$secret:inline.") && !shown.to_string().contains("canary"), "{shown}");
+        let secret = format!("/v1/secrets/{}", reference.trim_start_matches("$secret:"));
+        assert_eq!(client.put(&secret, &json!({ "value": "x" })).await.0, 400, "it is the document's");
+        assert_eq!(client.delete(&secret).await.0, 409, "it is in use");
+
+        // Written again it is the same secret: with a new version where it changed.
+        let version = async || {
+            let secrets = client.look("/v1/secrets").await;
+            let of = |one: &Value| format!("$secret:{}", one["name"].as_str().unwrap_or_default());
+            secrets["data"].as_array().expect("secrets").iter().find(|one| of(one) == reference).map(|one| one["version"].clone())
+        };
+        client.webhook(&name, webhook.clone()).await;
+        assert_eq!(version().await, Some(json!(1)));
+        let (status, changed) = client.patch(&path, &json!({ "auth": { "password": { "inline": "other" } } })).await;
+        assert_eq!((status, version().await), (200, Some(json!(2))), "{changed}");
+        assert_eq!(delivered(client, &name, &endpoint).await.header("authorization"), "Basic YW5uOm90aGVy");
+
+        // What nobody refers to any more is gone.
+        webhook["auth"] = json!({ "kind": "none" });
+        client.webhook(&name, webhook).await;
+        assert_eq!(version().await, None);
+        assert_eq!(client.delete(&path).await.0, 204);
+        let left = client.look("/v1/secrets").await;
+        assert!(!left.to_string().contains(&format!("inline.{name}")), "{left}");
+
+        for (auth, pointer) in [
+            (json!({ "kind": "bearer", "token": { "inline": "" } }), "/auth/token/inline"),
+            (json!({ "kind": "bearer", "token": { "inline": "line\n" } }), "/auth/token/inline"),
+            (json!({ "kind": "bearer", "token": { "inline": 5 } }), "/auth/token/inline"),
+            (json!({ "kind": "bearer", "token": { "inline": "a", "more": 1 } }), "/auth/token/inline"),
+        ] {
+            let (status, problem) = client.put(&path, &json!({ "request": { "url": endpoint.url("/") }, "auth": auth })).await;
+            assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!(pointer)), "{problem}");
+        }
+        let wrong = json!({ "request": { "url": "no URL" }, "auth": { "kind": "bearer", "token": { "inline": "canary" } } });
+        assert_eq!(client.put(&path, &wrong).await.0, 400);
+        let left = client.look("/v1/secrets").await;
+        assert!(!left.to_string().contains(&format!("inline.{name}")), "no secret of a document that was not written: {left}");
+    });
+}
+
+#[test]
+fn a_function_that_fails_in_a_credential_sends_nothing() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let name = unique("failing-header");
+        let auth = json!({ "kind": "headers", "headers": { "x-n": "$sys.func.ADD(1, $session.params.none)" } });
+        client.webhook(&name, json!({ "request": { "url": endpoint.url("/") }, "auth": auth })).await;
+        let invoked = invoked(client, &name).await;
+        assert_eq!((&invoked["state"], &invoked["failure"]["kind"]), (&json!("refused"), &json!("function_failed")), "{invoked}");
+        assert!(endpoint.seen().is_empty());
+    });
+}
+
+#[test]
+fn mutual_tls_stands_beside_any_other_kind() {
+    run(async {
+        let client = &shared().await.client;
+        let (servers, clients) = (Authority::new(), Authority::new());
+        let endpoint = Endpoint::start_tls(&servers.server(&["127.0.0.1"]), Some(&clients)).await;
+        let identity = clients.client();
+        let name = unique("mutual");
+        client.secret(&format!("{name}-key"), &identity.key).await;
+        client.secret(&name, "canary").await;
+        let tls = json!({ "ca_certificates": [servers.pem], "client_certificate": { "certificate": identity.certificate, "key": format!("$secret:{name}-key") } });
+        let auth = json!({ "kind": "bearer", "token": format!("$secret:{name}") });
+        client.webhook(&name, json!({ "request": { "url": endpoint.url("/") }, "auth": auth, "tls": tls })).await;
+        assert_eq!(delivered(client, &name, &endpoint).await.header("authorization"), "Bearer canary");
+
+        // Another authority's client is not let in; rotated, it is, without a restart.
+        client.secret(&format!("{name}-key"), &Authority::new().client().key).await;
+        let failed = invoked(client, &name).await;
+        assert_ne!(failed["state"], "delivered", "a key that does not go with the certificate: {failed}");
+        client.secret(&format!("{name}-key"), &identity.key).await;
+        delivered(client, &name, &endpoint).await;
+
+        let without = unique("without");
+        client.webhook(&without, json!({ "request": { "url": endpoint.url("/") }, "tls": { "ca_certificates": [servers.pem] } })).await;
+        let failed = invoked(client, &without).await;
+        assert_eq!((&failed["state"], &failed["failure"]["kind"]), (&json!("failed"), &json!("tls_failed")), "{failed}");
+    });
+}
+
+#[test]
+fn own_authorities_replace_the_usual_ones_and_a_certificate_must_name_its_server() {
+    run(async {
+        let client = &shared().await.client;
+        let authority = Authority::new();
+        let endpoint = Endpoint::start_tls(&authority.server(&["127.0.0.1"]), None).await;
+        let nameless = Endpoint::start_tls(&authority.server(&[]), None).await;
+        let other = Endpoint::start_tls(&authority.server(&["other.example"]), None).await;
+        let name = unique("authority");
+        for (endpoint, authorities, expected) in [
+            (&endpoint, json!([]), "tls_failed"),
+            (&endpoint, json!([Authority::new().pem]), "tls_failed"),
+            (&endpoint, json!([authority.pem]), ""),
+            (&nameless, json!([authority.pem]), "tls_failed"),
+            (&other, json!([authority.pem]), "tls_failed"),
+        ] {
+            client.webhook(&name, json!({ "request": { "url": endpoint.url("/") }, "tls": { "ca_certificates": authorities } })).await;
+            let invoked = invoked(client, &name).await;
+            assert_eq!(invoked["failure"]["kind"].as_str().unwrap_or_default(), expected, "{invoked}");
+        }
+    });
+}
+
+#[test]
+fn several_kinds_at_once_and_what_is_no_credential_are_refused() {
+    run(async {
+        let client = &shared().await.client;
+        let name = unique("refused");
+        client.secret(&name, "s").await;
+        let secret = format!("$secret:{name}");
+        for (auth, pointer) in [
+            (json!({ "kind": "bearer", "token": secret, "username": "ann" }), "/auth/username"),
+            (json!({ "kind": "basic", "username": "ann", "password": secret, "client_id": "x" }), "/auth/client_id"),
+            (json!({ "kind": "none", "token": secret }), "/auth/token"),
+            (json!({ "kind": "basic", "username": "a:b", "password": secret }), "/auth/username"),
+            (json!({ "kind": "bearer", "token": "inline" }), "/auth/token"),
+            (
+                json!({ "kind": "oauth2", "token_endpoint": "http://h/$session.params.x", "client_id": "x", "client_secret": secret }),
+                "/auth/token_endpoint",
+            ),
+            (json!({ "kind": "oauth2", "token_endpoint": "ftp://h/", "client_id": "x", "client_secret": secret }), "/auth/token_endpoint"),
+            (json!({ "kind": "oauth2", "token_endpoint": "https://h/", "client_id": "", "client_secret": secret }), "/auth/client_id"),
+            (
+                json!({ "kind": "oauth2", "token_endpoint": "https://h/", "client_id": "x", "client_secret": secret, "scopes": ["a b"] }),
+                "/auth/scopes/0",
+            ),
+        ] {
+            let (status, problem) =
+                client.put(&format!("/v1/webhooks/{name}"), &json!({ "request": { "url": "http://127.0.0.1:9/" }, "auth": auth })).await;
+            assert_eq!(status, 400, "{auth}: {problem}");
+            let pointers: Vec<_> =
+                problem["errors"].as_array().into_iter().flatten().filter_map(|error| error["pointer"].as_str()).collect();
+            assert!(pointers.contains(&pointer) || pointers == ["/auth"], "{auth}: {problem}");
+        }
+    });
+}

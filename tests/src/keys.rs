@@ -1,0 +1,38 @@
+//! RSA keys, made when they are wanted: none lies in the repository.
+
+use std::sync::LazyLock;
+
+use rsa::{
+    Generate, PrivateKey,
+    pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
+};
+
+/// An account's key, both halves in PEM.
+pub struct AccountKey {
+    /// PKCS #8, without a line feed at its end: as a secret is written.
+    pub private: String,
+    /// SPKI.
+    pub public: String,
+}
+
+impl AccountKey {
+    /// A new one.
+    pub fn new() -> Self {
+        let key = PrivateKey::generate();
+        let private = key.to_pkcs8_pem(LineEnding::LF).expect("a key in PEM");
+        let public = key.to_public_key().to_public_key_pem(LineEnding::LF).expect("a key in PEM");
+        Self { private: private.trim_end().to_owned(), public }
+    }
+
+    /// The one that tests share: making one takes a while.
+    pub fn shared() -> &'static Self {
+        static KEY: LazyLock<AccountKey> = LazyLock::new(AccountKey::new);
+        &KEY
+    }
+}
+
+impl Default for AccountKey {
+    fn default() -> Self {
+        Self::new()
+    }
+}

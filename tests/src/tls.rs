@@ -1,0 +1,100 @@
+//! Certificate authorities, servers and clients made for one test: real certificates, real handshakes.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+/// A certificate authority.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    /// Its certificate in PEM.
+    pub pem: String,
+}
+
+/// A certificate and its key, both in PEM.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The certificate.
+    pub certificate: String,
+    /// The key, without a line feed at its end: as a secret is written.
+    pub key: String,
+}
+
+impl Authority {
+    /// A new one.
+    pub fn new() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Self { pem: certificate.pem(), certificate: certificate.der().clone(), issuer: Issuer::new(params, key) }
+    }
+
+    /// A server at one of these names or addresses. With none of them it says who it is in its subject alone.
+    pub fn server(&self, names: &[&str]) -> Identity {
+        self.issue(names, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// A client.
+    pub fn client(&self) -> Identity {
+        self.issue(&["client.example"], ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn issue(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Identity {
+        let key = KeyPair::generate().expect("a key");
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
+        params.distinguished_name.push(DnType::CommonName, "127.0.0.1");
+        params.extended_key_usages = vec![usage];
+        Identity {
+            certificate: params.signed_by(&key, &self.issuer).expect("a certificate").pem(),
+            key: key.serialize_pem().trim_end().to_owned(),
+        }
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What speaks TLS for a server.
+pub(crate) fn acceptor(identity: &Identity, clients: Option<&Authority>) -> TlsAcceptor {
+    let provider = Arc::new(ring::default_provider());
+    let config = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().expect("versions");
+    let config = match clients {
+        None => config.with_no_client_auth(),
+        Some(clients) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(clients.certificate.clone()).expect("a root");
+            config
+                .with_client_cert_verifier(WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().expect("a verifier"))
+        }
+    };
+    let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("a certificate")];
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
+    TlsAcceptor::from(Arc::new(config.with_single_cert(chain, key).expect("a certificate and its key")))
+}
+
+/// The encrypted connection, if the handshake succeeds.
+pub(crate) async fn accept(tls: &TlsAcceptor, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    match tls.accept(stream).into_fallible().await {
+        Ok(stream) => Some(stream),
+        Err((_, mut stream)) => {
+            // The alert is written; closing with something unread would take it back.
+            drop(stream.shutdown().await);
+            drop(tokio::io::copy(&mut stream, &mut tokio::io::sink()).await);
+            None
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! A token endpoint (RFC 6749, 7523) that believes nothing: it checks the client or the signed assertion, and knows the tokens it gave.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Value, json};
+
+use crate::{Endpoint, Identity, Received, Script};
+
+/// The token endpoint.
+pub struct TokenServer {
+    /// Where it listens; what it was asked.
+    pub endpoint: Endpoint,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    /// Secrets of clients, by identifier.
+    clients: BTreeMap<String, String>,
+    /// The public key of the account that signs assertions, in PEM.
+    account: Option<String>,
+    /// Seconds a token is good.
+    life: u64,
+    given: Vec<String>,
+}
+
+impl TokenServer {
+    /// One that knows a client and, perhaps, an account's public key.
+    pub async fn start(client: (&str, &str), account: Option<&str>) -> Self {
+        Self::on(Endpoint::start().await, client, account)
+    }
+
+    /// The same behind TLS.
+    pub async fn start_tls(identity: &Identity, client: (&str, &str)) -> Self {
+        Self::on(Endpoint::start_tls(identity, None).await, client, None)
+    }
+
+    fn on(endpoint: Endpoint, (id, secret): (&str, &str), account: Option<&str>) -> Self {
+        let clients = BTreeMap::from([(id.to_owned(), secret.to_owned())]);
+        let state = Arc::new(Mutex::new(State { clients, account: account.map(str::to_owned), life: 3600, given: Vec::new() }));
+        let server = Self { endpoint, state };
+        let (state, url) = (Arc::clone(&server.state), server.endpoint.url("/token"));
+        server.endpoint.decides(move |asked| match lock(&state).answer(asked, &url) {
+            Ok(answer) => Script::json(answer),
+            Err(error) => Script::status(400).body(json!({ "error": error, "error_description": "canary-description" }).to_string()),
+        });
+        server
+    }
+
+    /// Gives tokens this long a life, from now on.
+    pub fn life(&self, seconds: u64) {
+        lock(&self.state).life = seconds;
+    }
+
+    /// Changes a client's secret: the old one is refused.
+    pub fn rotate(&self, id: &str, secret: &str) {
+        lock(&self.state).clients.insert(id.to_owned(), secret.to_owned());
+    }
+
+    /// The tokens it gave, in order.
+    pub fn given(&self) -> Vec<String> {
+        lock(&self.state).given.clone()
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The fields of a form.
+pub fn form(received: &Received) -> BTreeMap<String, String> {
+    url::form_urlencoded::parse(&received.body).into_owned().collect()
+}
+
+impl State {
+    fn answer(&mut self, asked: &Received, url: &str) -> Result<Value, &'static str> {
+        if asked.method != "POST" || asked.header("content-type") != "application/x-www-form-urlencoded" {
+            return Err("invalid_request");
+        }
+        let form = form(asked);
+        let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+        match field("grant_type") {
+            "client_credentials" => {
+                let (id, secret) = client(asked, &form).ok_or("invalid_client")?;
+                if self.clients.get(&id) != Some(&secret) {
+                    return Err("invalid_client");
+                }
+                Ok(json!({ "access_token": self.token(), "token_type": "Bearer", "expires_in": self.life }))
+            }
+            "urn:ietf:params:oauth:grant-type:jwt-bearer" => {
+                let account = self.account.as_ref().ok_or("unsupported_grant_type")?;
+                let claims = claims(field("assertion"), account, url).ok_or("invalid_grant")?;
+                Ok(match claims["target_audience"].as_str() {
+                    Some(audience) => json!({ "id_token": format!("{}-for-{audience}", self.token()) }),
+                    None => json!({ "access_token": self.token(), "token_type": "Bearer", "expires_in": self.life }),
+                })
+            }
+            _ => Err("unsupported_grant_type"),
+        }
+    }
+
+    fn token(&mut self) -> String {
+        let token = format!("canary-token-{}", self.given.len() + 1);
+        self.given.push(token.clone());
+        token
+    }
+}
+
+/// Who asks: by the header, or by the form.
+fn client(asked: &Received, form: &BTreeMap<String, String>) -> Option<(String, String)> {
+    match asked.header("authorization").strip_prefix("Basic ") {
+        Some(pair) => {
+            let pair = String::from_utf8(BASE64_STANDARD.decode(pair).ok()?).ok()?;
+            let (id, secret) = pair.split_once(':')?;
+            let decoded =
+                |text: &str| url::form_urlencoded::parse(format!("x={text}").as_bytes()).next().map(|(_, value)| value.into_owned());
+            Some((decoded(id)?, decoded(secret)?))
+        }
+        None => Some((form.get("client_id")?.clone(), form.get("client_secret")?.clone())),
+    }
+}
+
+/// The claims of an assertion this key signed for this audience, now.
+pub fn claims(token: &str, public_key: &str, audience: &str) -> Option<Value> {
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.set_audience(&[audience]);
+    validation.set_required_spec_claims(&["iss", "aud", "exp"]);
+    let key = DecodingKey::from_rsa_pem(public_key.as_bytes()).expect("a public key");
+    jsonwebtoken::decode::<Value>(token, &key, &validation).ok().map(|decoded| decoded.claims)
+}
