@@ -95,9 +95,10 @@ async fn serve(stream: TcpStream, mut random: Random, well: u64, seen: &Mutex<Ha
             2 => return Ok(()),
             3 => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n").await?;
+                let mut drips = tokio::time::interval(DRIP);
                 loop {
+                    drips.tick().await;
                     stream.write_all(b" ").await?;
-                    tokio::time::sleep(DRIP).await;
                 }
             }
             // Until the other side gives up.

@@ -92,12 +92,12 @@ impl Serve {
         let admin_token = std::env::var("HOOKWRIGHT_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
         let data = config.data.clone();
         let host = Host::start(config, listener, Arc::new(SystemClock), admin_token).await?;
+        if let KeyOrigin::Generated(path) = &host.key_origin {
+            tracing::warn!(key = %path.display(), "a storage key was made; keep a copy apart from backups, or set HOOKWRIGHT_KEY_FILE");
+        }
         println!("hookwright listens on http://{}", host.address);
         if let Some(token) = host.new_token.as_ref().and_then(Secret::expose_str) {
             println!("admin token (shown once, kept in {}): {token}", data.join("admin-token").display());
-        }
-        if let KeyOrigin::Generated(path) = &host.key_origin {
-            tracing::warn!(key = %path.display(), "a storage key was made; keep a copy apart from backups, or set HOOKWRIGHT_KEY_FILE");
         }
         let mut signals = StopSignals::new()?;
         signals.next().await?;
@@ -137,7 +137,8 @@ impl Serve {
 /// Structured logs on standard error: for people on a terminal, JSON elsewhere. `RUST_LOG` narrows them.
 pub fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log on a full disk is no reason to fail: reporting that it cannot be written would panic where it cannot be written.
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     // A second call (tests, the demo) keeps the first one's subscriber.
     drop(if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() });
 }
