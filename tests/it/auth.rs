@@ -322,6 +322,11 @@ fn a_credential_that_is_given_itself_is_kept_as_a_secret() {
         };
         client.webhook(&name, webhook.clone()).await;
         assert_eq!(version().await, Some(json!(1)));
+        // Of a document that is refused, nothing is taken over.
+        let refused = json!({ "transform": "nowhere", "auth": { "password": { "inline": "of a refused document" } } });
+        let (status, problem) = client.patch(&path, &refused).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/transform")), "{problem}");
+        assert_eq!(version().await, Some(json!(1)));
         let (status, changed) = client.patch(&path, &json!({ "auth": { "password": { "inline": "other" } } })).await;
         assert_eq!((status, version().await), (200, Some(json!(2))), "{changed}");
         assert_eq!(delivered(client, &name, &endpoint).await.header("authorization"), "Basic YW5uOm90aGVy");

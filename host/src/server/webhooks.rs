@@ -266,7 +266,8 @@ async fn write_document(services: &Services, document: Value, name: &str, only_n
     created(is_new, &view(&entry, false))
 }
 
-async fn write(services: &Services, spec: WebhookSpec, only_new: bool) -> Answer {
+async fn write(services: &Services, mut spec: WebhookSpec, only_new: bool) -> Answer {
+    admissible(services, &mut spec)?;
     let (entry, is_new) = keep(services, spec, only_new).await?;
     created(is_new, &view(&entry, false))
 }
@@ -281,10 +282,8 @@ fn read(services: &Services, document: &mut Value, name: &str) -> Result<(Webhoo
     let credentials = inline::take(document, "webhook", name)?;
     let mut spec: WebhookSpec = parse_value(document.take())?;
     named(&mut spec.name, name)?;
-    for (pointer, url) in urls(&mut spec) {
-        check_url(services, pointer, url)?;
-    }
     Webhook::compile(&spec, &WebhookId::new(0, [0; 10]), &services.catalog.snapshot().profiles).map_err(CatalogError::Invalid)?;
+    admissible(services, &mut spec)?;
     Ok((spec, credentials))
 }
 
@@ -305,21 +304,25 @@ pub async fn store(services: &Services, mut document: Value, name: &str, only_ne
     Ok(kept)
 }
 
-/// Checks what only the host can check, then writes.
-async fn keep(services: &Services, mut spec: WebhookSpec, only_new: bool) -> Result<(Arc<WebhookEntry>, bool), ApiError> {
-    for (pointer, url) in urls(&mut spec) {
+/// Checks what only the host can check and needs no secret for: so that no secret is written for what is refused.
+fn admissible(services: &Services, spec: &mut WebhookSpec) -> Result<(), ApiError> {
+    for (pointer, url) in urls(spec) {
         check_url(services, pointer, url)?;
     }
-    for (pointer, host, address) in targets(&spec) {
+    for (pointer, host, address) in targets(spec) {
         services.transport.check_address(&host, address).map_err(|error| ApiError::invalid(pointer, error.to_string()))?;
     }
+    check_plugin(services, spec)
+}
+
+/// Writes what is [`admissible`], if its signing keys are there.
+async fn keep(services: &Services, spec: WebhookSpec, only_new: bool) -> Result<(Arc<WebhookEntry>, bool), ApiError> {
     for (index, selector) in spec.selectors.iter().enumerate() {
         if let Some(hint) = Selector::parse(selector).ok().and_then(|selector| selector.hint()) {
             tracing::warn!(webhook = spec.name, index, selector, hint);
         }
     }
     check_signing_keys(services, &spec).await?;
-    check_plugin(services, &spec)?;
     let before = services.catalog.snapshot().webhooks.get(&spec.name).cloned();
     if let Some(before) = before.filter(|before| spec.active && !before.spec.active) {
         // Activating clears the count.
