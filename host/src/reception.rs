@@ -30,7 +30,7 @@ use crate::{
     services::Services,
 };
 
-pub use self::reply::Reply;
+pub use self::reply::{RETRY_AFTER_S, Reply};
 
 mod commit;
 mod record;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hookwright_tests::{
-    Endpoint, Process, Random, data_directory,
+    Endpoint, Process, Random, data_directory, files,
     power::{Log, Luck},
     preload::library,
     process::{finish, hookwright},
@@ -33,16 +33,6 @@ type Answered = Arc<Mutex<Vec<(String, u64)>>>;
 
 fn length(log: &Path) -> u64 {
     fs::metadata(log).expect("a log").len()
-}
-
-/// Every file below, by its path.
-fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
-        if entry.is_dir() { found.extend(files(&entry)) } else { found.push((entry.clone(), fs::read(entry).expect("a file"))) }
-    }
-    found.sort();
-    found
 }
 
 fn copy(from: &Path, to: &Path) {

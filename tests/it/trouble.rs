@@ -58,6 +58,11 @@ fn configured(data: &Path, text: &str) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
+/// A host configured so.
+async fn serve_configured(data: &Path, text: &str) -> Process {
+    Process::serve_under(data, &[], &[("HOOKWRIGHT_CONFIG", &configured(data, text))]).await
+}
+
 fn refused(finished: &Finished, says: &str) {
     assert_eq!(finished.status.code(), Some(1), "{}", finished.all());
     assert!(finished.stderr.contains(says), "{says} is not in {}", finished.stderr);
@@ -146,8 +151,7 @@ fn below_the_floor_nothing_new_is_taken_until_there_is_room() {
     run(async {
         let Some(disk) = Disk::of(96) else { return };
         let data = disk.path.join("data");
-        let config = configured(&data, "[limits]\ndisk_free_bytes_min = 41943040");
-        let process = Process::serve_under(&data, &[], &[("HOOKWRIGHT_CONFIG", &config)]).await;
+        let process = serve_configured(&data, "[limits]\ndisk_free_bytes_min = 41943040").await;
         let client = &process.client;
         let code = client.receiver("crm", json!({ "reply": { "message": "noted" } })).await;
         assert_eq!(client.call(&code, "", "").await.status, 200);
@@ -175,8 +179,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
     run(async {
         let Some(disk) = Disk::of(48) else { return };
         let data = disk.path.join("data");
-        let config = configured(&data, "limits.disk_free_bytes_min = 0");
-        let process = Process::serve_under(&data, &[], &[("HOOKWRIGHT_CONFIG", &config)]).await;
+        let process = serve_configured(&data, "limits.disk_free_bytes_min = 0").await;
         assert_eq!(process.client.post("/v1/events", &json!({ "trigger": "kept.word" })).await.0, 202);
         process.kill().await;
         assert!(disk.mount(&["-o", "remount,ro"]), "a disk that can be made read-only");
@@ -325,9 +328,8 @@ fn a_stop_waits_no_longer_than_its_limit_and_loses_nothing() {
     run(async {
         let directory = data_directory();
         let data = directory.path().join("data");
-        let config = configured(&data, "limits.drain_seconds_max = 1");
         let (endpoint, gate) = (Endpoint::start().await, Gate::new());
-        let process = Process::serve_under(&data, &[], &[("HOOKWRIGHT_CONFIG", &config)]).await;
+        let process = serve_configured(&data, "limits.drain_seconds_max = 1").await;
         let count = in_flight(&process, &endpoint, &gate).await;
         // The gate stays closed: it cannot have waited for the attempts' end.
         assert!(process.terminate().await.success());

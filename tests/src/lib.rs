@@ -68,6 +68,20 @@ pub fn unique(name: &str) -> String {
     format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Every file below `directory`, by its path, with its content.
+pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for path in std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.clone(), std::fs::read(path).expect("a file")));
+        }
+    }
+    found.sort();
+    found
+}
+
 /// A directory for one test's data, on the disk that is built on, where a sync is a sync. `tests/run` empties its parent.
 pub fn data_directory() -> tempfile::TempDir {
     let parent = target().join("test-data");

@@ -43,7 +43,7 @@ impl Backup {
                 json!({ "state": "done", "records": copied.0, "bytes": copied.1, "taken_at": manifest.taken_at, "seq": manifest.seq,
                     "plugins": manifest.plugins.len() })
             }
-            Worker::Host(api) => block_on_value(async { through(&api, "backup", "/v1/backup", Some(&json!({ "directory": to }))).await })?,
+            Worker::Host(api) => block_on(through(&api, "backup", "/v1/backup", Some(&json!({ "directory": to }))))?,
         };
         self.place.at.show(&taken, |taken| said(taken, &to.display().to_string()))
     }
@@ -58,14 +58,4 @@ fn said(taken: &Value, to: &str) -> String {
         time(taken, "/taken_at"),
         cell(taken, "/seq"),
     )
-}
-
-/// Runs `work` on a runtime of its own, for its value.
-pub fn block_on_value<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let mut value = None;
-    block_on(async {
-        value = Some(work.await?);
-        Ok(ExitCode::SUCCESS)
-    })?;
-    value.ok_or_else(|| anyhow::anyhow!("the work gave no answer"))
 }

@@ -7,7 +7,7 @@ use indicatif::HumanBytes;
 use serde_json::json;
 
 use super::{
-    backup::block_on_value,
+    block_on,
     maintain::{Place, Worker, through},
     progress::{count, counting},
 };
@@ -31,7 +31,7 @@ impl Compact {
                 json!({ "state": "done", "before_bytes": compacted.before_bytes, "after_bytes": compacted.after_bytes,
                     "live_bytes": compacted.live_bytes })
             }
-            Worker::Host(api) => block_on_value(through(&api, "compact", "/v1/compact", None))?,
+            Worker::Host(api) => block_on(through(&api, "compact", "/v1/compact", None))?,
         };
         self.place.at.show(&done, |done| {
             let bytes = |name: &str| HumanBytes(done[name].as_u64().unwrap_or(0));

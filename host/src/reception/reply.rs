@@ -11,8 +11,8 @@ use crate::{
     store::StoreError,
 };
 
-/// Seconds a caller is asked to wait before it tries again.
-const RETRY_AFTER_S: u32 = 5;
+/// Seconds a caller is asked to wait before it tries again, here and in the API.
+pub const RETRY_AFTER_S: u32 = 5;
 
 /// What the caller gets.
 #[derive(Clone, Debug)]

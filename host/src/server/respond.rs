@@ -9,14 +9,11 @@ use utoipa::ToSchema;
 use super::Body;
 use crate::{
     acceptance::AcceptError, catalog::CatalogError, invocation::InvokeError, model::problem::Problem, plugin::UploadError,
-    store::StoreError,
+    reception::RETRY_AFTER_S, store::StoreError,
 };
 
 /// What a handler gives back.
 pub type Answer = Result<Response<Body>, ApiError>;
-
-/// Seconds a client is asked to wait before it tries again.
-const RETRY_AFTER_S: u32 = 5;
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]

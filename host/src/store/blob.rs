@@ -135,7 +135,8 @@ fn remove_unused(directory: &Path, used: &HashSet<String>, kept: Duration) -> io
     Ok(removed)
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+/// Runs `work` on files where it may block.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work).await.map_err(|source| StoreError::unavailable("finish work on a file", source))?
 }
 

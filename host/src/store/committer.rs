@@ -224,8 +224,7 @@ impl Committer {
         let Prepared { counters, writes, bytes, grown, lease_changes, agenda_changes } = prepared;
         if counters.waiting != self.counters.waiting {
             // Part of the same batch as what it counts.
-            let (value, _) = engine::encode(counters.waiting.to_string().as_bytes(), || 0);
-            self.group.insert(key::WAITING_COUNT.to_vec(), Some(value));
+            self.group.insert(key::WAITING_COUNT.to_vec(), Some(engine::encode_number(counters.waiting)));
         }
         self.counters = counters;
         self.agenda_changes.extend(agenda_changes);
@@ -247,8 +246,7 @@ impl Committer {
         }
         if self.live.abs_diff(self.live_noted) > LIVE_NOTED_EVERY {
             self.live_noted = self.live;
-            let noted = engine::encode(self.live.to_string().as_bytes(), || 0).0;
-            self.group.insert(key::LIVE.to_vec(), Some(noted));
+            self.group.insert(key::LIVE.to_vec(), Some(engine::encode_number(self.live)));
         }
         let applied = self.engine.apply(&self.group);
         if let Some(compaction) = &mut self.compaction {

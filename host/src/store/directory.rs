@@ -17,7 +17,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{engine::Engine, error::StoreError, key};
+use super::{
+    engine::{Engine, encode_number},
+    error::StoreError,
+    key,
+};
 
 /// The format this program writes.
 pub(super) const FORMAT: u32 = 1;
@@ -103,8 +107,7 @@ impl Directory {
         match engine.get(key::FORMAT)? {
             Some(bytes) => check_format(&bytes)?,
             None => {
-                let format = super::engine::encode(&serde_json::to_vec(&FORMAT).unwrap_or_default(), || 0).0;
-                engine.apply([(&key::FORMAT.to_vec(), &Some(format))])?;
+                engine.apply([(&key::FORMAT.to_vec(), &Some(encode_number(FORMAT.into())))])?;
                 engine.sync()?;
             }
         }

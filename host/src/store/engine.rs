@@ -225,6 +225,11 @@ pub(super) fn encode(value: &[u8], stamp: impl FnOnce() -> u64) -> (Vec<u8>, Vec
     ([&[IN_PIECES], stamp.to_be_bytes().as_slice(), &count.to_be_bytes()].concat(), pieces)
 }
 
+/// A number as it is stored.
+pub(super) fn encode_number(number: u64) -> Vec<u8> {
+    encode(number.to_string().as_bytes(), || 0).0
+}
+
 /// The keys of the pieces of a value as stored.
 pub(super) fn pieces(raw: &[u8]) -> impl Iterator<Item = Vec<u8>> + use<> {
     let head = raw.split_first().filter(|(kind, _)| **kind == IN_PIECES).and_then(|(_, head)| {
