@@ -12,6 +12,7 @@ use crate::{
         outcome::{Failure, FailureKind, Verdict, verdict},
         parameter::Change,
         profile::RetryOn,
+        request::BuiltRequest,
         webhook::Webhook,
     },
     store::{Claimed, Count, Next},
@@ -24,14 +25,24 @@ const GONE: u16 = 410;
 pub(super) struct Made {
     pub(super) attempt: Attempt,
     /// What was built, for the next try.
-    pub(super) built: Option<Value>,
+    pub(super) built: Option<BuiltRequest>,
     /// What it binds.
     pub(super) changes: Vec<Change>,
     /// How long the endpoint asked to be left alone.
     pub(super) retry_after: Option<Duration>,
 }
 
+/// A built request as it is kept for the next try.
+pub(super) fn as_kept(request: &BuiltRequest) -> Option<Value> {
+    serde_json::to_value(request).ok()
+}
+
 impl Made {
+    /// What was built, as it is kept.
+    pub(super) fn kept(&self) -> Option<Value> {
+        self.built.as_ref().and_then(as_kept)
+    }
+
     fn status(&self) -> Option<u16> {
         self.attempt.answer.as_ref().map(|answer| answer.status)
     }

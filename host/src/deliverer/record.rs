@@ -1,6 +1,6 @@
 //! Requests and answers as they are kept and shown: capped, credentials redacted.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -20,7 +20,7 @@ pub(super) fn recorded(signed: &SignedRequest) -> RecordedRequest {
         method: method.to_string(),
         url: signed.shown_url.clone(),
         headers: shown_headers(headers, &signed.shown.headers),
-        body: cap(&String::from_utf8_lossy(body)),
+        body: cap(String::from_utf8_lossy(body)),
         body_bytes: body.len() as u64,
     }
 }
@@ -28,8 +28,9 @@ pub(super) fn recorded(signed: &SignedRequest) -> RecordedRequest {
 /// An answer as it is kept.
 pub(super) fn recorded_answer(answer: &Answer) -> RecordedAnswer {
     let text = String::from_utf8_lossy(&answer.body);
-    let body = cap(&text);
-    let truncated = body.len() < text.len();
+    let whole = text.len();
+    let body = cap(text);
+    let truncated = body.len() < whole;
     // What an endpoint sets as a cookie is a credential of its own.
     RecordedAnswer { status: answer.status, headers: shown_headers(&answer.headers, &[http::header::SET_COOKIE]), body, truncated }
 }
@@ -45,6 +46,11 @@ fn shown_headers(headers: &HeaderMap, secret: &[HeaderName]) -> BTreeMap<String,
     headers.iter().map(|(name, value)| (name.to_string(), shown(name, value))).collect()
 }
 
-fn cap(text: &str) -> String {
-    text.chars().take(RECORDED_BODY_CHARS_MAX).collect()
+fn cap(text: Cow<'_, str>) -> String {
+    // The first character too many, if there is one; most texts are too short for one.
+    let end = (text.len() > RECORDED_BODY_CHARS_MAX).then(|| text.char_indices().nth(RECORDED_BODY_CHARS_MAX)).flatten();
+    match end {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text.into_owned(),
+    }
 }

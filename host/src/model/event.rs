@@ -55,6 +55,13 @@ pub struct Event {
 }
 
 impl Event {
+    /// The event at its place.
+    pub fn at(mut self, seq: u64) -> Self {
+        self.id = self.id.at(seq);
+        self.seq = seq;
+        self
+    }
+
     /// The event as a JSON document: what filters, `$event.*` and `$call.*` references look into.
     pub fn document(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
@@ -64,7 +71,7 @@ impl Event {
 /// An event on its way to acceptance: everything but its place in commit order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEvent {
-    /// `evt_...`
+    /// `evt_...`, its place perhaps still missing.
     pub id: EventId,
     /// What happened.
     pub trigger: Trigger,
@@ -94,10 +101,10 @@ impl From<Event> for NewEvent {
 }
 
 impl NewEvent {
-    /// The event as accepted with `seq` at `accepted_at`.
+    /// The event as accepted with `seq` at `accepted_at`; [`Event::at`] when that is known only later.
     pub fn accepted(self, seq: u64, accepted_at: Timestamp) -> Event {
         let Self { id, trigger, source, time, session, environment, attributes, data, call, depth } = self;
-        Event { id, seq, trigger, source, time, accepted_at, session, environment, attributes, data, call, depth }
+        Event { id: id.at(seq), seq, trigger, source, time, accepted_at, session, environment, attributes, data, call, depth }
     }
 }
 

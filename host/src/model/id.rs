@@ -32,7 +32,8 @@ macro_rules! id {
 }
 
 id!(
-    /// An event: `evt_` + time + randomness.
+    /// An event: `evt_` + its sequence number + randomness ([`EventId::unplaced`]), or + time + hash where the same event may be told
+    /// twice.
     EventId
 );
 id!(
@@ -91,10 +92,52 @@ fn hash_parts(parts: &[&[u8]]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
+/// Letters of a sequence number.
+const SEQ_CHARS: usize = 13;
+
+fn push_seq(text: &mut String, seq: u64) {
+    push_base32(text, &seq.to_be_bytes());
+}
+
+/// The number [`push_seq`] wrote.
+fn read_seq(text: &str) -> Option<u64> {
+    let mut number = 0u128;
+    for letter in text.bytes() {
+        number = number << 5 | ALPHABET.iter().position(|other| *other == letter)? as u128;
+    }
+    // Thirteen letters hold one bit more than 64.
+    u64::try_from(number >> 1).ok()
+}
+
 impl EventId {
-    /// An identifier made at `millis` from ten random bytes.
-    pub fn new(millis: u64, random: [u8; 10]) -> Self {
-        Self(time_ordered("evt_", millis, random))
+    const PREFIX: &str = "evt_";
+    /// The length of those that hold their event's number.
+    const PLACED_CHARS: usize = Self::PREFIX.len() + SEQ_CHARS + 16;
+
+    /// An identifier of an event that has no number yet; [`EventId::at`] gives it one. It tells where the event is, so that no index
+    /// has to.
+    pub fn unplaced(random: [u8; 10]) -> Self {
+        let mut text = String::with_capacity(Self::PLACED_CHARS);
+        text.push_str(Self::PREFIX);
+        push_seq(&mut text, 0);
+        push_base32(&mut text, &random);
+        Self(text)
+    }
+
+    /// The identifier of the event that is numbered `seq`.
+    pub fn at(mut self, seq: u64) -> Self {
+        if self.seq() == Some(0) {
+            let mut number = String::with_capacity(SEQ_CHARS);
+            push_seq(&mut number, seq);
+            self.0.replace_range(Self::PREFIX.len()..Self::PREFIX.len() + SEQ_CHARS, &number);
+        }
+        self
+    }
+
+    /// The number in it; `None`: it has none, and stands in an index.
+    pub fn seq(&self) -> Option<u64> {
+        let rest = self.0.strip_prefix(Self::PREFIX).filter(|_| self.0.len() == Self::PLACED_CHARS)?;
+        read_seq(rest.get(..SEQ_CHARS)?)
     }
 
     /// The identifier of the event that tells `what` of `webhook` at `millis`: the same when it is told twice.
@@ -110,7 +153,7 @@ impl EventId {
     fn hashed(parts: &[&[u8]], millis: u64) -> Self {
         let mut rest = [0u8; 10];
         rest.copy_from_slice(&hash_parts(parts)[..10]);
-        Self(time_ordered("evt_", millis, rest))
+        Self(time_ordered(Self::PREFIX, millis, rest))
     }
 }
 
@@ -143,7 +186,7 @@ impl DeliveryId {
     /// What the identifiers of all deliveries of the event numbered `seq` begin with.
     pub fn prefix(seq: u64) -> String {
         let mut text = String::from("dlv_");
-        push_base32(&mut text, &seq.to_be_bytes());
+        push_seq(&mut text, seq);
         text
     }
 }
@@ -172,10 +215,24 @@ mod tests {
 
     #[test]
     fn identifiers_sort_by_time_and_by_sequence() {
-        assert!(EventId::new(1, [255; 10]) < EventId::new(2, [0; 10]));
+        assert!(EventId::unplaced([255; 10]).at(1) < EventId::unplaced([0; 10]).at(2));
         let webhook = WebhookId::new(0, [0; 10]);
         assert!(DeliveryId::new(9, &webhook, 0, 0) < DeliveryId::new(10, &webhook, 0, 0));
         assert!(DeliveryId::new(10, &webhook, 3, 0).0.starts_with(&DeliveryId::prefix(10)));
+    }
+
+    #[test]
+    fn an_event_tells_its_number() {
+        for seq in [1, 31, 32, u64::MAX] {
+            let id = EventId::unplaced([7; 10]).at(seq);
+            assert_eq!((id.seq(), id.0.len()), (Some(seq), EventId::PLACED_CHARS));
+            assert_eq!(id.clone().at(5), id, "a place is for good");
+        }
+        let elsewhere = EventId::operational(&WebhookId::new(0, [0; 10]), "deactivated", 1);
+        assert_eq!((elsewhere.seq(), elsewhere.clone().at(1)), (None, elsewhere));
+        for wrong in ["", "evt_", "evt_ü000000000000aaaaaaaaaaaaaaaa", "evt_zzzzzzzzzzzzz_______________!"] {
+            let _ = EventId(wrong.to_owned()).seq();
+        }
     }
 
     #[test]

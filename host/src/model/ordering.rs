@@ -144,7 +144,7 @@ mod tests {
 
     fn event(session: Option<&str>, data: Value) -> NewEvent {
         NewEvent {
-            id: EventId::new(1, [0; 10]),
+            id: EventId::unplaced([0; 10]),
             trigger: Trigger::parse("a.b").expect("a trigger"),
             source: String::new(),
             time: Timestamp::UNIX_EPOCH,

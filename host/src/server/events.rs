@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     acceptance::{self, Incoming},
-    clock::{millis, random},
+    clock::random,
     model::{
         delivery::{Attempt, Delivery},
         event::{Event, NewEvent},
@@ -304,7 +304,7 @@ fn check(services: &Services, input: EventInput, producer: &str, header_key: Opt
     let key = input.id.as_deref().or(header_key);
     let dedup = key.map(|key| (input.source.clone().unwrap_or_else(|| producer.to_owned()), key.to_owned()));
     let event = NewEvent {
-        id: EventId::new(millis(now), random()),
+        id: EventId::unplaced(random()),
         trigger,
         source: input.source.unwrap_or_default(),
         time: input.time.unwrap_or(now),

@@ -103,7 +103,7 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    /// Writes the event down, but for its number: that is its key.
+    /// Writes the event down, but for its number: that is in its key.
     pub(super) fn new(event: AcceptEvent, now: Timestamp) -> Result<Self, StoreError> {
         let AcceptEvent { event, dedup, parameters, deliveries } = event;
         let event = event.accepted(0, now);
@@ -128,7 +128,7 @@ pub(super) struct Lives {
 
 /// Writes one event and all that belongs to it.
 pub(super) fn accept(transaction: &mut Transaction<'_>, index: usize, ready: Ready, lives: Lives) -> Result<Accepted, StoreError> {
-    let Ready { mut event, encoded, dedup, parameters, deliveries } = ready;
+    let Ready { event, encoded, dedup, parameters, deliveries } = ready;
     if let Some(dedup) = &dedup
         && let Some(seen) = transaction.get::<Seen>(&key::dedup(&dedup.key))?
         && seen.until > transaction.now
@@ -139,13 +139,17 @@ pub(super) fn accept(transaction: &mut Transaction<'_>, index: usize, ready: Rea
     if !deliveries.is_empty() && transaction.counters.waiting >= lives.backlog_max {
         return Err(StoreError::BacklogFull { max: lives.backlog_max });
     }
-    let seq_key = key::event_seq(&event.id);
-    if transaction.exists(&seq_key)? {
+    let index_key = event.id.seq().is_none().then(|| key::event_seq(&event.id));
+    if let Some(key) = &index_key
+        && transaction.exists(key)?
+    {
         return Ok(Accepted::Duplicate { id: event.id });
     }
-    event.seq = transaction.next_seq();
+    let event = event.at(transaction.next_seq());
     transaction.put_new(key::event(event.seq), &encoded);
-    transaction.put_new(seq_key, &encode(&event.seq)?);
+    if let Some(key) = index_key {
+        transaction.put_new(key, &encode(&event.seq)?);
+    }
     if let Some(Dedup { key, body }) = dedup {
         let until = clock::after(transaction.now, lives.dedup);
         let key = key::dedup(&key);

@@ -8,7 +8,7 @@ use super::{
     Store,
     agenda::AgendaChange,
     committer::Committer,
-    delivery::Record,
+    delivery::{self, Record},
     engine::Engine,
     error::StoreError,
     key,
@@ -23,7 +23,7 @@ use crate::{
             lifecycle::{End, Step},
         },
         event::Event,
-        id::EndpointId,
+        id::{DeliveryId, EndpointId},
         outcome::{Failure, FailureKind},
     },
 };
@@ -89,6 +89,16 @@ impl Store {
                 Ok((endpoint, with_events(engine, &mut events, record, token, rebuilt)?))
             };
             claimed.into_iter().map(with_events).collect()
+        })
+        .await
+    }
+
+    /// A delivery as it stands, with its events, for looking at: nobody holds it by that.
+    pub async fn look_back(&self, id: &DeliveryId) -> Result<Option<Claimed>, StoreError> {
+        let id = id.clone();
+        self.scan(move |engine| {
+            let record = delivery::find(engine, &id)?;
+            record.map(|record| with_events(engine, &mut HashMap::new(), record, 0, false)).transpose()
         })
         .await
     }
@@ -192,7 +202,7 @@ fn interrupt(transaction: &mut Transaction<'_>, record: &mut Record, detail: &st
     let failure = Some(Failure::new(FailureKind::Interrupted, detail));
     let attempt = Attempt { failure, ..Attempt::begun(record.delivery.attempts + 1, record.delivery.updated_at) };
     record.take_leased(transaction)?;
-    record.add_attempt(transaction, &encode(&attempt)?);
+    record.add_attempt(encode(&attempt)?);
     record.finish(transaction, Step::End(End::Failed))
 }
 
@@ -203,7 +213,7 @@ pub(super) fn recover(committer: &mut Committer) -> Result<(), StoreError> {
             let leased = transaction.engine.records(key::under(key::LEASED)).take(RECOVER_CHUNK);
             let leased: Vec<_> = leased.collect::<Result<_, _>>()?;
             for (key, bytes) in &leased {
-                let mut record: Record = decode(key, bytes)?;
+                let mut record = Record::read(key, bytes)?;
                 if record.is_invoke() {
                     interrupt(transaction, &mut record, "the host stopped before the answer was recorded")?;
                 } else {

@@ -8,7 +8,7 @@ use super::{
     delivery::{self, CHUNK, Record},
     error::StoreError,
     key, log,
-    transaction::{Transaction, decode},
+    transaction::Transaction,
 };
 use crate::model::{
     delivery::{DeliveryState, NewDelivery, ReplayOf},
@@ -100,7 +100,7 @@ fn replay(transaction: &mut Transaction<'_>, replayed: Replayed) -> Result<bool,
     let Replayed { seq, new, of } = replayed;
     let key = key::event(seq);
     let Some(bytes) = transaction.get_bytes(&key)? else { return Ok(false) };
-    let event = Event { seq, ..decode(&key, &bytes)? };
+    let event = log::decode_event(&key, &bytes)?;
     let id = DeliveryId::new(seq, &new.webhook_id, 0, of.run);
     if transaction.exists(&key::webhook_delivery(&new.webhook_id, &id))? {
         return Ok(false);

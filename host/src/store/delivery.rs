@@ -1,6 +1,6 @@
 //! A delivery's record and its way through the three ranges: leased, waiting, finished.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use super::{
     error::StoreError,
     key, lane,
     lease::Token,
-    transaction::{Transaction, decode, encode},
+    transaction::{Transaction, damaged, decode, encode},
 };
 use crate::{
     clock,
@@ -28,7 +28,8 @@ pub(super) const CHUNK: usize = 500;
 /// How often a delivery is looked for in the three ranges while it moves between them.
 const FIND_TRIES: u32 = 3;
 
-/// A delivery as kept.
+/// A delivery as kept. Once it is over, the attempt that ended it stands behind it, as JSON of its own: most deliveries have one
+/// attempt, and it costs no row this way.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     /// The place of its event, or of itself when it was invoked.
@@ -49,13 +50,16 @@ pub(super) struct Record {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) further: Vec<u64>,
     pub(super) delivery: Delivery,
+    /// The attempt it ended with, or the one just made; as JSON, empty: none.
+    #[serde(skip)]
+    last_attempt: Vec<u8>,
 }
 
 impl Record {
     /// A delivery nobody works on yet.
     pub(super) fn new(seq: u64, endpoint: &EndpointId, lane: Option<String>, delivery: Delivery) -> Self {
         let endpoint = (endpoint.0 != delivery.webhook_id.0).then(|| endpoint.clone());
-        Self { seq, interrupted: false, endpoint, lane, blocked: false, further: Vec::new(), delivery }
+        Self { seq, interrupted: false, endpoint, lane, blocked: false, further: Vec::new(), delivery, last_attempt: Vec::new() }
     }
 
     /// Where it is sent.
@@ -72,7 +76,24 @@ impl Record {
 
     /// The record in `range`.
     pub(super) fn load(transaction: &Transaction<'_>, range: &[u8], id: &DeliveryId) -> Result<Option<Self>, StoreError> {
-        transaction.get(&key::delivery(range, id))
+        let key = key::delivery(range, id);
+        transaction.get_bytes(&key)?.map(|bytes| Self::read(&key, &bytes)).transpose()
+    }
+
+    /// The record in the bytes under `key`.
+    pub(super) fn read(key: &[u8], bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut records = serde_json::Deserializer::from_slice(bytes).into_iter();
+        let record: Option<Result<Self, _>> = records.next();
+        let mut record = record.map_or_else(|| decode(key, &[]), |record| record.map_err(|source| damaged(key, source)))?;
+        record.last_attempt = bytes.get(records.byte_offset()..).unwrap_or_default().to_vec();
+        Ok(record)
+    }
+
+    /// Puts it into `range`.
+    fn put(&self, transaction: &mut Transaction<'_>, range: &[u8]) -> Result<(), StoreError> {
+        let mut bytes = encode(self)?;
+        bytes.extend_from_slice(&self.last_attempt);
+        transaction.put_bytes(key::delivery(range, &self.delivery.id), &bytes)
     }
 
     /// Whether somebody waits for its answer instead of the log.
@@ -84,6 +105,7 @@ impl Record {
     pub(super) fn put_taken(&mut self, transaction: &mut Transaction<'_>, lease_for: Duration) -> Result<Token, StoreError> {
         self.delivery.state = DeliveryState::Sending;
         self.set(None, transaction.now);
+        self.part_with_attempt(transaction);
         transaction.put_new(key::delivery(key::LEASED, &self.delivery.id), &encode(self)?);
         Ok(transaction.lease(&self.delivery.id, lease_for))
     }
@@ -98,7 +120,8 @@ impl Record {
     /// Writes what is worked on as worked on still, under the same lease.
     pub(super) fn go_on(&mut self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
         self.step(Step::GoOn)?;
-        transaction.put(key::delivery(key::LEASED, &self.delivery.id), self)
+        self.part_with_attempt(transaction);
+        self.put(transaction, key::LEASED)
     }
 
     /// Takes a step with what is worked on after which it waits until `due`.
@@ -112,7 +135,8 @@ impl Record {
     pub(super) fn put_waiting(&mut self, transaction: &mut Transaction<'_>, due: Timestamp) -> Result<(), StoreError> {
         self.set((!self.blocked).then_some(due), transaction.now);
         let (endpoint, due_ms) = (self.endpoint(), self.due_ms());
-        transaction.put(key::delivery(key::WAITING, &self.delivery.id), self)?;
+        self.part_with_attempt(transaction);
+        self.put(transaction, key::WAITING)?;
         transaction.mark(key::due(&endpoint, due_ms, &self.delivery.id));
         transaction.counters.waiting += 1;
         transaction.agenda(AgendaChange::Note(endpoint, due_ms));
@@ -126,7 +150,7 @@ impl Record {
         self.set(None, transaction.now);
         self.interrupted = false;
         self.blocked = false;
-        transaction.put(key::delivery(key::FINISHED, &self.delivery.id), self)?;
+        self.put(transaction, key::FINISHED)?;
         transaction.remove(key::built(&self.delivery.id))
     }
 
@@ -151,10 +175,24 @@ impl Record {
         self.delivery.due_at.map_or(key::NEVER, clock::millis)
     }
 
-    /// Adds an attempt, under the next number.
-    pub(super) fn add_attempt(&mut self, transaction: &mut Transaction<'_>, attempt: &[u8]) {
+    /// Adds an attempt, under the next number. Written with the step that follows.
+    pub(super) fn add_attempt(&mut self, attempt: Vec<u8>) {
         self.delivery.attempts += 1;
-        transaction.put_new(key::attempt(&self.delivery.id, self.delivery.attempts), attempt);
+        self.last_attempt = attempt;
+    }
+
+    /// Gives the last attempt a row of its own: others may follow it.
+    fn part_with_attempt(&mut self, transaction: &mut Transaction<'_>) {
+        if !self.last_attempt.is_empty() {
+            transaction.put_new(key::attempt(&self.delivery.id, self.delivery.attempts), &self.last_attempt);
+            self.last_attempt.clear();
+        }
+    }
+
+    /// Forgets what was sent in the attempt it ended with.
+    pub(super) fn forget_attempt(&mut self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
+        self.last_attempt.clear();
+        self.put(transaction, key::FINISHED)
     }
 
     fn set(&mut self, due: Option<Timestamp>, now: Timestamp) {
@@ -168,7 +206,7 @@ pub(super) fn last_seq(engine: &Engine) -> Result<u64, StoreError> {
     let mut last = 0;
     for range in [key::LEASED, key::WAITING, key::FINISHED] {
         if let Some((key, bytes)) = engine.records(key::under(range)).next_back().transpose()? {
-            last = last.max(decode::<Record>(&key, &bytes)?.seq);
+            last = last.max(Record::read(&key, &bytes)?.seq);
         }
     }
     Ok(last)
@@ -180,7 +218,7 @@ pub(super) fn find(engine: &Engine, id: &DeliveryId) -> Result<Option<Record>, S
         for range in [key::LEASED, key::WAITING, key::FINISHED] {
             let key = key::delivery(range, id);
             if let Some(bytes) = engine.get(&key)? {
-                return decode(&key, &bytes).map(Some);
+                return Record::read(&key, &bytes).map(Some);
             }
         }
     }
@@ -197,13 +235,18 @@ impl Store {
     pub async fn attempts(&self, id: &DeliveryId) -> Result<Vec<Attempt>, StoreError> {
         let id = id.clone();
         self.scan(move |engine| {
-            let attempts = engine.records(key::attempts(&id)).map(|record| {
-                let (key, bytes) = record?;
-                let mut attempt: Attempt = decode(&key, &bytes)?;
-                attempt.number = key::attempt_number(&key).unwrap_or(attempt.number);
-                Ok(attempt)
-            });
-            attempts.collect()
+            // First: where it is sent again meanwhile, the last attempt becomes one of those in rows.
+            let record = find(engine, &id)?;
+            let mut attempts = BTreeMap::new();
+            for row in engine.records(key::attempts(&id)) {
+                let (key, bytes) = row?;
+                let attempt: Attempt = decode(&key, &bytes)?;
+                attempts.insert(key::attempt_number(&key).unwrap_or(attempt.number), attempt);
+            }
+            if let Some(record) = record.filter(|record| !record.last_attempt.is_empty()) {
+                attempts.insert(record.delivery.attempts, decode(&key::delivery(key::FINISHED, &id), &record.last_attempt)?);
+            }
+            Ok(attempts.into_iter().map(|(number, attempt)| Attempt { number, ..attempt }).collect())
         })
         .await
     }

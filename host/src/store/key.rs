@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `m` | name | counters, format, key check |
 //! | `e` | seq | event |
-//! | `i` | event id | seq |
+//! | `i` | event id without a seq in it | seq |
 //! | `l` | delivery id | delivery under a lease |
 //! | `q` | delivery id | delivery that waits: the live queue |
 //! | `f` | delivery id | delivery at its end: the log |

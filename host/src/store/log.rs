@@ -10,7 +10,7 @@ use super::{
     engine::Engine,
     error::StoreError,
     key::{self, Range},
-    transaction::decode,
+    transaction::{Transaction, decode},
 };
 use crate::model::{
     delivery::{Delivery, DeliveryState},
@@ -91,18 +91,20 @@ impl Store {
     /// Whether there was such an event.
     pub async fn delete_event(&self, id: EventId) -> Result<bool, StoreError> {
         self.commit_scanning(move |transaction| {
-            let Some(seq) = transaction.get(&key::event_seq(&id))? else { return Ok(false) };
+            let Some(seq) = seq_of(transaction.engine, &id)? else { return Ok(false) };
             for delivery in deliveries_of(transaction.engine, seq)? {
                 // What was built and sent holds its data.
                 transaction.remove_range(key::attempts(&delivery.id))?;
                 transaction.remove(key::built(&delivery.id))?;
-                if delivery.further_events.is_empty() {
+                if let Some(mut record) = Record::load(transaction, key::FINISHED, &delivery.id)? {
+                    record.forget_attempt(transaction)?;
+                } else if delivery.further_events.is_empty() {
                     delivery::cancel(transaction, &delivery.id)?;
                 }
             }
             transaction.remove_range(key::furthers(seq))?;
             transaction.remove(key::event(seq))?;
-            transaction.remove(key::event_seq(&id))?;
+            remove_place(transaction, &id)?;
             // Its number is not given again.
             let seq = transaction.counters.seq;
             transaction.put(key::SEQ.to_vec(), &seq)?;
@@ -112,10 +114,22 @@ impl Store {
     }
 }
 
-/// The place of an event.
+/// The place of an event that is there.
 fn seq_of(engine: &Engine, id: &EventId) -> Result<Option<u64>, StoreError> {
+    if let Some(seq) = id.seq() {
+        // Its randomness must be right, too.
+        return Ok(event_at(engine, seq)?.filter(|event| event.id == *id).map(|event| event.seq));
+    }
     let key = key::event_seq(id);
     engine.get(&key)?.map(|bytes| decode(&key, &bytes)).transpose()
+}
+
+/// Takes an event that goes out of the index, if it is in it.
+pub(super) fn remove_place(transaction: &mut Transaction<'_>, id: &EventId) -> Result<(), StoreError> {
+    match id.seq() {
+        Some(_) => Ok(()),
+        None => transaction.remove(key::event_seq(id)),
+    }
 }
 
 /// The event at a place; `None` when an invoke has it, or the event is gone.
@@ -126,9 +140,11 @@ pub(super) fn event_at(engine: &Engine, seq: u64) -> Result<Option<Event>, Store
 
 /// An event from its record, which was written before its number was known.
 pub(super) fn decode_event(key: &[u8], bytes: &[u8]) -> Result<Event, StoreError> {
-    let mut event: Event = decode(key, bytes)?;
-    event.seq = key::number(key::EVENTS, key).unwrap_or(event.seq);
-    Ok(event)
+    let event: Event = decode(key, bytes)?;
+    Ok(match key::number(key::EVENTS, key) {
+        Some(seq) => event.at(seq),
+        None => event,
+    })
 }
 
 fn deliveries_of(engine: &Engine, seq: u64) -> Result<Vec<Delivery>, StoreError> {
@@ -137,7 +153,7 @@ fn deliveries_of(engine: &Engine, seq: u64) -> Result<Vec<Delivery>, StoreError>
     for range in [key::LEASED, key::WAITING, key::FINISHED, key::LEASED, key::WAITING] {
         for record in engine.records(key::deliveries_of(range, seq)) {
             let (key, bytes) = record?;
-            let delivery = decode::<Record>(&key, &bytes)?.delivery;
+            let delivery = Record::read(&key, &bytes)?.delivery;
             found.insert(delivery.id.clone(), delivery);
         }
     }

@@ -129,7 +129,7 @@ fn settle(transaction: &mut Transaction<'_>, ready: Ready, lives: Lives) -> Resu
     }
     let Some(mut record) = Record::load(transaction, key::LEASED, &delivery)? else { return Err(StoreError::LeaseLost) };
     if let Some(attempt) = attempt {
-        record.add_attempt(transaction, &attempt);
+        record.add_attempt(attempt);
     }
     if let Some((session, changes)) = parameters
         && !changes.is_empty()

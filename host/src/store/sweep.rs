@@ -91,7 +91,7 @@ impl Store {
         let before = moved(now, retention.deliveries);
         let (deliveries, next) = self
             .old(key::FINISHED, cursors.deliveries.take(), move |_, key, bytes| {
-                let Record { delivery, seq, .. } = decode(key, bytes)?;
+                let Record { delivery, seq, .. } = Record::read(key, bytes)?;
                 Ok(match () {
                     () if surplus(seq) || delivery.updated_at < before => Verdict::Remove(delivery),
                     () if delivery.created_at < before => Verdict::Keep,
@@ -235,7 +235,7 @@ fn remove_deliveries(transaction: &mut Transaction<'_>, deliveries: Vec<Delivery
 fn remove_events(transaction: &mut Transaction<'_>, events: Vec<Event>) -> Result<u64, StoreError> {
     for event in &events {
         transaction.remove(key::event(event.seq))?;
-        transaction.remove(key::event_seq(&event.id))?;
+        log::remove_place(transaction, &event.id)?;
     }
     keep_seq(transaction, events.len() as u64)
 }

@@ -124,7 +124,7 @@ fn webhook(name: &str) -> WebhookId {
 }
 
 fn event_id(n: u64) -> EventId {
-    EventId::new(n, [1; 10])
+    EventId::operational(&webhook("teller"), "told", n)
 }
 
 fn incoming(n: u64, webhooks: &[&str]) -> AcceptEvent {

@@ -265,5 +265,10 @@ pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
 
 /// A record from bytes.
 pub(super) fn decode<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(bytes).map_err(|source| StoreError::corrupt(format!("the record {}", key.escape_ascii()), source))
+    serde_json::from_slice(bytes).map_err(|source| damaged(key, source))
+}
+
+/// What is said of a record that cannot be read.
+pub(super) fn damaged(key: &[u8], source: serde_json::Error) -> StoreError {
+    StoreError::corrupt(format!("the record {}", key.escape_ascii()), source)
 }
