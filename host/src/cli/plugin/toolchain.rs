@@ -16,6 +16,10 @@ pub const TARGET: &str = "wasm32-wasip1";
 const WASI_LIBC: &str = "/usr/lib/wasm32-wasi";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+/// Bytes of a plugin's stack. A call gets its memory as it was at the start, so a small one is a fast call; Rust's own choice is 1 MiB.
+const STACK_BYTES: u32 = 256 * 1024;
+/// Bytes the heap has from the start: asking for more takes time in each call.
+const HEAP_BYTES: u32 = 128 * 1024;
 /// How long `rustup target add` may take: without internet it would hang.
 const INSTALL_TIME_MAX: Duration = Duration::from_secs(20);
 /// What a surrounding cargo left in the environment is meant for another compiler.
@@ -97,6 +101,11 @@ impl Toolchain {
         let mut command = self.cargo(dir);
         command.args(["build", "--release", "--target", TARGET]);
         let mut flags = remapped(dir);
+        flags.extend(["-C".into(), format!("link-arg=-zstack-size={STACK_BYTES}").into()]);
+        if let Self::Rustup = self {
+            // Older linkers, such as Debian's, do not know this one.
+            flags.extend(["-C".into(), format!("link-arg=--initial-heap={HEAP_BYTES}").into()]);
+        }
         if let Self::Debian { linker } = self {
             command.arg("-Zbuild-std=std,panic_abort").env("CARGO_TARGET_WASM32_WASIP1_LINKER", linker);
             // The C library is found where Debian has it; rustc would look for a copy shipped with the target.
