@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    dispatcher::{self, BuildFailure, Prepared, Trace, micros},
+    dispatcher::{self, BuildFailure, Occasion, Prepared, Trace, micros},
     model::{
         binding::Bindings,
         delivery::{Attempt, Delivery, lifecycle::End},
@@ -41,7 +41,7 @@ mod judge;
 mod record;
 mod settle;
 
-use judge::{Made, count, got_no_answer, next_step};
+use judge::{Made, as_kept, count, got_no_answer, next_step};
 use record::{recorded, recorded_answer};
 use settle::{Conclusion, settle, settle_one};
 
@@ -85,7 +85,7 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     let is_noticed = settle(
         services,
         &claimed,
-        Conclusion { built: made.built.filter(|_| waits), attempt: Some(made.attempt), next, changes: made.changes, count },
+        Conclusion { built: waits.then(|| made.kept()).flatten(), attempt: Some(made.attempt), next, changes: made.changes, count },
     )
     .await;
     // Recorded first, then woken.
@@ -141,7 +141,7 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
         };
         report(&claimed.delivery, &made.attempt, &next);
         let is_last = !matches!(next, Next::Again);
-        let built = (!is_last).then_some(made.built).flatten();
+        let built = if is_last { None } else { made.kept() };
         let attempt = Some(made.attempt.clone());
         let conclusion = Conclusion { attempt, next, built: built.clone(), changes: made.changes, count: None };
         let delivery = settle_one(services, &claimed, conclusion).await?.delivery;
@@ -170,15 +170,14 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>)
     let Trace { stages, plugin, log, unset } = prepared.trace;
     (attempt.stages, attempt.plugin, attempt.log, attempt.unset, attempt.failure) = (stages, plugin, log, unset, failure);
     let Some(request) = prepared.request else { return Made::unsent(attempt) };
-    let built = serde_json::to_value(&request).ok();
-    if webhook.build == Build::Stored && claimed.built.is_none() {
-        // Kept before the first byte goes out, so that a crash sends the same bytes again.
-        if let Some(built) = &built
-            && let Err(error) = services.store.keep_built(claimed.delivery.id.clone(), claimed.token, built).await
-        {
-            attempt.failure = Some(Failure::new(FailureKind::Interrupted, format!("the built request cannot be kept: {error}")));
-            return Made::unsent(attempt);
-        }
+    // Kept before the first byte goes out, so that a crash sends the same bytes again.
+    if webhook.build == Build::Stored
+        && claimed.built.is_none()
+        && let Some(built) = as_kept(&request)
+        && let Err(error) = services.store.keep_built(claimed.delivery.id.clone(), claimed.token, &built).await
+    {
+        attempt.failure = Some(Failure::new(FailureKind::Interrupted, format!("the built request cannot be kept: {error}")));
+        return Made::unsent(attempt);
     }
     let mut retry_after = None;
     let changes = exchange(services, claimed, webhook, &request, &mut attempt, &mut retry_after).await.unwrap_or_else(|failure| {
@@ -186,7 +185,7 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>)
         Vec::new()
     });
     attempt.parameters = changes.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or(Value::Null))).collect();
-    Made { attempt, built, changes, retry_after }
+    Made { attempt, built: Some(request), changes, retry_after }
 }
 
 /// Sign, send, judge, bind.
@@ -351,7 +350,7 @@ fn report(delivery: &Delivery, attempt: &Attempt, next: &Next) {
 /// The request of this delivery as `preview` shows it: signed and redacted, nothing sent.
 pub async fn preview(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>, session: Session) -> (Attempt, Result<(), Failure>) {
     let mut attempt = attempt_of(services, claimed);
-    let outcome = match dispatcher::build_with(services, claimed, webhook, session).await {
+    let outcome = match dispatcher::build_with(services, claimed, webhook, session, &Occasion::now(services)).await {
         Ok(Prepared { request, trace: Trace { stages, plugin, log, unset } }) => {
             (attempt.stages, attempt.plugin, attempt.log, attempt.unset) = (stages, plugin, log, unset);
             match request {

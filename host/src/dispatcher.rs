@@ -17,6 +17,7 @@ use crate::{
     model::{
         delivery::{Delivery, Stages},
         event::{Event, size},
+        function::Ambient,
         id::EndpointId,
         merge_patch::merge,
         outcome::{Failure, FailureKind},
@@ -144,6 +145,22 @@ pub struct BuildFailure {
     pub trace: Box<Trace>,
 }
 
+/// What building takes from the moment, not from the delivery.
+#[derive(Clone)]
+pub struct Occasion {
+    /// The time, and the randomness of functions.
+    pub ambient: Ambient,
+    /// Used instead of the plugin the webhook names, which is then only tried out.
+    pub stand_in: Option<Arc<ActivePlugin>>,
+}
+
+impl Occasion {
+    /// Now, with the plugin the webhook names.
+    pub fn now(services: &Services) -> Self {
+        Self { ambient: services.ambient(), stand_in: None }
+    }
+}
+
 /// Builds the request of one attempt. A stored request is sent again as it is.
 pub async fn build(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>) -> Result<Prepared, BuildFailure> {
     if let Some(stored) = &claimed.built {
@@ -153,23 +170,24 @@ pub async fn build(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook
         return Ok(Prepared { request: Some(request), trace: Trace::default() });
     }
     match session(services, &claimed.delivery).await {
-        Ok(session) => build_with(services, claimed, webhook, session).await,
+        Ok(session) => build_with(services, claimed, webhook, session, &Occasion::now(services)).await,
         Err(failure) => Err(BuildFailure { failure, trace: Box::default() }),
     }
 }
 
-/// Builds the request with this session.
+/// Builds the request with this session, on this occasion.
 pub async fn build_with(
     services: &Services,
     claimed: &Claimed,
     webhook: &Arc<Webhook>,
     session: Session,
+    occasion: &Occasion,
 ) -> Result<Prepared, BuildFailure> {
     let mut trace = Trace::default();
     let parameters = Arc::new(session.parameters);
     let from_plugin = match &webhook.transform {
         None => None,
-        Some(transform) => match run_transform(services, transform, claimed, Arc::clone(&parameters), &mut trace).await {
+        Some(transform) => match run_transform(services, transform, claimed, Arc::clone(&parameters), occasion, &mut trace).await {
             Ok(Some(request)) => Some(request),
             Ok(None) => return Ok(Prepared { request: None, trace }),
             Err(failure) => return Err(BuildFailure { failure: Failure::from(&failure), trace: Box::new(trace) }),
@@ -177,7 +195,7 @@ pub async fn build_with(
     };
     let started = Instant::now();
     let document = event_document(claimed, webhook);
-    let scope = scope(services, claimed, &parameters, &document, session.webhook_status_code);
+    let scope = scope(occasion.ambient, claimed, &parameters, &document, session.webhook_status_code);
     let built = webhook.request.build(&scope, from_plugin);
     trace.stages.build_us = micros(started);
     match built {
@@ -191,14 +209,14 @@ pub async fn build_with(
 
 /// What references of a delivery are looked up in; `document` is [`event_document`]'s.
 pub fn scope<'a>(
-    services: &Services,
+    ambient: Ambient,
     claimed: &'a Claimed,
     parameters: &'a Parameters,
     document: &'a Value,
     webhook_status_code: Option<u16>,
 ) -> Scope<'a> {
     let context = claimed.delivery.invocation.as_ref().map(|input| &input.context);
-    Scope { event: Some(document), context, webhook_status_code, ambient: services.ambient(), ..Scope::of(parameters) }
+    Scope { event: Some(document), context, webhook_status_code, ambient, ..Scope::of(parameters) }
 }
 
 /// The session of a delivery; an empty one where it has none.
@@ -256,15 +274,20 @@ async fn run_transform(
     transform: &TransformFull,
     claimed: &Claimed,
     parameters: Arc<Parameters>,
+    occasion: &Occasion,
     trace: &mut Trace,
 ) -> Result<Option<PluginRequest>, PluginFailure> {
-    let plugin = match claimed.delivery.replay.as_ref().and_then(|replay| replay.version) {
-        Some(version) => plugin_of(services, &TransformFull { version: Some(version), ..transform.clone() })?,
-        None => plugin_of(services, transform)?,
+    let replayed = claimed.delivery.replay.as_ref().and_then(|replay| replay.version);
+    let plugin = match (&occasion.stand_in, replayed) {
+        (Some(plugin), _) => Arc::clone(plugin),
+        (None, Some(version)) => plugin_of(services, &TransformFull { version: Some(version), ..transform.clone() })?,
+        (None, None) => plugin_of(services, transform)?,
     };
     trace.plugin = Some(plugin.plugin_use.clone());
-    let context = call_context(services, transform, &plugin, parameters);
-    let input = delivery_input(services, &claimed.delivery);
+    let now_ms = millis(occasion.ambient.now);
+    let rehearsal = occasion.stand_in.is_some().then_some(occasion.ambient);
+    let context = CallContext { now_ms, rehearsal, ..call_context(services, transform, &plugin, parameters) };
+    let input = DeliveryInput { now_ms, ..delivery_input(services, &claimed.delivery) };
     let events = events_of(claimed);
     let started = Instant::now();
     let called = plugin.loaded.transform(context, input, events).await;
@@ -282,7 +305,7 @@ async fn run_transform(
 }
 
 /// The events a transform gets: the delivery's own; for `invoke` one made of its data.
-fn events_of(claimed: &Claimed) -> Vec<Event> {
+pub fn events_of(claimed: &Claimed) -> Vec<Event> {
     match &claimed.delivery.invocation {
         None => claimed.events.iter().map(|event| Event::clone(event)).collect(),
         Some(input) => vec![invoked_event(&claimed.delivery, input.data.clone())],

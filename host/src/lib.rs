@@ -15,6 +15,7 @@ pub mod model;
 pub mod notices;
 pub mod plugin;
 pub mod reception;
+pub mod rehearsal;
 pub mod replay;
 pub mod server;
 pub mod services;

@@ -9,6 +9,7 @@ pub mod code;
 pub mod cx;
 pub mod deactivation;
 pub mod delivery;
+pub mod difference;
 pub mod event;
 pub mod filter;
 pub mod function;

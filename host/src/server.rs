@@ -31,6 +31,7 @@ pub mod plugins;
 pub mod profiles;
 pub mod receivers;
 pub mod recovery;
+pub mod rehearsals;
 pub mod request;
 pub mod respond;
 pub mod router;

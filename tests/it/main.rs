@@ -19,6 +19,7 @@ mod maintenance;
 mod plugins;
 mod power_loss;
 mod readme;
+mod rehearsal;
 mod scripts;
 mod security;
 mod signatures;

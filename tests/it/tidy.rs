@@ -54,7 +54,7 @@ const LAYERS: [&[&str]; 9] = [
     &["store", "transport", "window"],
     &["plugin"],
     &["catalog"],
-    &["services", "acceptance", "dispatcher", "deliverer", "invocation", "notices", "reception", "replay"],
+    &["services", "acceptance", "dispatcher", "deliverer", "invocation", "notices", "reception", "rehearsal", "replay"],
     &["server"],
     &["host"],
     &["cli", "main", "lib"],

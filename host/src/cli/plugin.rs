@@ -7,11 +7,14 @@ use clap::Subcommand;
 use super::{at::At, block_on};
 
 pub mod build;
+pub mod cases;
+pub mod dev;
 pub mod grant;
 pub mod name;
 pub mod new;
 pub mod project;
 pub mod push;
+pub mod rehearse;
 pub mod sdk;
 pub mod toolchain;
 pub mod versions;
@@ -26,6 +29,10 @@ pub enum Plugin {
     New(new::New),
     /// Compile the plugin of a folder for `wasm32-wasip1`, or read its script.
     Build(build::Build),
+    /// Run the plugin's cases, event in and request out, in the real sandbox and without a host.
+    Test(cases::Test),
+    /// Watch the folder: build, push, and try the last delivery anew at every change.
+    Dev(dev::Dev),
     /// Upload a version. It is checked, compiled and tried before it replaces anything.
     Push(push::Push),
     /// List all plugins, those in the binary too.
@@ -38,6 +45,10 @@ pub enum Plugin {
     /// Go back to the next older version, or to the one in the binary.
     #[command(after_help = "Example:\n  hookwright plugin rollback greeting")]
     Rollback(versions::Named),
+    /// Try a version on an event, a call, or something past. Nothing is sent.
+    Try(rehearse::TryOut),
+    /// Show how another version would have built the last deliveries. Nothing is sent.
+    Compare(rehearse::Compare),
     /// Grant capabilities. What is named is added to what the plugin has.
     Grant(grant::Grant),
     /// Replace the configuration: a JSON object.
@@ -55,11 +66,15 @@ impl Plugin {
         match self {
             Self::New(new) => new.run(),
             Self::Build(build) => build.run(),
+            Self::Test(test) => block_on(test.run()),
+            Self::Dev(dev) => block_on(dev.run()),
             Self::Push(push) => block_on(push.run()),
             Self::List(at) => block_on(versions::list(at)),
             Self::Show(named) => block_on(named.show()),
             Self::Activate(activate) => block_on(activate.run()),
             Self::Rollback(named) => block_on(named.rollback()),
+            Self::Try(one) => block_on(one.run()),
+            Self::Compare(compare) => block_on(compare.run()),
             Self::Grant(grant) => block_on(grant.run()),
             Self::Config(config) => block_on(config.run()),
             Self::Delete(named) => block_on(named.delete()),

@@ -136,7 +136,7 @@ async fn custom(
 ) -> Result<(), Failure> {
     let session = dispatcher::session(services, &claimed.delivery).await?;
     let document = dispatcher::event_document(claimed, webhook);
-    let scope = dispatcher::scope(services, claimed, &session.parameters, &document, session.webhook_status_code);
+    let scope = dispatcher::scope(services.ambient(), claimed, &session.parameters, &document, session.webhook_status_code);
     let mut expansion = Expansion::default();
     for (name, spec) in specs {
         let value = match spec {

@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use crate::model::{
+    function::Ambient,
     id::CallId,
     parameter::{Change, Parameters},
     plugin::{Emission, Grants, GuestLog, PluginFailure},
@@ -54,6 +55,9 @@ pub struct CallContext {
     pub now_ms: u64,
     /// A wall deadline instead of the configured one: the receiver's own.
     pub time_max: Option<Duration>,
+    /// The call only tries a plugin out: this is the time and the randomness it sees, so that two tries can be compared, and a directory
+    /// it is granted is an empty one that goes with the call.
+    pub rehearsal: Option<Ambient>,
     /// Runs webhooks; absent where a guest may invoke none, as in a transform.
     pub invoke: Option<InvokeFn>,
     /// Secrets and state.

@@ -1,9 +1,9 @@
 //! The host's side of one call: what a store holds. `imports.rs` works on it, the limits are kept in it.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, clocks::HostWallClock, random::Deterministic};
 
 use super::{
     context::{CallContext, Effects},
@@ -11,7 +11,7 @@ use super::{
     limits::{CallLimits, Quota, RESOURCES_MAX},
     meter::Meter,
 };
-use crate::model::plugin::PluginFailure;
+use crate::model::{function::Ambient, plugin::PluginFailure};
 
 /// Where a guest sees the directory it is granted.
 const GUEST_DIRECTORY: &str = "/data";
@@ -82,13 +82,19 @@ pub(super) struct GuestParts {
 }
 
 impl Guest {
-    /// A guest that was granted nothing but what `parts` says: no environment, arguments, files or sockets; clocks and randomness are real.
+    /// A guest that was granted nothing but what `parts` says: no environment, arguments, files or sockets. Clocks and
+    /// randomness are real, but where it is only tried out.
     pub fn new(parts: GuestParts) -> wasmtime::Result<Self> {
         let GuestParts { context, limits, meter, script, directory } = parts;
         let log = LogBuffer::new(limits.log_bytes);
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(log.stream(Stream::Out)).stderr(log.stream(Stream::Err));
         wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false).max_random_size(limits.output_bytes as u64);
+        if let Some(Ambient { now, seed }) = context.rehearsal {
+            let random = || Deterministic::new(seed.to_vec());
+            let since_epoch = Duration::try_from(now.as_duration()).unwrap_or_default();
+            wasi.wall_clock(Standing(since_epoch)).secure_random(random()).insecure_random(random()).insecure_random_seed(0);
+        }
         if let Some(directory) = directory {
             wasi.preopened_dir(directory, GUEST_DIRECTORY, FsPerms::ReadWrite)?;
         }
@@ -106,6 +112,19 @@ impl Guest {
             script,
             ended: None,
         })
+    }
+}
+
+/// A clock that stands still.
+struct Standing(Duration);
+
+impl HostWallClock for Standing {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.0
     }
 }
 

@@ -171,11 +171,18 @@ impl LoadedPlugin {
                 return Err(PluginFailure::Missing(context.plugin).into());
             }
         };
-        let directory = match context.grants.directory {
-            false => None,
-            true => Some(self.loader.granted_directory(&context.plugin).map_err(|error| {
+        let unavailable = || PluginFailure::RetryLater("the directory it was granted is not there".to_owned());
+        // Lives as long as the call.
+        let scratch = match context.rehearsal {
+            Some(_) if context.grants.directory => Some(tempfile::tempdir().map_err(|_| unavailable())?),
+            _ => None,
+        };
+        let directory = match (&scratch, context.grants.directory) {
+            (_, false) => None,
+            (Some(scratch), true) => Some(scratch.path().to_owned()),
+            (None, true) => Some(self.loader.granted_directory(&context.plugin).map_err(|error| {
                 tracing::error!(plugin = context.plugin, %error, "a granted directory cannot be made");
-                PluginFailure::RetryLater("the directory it was granted is not there".to_owned())
+                unavailable()
             })?),
         };
         let script = ready.script.clone();

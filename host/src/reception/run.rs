@@ -53,6 +53,7 @@ pub(super) async fn run_plugin(
         session: call.session.clone(),
         environment: call.environment.clone(),
         time_max: Some(receiver.timeout),
+        rehearsal: None,
         invoke: Some(invoke_for(services, call, Arc::clone(&statuses))),
         services: services.plugins.host_side(),
     };

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::Body;
 use crate::{
     acceptance::AcceptError, catalog::CatalogError, invocation::InvokeError, model::problem::Problem, plugin::UploadError,
-    reception::RETRY_AFTER_S, store::StoreError,
+    reception::RETRY_AFTER_S, rehearsal::TryError, store::StoreError,
 };
 
 /// What a handler gives back.
@@ -268,6 +268,17 @@ impl From<InvokeError> for ApiError {
             InvokeError::Inactive(_) => Self::Conflict(error.to_string()),
             InvokeError::TooDeep(_) => Self::Unprocessable(error.to_string()),
             InvokeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<TryError> for ApiError {
+    fn from(error: TryError) -> Self {
+        match error {
+            TryError::Missing(what) => Self::NotFound(what),
+            TryError::Deleted(_) => Self::Conflict(error.to_string()),
+            TryError::Unable { .. } => Self::Unprocessable(error.to_string()),
+            TryError::Store(error) => error.into(),
         }
     }
 }

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 
 use super::{
     Body, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, openapi, plugins, profiles, receivers, recovery,
+    rehearsals,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
     secrets, sessions, templates, webhooks,
@@ -101,6 +102,8 @@ pub fn routes() -> Vec<Route> {
         PUT "/v1/plugins/{name}" PLUGINS => plugins::put;
         DELETE "/v1/plugins/{name}" PLUGINS => plugins::delete;
         POST "/v1/plugins/{name}/activate" PLUGINS => plugins::activate;
+        POST "/v1/plugins/{name}/try" PLUGINS => rehearsals::try_out;
+        POST "/v1/plugins/{name}/compare" PLUGINS => rehearsals::compare;
         PUT "/v1/plugins/{name}/config" PLUGINS => plugins::put_config;
         PUT "/v1/plugins/{name}/grants" ADMIN => plugins::put_grants;
         GET "/v1/receivers" READ => receivers::list;

@@ -37,6 +37,16 @@ const PROFILE: [(&str, &str); 6] = [
     The compiler is the rustc in PATH if it has the target, else Debian's packages; --toolchain leaves no choice.\n\
     A release is built for size unless the project has a [profile.release] of its own. A script is only checked.")]
 pub struct Build {
+    #[command(flatten)]
+    recipe: Recipe,
+    /// Print what was built as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is built, and with what.
+#[derive(Debug, Args)]
+pub struct Recipe {
     /// The plugin's folder.
     #[arg(long, default_value = ".")]
     dir: PathBuf,
@@ -49,15 +59,13 @@ pub struct Build {
     /// Let rustup fetch the target if it is missing: for at most 20 seconds.
     #[arg(long)]
     install: bool,
-    /// Print what was built as JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// A plugin that can be pushed.
 #[derive(Debug, PartialEq)]
-struct Built {
-    path: PathBuf,
+pub struct Built {
+    /// Where it lies.
+    pub path: PathBuf,
     size_bytes: usize,
     exports: Vec<String>,
     imports: Vec<String>,
@@ -66,12 +74,7 @@ struct Built {
 impl Build {
     /// Compiles, or reads.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let dir = self.dir.canonicalize().with_context(|| format!("there is no folder {}", self.dir.display()))?;
-        let built = match Project::find(&dir)? {
-            Project::Script(script) => self.script(&script)?,
-            Project::Rust => self.compile(&dir)?,
-        };
-        let Built { path, size_bytes, exports, imports } = built;
+        let Built { path, size_bytes, exports, imports } = self.recipe.make()?;
         if self.json {
             output::print(&output::pretty(&json!({ "path": path, "size_bytes": size_bytes, "exports": exports, "imports": imports })))?;
         } else {
@@ -79,6 +82,22 @@ impl Build {
             output::print(&format!("{}: {size_bytes} bytes, exports {}{uses}", shown(&path), exports.join(", ")))?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Recipe {
+    /// The plugin's folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Compiles, or reads, and says nothing of it.
+    pub fn make(&self) -> anyhow::Result<Built> {
+        let dir = self.dir.canonicalize().with_context(|| format!("there is no folder {}", self.dir.display()))?;
+        match Project::find(&dir)? {
+            Project::Script(script) => self.script(&script),
+            Project::Rust => self.compile(&dir),
+        }
     }
 
     fn script(&self, script: &Path) -> anyhow::Result<Built> {

@@ -19,6 +19,10 @@ const LIBRARY: &str = include_str!("new/rust/lib.rs.template");
 const RUST_README: &str = include_str!("new/rust/README.md.template");
 const IGNORED: &str = include_str!("new/rust/gitignore.template");
 const SCRIPT: &str = include_str!("new/js/script.js.template");
+const CASE_EVENT: &str = include_str!("new/cases/event.json.template");
+const CASE_REQUEST: &str = include_str!("new/cases/request.json.template");
+const CASE_CALL: &str = include_str!("new/cases/invocation.json.template");
+const CASE_REPLY: &str = include_str!("new/cases/reply.json.template");
 const SCRIPT_README: &str = include_str!("new/js/README.md.template");
 
 /// Write a new plugin: a small one that works, its tests, the SDK, and what to do next.
@@ -52,7 +56,7 @@ impl New {
         write(&dir, &files(&self.name, self.lang))?;
         let try_it = if self.lang == Language::Rust { "\n  cargo test" } else { "" };
         output::print(&format!(
-            "{} is written. Next:\n\n  cd {}{try_it}\n  hookwright plugin build\n  hookwright plugin push\n\nREADME.md says more.",
+            "{} is written. Next:\n\n  cd {}{try_it}\n  hookwright plugin build\n  hookwright plugin test\n  hookwright plugin push\n\nREADME.md says more.",
             self.name,
             dir.display()
         ))?;
@@ -67,6 +71,10 @@ fn files(name: &str, language: Language) -> Vec<(String, String)> {
         Language::Js => vec![
             (format!("{name}.js"), named(SCRIPT)),
             ("hookwright.d.ts".to_owned(), sdk::SCRIPT_TYPES.to_owned()),
+            ("cases/greets/event.json".to_owned(), CASE_EVENT.to_owned()),
+            ("cases/greets/request.json".to_owned(), CASE_REQUEST.to_owned()),
+            ("cases/answers/invocation.json".to_owned(), CASE_CALL.to_owned()),
+            ("cases/answers/reply.json".to_owned(), CASE_REPLY.to_owned()),
             ("README.md".to_owned(), named(SCRIPT_README)),
         ],
         Language::Rust => {
@@ -78,6 +86,8 @@ fn files(name: &str, language: Language) -> Vec<(String, String)> {
                 ("src/lib.rs".to_owned(), named(LIBRARY)),
                 ("README.md".to_owned(), named(RUST_README)),
                 (".gitignore".to_owned(), IGNORED.to_owned()),
+                ("cases/greets/event.json".to_owned(), CASE_EVENT.to_owned()),
+                ("cases/greets/request.json".to_owned(), CASE_REQUEST.to_owned()),
                 ("sdk/LICENSE".to_owned(), sdk::LICENSE.to_owned()),
             ];
             files.extend(sdk::FILES.iter().map(|(path, text)| (format!("sdk/{path}"), (*text).to_owned())));

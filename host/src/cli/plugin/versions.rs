@@ -1,6 +1,6 @@
 //! `hookwright plugin list`, `show`, `activate`, `rollback`, `config`, `delete`: which version a name points at, and how it is configured.
 
-use std::{path::PathBuf, process::ExitCode, str::FromStr};
+use std::{fmt, path::PathBuf, process::ExitCode, str::FromStr};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -68,8 +68,18 @@ impl FromStr for Version {
     }
 }
 
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Builtin => f.write_str("builtin"),
+        }
+    }
+}
+
 impl Version {
-    fn json(self) -> Value {
+    /// As the API takes it.
+    pub fn json(self) -> Value {
         match self {
             Self::Number(number) => number.into(),
             Self::Builtin => "builtin".into(),
