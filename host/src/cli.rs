@@ -29,6 +29,7 @@ pub mod serve;
 pub mod session;
 pub mod sink;
 pub mod template;
+pub mod token;
 pub mod webhook;
 
 /// A webhook engine whose transforms and receivers are sandboxed WebAssembly plugins, swapped while it runs.
@@ -64,6 +65,8 @@ enum Command {
     Secret(secret::Secret),
     #[command(subcommand)]
     Session(session::Session),
+    #[command(subcommand)]
+    Token(token::Token),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Compact(compact::Compact),
@@ -89,6 +92,7 @@ impl Cli {
             Command::Call(call) => call.run(),
             Command::Secret(secret) => secret.run(),
             Command::Session(session) => session.run(),
+            Command::Token(token) => token.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Compact(compact) => compact.run(),

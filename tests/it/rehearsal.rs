@@ -227,3 +227,29 @@ fn an_author_sees_the_last_delivery_built_anew_by_what_was_just_saved() {
         assert_eq!(client.look(&format!("/v1/plugins/{name}")).await["active"], 2, "what was active stays active");
     });
 }
+
+#[test]
+fn what_a_plugin_wrote_is_shown_for_deliveries_and_calls_and_failures_with_it() {
+    run(async {
+        let host = shared().await;
+        let client = &host.client;
+        let endpoint = Endpoint::start().await;
+        let name = unique("writes");
+        let source = "export function transform(delivery, events) { console.log(`seen ${events[0].data.n}`); return { body: 'x' }; }\n\
+            export function receive(call) { if (call.query.bad) throw new Rejected('not that'); console.warn('called'); return 'ok'; }\n";
+        client.script(&name, source).await;
+        client
+            .webhook(
+                &name,
+                json!({ "selectors": ["writes.word"], "sources": [name], "transform": name, "request": { "url": endpoint.url("/") } }),
+            )
+            .await;
+        let code = client.receiver(&name, json!({ "plugin": name })).await;
+        client.event(json!({ "trigger": "writes.word", "source": name, "data": { "n": 7 } })).await;
+        client.call(&code, "", "").await;
+        client.call(&code, "?bad=1", "").await;
+        let shown = at(host, &["plugin", "log", &name]).await.success();
+        let order: Vec<_> = ["info  seen 7", "warn  called", "failed: plugin_rejected"].map(|line| shown.stdout.find(line)).to_vec();
+        assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{order:?} {}", shown.stdout);
+    });
+}

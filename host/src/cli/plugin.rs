@@ -10,6 +10,7 @@ pub mod build;
 pub mod cases;
 pub mod dev;
 pub mod grant;
+pub mod log;
 pub mod name;
 pub mod new;
 pub mod project;
@@ -49,6 +50,8 @@ pub enum Plugin {
     Try(rehearse::TryOut),
     /// Show how another version would have built the last deliveries. Nothing is sent.
     Compare(rehearse::Compare),
+    /// Show what it wrote while it served deliveries and calls.
+    Log(log::Log),
     /// Grant capabilities. What is named is added to what the plugin has.
     Grant(grant::Grant),
     /// Replace the configuration: a JSON object.
@@ -75,6 +78,7 @@ impl Plugin {
             Self::Rollback(named) => block_on(named.rollback()),
             Self::Try(one) => block_on(one.run()),
             Self::Compare(compare) => block_on(compare.run()),
+            Self::Log(log) => block_on(log.run()),
             Self::Grant(grant) => block_on(grant.run()),
             Self::Config(config) => block_on(config.run()),
             Self::Delete(named) => block_on(named.delete()),

@@ -1,0 +1,127 @@
+//! `hookwright token`: who may do what over the API.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use http::Method;
+use jiff::{Span, Timestamp};
+use serde_json::{Value, json};
+
+use super::{
+    at::{At, segment},
+    block_on,
+    output::{cell, facts, time},
+};
+
+/// Tokens for the API: each allows what its scopes say, and ends when it is to.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token. It is shown this once; the host keeps only its hash.
+    #[command(after_help = "Examples:\n  hookwright token create crm --scope events:write\n  \
+        hookwright token create dashboards --scope read --expires 90d\n\n\
+        Scopes: admin, read, events:write, invoke, plugins:write; of ArcGIS: webhooks:organization, webhooks:geoprocessing,\n\
+        webhooks:feature, publish:server.")]
+    Create {
+        /// For people: unique.
+        name: String,
+        /// What it allows; may be given several times.
+        #[arg(long = "scope", required = true, value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// When it ends: a time (RFC 3339), or how long it lives, such as `12h` or `90d` [default: when it is revoked].
+        #[arg(long, value_parser = end)]
+        expires: Option<End>,
+        /// Which host.
+        #[command(flatten)]
+        at: At,
+    },
+    /// List tokens, without their text.
+    List(At),
+    /// Revoke a token: what it was given to can do nothing more.
+    Revoke {
+        /// Its id, `tok_...`.
+        id: String,
+        /// Which host.
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+/// When a token ends.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    /// Then.
+    At(Timestamp),
+    /// After so many hours.
+    Hours(i64),
+}
+
+fn end(text: &str) -> Result<End, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(End::At(time));
+    }
+    let lives = [("h", 1), ("d", 24)].iter().find_map(|(unit, hours)| {
+        let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(*hours)
+    });
+    match lives {
+        Some(hours) if hours > 0 => Ok(End::Hours(hours)),
+        _ => Err("a time such as 2030-01-01T00:00:00Z, or how long it lives, such as `12h` or `90d`".to_owned()),
+    }
+}
+
+impl End {
+    fn time(self) -> anyhow::Result<Timestamp> {
+        match self {
+            Self::At(time) => Ok(time),
+            Self::Hours(hours) => Ok(Timestamp::now().checked_add(Span::new().try_hours(hours)?)?),
+        }
+    }
+}
+
+impl Token {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        block_on(async {
+            match self {
+                Self::Create { name, scopes, expires, at } => {
+                    let expires = expires.map(End::time).transpose()?;
+                    let body = json!({ "name": name, "scopes": scopes, "expires": expires });
+                    let made = at.open()?.call(Method::POST, "/v1/tokens", Some(&body)).await?;
+                    at.show(&made, told)
+                }
+                Self::List(at) => {
+                    let list = at.open()?.call(Method::GET, "/v1/tokens", None).await?;
+                    at.show_list(&list, &["ID", "NAME", "SCOPES", "MADE", "ENDS"], |token| {
+                        let texts = ["/id", "/name", "/scopes"].map(|part| cell(token, part));
+                        [texts.to_vec(), vec![time(token, "/created_at"), time(token, "/expires_at")]].concat()
+                    })
+                }
+                Self::Revoke { id, at } => at.delete(&format!("/v1/tokens/{}", segment(&id)), &format!("token {id}")).await,
+            }
+        })
+    }
+}
+
+fn told(made: &Value) -> String {
+    let shown = facts(&[
+        ("id", cell(made, "/id")),
+        ("name", cell(made, "/name")),
+        ("scopes", cell(made, "/scopes")),
+        ("ends", time(made, "/expires_at")),
+    ]);
+    format!("{shown}\n\n{}\n\nThis is shown once: the host keeps only its hash.", cell(made, "/token"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_a_time_or_a_length_of_life() {
+        assert!(matches!(end("2030-01-01T00:00:00Z"), Ok(End::At(_))));
+        assert!(matches!(end("90d"), Ok(End::Hours(2160))));
+        for wrong in ["", "d", "-1h", "0h", "90", "99999999999999999999d", "9223372036854775807d"] {
+            assert!(end(wrong).is_err(), "{wrong}");
+        }
+    }
+}
