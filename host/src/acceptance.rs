@@ -93,6 +93,7 @@ pub fn start(services: &Services, accepted: Vec<Accepted>, slots: Vec<Vec<Option
         .map(|(one, slots)| match one {
             Accepted::New { event, claimed } => {
                 is_left |= claimed.len() < slots.len();
+                services.metrics.event_accepted(slots.len() as u64);
                 for (claimed, slot) in claimed.into_iter().zip(slots) {
                     match claimed.zip(slot) {
                         Some((claimed, slot)) => started.push(services.start(claimed, slot)),
@@ -101,7 +102,10 @@ pub fn start(services: &Services, accepted: Vec<Accepted>, slots: Vec<Vec<Option
                 }
                 Outcome { id: event.id.clone(), duplicate: false }
             }
-            Accepted::Duplicate { id } => Outcome { id, duplicate: true },
+            Accepted::Duplicate { id } => {
+                services.metrics.event_repeated();
+                Outcome { id, duplicate: true }
+            }
         })
         .collect();
     if is_left {

@@ -17,9 +17,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     dispatcher::{self, BuildFailure, Occasion, Prepared, Trace, micros},
+    metrics::DELIVERED,
     model::{
         binding::Bindings,
-        delivery::{Attempt, Delivery, lifecycle::End},
+        delivery::{Attempt, Delivery, Stages, lifecycle::End},
         health::retry_after,
         ordering::Ordering,
         outcome::{Failure, FailureKind, error_event},
@@ -78,7 +79,7 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     let made = attempt(services, &claimed, &webhook).await;
     turn.shows(made.symptom());
     let next = next_step(&made, &webhook, claimed.delivery.attempts + 1);
-    report(&claimed.delivery, &made.attempt, &next);
+    report(services, &claimed.delivery, &made.attempt, &next);
     let waits = matches!(next, Next::Waiting { .. });
     let count = count(&made, &webhook, &claimed, next);
     drop((turn, permit));
@@ -139,7 +140,7 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
             Next::End(End::Failed) if again => Next::Again,
             next => next,
         };
-        report(&claimed.delivery, &made.attempt, &next);
+        report(services, &claimed.delivery, &made.attempt, &next);
         let is_last = !matches!(next, Next::Again);
         let built = if is_last { None } else { made.kept() };
         let attempt = Some(made.attempt.clone());
@@ -335,9 +336,19 @@ async fn bind(
     Ok(changes)
 }
 
-/// One line per outcome.
-fn report(delivery: &Delivery, attempt: &Attempt, next: &Next) {
+/// One line per outcome, and what is counted of it.
+fn report(services: &Services, delivery: &Delivery, attempt: &Attempt, next: &Next) {
     let ms = attempt.stages.total_ms();
+    let outcome = attempt.failure.as_ref().map_or(DELIVERED, |failure| failure.kind.as_str());
+    services.metrics.attempt(&delivery.webhook, outcome);
+    let Stages { transform_us, build_us, send_us, bind_us } = attempt.stages;
+    for (stage, micros) in [("transform", transform_us), ("build", build_us), ("send", send_us), ("bind", bind_us)] {
+        services.metrics.stage(stage, micros);
+    }
+    if let Some(plugin) = &attempt.plugin {
+        let outcome = attempt.failure.as_ref().filter(|failure| failure.kind.is_plugins()).map_or("ok", |failure| failure.kind.as_str());
+        services.metrics.plugin(&plugin.name, outcome, transform_us);
+    }
     match &attempt.failure {
         None => tracing::info!(delivery = %delivery.id, webhook = delivery.webhook, attempt = attempt.number, ms, "delivered"),
         Some(failure) => {

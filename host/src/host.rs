@@ -19,6 +19,7 @@ use crate::{
     config::Config,
     deliverer::credentials::Tokens,
     dispatcher,
+    metrics::Metrics,
     model::{
         secret::Secret,
         token::{self, Scope, TokenRecord},
@@ -110,6 +111,7 @@ impl Host {
             clock,
             window: Window::new(&limits),
             notices: Arc::default(),
+            metrics: Metrics::default(),
             limits,
             store,
             catalog,

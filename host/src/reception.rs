@@ -112,6 +112,7 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
     let mut call = recorded(services, &target, &inbound);
     if let Err((status, failure)) = admit(services, &target, &inbound, &mut call).await {
         call.state = CallState::Rejected;
+        services.metrics.call(&call.receiver, failure.kind.as_str(), 0);
         let reply = Reply::message(status, if status == 401 { "the call could not be verified" } else { &failure.detail });
         call.failure = Some(failure);
         return commit_alone(services, call, reply).await;
@@ -214,6 +215,11 @@ async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: 
         Action::Plugin(name, config) => run::run_plugin(services, receiver, name, config, inbound, &mut call).await,
     };
     call.receive_us = micros(started);
+    let failed = ran.as_ref().err().map(PluginFailure::kind);
+    services.metrics.call(&call.receiver, failed.unwrap_or("done"), call.receive_us);
+    if let Some(plugin) = &call.plugin {
+        services.metrics.plugin(&plugin.name, failed.unwrap_or("ok"), call.receive_us);
+    }
     match ran {
         Ok((raw, effects)) => {
             let reply = shape(receiver, raw);

@@ -26,6 +26,7 @@ pub mod inbound;
 pub mod inline;
 pub mod invoke;
 pub mod maintenance;
+pub mod metrics;
 pub mod openapi;
 pub mod plugins;
 pub mod profiles;
@@ -104,7 +105,9 @@ async fn answer(
     let (parts, mut body) = request.into_parts();
     // Who expects a `100 Continue` has not sent what nobody asked for.
     let sends_anyway = !parts.headers.contains_key(EXPECT);
+    let metrics = services.metrics.clone();
     let response = router.answer(services, parts, &mut body, remote).await;
+    metrics.answered(response.status().as_u16());
     if sends_anyway && !body.is_end_stream() {
         tokio::spawn(request::discard(body));
     }

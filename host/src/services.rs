@@ -10,6 +10,7 @@ use crate::{
     clock::{self, SharedClock},
     config::Limits,
     deliverer::credentials::Tokens,
+    metrics::Metrics,
     model::function::Ambient,
     plugin::Plugins,
     store::{Claimed, Store},
@@ -36,6 +37,8 @@ pub struct Services {
     pub tokens: Tokens,
     /// What of the backlog is in memory.
     pub window: Window,
+    /// What is counted and timed.
+    pub metrics: Metrics,
     /// Wakes [`crate::notices`]: there is news of a webhook.
     pub notices: Arc<Notify>,
     /// What a stop waits for.

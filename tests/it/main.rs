@@ -16,6 +16,7 @@ mod ill_behaved;
 mod inbound;
 mod invoke;
 mod maintenance;
+mod metrics;
 mod plugins;
 mod power_loss;
 mod readme;

@@ -32,6 +32,11 @@ macro_rules! failure_kinds {
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)* }
             }
+
+            /// Whether it is a plugin's doing.
+            pub fn is_plugins(self) -> bool {
+                self.as_str().starts_with("plugin_")
+            }
         }
     };
 }

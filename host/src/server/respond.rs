@@ -168,6 +168,11 @@ pub struct List<T> {
     pub next: Option<String>,
 }
 
+/// 200 with a text of some kind.
+pub fn text(media: &'static str, text: String) -> Answer {
+    Ok(reply(200, vec![(header::CONTENT_TYPE.to_string(), media.to_owned())], text.into()))
+}
+
 /// 200 with a document.
 pub fn ok<T: Serialize>(document: &T) -> Answer {
     Ok(write(StatusCode::OK, "application/json", document))

@@ -7,8 +7,8 @@ use http::{Method, Response, header::AUTHORIZATION, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
-    Body, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, openapi, plugins, profiles, receivers, recovery,
-    rehearsals,
+    Body, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, metrics, openapi, plugins, profiles, receivers,
+    recovery, rehearsals,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
     secrets, sessions, templates, webhooks,
@@ -56,6 +56,7 @@ pub fn routes() -> Vec<Route> {
     let mut routes = routes! {
         GET "/healthz" None => health::healthz;
         GET "/readyz" None => health::readyz;
+        GET "/metrics" READ => metrics::get;
         GET "/openapi.json" None => openapi::document;
         POST "/v1/events" Some(Scope::EventsWrite) => events::post;
         GET "/v1/events" READ => events::list;

@@ -224,6 +224,7 @@ pub async fn remove(services: &Services, name: &str) -> Result<(), ApiError> {
     let entry = services.catalog.delete_webhook(name).await?;
     inline::forget(services, entry.webhook.secrets()).await?;
     services.window.forget(&entry.id);
+    services.metrics.forget_webhook(name);
     services.store.cancel_for_webhook(&entry.id).await?;
     services.store.reset_standing(&entry.id, None).await?;
     Ok(())

@@ -90,6 +90,11 @@ impl Agenda {
         self.by_due.iter().take_while(move |(due, _)| *due <= now_ms).map(|(_, endpoint)| endpoint)
     }
 
+    /// When what is due longest was due, in milliseconds; what is due later has its time, too.
+    pub(super) fn first_due(&self) -> Option<u64> {
+        self.by_due.first().map(|(due, _)| *due)
+    }
+
     /// When the next thing will be due that is not due at `now_ms`.
     pub(super) fn next_after(&self, now_ms: u64) -> Option<u64> {
         let later = (now_ms.saturating_add(1), EndpointId(String::new()));

@@ -62,6 +62,12 @@ impl Store {
         self.shared.published.agenda().ready(clock::millis(self.now())).skip(skip).take(n).cloned().collect()
     }
 
+    /// For how long the delivery that is due longest has been due.
+    pub fn oldest_due(&self) -> Duration {
+        let due = self.shared.published.agenda().first_due();
+        Duration::from_millis(due.map_or(0, |due| clock::millis(self.now()).saturating_sub(due)))
+    }
+
     /// When the next thing will be due that is not due now; `None` while there is none.
     pub fn next_due(&self) -> Option<Timestamp> {
         let due = self.shared.published.agenda().next_after(clock::millis(self.now()));

@@ -1,0 +1,296 @@
+//! What is counted and timed, in the form Prometheus reads (OpenMetrics 1.0). Nothing in here holds a value somebody sent: labels are names of
+//! webhooks, receivers and plugins, and words of ours.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::model::outcome::FailureKind;
+
+/// The outcome of an attempt that went well.
+pub const DELIVERED: &str = "delivered";
+
+/// The media type of [`Metrics::text`].
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Buckets of times: from 100 µs, doubling, to 52 s.
+const TIME_BUCKETS: (f64, f64, u16) = (0.0001, 2.0, 20);
+
+/// Everything that is counted. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    registry: Registry,
+    events: Counter,
+    duplicates: Counter,
+    matches: Counter,
+    attempts: Family<Attempted, Counter>,
+    stages: Family<Stage, Histogram, fn() -> Histogram>,
+    calls: Family<Called, Counter>,
+    call_time: Family<Receiver, Histogram, fn() -> Histogram>,
+    plugin_runs: Family<Ran, Counter>,
+    plugin_time: Family<Plugin, Histogram, fn() -> Histogram>,
+    requests: Family<Answered, Counter>,
+    waiting: Gauge,
+    leases: Gauge,
+    oldest_due: Gauge,
+    store_bytes: Gauge,
+    store_live_bytes: Gauge,
+    commits: Gauge,
+    syncs: Gauge,
+    compactions: Gauge,
+    commits_waiting: Gauge,
+    store_failed: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Attempted {
+    webhook: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Stage {
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Called {
+    receiver: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Receiver {
+    receiver: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Ran {
+    plugin: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Plugin {
+    plugin: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Answered {
+    status: u16,
+}
+
+/// How the store stands at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreState {
+    /// Deliveries that wait.
+    pub waiting: u64,
+    /// Deliveries being sent.
+    pub leases: u64,
+    /// For how long the delivery that is due longest has been due.
+    pub oldest_due: Duration,
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// Bytes of what lives.
+    pub live_bytes: u64,
+    /// Commits so far.
+    pub commits: u64,
+    /// Syncs so far.
+    pub syncs: u64,
+    /// Compactions so far.
+    pub compactions: u64,
+    /// Commits that wait to be written.
+    pub commits_waiting: u64,
+    /// Whether a write failed.
+    pub failed: bool,
+}
+
+fn times() -> Histogram {
+    let (first, factor, count) = TIME_BUCKETS;
+    Histogram::new(exponential_buckets(first, factor, count))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("hookwright");
+        let mut shared = Shared {
+            events: Counter::default(),
+            duplicates: Counter::default(),
+            matches: Counter::default(),
+            attempts: Family::default(),
+            stages: Family::new_with_constructor(times),
+            calls: Family::default(),
+            call_time: Family::new_with_constructor(times),
+            plugin_runs: Family::default(),
+            plugin_time: Family::new_with_constructor(times),
+            requests: Family::default(),
+            waiting: Gauge::default(),
+            leases: Gauge::default(),
+            oldest_due: Gauge::default(),
+            store_bytes: Gauge::default(),
+            store_live_bytes: Gauge::default(),
+            commits: Gauge::default(),
+            syncs: Gauge::default(),
+            compactions: Gauge::default(),
+            commits_waiting: Gauge::default(),
+            store_failed: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("events_accepted", "Events accepted, on disk and new", shared.events.clone());
+        registry.register("events_repeated", "Events that had been accepted before", shared.duplicates.clone());
+        registry.register("deliveries_owed", "Deliveries that accepted events owe", shared.matches.clone());
+        registry.register("attempts", "Attempts at deliveries, by webhook and `delivered` or the kind of failure", shared.attempts.clone());
+        registry.register_with_unit(
+            "attempt_stage",
+            "How long a stage of an attempt took: transform, build, send, bind",
+            Unit::Seconds,
+            shared.stages.clone(),
+        );
+        registry.register("calls", "Calls of receivers, by `done` or the kind of failure", shared.calls.clone());
+        registry.register_with_unit("call", "How long a receiver took to answer", Unit::Seconds, shared.call_time.clone());
+        registry.register("plugin_runs", "Runs of plugins, by `ok` or the kind of failure", shared.plugin_runs.clone());
+        registry.register_with_unit("plugin", "How long a run of a plugin took", Unit::Seconds, shared.plugin_time.clone());
+        registry.register("api_answers", "Answers of the API and of codes, by status", shared.requests.clone());
+        for (name, help, gauge) in [
+            ("deliveries_waiting", "Deliveries that wait, for a time or for their turn", &shared.waiting),
+            ("deliveries_sending", "Deliveries being sent", &shared.leases),
+            ("store_commits", "Commits since the start", &shared.commits),
+            ("store_syncs", "Times the disk was synced since the start", &shared.syncs),
+            ("store_compactions", "Times the store was written anew since the start", &shared.compactions),
+            ("store_commits_waiting", "Commits that wait to be written", &shared.commits_waiting),
+            ("store_failed", "1: a write failed and nothing is taken any more", &shared.store_failed),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        let help = "For how long the delivery that is due longest has been due";
+        registry.register_with_unit("deliveries_oldest_due", help, Unit::Seconds, shared.oldest_due.clone());
+        registry.register_with_unit("store_disk", "The store's file", Unit::Bytes, shared.store_bytes.clone());
+        registry.register_with_unit("store_live", "Keys and values in the store, about", Unit::Bytes, shared.store_live_bytes.clone());
+        shared.registry = registry;
+        Self { shared: Arc::new(shared) }
+    }
+}
+
+impl Metrics {
+    /// An event was accepted, and owes so many deliveries.
+    pub fn event_accepted(&self, owed: u64) {
+        self.shared.events.inc();
+        self.shared.matches.inc_by(owed);
+    }
+
+    /// An event had been accepted before.
+    pub fn event_repeated(&self) {
+        self.shared.duplicates.inc();
+    }
+
+    /// An attempt ended, `delivered` or with the kind of failure.
+    pub fn attempt(&self, webhook: &str, outcome: &'static str) {
+        self.shared.attempts.get_or_create(&Attempted { webhook: webhook.to_owned(), outcome }).inc();
+    }
+
+    /// A stage of an attempt took so many microseconds; 0: it was not come to.
+    pub fn stage(&self, stage: &'static str, micros: u64) {
+        if micros > 0 {
+            self.shared.stages.get_or_create(&Stage { stage }).observe(seconds(micros));
+        }
+    }
+
+    /// A receiver answered, `done` or with the kind of failure.
+    pub fn call(&self, receiver: &str, outcome: &'static str, micros: u64) {
+        self.shared.calls.get_or_create(&Called { receiver: receiver.to_owned(), outcome }).inc();
+        self.shared.call_time.get_or_create(&Receiver { receiver: receiver.to_owned() }).observe(seconds(micros));
+    }
+
+    /// A plugin ran, `ok` or with the kind of failure.
+    pub fn plugin(&self, plugin: &str, outcome: &'static str, micros: u64) {
+        self.shared.plugin_runs.get_or_create(&Ran { plugin: plugin.to_owned(), outcome }).inc();
+        self.shared.plugin_time.get_or_create(&Plugin { plugin: plugin.to_owned() }).observe(seconds(micros));
+    }
+
+    /// The API or a code answered.
+    pub fn answered(&self, status: u16) {
+        self.shared.requests.get_or_create(&Answered { status }).inc();
+    }
+
+    /// A webhook is gone: its series end.
+    pub fn forget_webhook(&self, webhook: &str) {
+        let outcomes = FailureKind::ALL.iter().map(|kind| kind.as_str()).chain([DELIVERED]);
+        for outcome in outcomes {
+            self.shared.attempts.remove(&Attempted { webhook: webhook.to_owned(), outcome });
+        }
+    }
+
+    /// Everything, with the store as it stands now.
+    pub fn text(&self, store: StoreState) -> String {
+        let Shared { registry, .. } = &*self.shared;
+        for (gauge, value) in [
+            (&self.shared.waiting, store.waiting),
+            (&self.shared.leases, store.leases),
+            (&self.shared.oldest_due, store.oldest_due.as_secs()),
+            (&self.shared.store_bytes, store.bytes),
+            (&self.shared.store_live_bytes, store.live_bytes),
+            (&self.shared.commits, store.commits),
+            (&self.shared.syncs, store.syncs),
+            (&self.shared.compactions, store.compactions),
+            (&self.shared.commits_waiting, store.commits_waiting),
+            (&self.shared.store_failed, u64::from(store.failed)),
+        ] {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        let mut out = String::new();
+        // Writing to a string does not fail.
+        let _ = text::encode(&mut out, registry);
+        out
+    }
+}
+
+fn seconds(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64()
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_written_and_what_is_gone_is_not() {
+        let metrics = Metrics::default();
+        metrics.event_accepted(2);
+        metrics.attempt("chat", DELIVERED);
+        metrics.attempt("gone", DELIVERED);
+        metrics.stage("send", 1500);
+        metrics.stage("bind", 0);
+        metrics.forget_webhook("gone");
+        let text = metrics.text(StoreState { waiting: 7, ..StoreState::default() });
+        for line in [
+            "hookwright_events_accepted_total 1",
+            "hookwright_deliveries_owed_total 2",
+            "hookwright_attempts_total{webhook=\"chat\",outcome=\"delivered\"} 1",
+            "hookwright_attempt_stage_seconds_count{stage=\"send\"} 1",
+            "hookwright_deliveries_waiting 7",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("gone") && !text.contains("bind"), "{text}");
+    }
+}
