@@ -82,7 +82,7 @@ impl Log {
             for delivery in page["data"].as_array().into_iter().flatten() {
                 let id = cell(delivery, "/id");
                 let whole = get(api, &format!("/v1/deliveries/{}", segment(&id))).await?;
-                let attempts = whole["attempts"].as_array().into_iter().flatten();
+                let attempts = whole["attempt_log"].as_array().into_iter().flatten();
                 entries.extend(attempts.filter(|attempt| attempt["plugin"]["name"] == *self.name).filter_map(|attempt| {
                     entry(
                         attempt,
