@@ -27,6 +27,7 @@ use crate::{
         receiver::{Receiver, ReceiverSpec},
         secret::SecretRef,
         selector::index::SelectorIndex,
+        service::{ServiceEntry, ServiceSpec},
         token::TokenRecord,
         webhook::{Webhook, WebhookSpec},
     },
@@ -39,6 +40,7 @@ const CODE: &str = "code";
 const TOKEN: &str = "token";
 const PROFILE: &str = "profile";
 const ENVIRONMENT: &str = "environment";
+const SERVICE: &str = "service";
 
 /// A document as kept: what was written, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -115,6 +117,8 @@ pub struct Snapshot {
     pub tokens: HashMap<String, Arc<TokenRecord>>,
     /// Environments of agents, by their resource names.
     pub environments: BTreeMap<String, Arc<Environment>>,
+    /// Services webhooks may be about, by name.
+    pub services: BTreeMap<String, Arc<ServiceEntry>>,
     index: SelectorIndex<Arc<Webhook>>,
 }
 
@@ -191,7 +195,7 @@ impl Catalog {
         let mut snapshot = Snapshot { profiles: profile::built_in().clone(), ..Snapshot::default() };
         let documents: Vec<_> = store.configs().await?.into_iter().filter_map(|kept| Some((kept.kind, kept.document?))).collect();
         for profile in documents.iter().filter(|(kind, _)| kind == PROFILE).filter_map(|(_, document)| decode::<Profile>(document)) {
-            snapshot.profiles.insert(profile.name.clone(), profile);
+            snapshot.profiles.insert(profile.name.clone(), profile::revived(profile));
         }
         for (kind, document) in &documents {
             match kind.as_str() {
@@ -218,6 +222,11 @@ impl Catalog {
                 ENVIRONMENT => {
                     if let Some(environment) = decode::<Environment>(document) {
                         snapshot.environments.insert(environment.name.clone(), Arc::new(environment));
+                    }
+                }
+                SERVICE => {
+                    if let Some(service) = decode::<ServiceEntry>(document) {
+                        snapshot.services.insert(service.spec.name.clone(), Arc::new(service));
                     }
                 }
                 _ => {}
@@ -349,6 +358,36 @@ impl Catalog {
         Ok(())
     }
 
+    /// Revokes a token.
+    pub async fn delete_token(&self, hash: &str) -> Result<(), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        if !self.snapshot().tokens.contains_key(hash) {
+            return Err(CatalogError::Missing(TOKEN));
+        }
+        self.write(TOKEN, hash, None).await?;
+        self.swap(|snapshot| drop(snapshot.tokens.remove(hash)));
+        Ok(())
+    }
+
+    /// Creates or replaces a service; the flag says whether it was created.
+    pub async fn put_service(&self, spec: ServiceSpec, now: Timestamp) -> Result<(Arc<ServiceEntry>, bool), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        let created_at = self.snapshot().services.get(&spec.name).map(|existing| existing.created_at);
+        let entry = ServiceEntry { spec, created_at: created_at.unwrap_or(now), updated_at: now };
+        self.write(SERVICE, &entry.spec.name, Some(encode(&entry)?)).await?;
+        let entry = Arc::new(entry);
+        self.swap(|snapshot| drop(snapshot.services.insert(entry.spec.name.clone(), Arc::clone(&entry))));
+        Ok((entry, created_at.is_none()))
+    }
+
+    /// Deletes a service.
+    pub async fn delete_service(&self, name: &str) -> Result<(), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        self.write(SERVICE, name, None).await?;
+        self.swap(|snapshot| drop(snapshot.services.remove(name)));
+        Ok(())
+    }
+
     /// Adds or replaces an agent's environment. What it overrides stands in the webhooks.
     pub async fn put_environment(&self, environment: Environment) -> Result<Arc<Environment>, CatalogError> {
         let _writing = self.shared.writing.lock().await;
@@ -412,6 +451,7 @@ impl Catalog {
             profiles: current.profiles.clone(),
             tokens: current.tokens.clone(),
             environments: current.environments.clone(),
+            services: current.services.clone(),
             index: current.index.clone(),
         };
         change(&mut next);

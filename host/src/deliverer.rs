@@ -397,6 +397,49 @@ pub async fn check(services: &Services, webhook: &Webhook) -> Probe {
     found.await.unwrap_or_else(|failure| Probe { steps: vec![Step::failed("credentials", failure)], status: None })
 }
 
+/// How long the creation check waits where the webhook's own timeout is zero.
+const KNOCK_TIME_MAX: Duration = Duration::from_secs(10);
+/// The first status that says a server cannot answer (RFC 9110, section 15.6).
+const SERVER_ERROR: u16 = 500;
+/// The body of a creation check: no payload.
+const KNOCK: &[u8] = b"{}";
+
+/// The creation check: a POST of `{}` to the URL, without values, credentials or signature. That a status below 500 proves a receiver,
+/// and what is sent, is our decision where the vendor only says that the URL is called.
+pub async fn knock(services: &Services, webhook: &Webhook) -> Result<(), Failure> {
+    let mut expansion = Expansion::default();
+    let invalid = |error: String| Failure::new(FailureKind::RequestInvalid, error);
+    let exact_url = webhook.request.url().expand(&Scope::of(&Parameters::default()), &mut expansion);
+    let exact_url = exact_url.map_err(|error| invalid(error.to_string()))?;
+    let url: url::Url = exact_url.parse().map_err(|error| invalid(format!("the URL is none: {error}")))?;
+    let headers = HeaderMap::from_iter([
+        (USER_AGENT, HeaderValue::from_static(AGENT)),
+        (http::header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+    ]);
+    let answered = services.transport.send(Outgoing {
+        method: Method::POST,
+        pinned: credentials::pinned(webhook, &url),
+        url,
+        exact_url,
+        headers,
+        body: KNOCK.into(),
+        total_time_max: if webhook.timeout.is_zero() { KNOCK_TIME_MAX } else { webhook.timeout },
+        response_bytes_max: webhook.response_bytes_max,
+        tls: credentials::authorities(webhook)?,
+    });
+    match answered.await {
+        Ok(Answer { status, .. }) if status >= SERVER_ERROR => {
+            Err(Failure::new(FailureKind::HttpStatus, format!("the endpoint answered {status}")))
+        }
+        Ok(_) => Ok(()),
+        // A longer answer than deliveries may have is one.
+        Err(failure) if failure.kind == FailureKind::ResponseTooLarge => Ok(()),
+        // The certificate it wants to see may be none we hold yet; that it asks for one shows that it is there.
+        Err(failure) if failure.kind == FailureKind::TlsFailed && webhook.tls.client_certificate.is_some() => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
 fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect()
 }

@@ -3,6 +3,7 @@
 //! Nothing here is asynchronous, does I/O, reads a clock or draws a random number; times and randomness come as arguments.
 //! Nothing here imports a module above it. Modules stand in the order the data travels.
 
+pub mod arcgis;
 pub mod binding;
 pub mod call;
 pub mod code;
@@ -30,6 +31,7 @@ pub mod request;
 pub mod retry;
 pub mod secret;
 pub mod selector;
+pub mod service;
 pub mod signature;
 pub mod template;
 pub mod token;

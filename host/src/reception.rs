@@ -102,6 +102,9 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
         reply.headers.push(("allow".to_owned(), allowed.join(", ")));
         return reply;
     }
+    if let Some(token) = challenge(receiver, &inbound) {
+        return respond_to_challenge(services, receiver, token).await;
+    }
     if receiver.probe == Probe::Answer && is_probe(&inbound) {
         return Reply {
             status: 200,
@@ -152,6 +155,28 @@ pub async fn work(services: Services) {
             () = tokio::time::sleep(SCAN_EVERY) => {}
         }
     }
+}
+
+/// The characters a challenge's token may have at most: it is hashed and forgotten.
+const CHALLENGE_CHARS_MAX: usize = 1024;
+
+/// The token of a challenge: a GET with `crc_token`, of a receiver whose scheme knows such.
+fn challenge<'a>(receiver: &Receiver, inbound: &'a Inbound) -> Option<&'a str> {
+    let is_asked = inbound.method == Method::GET && receiver.verify.scheme.is_challenged();
+    let token = inbound.query.iter().find(|(name, _)| name == "crc_token").map(|(_, value)| value.as_str());
+    token.filter(|token| is_asked && token.len() <= CHALLENGE_CHARS_MAX)
+}
+
+/// Shows the sender that the key is held here: the token's signature. Nothing runs and nothing is recorded.
+async fn respond_to_challenge(services: &Services, receiver: &Receiver, token: &str) -> Reply {
+    let Some(reference) = &receiver.verify.secret else { return Reply::message(401, "the call could not be verified") };
+    let key = match services.store.secret(&reference.name, reference.version).await {
+        Ok(Some(key)) => key,
+        Ok(None) => return Reply::message(401, "the call could not be verified"),
+        Err(error) => return Reply::unavailable(&error),
+    };
+    let body = serde_json::json!({ "response_token": signature::challenge_response(token, &key) }).to_string();
+    Reply { status: 200, headers: vec![("content-type".into(), "application/json".into())], body: body.into() }
 }
 
 fn is_probe(inbound: &Inbound) -> bool {

@@ -16,6 +16,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::services::Services;
 
+pub mod arcgis;
 pub mod calls;
 pub mod codes;
 pub mod cx;
@@ -37,8 +38,11 @@ pub mod request;
 pub mod respond;
 pub mod router;
 pub mod secrets;
+pub mod services;
 pub mod sessions;
 pub mod templates;
+pub mod tokens;
+pub mod triggers;
 pub mod webhooks;
 
 /// Bytes of an answer.

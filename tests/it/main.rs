@@ -2,6 +2,10 @@
 
 mod api_contract;
 mod arcgis;
+mod arcgis_pages;
+mod arcgis_portal;
+mod arcgis_services;
+mod arcgis_triggers;
 mod auth;
 mod backlog;
 mod check;

@@ -120,6 +120,14 @@ impl Client {
         self.json(Method::PATCH, path, Some(patch)).await
     }
 
+    /// POST of a form, answered in JSON (`f=json`) and 200, as ArcGIS's APIs are.
+    pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Value {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).append_pair("f", "json").finish();
+        let answered = self.send(Method::POST, path, &[("content-type", "application/x-www-form-urlencoded")], body).await;
+        assert_eq!(answered.status, 200, "{path}: {}", answered.text());
+        answered.json()
+    }
+
     /// DELETE.
     pub async fn delete(&self, path: &str) -> (u16, Value) {
         self.json(Method::DELETE, path, None).await

@@ -163,6 +163,11 @@ pub async fn tls(services: &Services, webhook: &Webhook) -> Result<Option<Arc<Tl
     trusting(&webhook.tls.ca_certificates, client)
 }
 
+/// Trust alone: without a client certificate, whose key is a credential.
+pub fn authorities(webhook: &Webhook) -> Result<Option<Arc<TlsSettings>>, Failure> {
+    trusting(&webhook.tls.ca_certificates, None)
+}
+
 /// The settings for these authorities and this certificate; `None` where there are neither.
 fn trusting(ca_certificates: &[String], client: Option<(String, Secret)>) -> Result<Option<Arc<TlsSettings>>, Failure> {
     if ca_certificates.is_empty() && client.is_none() {

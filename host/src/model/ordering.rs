@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::{event::NewEvent, filter::json_path::JsonPath, problem::Problem};
+use super::{event::NewEvent, filter::json_path::JsonPath, problem::Problem, profile::Range};
 
-/// The longest time events gather for one delivery: 1 day, in seconds.
-pub const BATCH_SECONDS_MAX: u64 = 24 * 3600;
+/// The longest time events gather for one delivery: 28 days, in seconds. Events are kept for 30 days.
+pub const BATCH_SECONDS_MAX: u64 = 28 * 24 * 3600;
 /// Events in one delivery at most.
 pub const BATCH_EVENTS_MAX: u32 = 500;
 
@@ -96,13 +97,16 @@ fn short(kind: &str, text: &str) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BatchSpec {
-    /// Seconds events gather, counted from the first: 0 to 86 400. 0: each goes alone.
-    #[schema(maximum = 86400)]
+    /// Seconds events gather, counted from the first: 0 to 2 419 200, within the profile's range. 0: each goes alone.
+    #[schema(maximum = 2419200)]
     pub seconds: u64,
     /// How many go together at most: 1 to 500. A full batch goes at once.
     #[serde(default = "events_max_default")]
     #[schema(minimum = 1, maximum = 500)]
     pub events_max: u32,
+    /// Periods are counted from this time on, one after the other, rather than from the first event of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Timestamp>,
 }
 
 fn events_max_default() -> u32 {
@@ -116,19 +120,43 @@ pub struct BatchRule {
     pub after: Duration,
     /// With this many events.
     pub events_max: u32,
+    /// Where the first period begins, if periods do not begin with an event.
+    #[serde(default)]
+    pub starts_at: Option<Timestamp>,
+}
+
+impl BatchRule {
+    /// When a batch that begins at `now` is closed.
+    pub fn closes_at(&self, now: Timestamp) -> Timestamp {
+        let after = SignedDuration::try_from(self.after).unwrap_or(SignedDuration::MAX);
+        let Some(start) = self.starts_at else { return now.saturating_add(after).unwrap_or(Timestamp::MAX) };
+        if now < start || after.is_zero() {
+            return start;
+        }
+        // The end of the period that `now` lies in; its very beginning belongs to it.
+        let into = now.duration_since(start).as_nanos() % after.as_nanos();
+        let left = SignedDuration::from_nanos(i64::try_from(after.as_nanos() - into).unwrap_or(i64::MAX));
+        now.saturating_add(left).unwrap_or(Timestamp::MAX)
+    }
 }
 
 impl BatchSpec {
-    /// What was written, as a rule; `None`: each event goes alone. Pointers relative to `batch`.
-    pub fn compile(self) -> Result<Option<BatchRule>, Problem> {
-        let Self { seconds, events_max } = self;
-        if seconds > BATCH_SECONDS_MAX {
-            return Err(Problem::new("/seconds", format!("{seconds} is out of range: 0 to {BATCH_SECONDS_MAX} seconds")));
+    /// Periods of so many seconds that begin with an event, of as many events as there may be.
+    pub fn of(seconds: u64) -> Self {
+        Self { seconds, events_max: BATCH_EVENTS_MAX, starts_at: None }
+    }
+
+    /// What was written, as a rule; `None`: each event goes alone. Pointers relative to `batch`; `range` is the profile's, in seconds.
+    pub fn compile(self, range: Option<Range>) -> Result<Option<BatchRule>, Problem> {
+        let Self { seconds, events_max, starts_at } = self;
+        let (min, max) = range.map_or((0, BATCH_SECONDS_MAX), |range| (range.min, range.max));
+        if !(min..=max).contains(&seconds) {
+            return Err(Problem::new("/seconds", format!("{seconds} is out of range: {min} to {max} seconds")));
         }
         if !(1..=BATCH_EVENTS_MAX).contains(&events_max) {
             return Err(Problem::new("/events_max", format!("{events_max} is out of range: 1 to {BATCH_EVENTS_MAX} events")));
         }
-        Ok((seconds > 0 && events_max > 1).then_some(BatchRule { after: Duration::from_secs(seconds), events_max }))
+        Ok((seconds > 0 && events_max > 1).then_some(BatchRule { after: Duration::from_secs(seconds), events_max, starts_at }))
     }
 }
 
@@ -136,7 +164,6 @@ impl BatchSpec {
 mod tests {
     use std::collections::BTreeMap;
 
-    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -177,11 +204,24 @@ mod tests {
 
     #[test]
     fn a_batch_of_one_or_of_no_time_is_none() {
-        let rule = |seconds, events_max| BatchSpec { seconds, events_max }.compile();
+        let rule = |seconds, events_max| BatchSpec { seconds, events_max, starts_at: None }.compile(None);
         assert_eq!(rule(0, 1), Ok(None));
         assert_eq!(rule(0, 100), Ok(None));
-        assert_eq!(rule(20, 100), Ok(Some(BatchRule { after: Duration::from_secs(20), events_max: 100 })));
-        assert_eq!(rule(86_401, 1).expect_err("too long").pointer, "/seconds");
+        assert_eq!(rule(20, 100), Ok(Some(BatchRule { after: Duration::from_secs(20), events_max: 100, starts_at: None })));
+        assert_eq!(rule(BATCH_SECONDS_MAX + 1, 1).expect_err("too long").pointer, "/seconds");
         assert_eq!(rule(1, 0).expect_err("too few").pointer, "/events_max");
+        let range = Some(Range { default: 20, min: 20, max: 86_400 });
+        assert!(BatchSpec::of(19).compile(range).is_err_and(|problem| problem.detail.contains("20 to 86400")));
+        assert!(BatchSpec::of(20).compile(range).is_ok());
+    }
+
+    #[test]
+    fn a_batch_ends_so_long_after_its_first_event_or_with_its_period() {
+        let at = |second: i64| Timestamp::from_second(1_700_000_000 + second).expect("a time");
+        let mut rule = BatchRule { after: Duration::from_secs(20), events_max: 100, starts_at: None };
+        assert_eq!(rule.closes_at(at(7)), at(27));
+        rule.starts_at = Some(at(0));
+        assert_eq!([0, 7, 19, 20, 41].map(|now| rule.closes_at(at(now))), [20, 20, 20, 40, 60].map(at));
+        assert_eq!(rule.closes_at(at(-5)), at(0), "what happens before the first period is told at its beginning");
     }
 }

@@ -5,7 +5,12 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{problem::Problem, retry::Retry, signature::SigningScheme};
+use super::{
+    problem::Problem,
+    retry::Retry,
+    service::{Capability, ServiceKind},
+    signature::SigningScheme,
+};
 
 /// A profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -25,15 +30,87 @@ pub struct Profile {
     pub retry: Retry,
     /// Which failures are tried again.
     pub retry_on: RetryOn,
+    /// How many tries a webhook or the site may ask for, the first included; absent: 0 to 5.
+    #[serde(default)]
+    pub attempts: Option<Bounds>,
     /// When a webhook that keeps failing is switched off.
     #[serde(default)]
     pub deactivation: Option<Deactivation>,
+    /// Seconds events gather for one delivery; absent: each goes alone unless the webhook says otherwise.
+    #[serde(default)]
+    pub batch_seconds: Option<Range>,
+    /// Whether the URL is called when a webhook is written: nothing that answers refuses it. The call is a POST of `{}`.
+    #[serde(default)]
+    pub probe: bool,
+    /// What a webhook's source must be like, where it is a service this host knows.
+    #[serde(default)]
+    pub service: Option<ServiceRule>,
     /// Whether a 410 answer switches a webhook off at once (Standard Webhooks, CloudEvents Web Hooks: the endpoint is gone for good).
     #[serde(default)]
     pub ends_when_gone: bool,
     /// The plugin that builds the request of a webhook that names none.
     #[serde(default)]
     pub transform: Option<String>,
+}
+
+impl Profile {
+    /// This profile with the site-wide values of an earlier one of its name: the rest is the binary's, also after an upgrade.
+    fn with_site_values(mut self, kept: Self) -> Self {
+        for (range, kept) in [(&mut self.timeout_ms, kept.timeout_ms), (&mut self.response_bytes_max, kept.response_bytes_max)] {
+            range.default = kept.default.clamp(range.min, range.max);
+        }
+        self.retry = kept.retry;
+        self.deactivation = kept.deactivation;
+        self
+    }
+
+    /// What is wrong with `retry` here, pointers relative to it.
+    pub fn retry_problems(&self, retry: &Retry) -> Vec<Problem> {
+        let mut problems = retry.problems();
+        if let Some(Bounds { min, max }) = self.attempts
+            && !(min..=max).contains(&u64::from(retry.attempts()))
+            && problems.is_empty()
+        {
+            let made = retry.attempts();
+            problems.push(Problem::new("/attempts", format!("{made} is out of range: {min} to {max} tries, the first included")));
+        }
+        problems
+    }
+}
+
+/// A profile as it was kept, under the rules of this binary.
+pub fn revived(kept: Profile) -> Profile {
+    match built_in().get(&kept.name) {
+        Some(built_in) => built_in.clone().with_site_values(kept),
+        None => kept,
+    }
+}
+
+/// What may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bounds {
+    /// The least.
+    pub min: u64,
+    /// The most.
+    pub max: u64,
+}
+
+/// What a service must be like for a webhook to be told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceRule {
+    /// Of which kind.
+    pub kind: ServiceKind,
+    /// What it can do.
+    #[serde(default)]
+    pub with: Vec<Capability>,
+    /// What it must not do.
+    #[serde(default)]
+    pub without: Vec<Capability>,
+    /// Whether it works asynchronously.
+    #[serde(default)]
+    pub asynchronous: bool,
 }
 
 /// A default and what may be written instead.
@@ -151,9 +228,19 @@ mod tests {
             let profile: Profile = toml::from_str(text).expect(text);
             assert!(profile.timeout_ms.contains(profile.timeout_ms.default), "{}", profile.name);
             assert!(profile.response_bytes_max.contains(profile.response_bytes_max.default), "{}", profile.name);
-            assert!(profile.retry.problems().is_empty(), "{}", profile.name);
+            assert!(profile.retry_problems(&profile.retry).is_empty(), "{}", profile.name);
         }
         assert_eq!(built_in().len(), FILES.len());
         assert!(built_in().contains_key(DEFAULT_PROFILE));
+    }
+
+    #[test]
+    fn a_kept_profile_keeps_its_values_and_gets_the_rules_of_this_binary() {
+        let built_in = built_in()["arcgis-feature"].clone();
+        let mut kept = Profile { probe: false, service: None, attempts: None, ..built_in.clone() };
+        kept.timeout_ms = Range { default: 7_000, min: 0, max: 90_000 };
+        let revived = revived(kept);
+        assert_eq!(revived.timeout_ms, Range { default: 7_000, ..built_in.timeout_ms });
+        assert!(revived.probe && revived.service == built_in.service && revived.attempts == built_in.attempts);
     }
 }

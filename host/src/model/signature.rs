@@ -53,6 +53,11 @@ pub fn check_key(scheme: SigningScheme, secret: &Secret) -> Result<(), BadKey> {
     }
 }
 
+/// The answer to a challenge: the signature of its token (Esri's "crc_token" in its sample receivers).
+pub fn challenge_response(token: &str, key: &Secret) -> String {
+    esri_service(token.as_bytes(), key)
+}
+
 /// What is signed.
 #[derive(Clone, Copy, Debug)]
 pub struct SignInput<'a> {

@@ -37,6 +37,26 @@ pub enum Scope {
     PublishServer,
 }
 
+/// A set of scopes with the name of an ArcGIS role (ArcGIS Enterprise, "Create webhooks", prerequisites).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The default administrator: everything.
+    Administrator,
+    /// The default publisher: publishes services and manages the webhooks of services.
+    Publisher,
+}
+
+impl Role {
+    /// What it allows.
+    pub fn scopes(self) -> Vec<Scope> {
+        match self {
+            Self::Administrator => vec![Scope::Admin],
+            Self::Publisher => vec![Scope::WebhooksGeoprocessing, Scope::WebhooksFeature, Scope::PublishServer],
+        }
+    }
+}
+
 /// A token as kept: its hash, never its text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TokenRecord {

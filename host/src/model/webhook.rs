@@ -147,10 +147,11 @@ impl Webhook {
         let timeout_ms = in_range(spec.timeout_ms, profile.timeout_ms, "/timeout_ms", "milliseconds", problems);
         let response_bytes = in_range(spec.response_bytes_max, profile.response_bytes_max, "/response_bytes_max", "bytes", problems);
         let retry = spec.retry.clone().unwrap_or_else(|| profile.retry.clone());
-        problems.extend(retry.problems().into_iter().map(|problem| problem.under("/retry")));
+        problems.extend(profile.retry_problems(&retry).into_iter().map(|problem| problem.under("/retry")));
         let deactivation = spec.deactivation.or(profile.deactivation);
         problems.extend(deactivation.iter().flat_map(Deactivation::problems).map(|problem| problem.under("/deactivation")));
-        let batch = spec.batch.map(BatchSpec::compile).transpose();
+        let batch = spec.batch.or(profile.batch_seconds.map(|range| BatchSpec::of(range.default)));
+        let batch = batch.map(|batch| batch.compile(profile.batch_seconds)).transpose();
         let batch = batch.map_err(|problem| problems.push(problem.under("/batch"))).ok().flatten().flatten();
         let ordering = Ordering::parse(spec.ordering.as_ref()).map_err(|problem| problems.push(problem.under("/ordering"))).ok();
         let (in_flight, per_second) = compile_limits(spec, problems);

@@ -19,7 +19,7 @@ use crate::{
         event::{Event, NewEvent},
         id::EventId,
         problem::Problem,
-        trigger::Trigger,
+        trigger::{Trigger, arcgis},
     },
     services::Services,
     store::StoreError,
@@ -299,6 +299,7 @@ fn check(services: &Services, input: EventInput, producer: &str, header_key: Opt
     if input.trigger.starts_with("webhook.") || input.trigger.starts_with("code.") {
         problems.push(Problem::new("/trigger", "`webhook.` and `code.` are this host's own triggers"));
     }
+    problems.extend(trigger.iter().flat_map(|trigger| arcgis::check_data(trigger, &input.data)));
     let Some(trigger) = trigger.filter(|_| problems.is_empty()) else { return Err(problems) };
     let now = services.clock.now();
     let key = input.id.as_deref().or(header_key);

@@ -9,10 +9,10 @@ use utoipa::{
 };
 
 use super::{
-    calls, codes, deliveries, events, health, invoke, maintenance, metrics, plugins, profiles, receivers, recovery, rehearsals,
+    arcgis, calls, codes, deliveries, events, health, invoke, maintenance, metrics, plugins, profiles, receivers, recovery, rehearsals,
     request::Asked,
     respond::{Answer, ok},
-    secrets, sessions, templates, webhooks,
+    secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
 };
 use crate::{model, services::Services};
 
@@ -21,9 +21,12 @@ use crate::{model, services::Services};
 #[openapi(
     info(title = "Hookwright", description = "A webhook engine whose transforms and receivers are sandboxed WebAssembly plugins, swapped while it runs.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")),
-    paths(health::healthz, health::readyz, metrics::get, document, events::post, events::list, events::get, events::delete,
+    paths(health::healthz, health::readyz, metrics::get, document, arcgis::description::document, events::post, events::list, events::get, events::delete,
         webhooks::list, webhooks::post, webhooks::put, webhooks::get, webhooks::patch, webhooks::delete, webhooks::activate,
-        webhooks::deactivate, webhooks::filter_test, invoke::invoke, invoke::preview, invoke::test, invoke::check, templates::list, templates::get, recovery::recover,
+        webhooks::deactivate, webhooks::filter_test, invoke::invoke, invoke::preview, invoke::test, invoke::check, templates::list, templates::get, triggers::list,
+        known_services::list, known_services::put, known_services::get, known_services::patch, known_services::delete,
+        known_services::put_in_folder, known_services::get_in_folder, known_services::patch_in_folder, known_services::delete_in_folder,
+        tokens::list, tokens::post, tokens::delete, recovery::recover,
         recovery::replay, profiles::list, profiles::get,
         profiles::patch, deliveries::list, deliveries::get, deliveries::resend, deliveries::cancel, calls::list, calls::get,
         sessions::get, sessions::patch, sessions::delete, secrets::list, secrets::put, secrets::delete, plugins::list, plugins::get,

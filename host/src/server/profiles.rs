@@ -73,7 +73,7 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
     set("/timeout_ms", &mut profile.timeout_ms, patch.timeout_ms);
     set("/response_bytes_max", &mut profile.response_bytes_max, patch.response_bytes_max);
     if let Some(retry) = patch.retry {
-        problems.extend(retry.problems().into_iter().map(|problem| problem.under("/retry")));
+        problems.extend(profile.retry_problems(&retry).into_iter().map(|problem| problem.under("/retry")));
         profile.retry = retry;
     }
     if let Some(deactivation) = patch.deactivation {

@@ -113,6 +113,30 @@ impl ApiError {
         write(status, "application/json", &error)
     }
 
+    /// The status and the error as ArcGIS's APIs give it. `has_token`: whether the caller gave a token, good or not.
+    pub fn into_arcgis(self, has_token: bool) -> (u16, serde_json::Value) {
+        self.report();
+        let status = self.status().as_u16();
+        // 498 and 499 are ArcGIS's own.
+        let (code, message) = match &self {
+            Self::Unauthorized if has_token => (498, "Invalid token.".to_owned()),
+            Self::Unauthorized => (499, "Token Required.".to_owned()),
+            Self::Forbidden(scope) => {
+                (403, format!("You do not have permissions to access this resource or perform this operation; it takes `{scope}`."))
+            }
+            Self::Invalid { problems, .. } => match problems.as_slice() {
+                [one] => (400, named(one)),
+                several => (400, format!("{} parameters are not valid.", several.len())),
+            },
+            other => (status, other.to_string()),
+        };
+        let details: Vec<_> = match &self {
+            Self::Invalid { problems, .. } => problems.iter().map(named).collect(),
+            _ => Vec::new(),
+        };
+        (status, serde_json::json!({ "error": { "code": code, "message": message, "details": details } }))
+    }
+
     fn report(&self) {
         if let Self::Internal(cause) = self {
             tracing::error!(error = %cause, "a request failed inside");
@@ -139,6 +163,14 @@ impl ApiError {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+/// A problem under the name its parameter has.
+fn named(problem: &Problem) -> String {
+    match problem.pointer.trim_start_matches('/') {
+        "" => problem.detail.clone(),
+        name => format!("{}: {}", name.replace('/', "."), problem.detail),
     }
 }
 
@@ -193,6 +225,57 @@ pub fn no_content() -> Answer {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
+}
+
+/// 200 with JSON.
+pub fn json<T: Serialize>(document: &T) -> Response<Body> {
+    write(StatusCode::OK, "application/json", document)
+}
+
+/// 200 with JSON for people.
+pub fn pretty(document: &serde_json::Value) -> Response<Body> {
+    with(StatusCode::OK, "application/json", format!("{document:#}\n").into())
+}
+
+/// 200 with a page.
+pub fn page(html: String) -> Response<Body> {
+    page_with(StatusCode::OK.as_u16(), html)
+}
+
+/// A page with a status of its own. It loads nothing, runs nothing, sends its forms only here, and stands in nobody's frame.
+pub fn page_with(status: u16, html: String) -> Response<Body> {
+    let mut response =
+        with(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), "text/html; charset=utf-8", html.into());
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// 303: look there.
+pub fn see_other(to: &str) -> Response<Body> {
+    let mut response = with(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", Bytes::new());
+    if let Ok(to) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(header::LOCATION, to);
+    }
+    response
+}
+
+/// Sets a cookie.
+pub fn set_cookie(response: &mut Response<Body>, cookie: &str) {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+}
+
+fn with(status: StatusCode, media: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    response
 }
 
 /// A reply somebody else decided on: a receiver.

@@ -7,11 +7,11 @@ use http::{Method, Response, header::AUTHORIZATION, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
-    Body, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, metrics, openapi, plugins, profiles, receivers,
-    recovery, rehearsals,
+    Body, arcgis, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, metrics, openapi, plugins, profiles,
+    receivers, recovery, rehearsals,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
-    secrets, sessions, templates, webhooks,
+    secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
 };
 use crate::{
     model::token::{self, Scope, TokenRecord},
@@ -58,10 +58,24 @@ pub fn routes() -> Vec<Route> {
         GET "/readyz" None => health::readyz;
         GET "/metrics" READ => metrics::get;
         GET "/openapi.json" None => openapi::document;
+        GET "/openapi-arcgis.json" None => arcgis::document;
         POST "/v1/events" Some(Scope::EventsWrite) => events::post;
         GET "/v1/events" READ => events::list;
         GET "/v1/events/{id}" READ => events::get;
         DELETE "/v1/events/{id}" ADMIN => events::delete;
+        GET "/v1/triggers" READ => triggers::list;
+        GET "/v1/services" READ => known_services::list;
+        PUT "/v1/services/{name}" ADMIN => known_services::put;
+        GET "/v1/services/{name}" READ => known_services::get;
+        PATCH "/v1/services/{name}" ADMIN => known_services::patch;
+        DELETE "/v1/services/{name}" ADMIN => known_services::delete;
+        PUT "/v1/services/{folder}/{name}" ADMIN => known_services::put_in_folder;
+        GET "/v1/services/{folder}/{name}" READ => known_services::get_in_folder;
+        PATCH "/v1/services/{folder}/{name}" ADMIN => known_services::patch_in_folder;
+        DELETE "/v1/services/{folder}/{name}" ADMIN => known_services::delete_in_folder;
+        GET "/v1/tokens" ADMIN => tokens::list;
+        POST "/v1/tokens" ADMIN => tokens::post;
+        DELETE "/v1/tokens/{id}" ADMIN => tokens::delete;
         GET "/v1/templates" READ => templates::list;
         GET "/v1/templates/{name}" READ => templates::get;
         GET "/v1/webhooks" READ => webhooks::list;
@@ -180,6 +194,9 @@ impl Router {
         if let Some(path) = inbound::CodePath::find(parts.uri.path()) {
             return inbound::answer(services, path, parts, body, remote).await;
         }
+        if let Some(place) = arcgis::Place::find(parts.uri.path()) {
+            return arcgis::answer(&services, place, &parts, body).await;
+        }
         let is_google = parts.uri.path().starts_with("/v3");
         match self.route(services, parts, body).await {
             Ok(response) => response,
@@ -212,20 +229,23 @@ impl Router {
     }
 }
 
+/// The token in an `Authorization` header.
+pub fn bearer(header: Option<&http::HeaderValue>) -> Option<&str> {
+    let (kind, token) = header?.to_str().ok()?.split_once(' ')?;
+    kind.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Whose token it is, while it holds.
+pub fn known(services: &Services, hash: &str) -> Option<Arc<TokenRecord>> {
+    let record = services.catalog.snapshot().tokens.get(hash).cloned()?;
+    record.expires_at.is_none_or(|end| end > services.clock.now()).then_some(record)
+}
+
 fn authorize(services: &Services, header: Option<&http::HeaderValue>, scope: Scope) -> Result<Arc<TokenRecord>, ApiError> {
-    let text = header.and_then(|value| value.to_str().ok()).ok_or(ApiError::Unauthorized)?;
-    let (kind, token) = text.split_once(' ').ok_or(ApiError::Unauthorized)?;
-    if !kind.eq_ignore_ascii_case("bearer") {
-        return Err(ApiError::Unauthorized);
-    }
     // Looked up by hash: how long the look-up takes says nothing about the token.
-    let snapshot = services.catalog.snapshot();
-    let record = snapshot.tokens.get(&token::hash(token.trim())).ok_or(ApiError::Unauthorized)?;
-    if record.expires_at.is_some_and(|end| end <= services.clock.now()) {
-        return Err(ApiError::Unauthorized);
-    }
+    let record = bearer(header).and_then(|token| known(services, &token::hash(token))).ok_or(ApiError::Unauthorized)?;
     if record.allows(scope) {
-        Ok(Arc::clone(record))
+        Ok(record)
     } else {
         let name = serde_json::to_value(scope).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
         Err(ApiError::Forbidden(name))

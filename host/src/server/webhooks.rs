@@ -4,17 +4,19 @@ use std::{net::SocketAddr, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
     inline,
     request::{Asked, parse_value},
     respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
+    services as known_services,
 };
 use crate::{
     catalog::{CatalogError, Deactivated, WebhookEntry},
     clock::{millis, random},
+    deliverer,
     model::{
         deactivation::Standing,
         filter::Filter,
@@ -234,18 +236,27 @@ pub async fn remove(services: &Services, name: &str) -> Result<(), ApiError> {
 #[utoipa::path(post, path = "/v1/webhooks/{name}/activate", tag = "webhooks", params(("name" = String, Path, description = "its name")),
     responses((status = 200, description = "active", body = WebhookView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn activate(services: Services, asked: Asked) -> Answer {
-    let spec = merged(&find(&services, asked.path(0))?.spec, &json!({ "active": true }))?;
-    write(&services, spec, false).await
+    let entry = set_active(&services, &*find(&services, asked.path(0))?, true).await?;
+    created(false, &view(&entry, false))
 }
 
 /// Deactivate a webhook. What is pending for it is cancelled, and can be resent.
 #[utoipa::path(post, path = "/v1/webhooks/{name}/deactivate", tag = "webhooks", params(("name" = String, Path, description = "its name")),
     responses((status = 200, description = "inactive", body = WebhookView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn deactivate(services: Services, asked: Asked) -> Answer {
-    let entry = find(&services, asked.path(0))?;
-    let answer = write(&services, merged(&entry.spec, &json!({ "active": false }))?, false).await?;
-    services.store.cancel_for_webhook(&entry.id).await?;
-    Ok(answer)
+    let entry = set_active(&services, &*find(&services, asked.path(0))?, false).await?;
+    created(false, &view(&entry, false))
+}
+
+/// Switches a webhook on, or off: then what is pending for it is cancelled.
+pub async fn set_active(services: &Services, entry: &WebhookEntry, active: bool) -> Result<Arc<WebhookEntry>, ApiError> {
+    let mut spec = WebhookSpec { active, ..entry.spec.clone() };
+    admissible(services, &mut spec)?;
+    let (entry, _) = keep(services, spec, false).await?;
+    if !active {
+        services.store.cancel_for_webhook(&entry.id).await?;
+    }
+    Ok(entry)
 }
 
 /// Try a filter on events.
@@ -264,12 +275,6 @@ pub async fn filter_test(services: Services, asked: Asked) -> Answer {
 
 async fn write_document(services: &Services, document: Value, name: &str, only_new: bool) -> Answer {
     let (entry, is_new) = store(services, document, name, only_new).await?;
-    created(is_new, &view(&entry, false))
-}
-
-async fn write(services: &Services, mut spec: WebhookSpec, only_new: bool) -> Answer {
-    admissible(services, &mut spec)?;
-    let (entry, is_new) = keep(services, spec, only_new).await?;
     created(is_new, &view(&entry, false))
 }
 
@@ -295,6 +300,7 @@ pub async fn store(services: &Services, mut document: Value, name: &str, only_ne
     if only_new && before.is_some() {
         return Err(CatalogError::Exists("webhook").into());
     }
+    probe(services, &spec).await?;
     if !credentials.is_empty() {
         inline::keep(services, credentials).await?;
     }
@@ -313,7 +319,24 @@ fn admissible(services: &Services, spec: &mut WebhookSpec) -> Result<(), ApiErro
     for (pointer, host, address) in targets(spec) {
         services.transport.check_address(&host, address).map_err(|error| ApiError::invalid(pointer, error.to_string()))?;
     }
+    known_services::check(services, spec)?;
     check_plugin(services, spec)
+}
+
+/// Where the profile says so, calls the URL as the vendor's creation check does: whatever answers is there.
+async fn probe(services: &Services, spec: &WebhookSpec) -> Result<(), ApiError> {
+    let snapshot = services.catalog.snapshot();
+    if !snapshot.profiles.get(&spec.profile).is_some_and(|profile| profile.probe) {
+        return Ok(());
+    }
+    let webhook = Webhook::compile(spec, &WebhookId::new(0, [0; 10]), &snapshot.profiles).map_err(CatalogError::Invalid)?;
+    deliverer::knock(services, &webhook).await.map_err(|failure| {
+        let detail = failure.detail;
+        ApiError::invalid(
+            "/request/url",
+            format!("nobody answers there ({detail}); a POST of `{{}}` must be answered, by any status below 500"),
+        )
+    })
 }
 
 /// Writes what is [`admissible`], if its signing keys are there.
@@ -325,13 +348,18 @@ async fn keep(services: &Services, spec: WebhookSpec, only_new: bool) -> Result<
     }
     check_signing_keys(services, &spec).await?;
     let before = services.catalog.snapshot().webhooks.get(&spec.name).cloned();
-    if let Some(before) = before.filter(|before| spec.active && !before.spec.active) {
+    if let Some(before) = before.as_ref().filter(|before| spec.active && !before.spec.active) {
         // Activating clears the count.
         services.store.reset_standing(&before.id, before.deactivated.map(|_| Standing::activated())).await?;
     }
     let now = services.clock.now();
     let (entry, is_new) = services.catalog.put_webhook(spec, WebhookId::new(millis(now), random()), now, only_new).await?;
     services.window.forget(&entry.id);
+    if before.is_some_and(|before| before.webhook.batch != entry.webhook.batch) {
+        // What has gathered so far goes by the new rule.
+        services.store.reschedule_batches(&entry.id, entry.webhook.batch).await?;
+        services.window.wake();
+    }
     Ok((entry, is_new))
 }
 

@@ -50,7 +50,7 @@ pub(super) fn join(transaction: &mut Transaction<'_>, event: &Event, new: NewDel
             batch
         }
         None => {
-            let closes_at = clock::after(transaction.now, rule.after);
+            let closes_at = rule.closes_at(transaction.now);
             transaction.mark(key::closing(clock::millis(closes_at), &key));
             transaction.agenda(AgendaChange::Closing(clock::millis(closes_at)));
             let (endpoint, lane) = (new.endpoint.clone(), new.lane.clone());
@@ -107,6 +107,33 @@ impl Store {
             let next = transaction.first_in(key::under(key::CLOSINGS), 1)?.first().and_then(|key| key::number(key::CLOSINGS, key));
             transaction.agenda(AgendaChange::SetClosing(next));
             Ok(keys.len())
+        })
+        .await
+    }
+
+    /// Puts every open batch of a webhook under another rule, counted from its first event: what is due by it is closed at once, and
+    /// so is everything where there is none any more.
+    pub async fn reschedule_batches(&self, webhook: &WebhookId, rule: Option<BatchRule>) -> Result<(), StoreError> {
+        let range: Range = key::open_batches(webhook);
+        self.commit_scanning(move |transaction| {
+            let open: Vec<_> = transaction.engine.records(range).collect::<Result<_, _>>()?;
+            for (key, bytes) in open {
+                let mut batch: OpenBatch = decode(&key, &bytes)?;
+                let full = |rule: &BatchRule| batch.further.len() + 1 >= rule.events_max as usize;
+                let closes_at = rule.filter(|rule| !full(rule)).map(|rule| rule.closes_at(batch.delivery.created_at));
+                match closes_at.filter(|at| *at > transaction.now) {
+                    None => close(transaction, key, batch)?,
+                    Some(at) => {
+                        transaction.unmark(key::closing(clock::millis(batch.closes_at), &key));
+                        transaction.mark(key::closing(clock::millis(at), &key));
+                        batch.closes_at = at;
+                        transaction.put(key, &batch)?;
+                    }
+                }
+            }
+            let next = transaction.first_in(key::under(key::CLOSINGS), 1)?.first().and_then(|key| key::number(key::CLOSINGS, key));
+            transaction.agenda(AgendaChange::SetClosing(next));
+            Ok(())
         })
         .await
     }

@@ -4,7 +4,8 @@
 //! (`/services/<folder>/<service>.FeatureServer`). Its data may hold `serverGens` (two numbers) or a whole `changesUrl`.
 //! Configuration, all optional: `serviceName` and `folderName` instead of what the source says; `changesUrl`, the address of
 //! `extractChanges` without its query, or `serverUrl` (`https://gis.example/server`) to derive it from; `payloadFormat`
-//! `json` or `pjson`.
+//! `json` or `pjson`; `webhookName` where the payload is to say another name than the webhook's own; `unsignedForm` for a form without
+//! a signature.
 
 use hookwright_guest::{Delivery, Error, Event, OrError, Request, Transform, config};
 use serde::Deserialize;
@@ -21,6 +22,8 @@ struct Config {
     changes_url: Option<String>,
     server_url: Option<String>,
     payload_format: Option<String>,
+    webhook_name: Option<String>,
+    unsigned_form: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -72,7 +75,7 @@ fn payload(config: &Config, delivery: &Delivery, events: &[Event]) -> Result<Val
     let changes: Vec<_> = events.iter().map(|event| json!({ "eventType": event.trigger, "when": event.time_ms })).collect();
     Ok(json!({
         "serviceType": "FeatureServer",
-        "name": delivery.webhook_name,
+        "name": config.webhook_name.as_ref().unwrap_or(&delivery.webhook_name),
         "id": delivery.webhook_id,
         "folderName": folder,
         "serviceName": name,
@@ -81,15 +84,25 @@ fn payload(config: &Config, delivery: &Delivery, events: &[Event]) -> Result<Val
     }))
 }
 
+/// The body. Its media type is the webhook's to say; a form that nobody signs has its one field put on here, without the characters a
+/// form gives a meaning to, so that receivers that decode it and those that do not read the same.
+fn body(config: &Config, payload: &Value) -> Result<String, Error> {
+    let text = if config.payload_format.as_deref() == Some("pjson") {
+        serde_json::to_string_pretty(payload)
+    } else {
+        serde_json::to_string(payload)
+    }?;
+    if !config.unsigned_form {
+        return Ok(text);
+    }
+    Ok(format!("payload={}", text.replace('&', r"\u0026").replace('%', r"\u0025").replace('+', r"\u002b")))
+}
+
 impl Transform for ArcgisFeature {
     fn apply(delivery: Delivery, events: Vec<Event>) -> Result<Option<Request>, Error> {
         let config: Config = config()?;
         let payload = payload(&config, &delivery, &events)?;
-        let request = Request::post().json(&payload)?;
-        if config.payload_format.as_deref() == Some("pjson") {
-            return Ok(Some(request.body(serde_json::to_string_pretty(&payload)?)));
-        }
-        Ok(Some(request))
+        Ok(Some(Request::post().body(body(&config, &payload)?)))
     }
 }
 
@@ -139,5 +152,15 @@ mod tests {
         let config = Config { service_name: Some("Parcels".into()), ..Config::default() };
         let made = payload(&config, &Delivery::default(), &[change("AttachmentsCreated", "sensors", &Value::Null)]).expect("a payload");
         assert_eq!((&made["serviceName"], &made["changesUrl"]), (&json!("Parcels"), &json!("")));
+    }
+
+    #[test]
+    fn a_form_that_nobody_signs_has_one_field_that_reads_the_same_decoded_or_not() {
+        let payload = json!({ "name": "a & b + 5 %" });
+        assert_eq!(body(&Config::default(), &payload), Ok(r#"{"name":"a & b + 5 %"}"#.to_owned()));
+        let form = body(&Config { unsigned_form: true, ..Config::default() }, &payload).expect("a form");
+        let text = form.strip_prefix("payload=").expect("the field");
+        assert!(!text.contains(['&', '%', '+']));
+        assert_eq!(serde_json::from_str::<Value>(text).ok(), Some(payload));
     }
 }

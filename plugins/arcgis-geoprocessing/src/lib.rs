@@ -2,7 +2,8 @@
 //!
 //! The event's trigger is `/services/<folder>/<service>.GPServer/jobs/<id>/<succeeded|failed|cancelled>`; its data may hold
 //! `taskName` and `statusURL`. Configuration, all optional: `taskName`; `serverUrl` (`https://gis.example/server`) to derive
-//! `statusURL` from; `payloadFormat` `json` or `pjson`. Events that are no end of a job are left out.
+//! `statusURL` from; `payloadFormat` `json` or `pjson`; `webhookName` where the payload is to say another name than the
+//! webhook's own; `unsignedForm` for a form without a signature. Events that are no end of a job are left out.
 
 use hookwright_guest::{Delivery, Error, Event, Request, Transform, config, log};
 use serde::Deserialize;
@@ -17,6 +18,8 @@ struct Config {
     task_name: Option<String>,
     server_url: Option<String>,
     payload_format: Option<String>,
+    webhook_name: Option<String>,
+    unsigned_form: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -70,7 +73,7 @@ fn payload(config: &Config, delivery: &Delivery, events: &[Event]) -> Result<Opt
         "serviceType": "GPServer",
         "jobId": job.id,
         "statusURL": data.status_url.unwrap_or_else(|| status_url(config, job, &task)),
-        "name": delivery.webhook_name,
+        "name": config.webhook_name.as_ref().unwrap_or(&delivery.webhook_name),
         "taskName": task,
         "folderName": job.folder,
         "serviceName": job.service,
@@ -78,15 +81,25 @@ fn payload(config: &Config, delivery: &Delivery, events: &[Event]) -> Result<Opt
     })))
 }
 
+/// The body. Its media type is the webhook's to say; a form that nobody signs has its one field put on here, without the characters a
+/// form gives a meaning to, so that receivers that decode it and those that do not read the same.
+fn body(config: &Config, payload: &Value) -> Result<String, Error> {
+    let text = if config.payload_format.as_deref() == Some("pjson") {
+        serde_json::to_string_pretty(payload)
+    } else {
+        serde_json::to_string(payload)
+    }?;
+    if !config.unsigned_form {
+        return Ok(text);
+    }
+    Ok(format!("payload={}", text.replace('&', r"\u0026").replace('%', r"\u0025").replace('+', r"\u002b")))
+}
+
 impl Transform for ArcgisGeoprocessing {
     fn apply(delivery: Delivery, events: Vec<Event>) -> Result<Option<Request>, Error> {
         let config: Config = config()?;
         let Some(payload) = payload(&config, &delivery, &events)? else { return Ok(None) };
-        let request = Request::post().json(&payload)?;
-        if config.payload_format.as_deref() == Some("pjson") {
-            return Ok(Some(request.body(serde_json::to_string_pretty(&payload)?)));
-        }
-        Ok(Some(request))
+        Ok(Some(Request::post().body(body(&config, &payload)?)))
     }
 }
 
@@ -120,5 +133,15 @@ mod tests {
         let two = [of("/services/A.GPServer/jobs/1/succeeded"), of("/services/A.GPServer/jobs/2/succeeded")];
         assert!(matches!(payload(&Config::default(), &Delivery::default(), &two), Err(Error::Rejected(_))));
         assert_eq!(payload(&Config::default(), &Delivery::default(), &[of("/items/abc/share")]), Ok(None));
+    }
+
+    #[test]
+    fn a_form_that_nobody_signs_has_one_field_that_reads_the_same_decoded_or_not() {
+        let payload = json!({ "name": "a & b + 5 %" });
+        assert_eq!(body(&Config::default(), &payload), Ok(r#"{"name":"a & b + 5 %"}"#.to_owned()));
+        let form = body(&Config { unsigned_form: true, ..Config::default() }, &payload).expect("a form");
+        let text = form.strip_prefix("payload=").expect("the field");
+        assert!(!text.contains(['&', '%', '+']));
+        assert_eq!(serde_json::from_str::<Value>(text).ok(), Some(payload));
     }
 }

@@ -1,11 +1,12 @@
 //! Transform: one or more events of an ArcGIS organization as the payload its webhooks send.
 //!
 //! Events of the families items, groups, users and roles, named `/<family>/<id>/<operation>`; others are left out, and when
-//! none is left nothing is sent. Configuration: `{"portalURL":"https://gis.example/portal/"}`.
+//! none is left nothing is sent. Configuration: `{"portalURL":"https://gis.example/portal/"}`, and `webhookName` where the payload is
+//! to say another name than the webhook's own (a portal's names may hold what ours may not).
 
 use hookwright_guest::{Delivery, Error, Event, Request, Transform, config, log};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 struct ArcgisOrganization;
 hookwright_guest::export!(ArcgisOrganization: transform);
@@ -15,13 +16,16 @@ hookwright_guest::export!(ArcgisOrganization: transform);
 struct Config {
     #[serde(rename = "portalURL")]
     portal_url: String,
+    webhook_name: Option<String>,
 }
 
 /// The operations as the vendor's tables spell them; a trigger may spell them in any case.
-const OPERATIONS: [&str; 22] = [
+const OPERATIONS: [&str; 26] = [
     "add",
+    "addComment",
     "addUsers",
     "delete",
+    "deleteComment",
     "disable",
     "enable",
     "invite",
@@ -38,25 +42,20 @@ const OPERATIONS: [&str; 22] = [
     "unprotect",
     "unshare",
     "update",
+    "updateComment",
     "updateUserLicenseType",
     "updateUserRole",
     "updateUsers",
+    "updated",
 ];
 const FAMILIES: [&str; 4] = ["items", "groups", "users", "roles"];
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
 struct Data {
-    #[serde(default)]
     username: String,
-    #[serde(default)]
     user_id: String,
-    #[serde(default = "empty_object")]
-    properties: Value,
-}
-
-fn empty_object() -> Value {
-    json!({})
+    properties: Option<Map<String, Value>>,
 }
 
 #[derive(Serialize)]
@@ -68,7 +67,7 @@ struct PayloadEvent {
     operation: String,
     source: String,
     id: String,
-    properties: Value,
+    properties: Map<String, Value>,
 }
 
 /// `/items/abc/share` as family, id and operation.
@@ -85,7 +84,8 @@ fn payload_event(event: &Event) -> Result<Option<PayloadEvent>, Error> {
         log::info(format_args!("{} is no event of an organization", event.trigger));
         return Ok(None);
     };
-    let data: Data = event.data()?;
+    // Who did it, and what else there is to say, may be known to nobody.
+    let data: Data = event.data::<Option<Data>>()?.unwrap_or_default();
     Ok(Some(PayloadEvent {
         username: data.username,
         user_id: data.user_id,
@@ -93,7 +93,7 @@ fn payload_event(event: &Event) -> Result<Option<PayloadEvent>, Error> {
         operation: operation.into(),
         source: family.into(),
         id: id.into(),
-        properties: data.properties,
+        properties: data.properties.unwrap_or_default(),
     }))
 }
 
@@ -105,7 +105,7 @@ impl Transform for ArcgisOrganization {
             return Ok(None);
         }
         let info = json!({
-            "webhookName": delivery.webhook_name,
+            "webhookName": config.webhook_name.unwrap_or(delivery.webhook_name),
             "webhookId": delivery.webhook_id,
             "portalURL": config.portal_url,
             "when": delivery.now_ms,
@@ -129,7 +129,7 @@ mod tests {
     fn a_batch_is_one_payload_and_strangers_are_left_out() {
         testing::config(&json!({ "portalURL": "https://gis.example/portal/" })).expect("a configuration");
         let delivery = Delivery { webhook_name: "demo".into(), webhook_id: "72fe".into(), now_ms: 9, ..Delivery::default() };
-        let signed_in = Event::new("/users/ann/signin", &json!({})).expect("an event");
+        let signed_in = Event::new("/users/ann/signin", &Value::Null).expect("an event");
         let stranger = Event::new("/services/a.GPServer/jobs/1/succeeded", &json!({})).expect("an event");
         let request = ArcgisOrganization::apply(delivery, vec![share(), signed_in, stranger]).expect("a payload").expect("a request");
         let payload: Value = serde_json::from_slice(&request.body.expect("a body")).expect("JSON");
@@ -147,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_may_name_the_webhook() {
+        testing::config(&json!({ "webhookName": "Shared items, public" })).expect("a configuration");
+        let request = ArcgisOrganization::apply(Delivery::default(), vec![share()]).expect("a payload").expect("a request");
+        let payload: Value = serde_json::from_slice(&request.body.expect("a body")).expect("JSON");
+        assert_eq!(payload["info"]["webhookName"], "Shared items, public");
+    }
+
+    #[test]
     fn nothing_is_sent_when_nothing_is_left() {
         let word = Event::new("FeaturesCreated", &json!({})).expect("an event");
         assert_eq!(ArcgisOrganization::apply(Delivery::default(), vec![word]), Ok(None));
@@ -156,6 +164,7 @@ mod tests {
     fn operations_are_spelled_as_in_the_tables() {
         assert_eq!(parts("/users/ann/signOUT"), Some(("users", "ann", "signOut")));
         assert_eq!(parts("/roles/r1/updated"), Some(("roles", "r1", "updated")));
+        assert_eq!(parts("/items/abc/addcomment"), Some(("items", "abc", "addComment")));
         assert_eq!(parts("/items/abc"), None);
     }
 }

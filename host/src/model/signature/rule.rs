@@ -71,6 +71,11 @@ pub enum HmacEncoding {
 }
 
 impl VerifyScheme {
+    /// Whether its senders ask now and then whether the key is held here (ArcGIS's `crc_token`).
+    pub fn is_challenged(self) -> bool {
+        self == Self::EsriService
+    }
+
     /// Whether `secret` can be used as a key: asked when a receiver or a secret is written. An empty key would let everyone in.
     pub fn check_key(self, secret: &Secret) -> Result<(), BadKey> {
         match self {

@@ -8,7 +8,7 @@ impl Bench {
     async fn join(&self, n: u64, session: Option<&str>) {
         let mut event = incoming(n, &["a"]);
         event.event.session = session.map(str::to_owned);
-        event.deliveries[0].batch = Some(BatchRule { after: PERIOD, events_max: 4 });
+        event.deliveries[0].batch = Some(BatchRule { after: PERIOD, events_max: 4, starts_at: None });
         let (_, claimed) = new(self.store.accept(vec![event], LEASE).await.expect("accepted").remove(0));
         assert!(claimed.is_empty(), "a batch is closed before it is sent");
     }
@@ -48,6 +48,25 @@ async fn the_events_of_a_period_are_one_delivery() {
     bench.join(4, None).await;
     bench.pass(PERIOD);
     assert_eq!(bench.delivered().await, [[4]]);
+}
+
+#[tokio::test]
+async fn another_rule_holds_for_what_has_gathered_already() {
+    let bench = Bench::new();
+    let rule = |seconds, events_max| Some(BatchRule { after: Duration::from_secs(seconds), events_max, starts_at: None });
+    let webhook = incoming(0, &["a"]).deliveries[0].webhook_id.clone();
+    bench.join(1, None).await;
+    bench.store.reschedule_batches(&webhook, rule(60, 4)).await.expect("rescheduled");
+    bench.pass(PERIOD);
+    assert!(bench.delivered().await.is_empty());
+    bench.pass(Duration::from_secs(40));
+    assert_eq!(bench.delivered().await, [[1]]);
+    for (n, rule) in [(2, rule(1, 4)), (3, rule(60, 1)), (4, None)] {
+        bench.join(n, None).await;
+        bench.pass(Duration::from_secs(2));
+        bench.store.reschedule_batches(&webhook, rule).await.expect("rescheduled");
+        assert_eq!(bench.delivered().await, [[n]], "at once");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,296 @@
+//! `/{context}/sharing/rest/...` and `/{context}/admin/...`: organization and service webhooks as ArcGIS's REST APIs have them, over the
+//! same webhooks as `/v1`. Its parameters, its answers in three formats, its errors, its tokens.
+//!
+//! `Place` finds the address, `route` says what answers it, `page` writes it for people.
+
+use std::sync::Arc;
+
+use http::{
+    HeaderMap, Method, Response,
+    header::{CONTENT_TYPE, HOST},
+    request::Parts,
+};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::{
+    Body,
+    request::read_body,
+    respond::{self, ApiError},
+};
+use crate::{
+    catalog::WebhookEntry,
+    model::{
+        arcgis::{Form, Kept},
+        problem::Problem,
+        token::TokenRecord,
+    },
+    services::Services,
+};
+
+mod access;
+pub mod description;
+mod log;
+mod organization;
+mod page;
+mod portal;
+mod service;
+
+pub use description::document;
+use page::Shown;
+
+/// The first segments that are ours and never a context.
+const OWN: [&str; 8] = ["v1", "v3", "v3beta1", "console", "healthz", "readyz", "metrics", "api"];
+/// The identifier of the one organization there is. It is what ArcGIS Enterprise gives its own.
+pub const PORTAL_ID: &str = "0123456789ABCDEF";
+
+/// An address of these APIs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What the deployment is called: `portal`, `server`, any one segment.
+    pub context: String,
+    /// What follows, decoded.
+    pub path: Vec<String>,
+}
+
+impl Place {
+    /// Reads `path`; `None`: it belongs to no such API.
+    pub fn find(path: &str) -> Option<Self> {
+        let decode = |segment: &str| percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(std::borrow::Cow::into_owned);
+        let mut segments = path.strip_prefix('/')?.split('/').map(decode).collect::<Option<Vec<_>>>()?;
+        if segments.last().is_some_and(String::is_empty) {
+            segments.pop();
+        }
+        let is_theirs = match segments.get(1).map(String::as_str) {
+            Some("admin") => true,
+            Some("sharing") => segments.get(2).is_some_and(|rest| rest == "rest"),
+            _ => false,
+        };
+        let context = segments.first().filter(|context| !context.is_empty() && !OWN.contains(&context.as_str()))?.clone();
+        (is_theirs && segments.iter().all(|segment| !segment.is_empty())).then(|| Self { context, path: segments.split_off(1) })
+    }
+}
+
+/// In which form an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Html,
+    Json,
+    Pjson,
+}
+
+/// A request.
+struct Asked<'a> {
+    services: &'a Services,
+    method: Method,
+    headers: HeaderMap,
+    context: String,
+    path: Vec<String>,
+    form: Form,
+    format: Format,
+    /// Whose token it carries.
+    who: Option<Arc<TokenRecord>>,
+    /// Whether it carries one at all, good or not.
+    has_token: bool,
+}
+
+impl Asked<'_> {
+    /// `https://gis.example/portal`, as the client sees it. What stands in front says so in `X-Forwarded-Proto`.
+    fn base(&self) -> String {
+        let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        let host = header(HOST.as_str()).unwrap_or("localhost");
+        let scheme = header("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+        format!("{scheme}://{host}/{}", self.context)
+    }
+
+    /// An address below the context.
+    fn link(&self, path: &str) -> String {
+        format!("/{}/{path}", self.context)
+    }
+
+    /// Whether something is to be done rather than shown. Everything that changes something is a POST; a page for it is a GET.
+    fn does(&self) -> Result<bool, ApiError> {
+        match (&self.method, self.format) {
+            (&Method::POST, _) => Ok(true),
+            (_, Format::Html) => Ok(false),
+            _ => Err(ApiError::MethodNotAllowed("POST".to_owned())),
+        }
+    }
+}
+
+/// Answers one request.
+pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut Incoming) -> Response<Body> {
+    let mut fields: Vec<(String, String)> =
+        url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let read = read_form(services, parts, body).await.map(|form| fields.extend(form));
+    let form = Form(fields);
+    let format = match form.text("f").map(str::to_ascii_lowercase).as_deref() {
+        None | Some("html") => Ok(Format::Html),
+        Some("json") => Ok(Format::Json),
+        Some("pjson") => Ok(Format::Pjson),
+        Some(other) => Err(ApiError::invalid("/f", format!("`html`, `json` or `pjson`, not `{other}`"))),
+    };
+    let shown_format = *format.as_ref().unwrap_or(&Format::Json);
+    let token = access::token_in(&parts.headers, &form);
+    let asked = Asked {
+        services,
+        method: if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() },
+        headers: parts.headers.clone(),
+        context: place.context,
+        path: place.path,
+        form,
+        format: shown_format,
+        who: token.as_deref().and_then(|token| access::known(services, token)),
+        has_token: token.is_some(),
+    };
+    let shown = match read.and(format.map(drop)) {
+        Ok(()) => route(&asked).await,
+        Err(error) => Err(error),
+    };
+    match shown {
+        Ok(shown) => written(&asked, shown),
+        Err(ApiError::Unauthorized) if asked.format == Format::Html => access::to_login(&asked),
+        Err(error) => refused(&asked, error),
+    }
+}
+
+/// The parameters in the body. Pages and clients send forms; `curl -d` does, too.
+async fn read_form(services: &Services, parts: &Parts, body: &mut Incoming) -> Result<Vec<(String, String)>, ApiError> {
+    let bytes = read_body(body, services.limits.request_bytes_max).await?;
+    let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match media.as_str() {
+        "" | "application/x-www-form-urlencoded" => Ok(url::form_urlencoded::parse(&bytes).into_owned().collect()),
+        _ if bytes.is_empty() => Ok(Vec::new()),
+        other => Err(ApiError::UnsupportedMedia(format!("parameters are `application/x-www-form-urlencoded`, not `{other}`"))),
+    }
+}
+
+/// What answers which address. The tables of the documentation, "Webhooks", of the two APIs.
+async fn route(asked: &Asked<'_>) -> Result<Shown, ApiError> {
+    let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
+    match path.as_slice() {
+        ["sharing", "rest"] => portal::root(asked),
+        ["sharing", "rest", "info"] => portal::info(asked),
+        ["sharing", "rest", "generateToken"] | ["admin", "generateToken"] => access::generate_token(asked),
+        ["sharing", "rest", "login"] => access::login(asked),
+        ["sharing", "rest", "logout"] => access::logout(asked),
+        ["sharing", "rest", "community", "self"] => portal::user(asked, None),
+        ["sharing", "rest", "community", "users", name] => portal::user(asked, Some(name)),
+        ["sharing", "rest", "portals", id] => portal::portal(asked, id),
+        ["sharing", "rest", "portals", id, "webhooks", rest @ ..] => organization::answer(asked, id, rest).await,
+        ["admin"] => service::root(asked),
+        ["admin", "services"] => service::services(asked, None),
+        ["admin", "services", "webhooks", "settings"] => service::settings(asked).await,
+        ["admin", "services", folder] if !folder.contains('.') => service::services(asked, Some(folder)),
+        ["admin", "services", service] => service::service(asked, service),
+        ["admin", "services", service, "webhooks", rest @ ..] => service::answer(asked, service, rest).await,
+        ["admin", "services", folder, service] => service::service(asked, &format!("{folder}/{service}")),
+        ["admin", "services", folder, service, "webhooks", rest @ ..] => service::answer(asked, &format!("{folder}/{service}"), rest).await,
+        _ => Err(ApiError::NotFound(format!("resource `/{}/{}`", asked.context, asked.path.join("/")))),
+    }
+}
+
+fn written(asked: &Asked<'_>, shown: Shown) -> Response<Body> {
+    let cookie = shown.cookie.clone();
+    let mut response = match (asked.format, &shown.to) {
+        (Format::Html, Some(to)) => respond::see_other(to),
+        (Format::Html, None) => respond::page(page::write(asked, &shown)),
+        (Format::Json, _) => respond::json(&shown.value),
+        (Format::Pjson, _) => respond::pretty(&shown.value),
+    };
+    if let Some(cookie) = cookie {
+        respond::set_cookie(&mut response, &cookie);
+    }
+    response
+}
+
+/// An error, in the form the caller asked for. ArcGIS answers 200 in JSON, whatever went wrong: the code stands in the body.
+fn refused(asked: &Asked<'_>, error: ApiError) -> Response<Body> {
+    let (status, error) = error.into_arcgis(asked.has_token);
+    match asked.format {
+        Format::Html => respond::page_with(status, page::write(asked, &Shown::new("Error", error))),
+        Format::Json => respond::json(&error),
+        Format::Pjson => respond::pretty(&error),
+    }
+}
+
+/// What is wrong with a form, under the names the form has.
+fn problems(found: Vec<Problem>) -> ApiError {
+    ApiError::problems(found)
+}
+
+/// An error of a webhook's document, where the form has it.
+fn placed(error: ApiError, fields: &[(&str, &str)]) -> ApiError {
+    let ApiError::Invalid { problems, .. } = error else { return error };
+    let place = |problem: Problem| {
+        let field = fields.iter().find(|(ours, _)| problem.pointer.starts_with(ours)).map(|(_, theirs)| (*theirs).to_owned());
+        Problem { pointer: field.unwrap_or(problem.pointer), ..problem }
+    };
+    ApiError::problems(problems.into_iter().map(place).collect())
+}
+
+fn kept(entry: &WebhookEntry) -> Kept<'_> {
+    Kept { id: &entry.id, spec: &entry.spec, created_at: entry.created_at, updated_at: entry.updated_at }
+}
+
+/// `{"success":true}`
+fn success() -> Value {
+    json!({ "success": true })
+}
+
+/// A page of a list: `start` counts from 1; `nextStart` is -1 at the end.
+struct Slice {
+    start: usize,
+    num: usize,
+    next: i64,
+}
+
+/// A page's length unless `num` says otherwise, and the longest.
+const NUM_DEFAULT: u64 = 25;
+const NUM_MAX: u64 = 100;
+
+impl Slice {
+    fn of(form: &Form, total: usize) -> Result<Self, ApiError> {
+        let number = |name, default| -> Result<usize, ApiError> {
+            let written = form.number(name, 1, u64::from(u32::MAX)).map_err(|problem| problems(vec![problem]))?;
+            Ok(usize::try_from(written.unwrap_or(default)).unwrap_or(usize::MAX))
+        };
+        let (start, num) = (number("start", 1)?, number("num", NUM_DEFAULT)?.min(NUM_MAX as usize));
+        let end = start.saturating_add(num);
+        Ok(Self { start, num, next: if end <= total { i64::try_from(end).unwrap_or(-1) } else { -1 } })
+    }
+
+    fn take<T>(&self, all: impl IntoIterator<Item = T>) -> Vec<T> {
+        all.into_iter().skip(self.start - 1).take(self.num).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_both_apis_are_found_below_any_context() {
+        let place = Place::find("/portal/sharing/rest/portals/self/webhooks/").expect("a place");
+        assert_eq!((place.context.as_str(), place.path.join("/").as_str()), ("portal", "sharing/rest/portals/self/webhooks"));
+        let place = Place::find("/server/admin/services/My%20Folder/Water.FeatureServer").expect("a place");
+        assert_eq!(place.path, ["admin", "services", "My Folder", "Water.FeatureServer"]);
+        for other in ["/v1/admin", "/v1/sharing/rest", "/portal/sharing", "/portal", "/", "/portal//admin", "/console/admin"] {
+            assert_eq!(Place::find(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn pages_of_a_list_are_counted_from_one() {
+        let form = |start: &str, num: &str| Form(vec![("start".into(), start.into()), ("num".into(), num.into())]);
+        let slice =
+            |start, num, total| Slice::of(&form(start, num), total).map(|slice| (slice.take(1..=total), slice.next)).expect("a slice");
+        assert_eq!(slice("1", "2", 5), (vec![1, 2], 3));
+        assert_eq!(slice("3", "2", 5), (vec![3, 4], 5));
+        assert_eq!(slice("5", "2", 5), (vec![5], -1));
+        assert_eq!(slice("4", "2", 5), (vec![4, 5], -1));
+        assert_eq!(slice("", "", 0), (vec![], -1));
+        assert!(Slice::of(&form("0", "2"), 5).is_err());
+    }
+}

@@ -1,0 +1,234 @@
+//! Who asks: ArcGIS's forms of tokens over ours, and roles and privileges over our scopes.
+//!
+//! A user name is a token's name, its password the token itself. What `generateToken` gives is made of both, holds no longer than the
+//! token it was made of, and is kept nowhere.
+
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{
+    HeaderMap, Response,
+    header::{AUTHORIZATION, COOKIE},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    Asked, Body, Format,
+    page::{Field, Shown},
+};
+use crate::{
+    model::{
+        arcgis::{Form, epoch},
+        problem::Problem,
+        service::{ServiceKind, ServiceSpec},
+        token::{self, Scope, TokenRecord},
+    },
+    server::{
+        respond::{self, ApiError},
+        router,
+    },
+    services::Services,
+};
+
+/// What generated tokens begin with.
+const PREFIX: &str = "hwg_";
+/// Minutes a generated token holds unless `expiration` says otherwise, and at most: 14 days.
+const EXPIRATION_MINUTES_DEFAULT: u64 = 60;
+const EXPIRATION_MINUTES_MAX: u64 = 14 * 24 * 60;
+/// The header in which Esri's clients send tokens where `Authorization` is taken.
+const ESRI_AUTHORIZATION: &str = "x-esri-authorization";
+/// The cookie of the pages.
+const COOKIE_NAME: &str = "agstoken";
+
+/// What a generated token says.
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    /// The hash of the token it was made of.
+    of: String,
+    /// When it ends, in epoch milliseconds.
+    until: i64,
+}
+
+/// The token a request carries: as a parameter, in a header, in the pages' cookie.
+pub(super) fn token_in(headers: &HeaderMap, form: &Form) -> Option<String> {
+    let header = [ESRI_AUTHORIZATION, AUTHORIZATION.as_str()].into_iter().find_map(|name| router::bearer(headers.get(name)));
+    let cookie = || {
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+        cookies.filter_map(|cookie| cookie.trim().split_once('=')).find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value)
+    };
+    form.text("token").or(header).or_else(cookie).map(str::to_owned)
+}
+
+/// Whose token it is.
+pub(super) fn known(services: &Services, text: &str) -> Option<Arc<TokenRecord>> {
+    let Some(generated) = text.strip_prefix(PREFIX) else { return router::known(services, &token::hash(text)) };
+    let (claims, mac) = generated.split_once('.')?;
+    let expected = mac_of(services, claims);
+    if !bool::from(subtle::ConstantTimeEq::ct_eq(expected.as_bytes(), mac.as_bytes())) {
+        return None;
+    }
+    let claims: Claims = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    if claims.until <= epoch(services.clock.now()) {
+        return None;
+    }
+    router::known(services, &claims.of)
+}
+
+fn mac_of(services: &Services, claims: &str) -> String {
+    hex::encode(services.store.storage_key().keyed_hash("arcgis-token", claims.as_bytes()))
+}
+
+fn generated(services: &Services, record: &TokenRecord, until: Timestamp) -> String {
+    let claims = Claims { of: record.hash.clone(), until: epoch(until) };
+    let claims = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&claims).unwrap_or_default());
+    let mac = mac_of(services, &claims);
+    format!("{PREFIX}{claims}.{mac}")
+}
+
+/// Who signs in with a name and a token.
+fn signed_in(asked: &Asked<'_>) -> Result<(Arc<TokenRecord>, Timestamp), ApiError> {
+    let (name, password) = (asked.form.text("username"), asked.form.text("password"));
+    let (Some(name), Some(password)) = (name, password) else {
+        return Err(ApiError::invalid("/username", "`username`, a token's name, and `password`, the token itself"));
+    };
+    let minutes = asked.form.number("expiration", 1, u64::MAX).map_err(|problem: Problem| ApiError::problems(vec![problem]))?;
+    let minutes = minutes.unwrap_or(EXPIRATION_MINUTES_DEFAULT).min(EXPIRATION_MINUTES_MAX);
+    // A generated token makes no further one: it would never end.
+    let record = router::known(asked.services, &token::hash(password)).filter(|record| record.name.eq_ignore_ascii_case(name));
+    let Some(record) = record else {
+        let detail = "Invalid username or password: the user name is a token's name, its password the token itself";
+        return Err(ApiError::Invalid { detail: "Unable to generate token.".to_owned(), problems: vec![Problem::new("", detail)] });
+    };
+    let lasting = SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(i64::MAX));
+    let until = asked.services.clock.now().saturating_add(lasting).unwrap_or(Timestamp::MAX);
+    Ok((Arc::clone(&record), record.expires_at.map_or(until, |end| end.min(until))))
+}
+
+/// `generateToken`: a token that ends by itself, for a name and a token.
+pub(super) fn generate_token(asked: &Asked<'_>) -> Result<Shown, ApiError> {
+    let page = || {
+        let fields = vec![
+            Field::text("username", "Username", ""),
+            Field::secret("password", "Password (the token)"),
+            Field::text("expiration", "Expiration (minutes)", "60"),
+        ];
+        Shown::new("Generate Token", json!({})).with_form("Generate Token", fields)
+    };
+    if !asked.does()? {
+        return Ok(page());
+    }
+    let (record, until) = signed_in(asked)?;
+    let is_encrypted = asked.base().starts_with("https:");
+    let token = generated(asked.services, &record, until);
+    Ok(Shown::new("Generate Token", json!({ "token": token, "expires": epoch(until), "ssl": is_encrypted })))
+}
+
+/// The page that asks who it is.
+pub(super) fn login(asked: &Asked<'_>) -> Result<Shown, ApiError> {
+    let fields = vec![
+        Field::text("username", "Username", ""),
+        Field::secret("password", "Password (the token)"),
+        Field::hidden("redirect", &target(asked)),
+    ];
+    if !asked.does()? {
+        return Ok(Shown::new("Login", json!({})).with_form("Login", fields));
+    }
+    let (record, until) = signed_in(asked)?;
+    let seconds = until.duration_since(asked.services.clock.now()).as_secs().max(0);
+    let secure = if asked.base().starts_with("https:") { "; Secure" } else { "" };
+    let token = generated(asked.services, &record, until);
+    let cookie = format!("{COOKIE_NAME}={token}; Path=/{}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", asked.context);
+    Ok(Shown { cookie: Some(cookie), to: Some(target(asked)), ..Shown::new("Login", json!({ "success": true })) })
+}
+
+/// Forgets who it is.
+pub(super) fn logout(asked: &Asked<'_>) -> Result<Shown, ApiError> {
+    let cookie = format!("{COOKIE_NAME}=; Path=/{}; Max-Age=0; HttpOnly; SameSite=Strict", asked.context);
+    let to = Some(asked.link("sharing/rest/login"));
+    Ok(Shown { cookie: Some(cookie), to, ..Shown::new("Logout", json!({ "success": true })) })
+}
+
+/// Where to go after signing in: somewhere below the context, never another site.
+fn target(asked: &Asked<'_>) -> String {
+    let wanted = asked.form.text("redirect").unwrap_or_default();
+    let is_ours = wanted.strip_prefix(&asked.link("")).is_some_and(|rest| {
+        (rest.starts_with("sharing/rest") || rest.starts_with("admin")) && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
+    });
+    if is_ours { wanted.to_owned() } else { asked.link("sharing/rest/portals/self") }
+}
+
+/// A page is asked for by nobody we know: who it is comes first.
+pub(super) fn to_login(asked: &Asked<'_>) -> Response<Body> {
+    let path = asked.link(&asked.path.join("/"));
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("redirect", &path).finish();
+    respond::see_other(&format!("{}?{query}", asked.link("sharing/rest/login")))
+}
+
+/// Whoever has a token.
+pub(super) fn anybody<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
+    asked.who.as_deref().ok_or(ApiError::Unauthorized)
+}
+
+/// Whoever may manage organization webhooks: the administrator, or who has the privilege.
+pub(super) fn organization<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
+    having(anybody(asked)?, &[Scope::WebhooksOrganization])
+}
+
+/// Whoever may set what holds for all service webhooks.
+pub(super) fn administrator<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
+    having(anybody(asked)?, &[Scope::Admin])
+}
+
+/// Whoever may manage the webhooks of a service: the administrator, or who has the privilege for its kind and, where it has owners, is
+/// one. The privilege for geoprocessing is nothing without that of publishing server-based layers.
+pub(super) fn service<'a>(asked: &'a Asked<'_>, kind: ServiceKind, service: &ServiceSpec) -> Result<&'a TokenRecord, ApiError> {
+    let who = having(anybody(asked)?, privileges(kind))?;
+    if who.allows(Scope::Admin) || service.is_owned_by(&who.name) {
+        Ok(who)
+    } else {
+        Err(ApiError::Forbidden(format!("admin, or being one of the owners of `{}`", service.name)))
+    }
+}
+
+/// What managing webhooks of a kind of service takes.
+fn privileges(kind: ServiceKind) -> &'static [Scope] {
+    match kind {
+        ServiceKind::FeatureServer => &[Scope::WebhooksFeature],
+        ServiceKind::GpServer => &[Scope::WebhooksGeoprocessing, Scope::PublishServer],
+    }
+}
+
+fn having<'a>(who: &'a TokenRecord, scopes: &[Scope]) -> Result<&'a TokenRecord, ApiError> {
+    match scopes.iter().find(|scope| !who.allows(**scope)) {
+        None => Ok(who),
+        Some(missing) => Err(ApiError::Forbidden(json!(missing).as_str().unwrap_or_default().to_owned())),
+    }
+}
+
+/// ArcGIS's names of a token's role and privileges.
+pub(super) fn role(who: &TokenRecord) -> (&'static str, Vec<&'static str>) {
+    let named = [
+        (Scope::WebhooksOrganization, "portal:admin:manageWebhooks"),
+        (Scope::WebhooksGeoprocessing, "portal:publisher:createGeoprocessingWebhook"),
+        (Scope::WebhooksFeature, "portal:publisher:createFeatureLayerWebhook"),
+        (Scope::PublishServer, "portal:publisher:publishServerServices"),
+    ];
+    let privileges: Vec<_> = named.into_iter().filter(|(scope, _)| who.allows(*scope)).map(|(_, name)| name).collect();
+    let role = if who.allows(Scope::Admin) {
+        "org_admin"
+    } else if [Scope::WebhooksGeoprocessing, Scope::WebhooksFeature, Scope::PublishServer].iter().all(|scope| who.allows(*scope)) {
+        "org_publisher"
+    } else {
+        "org_user"
+    };
+    (role, privileges)
+}
+
+impl Asked<'_> {
+    /// Whether the pages are shown to somebody who signed in.
+    pub(super) fn signed_in_as(&self) -> Option<&str> {
+        self.who.as_deref().filter(|_| self.format == Format::Html).map(|who| who.name.as_str())
+    }
+}
