@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::{DIRECTORY, DISPLAY_NAME_CHARS_MAX, DISPLAY_NAME_LABEL, GENERIC, of_spec, to_document};
 use crate::model::{
@@ -14,7 +15,7 @@ use crate::model::{
 };
 
 /// An environment of an agent, as kept. Flow versions and test cases mean nothing here; they come back as they were written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Environment {
     /// `projects/p/locations/l/agents/a/environments/e`.
@@ -23,23 +24,32 @@ pub struct Environment {
     /// Unique in the agent.
     #[serde(alias = "display_name", default)]
     pub display_name: String,
+    /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     description: String,
+    /// Kept as it is written; there are no flows here.
     #[serde(default, skip_serializing_if = "Vec::is_empty", alias = "version_configs")]
+    #[schema(value_type = Vec<Object>)]
     version_configs: Vec<Value>,
+    /// Kept as it is written; there are no test cases here.
     #[serde(default, skip_serializing_if = "Map::is_empty", alias = "test_cases_config")]
+    #[schema(value_type = Object)]
     test_cases_config: Map<String, Value>,
     /// When it was last written; what a client says of it does not count.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "update_time")]
     pub update_time: Option<Timestamp>,
+    /// What is other in it of the agent's webhooks.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "webhook_config")]
     webhook_config: Option<WebhookConfig>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What is other of an agent's webhooks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct WebhookConfig {
+    /// Webhooks by their `name`, with another `genericWebService` or `serviceDirectory`.
     #[serde(default, alias = "webhook_overrides")]
+    #[schema(value_type = Vec<super::message::CxWebhook>)]
     webhook_overrides: Vec<Value>,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{agent, of_agent, only, refused, with_encoding};
+use super::{PageSize, agent, of_agent, only, page, refused, with_encoding};
 use crate::{
     catalog::{CatalogError, WebhookEntry},
     clock::random,
@@ -28,10 +28,16 @@ use crate::{
 const V3: &str = "v3";
 const V3BETA1: &str = "v3beta1";
 
+/// A page's length unless `pageSize` says otherwise, and the longest (Dialogflow CX, `ListEnvironmentsRequest`).
+pub(super) const PAGE_SIZE: PageSize = PageSize { default: 20, max: 100 };
+
 /// A page of environments.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Page {
     environments: Vec<Value>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    next_page_token: String,
 }
 
 fn of(services: &Services, agent: &str) -> Vec<Arc<Environment>> {
@@ -54,11 +60,11 @@ fn shown(services: &Services, asked: &Asked, environment: &Environment) -> Value
     shown
 }
 
-/// The environments of an agent, all on one page.
+/// The environments of an agent.
 pub async fn list(services: Services, asked: Asked) -> Answer {
     only(&asked, &["pageSize", "pageToken"])?;
-    let environments = of(&services, &agent(&asked));
-    ok(&Page { environments: environments.iter().map(|one| shown(&services, &asked, one)).collect() })
+    let (environments, next_page_token) = page(&asked, of(&services, &agent(&asked)), &PAGE_SIZE, |one| one.key())?;
+    ok(&Page { environments: environments.iter().map(|one| shown(&services, &asked, one)).collect(), next_page_token })
 }
 
 /// An environment.
@@ -103,10 +109,11 @@ async fn change(services: &Services, asked: &Asked, version: &str) -> Answer {
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     only(&asked, &[])?;
     let existing = find(&services, &asked)?;
+    let mut drafts = Vec::new();
     for (entry, document) in documents(&services, &agent(&asked), existing.key(), &[])? {
-        webhooks::store(&services, document, &entry.spec.name, false).await?;
+        drafts.push(webhooks::draft(&services, document, &entry.spec.name).await?);
     }
-    services.catalog.delete_environment(&existing.name).await?;
+    webhooks::store_overrides(&services, drafts, &existing.name, None).await?;
     ok(&json!({}))
 }
 
@@ -121,17 +128,15 @@ async fn write(services: &Services, asked: &Asked, written: Value, existing: Opt
     if of(services, &agent).iter().any(|other| other.name != environment.name && other.display_name == environment.display_name) {
         return Err(CatalogError::Exists("environment").into());
     }
-    // Everything is looked at before anything is written.
-    let documents = documents(services, &agent, environment.key(), &overrides)?;
-    for (entry, document) in &documents {
-        webhooks::check(services, document.clone(), &entry.spec.name)
-            .map_err(|error| placed(error, environment.key(), &overrides, entry))?;
+    let mut drafts = Vec::new();
+    for (entry, document) in documents(services, &agent, environment.key(), &overrides)? {
+        let draft = webhooks::draft(services, document, &entry.spec.name).await;
+        drafts.push(draft.map_err(|error| placed(error, environment.key(), &overrides, &entry))?);
     }
-    for (entry, document) in documents {
-        let stored = webhooks::store(services, document, &entry.spec.name, false).await;
-        stored.map_err(|error| placed(error, environment.key(), &overrides, &entry))?;
-    }
-    let environment = services.catalog.put_environment(environment).await?;
+    let name = environment.name.clone();
+    let Some(environment) = webhooks::store_overrides(services, drafts, &name, Some(environment)).await? else {
+        return Err(ApiError::NotFound(format!("environment `{name}`")));
+    };
     let mut response = shown(services, asked, &environment);
     response["@type"] = json!(format!("type.googleapis.com/google.cloud.dialogflow.cx.{version}.Environment"));
     let (project, location) = (asked.path(0), asked.path(1));
