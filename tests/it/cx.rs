@@ -390,3 +390,48 @@ fn an_access_token_of_the_service_agent_is_a_signed_exchange() {
         assert_eq!(numbers["genericWebService"]["serviceAgentAuth"], 3);
     });
 }
+
+/// An environment may call a webhook by a service of Service Directory, or by another, or by none.
+#[test]
+fn an_environment_has_a_service_of_its_own() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let agent = agent("directory");
+        let service = |name: &str| format!("projects/p/locations/global/namespaces/n/services/{name}");
+        let generic = json!({ "uri": endpoint.url("/base"), "webhookType": "FLEXIBLE", "httpMethod": "PUT", "requestBody": "{\"a\":1}" });
+        let plain = created(client, &agent, &json!({ "displayName": "plain", "genericWebService": generic })).await;
+        let inside = created(
+            client,
+            &agent,
+            &json!({ "displayName": "inside", "serviceDirectory": { "service": service("one"), "genericWebService": generic } }),
+        )
+        .await;
+        let staged = json!({ "uri": endpoint.url("/staged") });
+        let path = format!("/v3/{agent}/environments");
+        let environment = json!({ "displayName": "qa", "webhookConfig": { "webhookOverrides": [
+            { "name": plain["name"], "serviceDirectory": { "service": service("two"), "genericWebService": staged } },
+            { "name": inside["name"], "genericWebService": staged },
+        ] } });
+        assert_eq!(client.post(&path, &environment).await.0, 200);
+        let shown = client.look(&format!("{path}/qa")).await;
+        let shown: Vec<_> = shown["webhookConfig"]["webhookOverrides"].as_array().expect("overrides").clone();
+        let of = |name: &Value| shown.iter().find(|one| one["name"] == *name).expect("overridden");
+        assert_eq!(of(&plain["name"])["serviceDirectory"]["service"], service("two"), "{shown:?}");
+        assert_eq!(of(&plain["name"])["serviceDirectory"]["genericWebService"]["httpMethod"], "PUT", "what is not overridden stays");
+        assert!(of(&inside["name"])["serviceDirectory"].is_null() && of(&inside["name"])["genericWebService"].is_object(), "{shown:?}");
+        // The webhooks themselves are what they were, here and after a change of theirs.
+        for made in [&plain, &inside] {
+            let path = format!("/v3/{}", made["name"].as_str().expect("a name"));
+            assert_eq!(client.look(&path).await, *made);
+            assert_eq!(client.patch(&format!("{path}?updateMask=timeout"), &json!({ "timeout": "7s" })).await.0, 200);
+            client.invoke(own(made), json!({ "environment": "qa" })).await;
+            let received = endpoint.next_request().await;
+            assert_eq!((received.method.as_str(), received.path.as_str(), received.text().as_str()), ("PUT", "/staged", "{\"a\":1}"));
+        }
+        assert_eq!(client.look(&format!("{path}/qa")).await["webhookConfig"]["webhookOverrides"], json!(shown));
+        assert_eq!(client.delete(&format!("{path}/qa")).await.0, 200);
+        let ours = client.look(&format!("/v1/webhooks/{}", own(&plain))).await;
+        assert!(ours["environments"].is_null() && !ours["labels"].to_string().contains("service"), "{ours}");
+    });
+}

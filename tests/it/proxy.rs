@@ -85,8 +85,8 @@ fn everything_goes_through_the_proxy_at_addresses_that_were_tested() {
         assert_eq!(proxy.asked().len(), before);
 
         // A proxy that is gone, or refuses, is said to be the reason.
-        let closed = format!("https://127.0.0.1:1/?sig=canary-sig");
-        let ended = invoked(client, &closed, json!({})).await;
+        let closed = "https://127.0.0.1:1/?sig=canary-sig";
+        let ended = invoked(client, closed, json!({})).await;
         let detail = ended["failure"]["detail"].as_str().unwrap_or_default();
         assert!(ended["failure"]["kind"] == "connect_failed" && detail.contains("it answered 502 Bad Gateway"), "{ended}");
         let log = process.log();

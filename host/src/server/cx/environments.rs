@@ -12,7 +12,7 @@ use crate::{
     model::{
         cx::{
             self,
-            environment::{Environment, patch_for},
+            environment::{Environment, Override, override_for},
         },
         problem::Problem,
     },
@@ -154,7 +154,7 @@ fn free_key(services: &Services, agent: &str, display_name: &str) -> String {
 /// The documents of the agent's webhooks that change where environment `key` has these overrides and no others.
 fn documents(services: &Services, agent: &str, key: &str, overrides: &[Value]) -> Result<Vec<(Arc<WebhookEntry>, Value)>, ApiError> {
     let entries = of_agent(services, agent);
-    let mut patches: Vec<Option<Value>> = vec![None; entries.len()];
+    let mut others: Vec<Option<Override>> = vec![None; entries.len()];
     for (index, written) in overrides.iter().enumerate() {
         let at = format!("/webhookConfig/webhookOverrides/{index}");
         let name = written["name"].as_str().unwrap_or_default();
@@ -162,20 +162,23 @@ fn documents(services: &Services, agent: &str, key: &str, overrides: &[Value]) -
         let Some(found) = found else {
             return Err(ApiError::invalid(format!("{at}/name"), format!("there is no webhook `{name}` of this agent")));
         };
-        if patches[found].is_some() {
+        if others[found].is_some() {
             return Err(ApiError::invalid(format!("{at}/name"), format!("`{name}` is overridden twice")));
         }
-        patches[found] = Some(patch_for(&entries[found].spec, agent, key, written).map_err(|problem| refused(problem.under(&at)))?);
+        others[found] = Some(override_for(&entries[found].spec, agent, key, written).map_err(|problem| refused(problem.under(&at)))?);
     }
     let mut changed = Vec::new();
-    for (entry, patch) in entries.into_iter().zip(patches) {
-        if entry.spec.environments.get(key) == patch.as_ref() {
+    for (entry, other) in entries.into_iter().zip(others) {
+        if Override::of(&entry.spec, key) == other {
             continue;
         }
         let mut document = serde_json::to_value(&entry.spec).map_err(|error| ApiError::Internal(Box::new(error)))?;
-        match patch {
-            Some(patch) => document["environments"][key] = patch,
-            None => drop(document["environments"].as_object_mut().map(|environments| environments.remove(key))),
+        let (patch, service) = other.map_or((None, None), |other| (Some(other.patch), other.service.map(Value::from)));
+        for (field, key, value) in [("environments", key, patch), ("labels", &*Override::label(key), service)] {
+            match value {
+                Some(value) => document[field][key] = value,
+                None => drop(document[field].as_object_mut().map(|fields| fields.remove(key))),
+            }
         }
         changed.push((entry, document));
     }
@@ -186,11 +189,12 @@ fn documents(services: &Services, agent: &str, key: &str, overrides: &[Value]) -
 fn placed(error: ApiError, key: &str, overrides: &[Value], entry: &WebhookEntry) -> ApiError {
     let ApiError::Invalid { problems, .. } = error else { return error };
     let index = overrides.iter().position(|written| written["name"].as_str().is_some_and(|name| name.ends_with(&entry.spec.name)));
+    let is_directory = index.is_some_and(|index| overrides[index].get("serviceDirectory").is_some());
     let under = index.map_or_else(String::new, |index| format!("/webhookConfig/webhookOverrides/{index}"));
     let prefix = format!("/environments/{key}");
     let place = |problem: Problem| {
         let inner = problem.pointer.strip_prefix(&prefix).unwrap_or(&problem.pointer);
-        Problem { pointer: format!("{under}{}", cx::field_of(inner, entry.spec.labels.contains_key(cx::SERVICE_LABEL))), ..problem }
+        Problem { pointer: format!("{under}{}", cx::field_of(inner, is_directory)), ..problem }
     };
     ApiError::problems(problems.into_iter().map(place).collect())
 }
