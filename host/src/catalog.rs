@@ -256,13 +256,56 @@ impl Catalog {
             return Err(CatalogError::Exists(WEBHOOK));
         }
         let id = existing.map_or(fresh_id, |entry| entry.id.clone());
-        let webhook = Webhook::compile(&spec, &id, &snapshot.profiles).map_err(CatalogError::Invalid)?;
-        self.check_secrets(webhook.secrets()).await?;
-        let created_at = existing.map_or(now, |entry| entry.created_at);
-        let deactivated = existing.and_then(|entry| entry.deactivated).filter(|_| !spec.active);
-        let entry = WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at: now, deactivated };
+        let entry = Self::rewritten(spec, id, existing.map(AsRef::as_ref), now, &snapshot.profiles)?;
+        self.check_secrets(entry.webhook.secrets()).await?;
         let created = existing.is_none();
         Ok((self.keep(entry).await?, created))
+    }
+
+    /// `spec` in place of `existing`.
+    fn rewritten(
+        spec: WebhookSpec,
+        id: WebhookId,
+        existing: Option<&WebhookEntry>,
+        now: Timestamp,
+        profiles: &BTreeMap<String, Profile>,
+    ) -> Result<WebhookEntry, CatalogError> {
+        let webhook = Arc::new(Webhook::compile(&spec, &id, profiles).map_err(CatalogError::Invalid)?);
+        let created_at = existing.map_or(now, |entry| entry.created_at);
+        let deactivated = existing.and_then(|entry| entry.deactivated).filter(|_| !spec.active);
+        Ok(WebhookEntry { id, spec, webhook, created_at, updated_at: now, deactivated })
+    }
+
+    /// Replaces webhooks that are there, and writes the agent's environment `name` that is why, or deletes it: one commit for all.
+    pub async fn put_overrides(
+        &self,
+        specs: Vec<WebhookSpec>,
+        now: Timestamp,
+        name: &str,
+        environment: Option<Environment>,
+    ) -> Result<Option<Arc<Environment>>, CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        let snapshot = self.snapshot();
+        let mut writes = vec![write(ENVIRONMENT, name, environment.as_ref().map(encode).transpose()?)];
+        let mut entries = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let existing = snapshot.webhooks.get(&spec.name).ok_or(CatalogError::Missing(WEBHOOK))?;
+            let entry = Self::rewritten(spec, existing.id.clone(), Some(existing), now, &snapshot.profiles)?;
+            self.check_secrets(entry.webhook.secrets()).await?;
+            writes.push(write(WEBHOOK, entry.id.as_str(), Some(encode(&entry.kept())?)));
+            entries.push(Arc::new(entry));
+        }
+        self.shared.store.put_config(writes).await?;
+        let environment = environment.map(Arc::new);
+        self.swap(|snapshot| {
+            snapshot.webhooks.extend(entries.into_iter().map(|entry| (entry.spec.name.clone(), entry)));
+            snapshot.reindex();
+            match &environment {
+                Some(environment) => drop(snapshot.environments.insert(name.to_owned(), Arc::clone(environment))),
+                None => drop(snapshot.environments.remove(name)),
+            }
+        });
+        Ok(environment)
     }
 
     /// Switches a webhook off because it kept failing. Whether it was on.
@@ -388,23 +431,6 @@ impl Catalog {
         Ok(())
     }
 
-    /// Adds or replaces an agent's environment. What it overrides stands in the webhooks.
-    pub async fn put_environment(&self, environment: Environment) -> Result<Arc<Environment>, CatalogError> {
-        let _writing = self.shared.writing.lock().await;
-        self.write(ENVIRONMENT, &environment.name, Some(encode(&environment)?)).await?;
-        let environment = Arc::new(environment);
-        self.swap(|snapshot| drop(snapshot.environments.insert(environment.name.clone(), Arc::clone(&environment))));
-        Ok(environment)
-    }
-
-    /// Deletes an agent's environment.
-    pub async fn delete_environment(&self, name: &str) -> Result<(), CatalogError> {
-        let _writing = self.shared.writing.lock().await;
-        self.write(ENVIRONMENT, name, None).await?;
-        self.swap(|snapshot| drop(snapshot.environments.remove(name)));
-        Ok(())
-    }
-
     /// Sets the site-wide values of a profile; every webhook that inherits from it follows at once.
     pub async fn put_profile(&self, profile: Profile) -> Result<(), CatalogError> {
         let _writing = self.shared.writing.lock().await;
@@ -425,7 +451,8 @@ impl Catalog {
         Ok(())
     }
 
-    async fn check_secrets(&self, secrets: impl IntoIterator<Item = &SecretRef>) -> Result<(), CatalogError> {
+    /// Refuses where one of these secrets is not there.
+    pub async fn check_secrets(&self, secrets: impl IntoIterator<Item = &SecretRef>) -> Result<(), CatalogError> {
         let mut problems = Vec::new();
         for secret in secrets {
             if self.shared.store.secret(&secret.name, secret.version).await?.is_none() {

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+use crate::model::proxy::Proxies;
+
 /// Everything the host is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -13,6 +15,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Networks the host may call besides public addresses, and by plain `http`.
     pub allow_networks: Vec<IpNet>,
+    /// What stands between the host and whom it calls.
+    pub proxies: Proxies,
     /// Where the storage key is read from; absent: `DATA/key`, made at the first start.
     pub key_file: Option<PathBuf>,
     /// The executable that compiles plugins as a child process (`hookwright compile`); absent: this one.
@@ -31,6 +35,7 @@ impl Config {
             listen,
             data: data.into(),
             allow_networks: Vec::new(),
+            proxies: Proxies::default(),
             key_file: None,
             compiler: None,
             warm_plugins: false,

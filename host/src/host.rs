@@ -102,6 +102,7 @@ impl Host {
         own.add(address);
         let transport = Transport::new(TransportOptions {
             allow_networks: config.allow_networks.clone(),
+            proxies: config.proxies.clone(),
             connect_time_max: limits.connect_time_max,
             own: Arc::new(own),
             ..TransportOptions::default()

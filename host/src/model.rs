@@ -25,6 +25,7 @@ pub mod parameter;
 pub mod plugin;
 pub mod problem;
 pub mod profile;
+pub mod proxy;
 pub mod receiver;
 pub mod reference;
 pub mod request;

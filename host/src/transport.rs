@@ -12,6 +12,7 @@ mod own;
 mod probe;
 mod resolve;
 mod tls;
+mod tunnel;
 
 pub use own::{OwnListeners, is_code_path};
 pub use probe::{Probe, Step};
@@ -32,9 +33,12 @@ use url::Url;
 use self::{
     address::{AddressPolicy, AddressProblem, Destination, name_of},
     client::Clients,
-    connect::Dialer,
+    connect::{Dialer, Target},
 };
-use crate::model::outcome::{Failure, FailureKind};
+use crate::model::{
+    outcome::{Failure, FailureKind},
+    proxy::Proxies,
+};
 
 /// How long a name may take to resolve, unless an option says otherwise (Stripe's Smokescreen: 5 s).
 pub const DNS_TIME_MAX: Duration = Duration::from_secs(5);
@@ -45,13 +49,14 @@ pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 pub const UNANSWERED_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Headers the connection owns: what a request brings of them is left out, so that it cannot be framed in two ways.
-const CONNECTION_HEADERS: [HeaderName; 8] = [
+const CONNECTION_HEADERS: [HeaderName; 9] = [
     header::HOST,
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
     header::TE,
     header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
@@ -69,6 +74,8 @@ pub struct TransportOptions {
     pub own: Arc<OwnListeners>,
     /// Where addresses come from.
     pub names: Names,
+    /// What stands in between, host by host.
+    pub proxies: Proxies,
 }
 
 impl Default for TransportOptions {
@@ -79,6 +86,7 @@ impl Default for TransportOptions {
             connect_time_max: CONNECT_TIME_MAX,
             own: Arc::default(),
             names: Names::System,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -129,9 +137,9 @@ pub struct Transport {
 impl Transport {
     /// A transport without connections. Fails only where TLS cannot be set up at all.
     pub fn new(options: TransportOptions) -> Result<Self, BadTls> {
-        let TransportOptions { allow_networks, dns_time_max, connect_time_max, own, names } = options;
+        let TransportOptions { allow_networks, dns_time_max, connect_time_max, own, names, proxies } = options;
         let policy = Arc::new(AddressPolicy::new(allow_networks, own));
-        let dialer = Dialer { policy, names, dns_time_max, connect_time_max };
+        let dialer = Dialer { policy, names, proxies, dns_time_max, connect_time_max };
         Ok(Self { clients: Clients::new(dialer.clone()), dialer, public: Arc::new(TlsSettings::public()?) })
     }
 
@@ -166,7 +174,13 @@ impl Transport {
         let to_code = uri.path_and_query().is_some_and(|path| is_code_path(path.path()));
         let client = self.clients.get(tls.as_ref().unwrap_or(&self.public), to_code, pinned);
 
-        let request = assemble(method, uri, headers, body);
+        let target = Target::of(&uri);
+        let mut request = assemble(method, uri, headers, body);
+        if target.is_relayed()
+            && let Some(authorization) = self.dialer.proxies.of(&target.host).and_then(tunnel::authorization)
+        {
+            request.headers_mut().insert(header::PROXY_AUTHORIZATION, authorization);
+        }
         if total_time_max.is_zero() {
             return Err(hand_over(client, request, &name).await);
         }

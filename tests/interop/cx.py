@@ -62,6 +62,12 @@ read = staging.get_environment(name=made.name)
 wanted.update_time = read.update_time
 said["environment"]["same"] = True if read == wanted else json.loads(cx.Environment.to_json(read, use_integers_for_enums=False))
 said["environment"]["listed"] = [one.name for one in staging.list_environments(parent=agent)] == [made.name]
+others = [staging.create_environment(parent=agent, environment=cx.Environment(display_name=f"other {n}")).result() for n in range(4)]
+pager = staging.list_environments(request={"parent": agent, "page_size": 3})
+pages = [len(page.environments) for page in pager.pages]
+said["environment"]["pages"] = [len(pages), sum(pages)]
+for other in others:
+    staging.delete_environment(name=other.name)
 renamed = cx.Environment(name=made.name, description="changed")
 mask = field_mask_pb2.FieldMask(paths=["description"])
 renamed = staging.update_environment(environment=renamed, update_mask=mask).result()

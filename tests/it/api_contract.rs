@@ -21,7 +21,7 @@ fn no_admin_call_works_without_a_token() {
         for route in hookwright::server::router::routes() {
             let path = filled(route.path);
             if route.scope.is_none() {
-                assert!(["/healthz", "/readyz", "/openapi.json", "/openapi-arcgis.json"].contains(&route.path), "{} is open", route.path);
+                assert!(["/healthz", "/readyz", "/openapi.json", "/openapi-arcgis.json", "/openapi-v3.json"].contains(&route.path), "{} is open", route.path);
                 assert_eq!(client.with_token(None).send(route.method, &path, &[], "").await.status, 200);
                 continue;
             }
@@ -102,17 +102,68 @@ fn the_description_is_whole() {
         }
     }
     let described = hookwright::server::openapi::json();
-    let mut found = Vec::new();
-    references(described, &mut found);
-    assert!(!found.is_empty());
-    for reference in found {
-        let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads outside"));
-        assert!(described.pointer(pointer).is_some(), "{reference} leads nowhere");
+    for described in [described, hookwright::server::cx::description::json()] {
+        let mut found = Vec::new();
+        references(described, &mut found);
+        assert!(!found.is_empty());
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads outside"));
+            assert!(described.pointer(pointer).is_some(), "{reference} leads nowhere");
+        }
     }
     for route in hookwright::server::router::routes().into_iter().filter(|route| route.scope.is_some()) {
         let operation = &described["paths"][route.path][route.method.as_str().to_lowercase()];
         assert!(operation["responses"]["401"].is_object() && operation["summary"].is_string(), "{} {}", route.method, route.path);
     }
+}
+
+/// A credential is a reference or the value itself, in every place that takes one.
+#[test]
+fn the_description_says_how_a_credential_is_given() {
+    let described = hookwright::server::openapi::json();
+    let credential = described.pointer("/components/schemas/Credential").expect("a schema");
+    assert_eq!(credential["oneOf"][1]["required"], json!(["inline"]), "{credential}");
+    let text = described.to_string();
+    let places = text.matches("#/components/schemas/Credential\"").count();
+    assert!(places >= 8, "{places} places");
+    assert!(text.contains("#/components/schemas/HeaderCredential\""));
+}
+
+/// Dialogflow CX's addresses have a description of their own, open like the other.
+#[test]
+fn dialogflows_addresses_are_described_too() {
+    run(async {
+        let described = shared().await.client.with_token(None).look("/openapi-v3.json").await;
+        assert_eq!(described["openapi"], "3.1.0");
+        let mut operations = std::collections::BTreeSet::new();
+        for route in hookwright::server::router::cx_routes() {
+            let operation = &described["paths"][route.path][route.method.as_str().to_lowercase()];
+            assert!(
+                operation["responses"]["200"].is_object() && operation["responses"]["401"].is_object(),
+                "{} {}",
+                route.method,
+                route.path
+            );
+            assert!(operations.insert(operation["operationId"].as_str().expect("an id").to_owned()), "{operation}");
+        }
+        let paths = described["paths"].as_object().expect("paths").values();
+        assert_eq!(paths.map(|path| path.as_object().map_or(0, serde_json::Map::len)).sum::<usize>(), operations.len());
+        let service = &described["components"]["schemas"]["GenericWebService"]["properties"];
+        for field in [
+            "uri",
+            "requestHeaders",
+            "secretVersionsForRequestHeaders",
+            "allowedCaCerts",
+            "oauthConfig",
+            "webhookType",
+            "httpMethod",
+            "requestBody",
+            "parameterMapping",
+        ] {
+            assert!(service[field].is_object(), "{field}: {service}");
+        }
+        assert_eq!(described["components"]["schemas"]["HttpMethod"]["enum"][1], "POST");
+    });
 }
 
 #[test]

@@ -454,3 +454,118 @@ fn several_kinds_at_once_and_what_is_no_credential_are_refused() {
         }
     });
 }
+
+/// A key that does not fit its scheme is found before it is kept: nothing of a refused document stays.
+#[test]
+fn a_key_that_does_not_fit_its_scheme_is_not_kept() {
+    run(async {
+        let host = TestHost::start().await;
+        let client = &host.client;
+        let secrets = async || client.look("/v1/secrets").await["data"].as_array().map_or(0, Vec::len);
+        let signed = |key: &str| json!({ "request": { "url": "http://127.0.0.1:9/" }, "signing": { "scheme": "standard-webhooks", "secrets": [{ "inline": key }] } });
+        let (status, problem) = client.put("/v1/webhooks/w", &signed("whsec_c2hvcnQ=")).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/signing/secrets/0")), "{problem}");
+        assert!(!problem.to_string().contains("c2hvcnQ"), "{problem}");
+        assert_eq!(secrets().await, 0);
+        let verified =
+            |scheme: &str, key: &str| json!({ "reply": { "message": "ok" }, "verify": { "scheme": scheme, "secret": { "inline": key } } });
+        for (scheme, key) in [("standard-webhooks", "whsec_?"), ("basic", "no-pair")] {
+            let (status, problem) = client.put("/v1/receivers/r", &verified(scheme, key)).await;
+            assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/verify/secret")), "{problem}");
+            assert_eq!(secrets().await, 0, "{scheme}");
+        }
+        // Nor beside a secret that is not there.
+        let (status, problem) = client.put("/v1/webhooks/w", &json!({ "request": { "url": "http://127.0.0.1:9/" }, "auth": { "kind": "bearer", "token": { "inline": "t" } }, "environments": { "e": { "auth": { "kind": "bearer", "token": "$secret:none" } } } })).await;
+        assert!(status == 400 && problem.to_string().contains("there is no secret"), "{problem}");
+        assert_eq!(secrets().await, 0);
+        // A good one is kept, and stays what it is where the next is bad.
+        client.webhook("w", signed("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).await;
+        client.receiver("r", verified("basic", "ann:pw")).await;
+        assert_eq!(client.put("/v1/webhooks/w", &signed("whsec_c2hvcnQ=")).await.0, 400);
+        let kept = client.look("/v1/secrets").await;
+        let versions: Vec<_> = kept["data"].as_array().expect("secrets").iter().map(|one| one["version"].clone()).collect();
+        assert_eq!(versions, [json!(1), json!(1)], "{kept}");
+    });
+}
+
+/// A server that lets nobody in without the credential of the moment: taken, refused with the agent's own event, rotated without a restart.
+#[test]
+fn a_server_that_looks_takes_refuses_and_is_rotated() {
+    run(async {
+        let client = &shared().await.client;
+        for (kind, auth, header, old, new) in [
+            (
+                "basic",
+                json!({ "kind": "basic", "username": "ann", "password": "$secret:NAME" }),
+                "authorization",
+                "Basic YW5uOm9sZA==",
+                "Basic YW5uOm5ldw==",
+            ),
+            ("bearer", json!({ "kind": "bearer", "token": "$secret:NAME" }), "authorization", "Bearer old", "Bearer new"),
+            ("headers", json!({ "kind": "headers", "headers": { "x-api-key": "$secret:NAME" } }), "x-api-key", "old", "new"),
+        ] {
+            let name = unique(kind);
+            let accepted = std::sync::Arc::new(std::sync::Mutex::new(old));
+            let endpoint = Endpoint::start().await;
+            let looks = std::sync::Arc::clone(&accepted);
+            endpoint
+                .decides(move |asked| Script::status(if asked.header(header) == *looks.lock().expect("unpoisoned") { 200 } else { 401 }));
+            client.secret(&name, "old").await;
+            let auth: Value = serde_json::from_str(&auth.to_string().replace("NAME", &name)).expect("JSON");
+            client.webhook(&name, json!({ "profile": "dialogflow-flexible", "request": { "url": endpoint.url("/") }, "auth": auth })).await;
+            assert_eq!(invoked(client, &name).await["state"], "delivered", "{kind}");
+            *accepted.lock().expect("unpoisoned") = new;
+            let refused = invoked(client, &name).await;
+            assert_eq!(
+                (&refused["state"], &refused["http_status"], &refused["error_event"], &refused["attempts"]),
+                (&json!("failed"), &json!(401), &json!("webhook.error.rejected"), &json!(1)),
+                "{kind}: {refused}"
+            );
+            client.secret(&name, "new").await;
+            assert_eq!(invoked(client, &name).await["state"], "delivered", "{kind}: the newest version, at once");
+        }
+    });
+}
+
+/// Signed and exchanged tokens end and are got anew; a 401 asks for one more; a key that is no longer believed is refused, and its
+/// successor taken without a restart.
+#[test]
+fn an_accounts_tokens_end_are_refused_and_rotate() {
+    run(async {
+        let host = TestHost::start().await;
+        let client = &host.client;
+        let (key, next) = (AccountKey::shared(), AccountKey::new());
+        let server = TokenServer::start(("", ""), Some(&key.public)).await;
+        let endpoint = Endpoint::start().await;
+        client.secret("key", &key.private).await;
+        for (kind, more) in [("service_account", json!({ "token_endpoint": server.endpoint.url("/token") })), ("id_token", json!({}))] {
+            let mut auth = json!({ "kind": kind, "key": "$secret:key", "account": "sa@project.example" });
+            auth.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+            client.webhook(kind, json!({ "profile": "dialogflow-flexible", "request": { "url": endpoint.url("/f") }, "auth": auth })).await;
+            endpoint.forget().await;
+            let token = async || delivered(client, kind, &endpoint).await.header("authorization").to_owned();
+            let first = token().await;
+            host.advance(Duration::from_secs(3500));
+            assert_eq!(token().await, first, "{kind}: it is kept");
+            host.advance(Duration::from_secs(60));
+            let second = token().await;
+            assert_ne!(second, first, "{kind}: a minute before it ends");
+            host.advance(Duration::from_secs(1));
+            endpoint.next(Script::status(401));
+            assert_eq!(invoked(client, kind).await["state"], "delivered", "{kind}");
+            let sent: Vec<_> = endpoint.seen().iter().rev().take(2).map(|seen| seen.header("authorization").to_owned()).collect();
+            assert!(sent[1] == second && sent[0] != second, "{kind}: once more, with another: {sent:?}");
+        }
+        // The account's key is replaced: what the old one signs is believed no more.
+        server.believe(&next.public);
+        host.advance(Duration::from_secs(3600));
+        let refused = invoked(client, "service_account").await;
+        assert_eq!(refused["failure"]["kind"], "token_failed", "{refused}");
+        assert!(refused["failure"]["detail"].as_str().is_some_and(|detail| detail.contains("`invalid_grant`")), "{refused}");
+        client.secret("key", &next.private).await;
+        endpoint.forget().await;
+        delivered(client, "service_account", &endpoint).await;
+        let signed = delivered(client, "id_token", &endpoint).await.header("authorization").trim_start_matches("Bearer ").to_owned();
+        assert!(claims(&signed, &next.public, &endpoint.url("/f")).is_some(), "signed with the key of the moment");
+    });
+}

@@ -64,6 +64,7 @@ fn googles_own_client_writes_and_reads_webhooks() {
                 json!({ "oauthConfig": { "clientId": "c", "secretVersionForClientSecret": version("oauth", "1"), "tokenEndpoint": "http://127.0.0.1:9/token?t=1", "scopes": ["a", "b"] }, "requestHeaders": { "x-a": "b" } })
             ),
             with("identity", json!({ "serviceAgentAuth": "ID_TOKEN" })),
+            with("access", json!({ "serviceAgentAuth": "ACCESS_TOKEN" })),
             with("account", json!({ "serviceAccountAuthConfig": { "serviceAccount": "sa@p.iam.gserviceaccount.com" } })),
             with("authority", json!({ "allowedCaCerts": [authority] })),
             json!({ "displayName": "directory", "timeout": "1.500s", "disabled": true, "serviceDirectory": { "service": "projects/p/locations/global/namespaces/n/services/s", "genericWebService": { "uri": url, "webhookType": "FLEXIBLE", "httpMethod": "OPTIONS" } } }),
@@ -97,6 +98,7 @@ fn googles_own_client_writes_and_reads_webhooks() {
                 "{version}: {said}"
             );
             assert!(staging["name"].as_str().is_some_and(|name| name.ends_with("/environments/staging")), "{said}");
+            assert_eq!(staging["pages"], json!([2, 5]), "two pages of environments, five in all: {said}");
             assert_eq!((&staging["changed"], &staging["gone"]["code"]), (&json!(["changed", "Staging", 2]), &json!(404)), "{said}");
             assert_eq!(said["referenced"]["code"], 400, "{said}");
             let failures: Vec<_> = said["failures"].as_array().expect("failures").iter().map(|one| one["code"].clone()).collect();
@@ -193,7 +195,7 @@ fn what_cannot_be_is_refused_as_google_refuses_it() {
                 "genericWebService.oauthConfig",
             ),
             (
-                json!({ "displayName": "x", "genericWebService": { "uri": https, "serviceAgentAuth": "ACCESS_TOKEN" } }),
+                json!({ "displayName": "x", "genericWebService": { "uri": https, "serviceAgentAuth": "PASSWORD" } }),
                 "genericWebService.serviceAgentAuth",
             ),
             (
@@ -297,5 +299,139 @@ fn an_environment_of_an_agent_sends_elsewhere_with_other_credentials() {
         assert_eq!(client.delete(&format!("{path}/qa")).await, (200, json!({})));
         client.invoke(own(&made), json!({ "environment": "qa", "parameters": parameters })).await;
         assert_eq!(endpoint.next_request().await.path, "/handler?f=apple&s=3", "without overrides it is the webhook itself");
+    });
+}
+
+#[test]
+fn environments_come_in_pages() {
+    run(async {
+        let client = &shared().await.client;
+        let path = format!("/v3/{}/environments", agent("paged"));
+        for name in ["c", "a", "b"] {
+            assert_eq!(client.post(&path, &json!({ "displayName": name })).await.0, 200);
+        }
+        let mut seen = Vec::new();
+        let mut token = String::new();
+        loop {
+            let page = client.look(&format!("{path}?pageSize=2&pageToken={token}")).await;
+            let names = page["environments"].as_array().expect("environments");
+            assert!((1..=2).contains(&names.len()), "{page}");
+            seen.extend(names.iter().map(|one| one["displayName"].as_str().unwrap_or_default().to_owned()));
+            match page["nextPageToken"].as_str() {
+                Some(next) => next.clone_into(&mut token),
+                None => break,
+            }
+        }
+        assert_eq!(seen, ["a", "b", "c"]);
+        assert_eq!(client.look(&path).await["environments"].as_array().map(Vec::len), Some(3));
+        assert_eq!(client.get(&format!("{path}?pageSize=many")).await.0, 400);
+    });
+}
+
+/// What an environment overrides of several webhooks is written with it or not at all, and its credentials neither.
+#[test]
+fn an_environment_is_written_whole_or_not_at_all() {
+    run(async {
+        let host = TestHost::start().await;
+        let client = &host.client;
+        let agent = "projects/p/locations/global/agents/whole";
+        let mut names = Vec::new();
+        for name in ["one", "two", "three"] {
+            let made =
+                created(client, agent, &json!({ "displayName": name, "genericWebService": { "uri": "https://svc.example/" } })).await;
+            names.push(made["name"].clone());
+        }
+        let path = format!("/v3/{agent}/environments");
+        let overriding = |name: &Value, service: Value| json!({ "name": name, "genericWebService": service });
+        let good = json!({ "uri": "https://staging.example/", "username": "u", "password": "canary" });
+        let stored = async || {
+            let webhooks = client.look("/v1/webhooks").await;
+            let environments: Vec<_> =
+                webhooks["data"].as_array().expect("webhooks").iter().map(|one| one["environments"].clone()).collect();
+            let secrets = client.look("/v1/secrets").await["data"].as_array().map_or(0, Vec::len);
+            (environments.iter().filter(|one| !one.is_null()).count(), secrets)
+        };
+        // The third names a secret that is not there: of the first two nothing is written, and no password kept.
+        let bad = json!({ "uri": "https://staging.example/", "secretVersionForUsernamePassword": "projects/p/secrets/none/versions/1" });
+        let environment = |third: &Value| json!({ "displayName": "Staging", "webhookConfig": { "webhookOverrides": [overriding(&names[0], good.clone()), overriding(&names[1], good.clone()), overriding(&names[2], third.clone())] } });
+        let (status, error) = client.post(&path, &environment(&bad)).await;
+        assert_eq!(status, 400, "{error}");
+        assert_eq!((stored().await, client.look(&path).await["environments"].clone()), ((0, 0), json!([])));
+        assert_eq!(client.post(&path, &environment(&good)).await.0, 200);
+        assert_eq!(stored().await, (3, 3));
+        assert_eq!(client.delete(&format!("{path}/staging")).await.0, 200);
+        assert_eq!(stored().await, (0, 0), "and what was its own is gone with it");
+        let host = host.restart().await;
+        assert_eq!(host.client.look(&path).await["environments"], json!([]));
+    });
+}
+
+/// The service agent's access token, as definitions from before still ask for it.
+#[test]
+fn an_access_token_of_the_service_agent_is_a_signed_exchange() {
+    run(async {
+        let host = TestHost::start().await;
+        let client = &host.client;
+        client.secret("dialogflow-service-agent", "{}").await;
+        let agent = "projects/p/locations/global/agents/access";
+        let service = json!({ "uri": "https://svc.example/", "serviceAgentAuth": "ACCESS_TOKEN" });
+        let made = created(client, agent, &json!({ "displayName": "access", "genericWebService": service })).await;
+        assert_eq!(made["genericWebService"]["serviceAgentAuth"], "ACCESS_TOKEN", "{made}");
+        let ours = client.look(&format!("/v1/webhooks/{}", own(&made))).await;
+        assert_eq!((&ours["auth"]["kind"], &ours["auth"]["key"]), (&json!("service_account"), &json!("$secret:dialogflow-service-agent")));
+        // What CX does not say of it is kept.
+        let patch = json!({ "auth": { "token_endpoint": "https://idp.example/token" } });
+        assert_eq!(client.patch(&format!("/v1/webhooks/{}", own(&made)), &patch).await.0, 200);
+        let path = format!("/v3/{}", made["name"].as_str().expect("a name"));
+        assert_eq!(client.patch(&format!("{path}?updateMask=disabled"), &json!({ "disabled": true })).await.0, 200);
+        let ours = client.look(&format!("/v1/webhooks/{}", own(&made))).await;
+        assert_eq!(ours["auth"]["token_endpoint"], "https://idp.example/token");
+        let numbers = client.look(&format!("{path}?$alt=json;enum-encoding=int")).await;
+        assert_eq!(numbers["genericWebService"]["serviceAgentAuth"], 3);
+    });
+}
+
+/// An environment may call a webhook by a service of Service Directory, or by another, or by none.
+#[test]
+fn an_environment_has_a_service_of_its_own() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let agent = agent("directory");
+        let service = |name: &str| format!("projects/p/locations/global/namespaces/n/services/{name}");
+        let generic = json!({ "uri": endpoint.url("/base"), "webhookType": "FLEXIBLE", "httpMethod": "PUT", "requestBody": "{\"a\":1}" });
+        let plain = created(client, &agent, &json!({ "displayName": "plain", "genericWebService": generic })).await;
+        let inside = created(
+            client,
+            &agent,
+            &json!({ "displayName": "inside", "serviceDirectory": { "service": service("one"), "genericWebService": generic } }),
+        )
+        .await;
+        let staged = json!({ "uri": endpoint.url("/staged") });
+        let path = format!("/v3/{agent}/environments");
+        let environment = json!({ "displayName": "qa", "webhookConfig": { "webhookOverrides": [
+            { "name": plain["name"], "serviceDirectory": { "service": service("two"), "genericWebService": staged } },
+            { "name": inside["name"], "genericWebService": staged },
+        ] } });
+        assert_eq!(client.post(&path, &environment).await.0, 200);
+        let shown = client.look(&format!("{path}/qa")).await;
+        let shown: Vec<_> = shown["webhookConfig"]["webhookOverrides"].as_array().expect("overrides").clone();
+        let of = |name: &Value| shown.iter().find(|one| one["name"] == *name).expect("overridden");
+        assert_eq!(of(&plain["name"])["serviceDirectory"]["service"], service("two"), "{shown:?}");
+        assert_eq!(of(&plain["name"])["serviceDirectory"]["genericWebService"]["httpMethod"], "PUT", "what is not overridden stays");
+        assert!(of(&inside["name"])["serviceDirectory"].is_null() && of(&inside["name"])["genericWebService"].is_object(), "{shown:?}");
+        // The webhooks themselves are what they were, here and after a change of theirs.
+        for made in [&plain, &inside] {
+            let path = format!("/v3/{}", made["name"].as_str().expect("a name"));
+            assert_eq!(client.look(&path).await, *made);
+            assert_eq!(client.patch(&format!("{path}?updateMask=timeout"), &json!({ "timeout": "7s" })).await.0, 200);
+            client.invoke(own(made), json!({ "environment": "qa" })).await;
+            let received = endpoint.next_request().await;
+            assert_eq!((received.method.as_str(), received.path.as_str(), received.text().as_str()), ("PUT", "/staged", "{\"a\":1}"));
+        }
+        assert_eq!(client.look(&format!("{path}/qa")).await["webhookConfig"]["webhookOverrides"], json!(shown));
+        assert_eq!(client.delete(&format!("{path}/qa")).await.0, 200);
+        let ours = client.look(&format!("/v1/webhooks/{}", own(&plain))).await;
+        assert!(ours["environments"].is_null() && !ours["labels"].to_string().contains("service"), "{ours}");
     });
 }

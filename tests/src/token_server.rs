@@ -61,6 +61,11 @@ impl TokenServer {
         lock(&self.state).clients.insert(id.to_owned(), secret.to_owned());
     }
 
+    /// Believes what this account's key signed, and nobody else's.
+    pub fn believe(&self, public_key: &str) {
+        lock(&self.state).account = Some(public_key.to_owned());
+    }
+
     /// The tokens it gave, in order.
     pub fn given(&self) -> Vec<String> {
         lock(&self.state).given.clone()

@@ -15,7 +15,10 @@ use crate::{
     clock::SystemClock,
     config::{Config, Limits},
     host::Host,
-    model::secret::Secret,
+    model::{
+        proxy::{Proxies, ProxyRule, Resolve},
+        secret::Secret,
+    },
     store::KeyOrigin,
 };
 
@@ -23,7 +26,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hookwright serve --data ./data --listen 127.0.0.1:8400 --allow-network 127.0.0.0/8")]
 pub struct Serve {
-    /// Configuration file (TOML): `listen`, `data`, `allow_networks`, `key_file`, `[limits]`, `[retention]`. Environment and flags win over it.
+    /// Configuration file (TOML): `listen`, `data`, `allow_networks`, `key_file`, `[[proxy]]`, `[limits]`, `[retention]`. Environment and flags win over it.
     #[arg(long, env = "HOOKWRIGHT_CONFIG")]
     config: Option<PathBuf>,
     /// Data directory [default: ./data].
@@ -35,6 +38,10 @@ pub struct Serve {
     /// Network the host may call besides public addresses, also by plain http; repeat, or separate by commas.
     #[arg(long = "allow-network", env = "HOOKWRIGHT_ALLOW_NETWORKS", value_delimiter = ',')]
     allow_networks: Vec<IpNet>,
+    /// Proxy for every host, http://[USER:PASSWORD@]HOST:PORT, in place of the file's `[[proxy]]`; it is asked for addresses that were
+    /// tested here. HTTP_PROXY and its like are not read.
+    #[arg(long, env = "HOOKWRIGHT_PROXY", hide_env_values = true, value_name = "URL", value_parser = |text: &str| Ok::<_, String>(Secret::new(text)))]
+    proxy: Option<Secret>,
     /// File with the storage key (64 hexadecimal digits) [default: DATA/key, made at the first start].
     #[arg(long, env = "HOOKWRIGHT_KEY_FILE")]
     key_file: Option<PathBuf>,
@@ -48,8 +55,27 @@ struct File {
     data: Option<PathBuf>,
     allow_networks: Vec<IpNet>,
     key_file: Option<PathBuf>,
+    proxy: Vec<FileProxy>,
     limits: FileLimits,
     retention: FileRetention,
+}
+
+/// `[[proxy]]`: the first whose hosts cover a host is its.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileProxy {
+    /// It may hold a password.
+    url: Secret,
+    #[serde(default)]
+    hosts: Vec<String>,
+    #[serde(default)]
+    resolve: Resolve,
+}
+
+impl FileProxy {
+    fn rule(&self) -> anyhow::Result<ProxyRule> {
+        Ok(ProxyRule::new(self.url.expose_str().unwrap_or_default(), &self.hosts, self.resolve)?)
+    }
 }
 
 /// `[limits]`: each with its unit in its name.
@@ -126,6 +152,18 @@ impl Serve {
         file.limit(&mut limits);
         let mut config = Config::new(self.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")), listen);
         config.allow_networks = if self.allow_networks.is_empty() { file.allow_networks } else { self.allow_networks };
+        config.proxies = match &self.proxy {
+            Some(url) => {
+                let rule = ProxyRule::new(url.expose_str().unwrap_or_default(), &[], Resolve::Host);
+                Proxies::new(vec![rule.context("--proxy (HOOKWRIGHT_PROXY) is not valid")?])
+            }
+            None => {
+                let rule = |(at, written): (usize, &FileProxy)| {
+                    written.rule().with_context(|| format!("[[proxy]] number {} is not valid", at + 1))
+                };
+                Proxies::new(file.proxy.iter().enumerate().map(rule).collect::<Result<_, _>>()?)
+            }
+        };
         config.key_file = self.key_file.or(file.key_file);
         config.limits = limits;
         config.warm_plugins = true;

@@ -134,24 +134,54 @@ async fn custom(
     headers: &mut HeaderMap,
     shown: &mut Shown,
 ) -> Result<(), Failure> {
-    let session = dispatcher::session(services, &claimed.delivery).await?;
-    let document = dispatcher::event_document(claimed, webhook);
-    let scope = dispatcher::scope(services.ambient(), claimed, &session.parameters, &document, session.webhook_status_code);
-    let mut expansion = Expansion::default();
-    for (name, spec) in specs {
+    let texts = expanded(services, webhook, claimed, specs, shown).await?;
+    for ((name, spec), text) in specs.iter().zip(texts) {
         let value = match spec {
             HeaderValueSpec::Secret(reference) => secret(services, reference).await?.expose().to_vec(),
-            HeaderValueSpec::Text(template) => template.expand_text(&scope, &mut expansion).into_bytes(),
+            HeaderValueSpec::Text(_) => text.into_bytes(),
         };
         let name =
             HeaderName::try_from(name).map_err(|_| Failure::new(FailureKind::RequestInvalid, format!("`{name}` is no header name")))?;
         put(headers, shown, name, value)?;
     }
+    Ok(())
+}
+
+/// The text of each of these headers; nothing for one that is a secret. Session and event are read only where a text refers to something.
+async fn expanded(
+    services: &Services,
+    webhook: &Webhook,
+    claimed: &Claimed,
+    specs: &[(String, HeaderValueSpec)],
+    shown: &mut Shown,
+) -> Result<Vec<String>, Failure> {
+    let is_literal = |(_, spec): &(String, HeaderValueSpec)| match spec {
+        HeaderValueSpec::Secret(_) => true,
+        HeaderValueSpec::Text(template) => template.is_literal(),
+    };
+    if specs.iter().all(is_literal) {
+        let source = |(_, spec): &(String, HeaderValueSpec)| match spec {
+            HeaderValueSpec::Secret(_) => String::new(),
+            HeaderValueSpec::Text(template) => template.source(),
+        };
+        return Ok(specs.iter().map(source).collect());
+    }
+    let session = dispatcher::session(services, &claimed.delivery).await?;
+    let document = dispatcher::event_document(claimed, webhook);
+    let scope = dispatcher::scope(services.ambient(), claimed, &session.parameters, &document, session.webhook_status_code);
+    let mut expansion = Expansion::default();
+    let mut texts = Vec::with_capacity(specs.len());
+    for (_, spec) in specs {
+        texts.push(match spec {
+            HeaderValueSpec::Secret(_) => String::new(),
+            HeaderValueSpec::Text(template) => template.expand_text(&scope, &mut expansion),
+        });
+    }
     if let Some(failure) = expansion.failure() {
         return Err(Failure::new(FailureKind::FunctionFailed, failure.to_string()));
     }
     shown.unset = expansion.into_names();
-    Ok(())
+    Ok(texts)
 }
 
 /// Trust and client certificate; `None` where the webhook has neither.

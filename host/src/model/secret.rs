@@ -3,6 +3,13 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, OneOfBuilder, RefOr, Schema,
+        schema::{AdditionalProperties, Type},
+    },
+};
 use zeroize::Zeroize;
 
 /// A credential in clear. It does not print, serialise or compare; [`Secret::expose`] is the one way to its bytes, which are overwritten
@@ -30,6 +37,13 @@ impl Secret {
 impl Drop for Secret {
     fn drop(&mut self) {
         self.0.zeroize();
+    }
+}
+
+/// Coming in only: there is no `Serialize`.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::new(String::deserialize(deserializer)?))
     }
 }
 
@@ -108,6 +122,45 @@ impl Serialize for SecretRef {
         serializer.collect_str(self)
     }
 }
+
+/// A credential itself, as a document may have it where it is written.
+fn inline_schema() -> ObjectBuilder {
+    let value = ObjectBuilder::new().schema_type(Type::String).write_only(true);
+    ObjectBuilder::new()
+        .property("inline", value.description(Some("the credential; it is kept as a secret, and a reference shown in its place")))
+        .required("inline")
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+}
+
+/// As a document has it: a reference, or the value itself where it is written. It is shown as a reference alone.
+impl PartialSchema for SecretRef {
+    fn schema() -> RefOr<Schema> {
+        let reference = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(r"^\$secret:[A-Za-z0-9._-]{1,64}(@[1-9][0-9]*)?$"))
+            .description(Some("`$secret:name`, the newest version, or `$secret:name@3`, that one"));
+        OneOfBuilder::new().item(reference).item(inline_schema()).description(Some("A secret by name, or a credential itself")).into()
+    }
+}
+
+impl ToSchema for SecretRef {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Credential".into()
+    }
+}
+
+/// The value of a header that is a credential, for the description of the API.
+pub struct HeaderCredential;
+
+impl PartialSchema for HeaderCredential {
+    fn schema() -> RefOr<Schema> {
+        let text =
+            ObjectBuilder::new().schema_type(Type::String).description(Some("`$secret:name`, or text with references and functions"));
+        OneOfBuilder::new().item(text).item(inline_schema()).description(Some("A header's value")).into()
+    }
+}
+
+impl ToSchema for HeaderCredential {}
 
 #[cfg(test)]
 mod tests {

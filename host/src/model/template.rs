@@ -199,6 +199,7 @@ pub(super) fn text_of(value: &Value) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -296,72 +297,46 @@ mod tests {
         }
     }
 
-    #[test]
-    fn no_text_makes_the_parsers_panic() {
-        const PIECES: [&str; 30] = [
-            "$",
-            "session",
-            ".",
-            "params",
-            "a",
-            "-",
-            "[",
-            "0",
-            "]",
-            "é",
-            "event",
-            "data",
-            "intent",
-            ".resolved",
-            "call",
-            "query",
-            "/",
-            "?",
-            "https://",
-            "..",
-            "%2e",
-            "@",
-            "'",
-            "99999999999999999999",
-            "$sys.func.",
-            "CONCATENATE(",
-            "IF(\"$session.params.a=",
-            "\"",
-            ",",
-            ")",
-        ];
-        let session = session();
-        let document = json!({"data": {"a": [0, {"-": 1}]}, "query": [["a", "1"]], "parameters": null});
-        let context = json!({"intent": {"parameters": {"a": {}}}, "page": {}, "request": 3});
-        let scope = Scope {
-            session: &session,
-            event: Some(&document),
-            context: context.as_object(),
-            call: Some(&document),
-            webhook_status_code: Some(1),
-            ambient: Ambient::default(),
-        };
-        let mut dice = 1u64;
-        for _ in 0..20_000 {
-            let mut text = String::new();
-            for _ in 0..12 {
-                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                text.push_str(PIECES[(dice >> 33) as usize % PIECES.len()]);
-            }
-            if let Ok(template) = Template::parse(&text) {
-                assert_eq!(template.source(), text);
-                template.expand_value(&scope, &mut Expansion::default());
-            }
-            if let Ok(url) = url::UrlTemplate::parse(&format!("https://h/{text}")) {
-                let _ = url.expand(&scope, &mut Expansion::default());
-            }
-            for path in [&text, &format!("${text}")] {
-                if let Ok(path) = crate::model::filter::json_path::JsonPath::parse(path) {
-                    path.find(&document);
+    /// Pieces of references, functions, URLs and paths, and any character, in any order.
+    fn nearly() -> impl Strategy<Value = String> {
+        let pieces = "$ session . params a - [ 0 ] é event data intent .resolved call query / ? https:// .. %2e @ ' 99999999999999999999 $sys.func. \
+            CONCATENATE( IF(\"$session.params.a= \" , )";
+        let pieces: Vec<_> = pieces.split_whitespace().map(str::to_owned).collect();
+        let piece = prop_oneof![8 => prop::sample::select(pieces), 1 => any::<char>().prop_map(String::from)];
+        prop::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        /// `tests/run fuzz` does this for minutes.
+        #[test]
+        fn no_text_makes_the_parsers_panic(texts in prop::collection::vec(nearly(), 32)) {
+            let session = session();
+            let document = json!({"data": {"a": [0, {"-": 1}]}, "query": [["a", "1"]], "parameters": null});
+            let context = json!({"intent": {"parameters": {"a": {}}}, "page": {}, "request": 3});
+            let scope = Scope {
+                session: &session,
+                event: Some(&document),
+                context: context.as_object(),
+                call: Some(&document),
+                webhook_status_code: Some(1),
+                ambient: Ambient::default(),
+            };
+            for text in texts {
+                if let Ok(template) = Template::parse(&text) {
+                    prop_assert_eq!(template.source(), text.clone());
+                    template.expand_value(&scope, &mut Expansion::default());
                 }
+                if let Ok(url) = url::UrlTemplate::parse(&format!("https://h/{text}")) {
+                    let _ = url.expand(&scope, &mut Expansion::default());
+                }
+                for path in [text.clone(), format!("${text}")] {
+                    if let Ok(path) = crate::model::filter::json_path::JsonPath::parse(&path) {
+                        path.find(&document);
+                    }
+                }
+                let _ = crate::model::selector::Selector::parse(&text).map(|selector| selector.hint());
+                let _ = crate::model::request::redact_url(&text);
             }
-            let _ = crate::model::selector::Selector::parse(&text).map(|selector| selector.hint());
-            let _ = crate::model::request::redact_url(&text);
         }
     }
 }

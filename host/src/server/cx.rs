@@ -22,13 +22,21 @@ use crate::{
     services::Services,
 };
 
+pub mod description;
 pub mod environments;
 
 /// A page's length unless `pageSize` says otherwise, and the longest (Dialogflow CX, `ListWebhooksRequest`).
-const PAGE_SIZE_DEFAULT: usize = 100;
-const PAGE_SIZE_MAX: usize = 1000;
+const PAGE_SIZE: PageSize = PageSize { default: 100, max: 1000 };
 /// What Google's clients may add to any address ("System parameters").
 const SYSTEM_PARAMETERS: [&str; 8] = ["$alt", "alt", "$prettyPrint", "prettyPrint", "key", "quotaUser", "$.xgafv", "$unique"];
+
+/// How long a page is.
+struct PageSize {
+    /// Where `pageSize` is 0 or left out.
+    default: usize,
+    /// Whatever it says.
+    max: usize,
+}
 
 /// A page of webhooks.
 #[derive(Serialize)]
@@ -83,13 +91,18 @@ fn with_encoding(asked: &Asked, webhook: Value) -> Value {
 /// The webhooks of an agent.
 pub async fn list(services: Services, asked: Asked) -> Answer {
     only(&asked, &["pageSize", "pageToken"])?;
-    let size = asked.query_as::<usize>("pageSize", "a number from 1 to 1000")?.filter(|size| *size > 0).unwrap_or(PAGE_SIZE_DEFAULT);
+    let (webhooks, next_page_token) = page(&asked, of_agent(&services, &agent(&asked)), &PAGE_SIZE, |entry| &entry.spec.name)?;
+    ok(&Page { webhooks: webhooks.iter().map(|entry| shown(&asked, entry)).collect(), next_page_token })
+}
+
+/// The page of `all`, which is sorted by `key`, that is asked for, and the token of the next.
+fn page<T>(asked: &Asked, mut all: Vec<T>, sizes: &PageSize, key: impl Fn(&T) -> &str) -> Result<(Vec<T>, String), ApiError> {
+    let size = asked.query_as::<usize>("pageSize", "a number from 0 on")?.filter(|size| *size > 0).unwrap_or(sizes.default);
     let after = asked.query("pageToken").unwrap_or_default();
-    let mut page = of_agent(&services, &agent(&asked));
-    page.retain(|entry| entry.spec.name.as_str() > after);
-    let rest = page.split_off(page.len().min(size.min(PAGE_SIZE_MAX)));
-    let next_page_token = page.last().filter(|_| !rest.is_empty()).map(|last| last.spec.name.clone()).unwrap_or_default();
-    ok(&Page { webhooks: page.iter().map(|entry| shown(&asked, entry)).collect(), next_page_token })
+    all.retain(|one| key(one) > after);
+    let rest = all.split_off(all.len().min(size.min(sizes.max)));
+    let next = all.last().filter(|_| !rest.is_empty()).map(|last| key(last).to_owned()).unwrap_or_default();
+    Ok((all, next))
 }
 
 /// A webhook.

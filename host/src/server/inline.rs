@@ -26,6 +26,11 @@ pub struct Inline {
     value: Secret,
 }
 
+/// The credential among `taken` that a reference left in the document stands for.
+pub fn given<'a>(taken: &'a [Inline], reference: &SecretRef) -> Option<&'a Secret> {
+    taken.iter().find(|inline| inline.name == reference.name).map(|inline| &inline.value)
+}
+
 /// Takes every inline credential out of a document of `kind` (`webhook`, `receiver`) and leaves a reference in its place.
 pub fn take(document: &mut Value, kind: &str, owner: &str) -> Result<Vec<Inline>, ApiError> {
     let mut found = Vec::new();

@@ -9,7 +9,7 @@ use utoipa::{
 };
 
 use super::{
-    arcgis, calls, codes, deliveries, events, health, invoke, maintenance, metrics, plugins, profiles, receivers, recovery, rehearsals,
+    arcgis, calls, codes, cx, deliveries, events, health, invoke, maintenance, metrics, plugins, profiles, receivers, recovery, rehearsals,
     request::Asked,
     respond::{Answer, ok},
     secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
@@ -21,7 +21,7 @@ use crate::{model, services::Services};
 #[openapi(
     info(title = "Hookwright", description = "A webhook engine whose transforms and receivers are sandboxed WebAssembly plugins, swapped while it runs.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")),
-    paths(health::healthz, health::readyz, metrics::get, document, arcgis::description::document, events::post, events::list, events::get, events::delete,
+    paths(health::healthz, health::readyz, metrics::get, document, arcgis::description::document, cx::description::document, events::post, events::list, events::get, events::delete,
         webhooks::list, webhooks::post, webhooks::put, webhooks::get, webhooks::patch, webhooks::delete, webhooks::activate,
         webhooks::deactivate, webhooks::filter_test, invoke::invoke, invoke::preview, invoke::test, invoke::check, templates::list, templates::get, triggers::list,
         known_services::list, known_services::put, known_services::get, known_services::patch, known_services::delete,

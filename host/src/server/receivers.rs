@@ -100,17 +100,18 @@ async fn write(services: &Services, mut document: Value, name: &str) -> Answer {
     if let Some((pointer, plugin)) = spec.plugins().into_iter().find(|(_, plugin)| !services.plugins.exists(plugin)) {
         return Err(ApiError::invalid(pointer, format!("there is no plugin `{plugin}`; upload it first: PUT /v1/plugins/{plugin}")));
     }
-    if !credentials.is_empty() {
-        Receiver::compile(&spec, &services.catalog.snapshot().profiles).map_err(CatalogError::Invalid)?;
-        inline::keep(services, credentials).await?;
+    Receiver::compile(&spec, &services.catalog.snapshot().profiles).map_err(CatalogError::Invalid)?;
+    // A key that cannot verify is found when the receiver is written, not when the first call comes, and is not kept.
+    if let Some(reference) = &spec.verify.secret {
+        let key = match inline::given(&credentials, reference) {
+            Some(given) => Some(given.clone()),
+            None => services.store.secret(&reference.name, reference.version).await?,
+        };
+        if let Some(Err(error)) = key.map(|key| spec.verify.scheme.check_key(&key)) {
+            return Err(ApiError::invalid("/verify/secret", error.to_string()));
+        }
     }
-    // A key that cannot verify is found when the receiver is written, not when the first call comes.
-    if let Some(reference) = &spec.verify.secret
-        && let Some(key) = services.store.secret(&reference.name, reference.version).await?
-        && let Err(error) = spec.verify.scheme.check_key(&key)
-    {
-        return Err(ApiError::invalid("/verify/secret", error.to_string()));
-    }
+    inline::keep(services, credentials).await?;
     let (entry, is_new) = services.catalog.put_receiver(spec, services.clock.now()).await?;
     if let Some(before) = before {
         inline::forget(services, &before.spec.verify.secret).await?;

@@ -59,6 +59,7 @@ pub fn routes() -> Vec<Route> {
         GET "/metrics" READ => metrics::get;
         GET "/openapi.json" None => openapi::document;
         GET "/openapi-arcgis.json" None => arcgis::document;
+        GET "/openapi-v3.json" None => cx::description::document;
         POST "/v1/events" Some(Scope::EventsWrite) => events::post;
         GET "/v1/events" READ => events::list;
         GET "/v1/events/{id}" READ => events::get;

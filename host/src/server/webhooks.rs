@@ -18,6 +18,7 @@ use crate::{
     clock::{millis, random},
     deliverer,
     model::{
+        cx::environment::Environment,
         deactivation::Standing,
         filter::Filter,
         id::WebhookId,
@@ -252,6 +253,9 @@ pub async fn deactivate(services: Services, asked: Asked) -> Answer {
 pub async fn set_active(services: &Services, entry: &WebhookEntry, active: bool) -> Result<Arc<WebhookEntry>, ApiError> {
     let mut spec = WebhookSpec { active, ..entry.spec.clone() };
     admissible(services, &mut spec)?;
+    if active {
+        check_signing_keys(services, &spec, &[]).await?;
+    }
     let (entry, _) = keep(services, spec, false).await?;
     if !active {
         services.store.cancel_for_webhook(&entry.id).await?;
@@ -278,35 +282,62 @@ async fn write_document(services: &Services, document: Value, name: &str, only_n
     created(is_new, &view(&entry, false))
 }
 
-/// Whether a document could be written as the webhook `name`, as far as that can be told without writing.
-pub fn check(services: &Services, mut document: Value, name: &str) -> Result<(), ApiError> {
-    read(services, &mut document, name).map(drop)
+/// A document that could be written as it is, and the inline credentials that were in it.
+pub struct Draft {
+    spec: WebhookSpec,
+    credentials: Vec<inline::Inline>,
 }
 
-/// A document that compiles, and its inline credentials: no secret is written for one that does not.
-fn read(services: &Services, document: &mut Value, name: &str) -> Result<(WebhookSpec, Vec<inline::Inline>), ApiError> {
-    let credentials = inline::take(document, "webhook", name)?;
-    let mut spec: WebhookSpec = parse_value(document.take())?;
+/// Reads a document as the webhook `name`: it compiles, its secrets are there and its signing keys fit. Nothing is written, so that of
+/// a document that is refused no credential is kept.
+pub async fn draft(services: &Services, mut document: Value, name: &str) -> Result<Draft, ApiError> {
+    let credentials = inline::take(&mut document, "webhook", name)?;
+    let mut spec: WebhookSpec = parse_value(document)?;
     named(&mut spec.name, name)?;
-    Webhook::compile(&spec, &WebhookId::new(0, [0; 10]), &services.catalog.snapshot().profiles).map_err(CatalogError::Invalid)?;
+    let compiled = Webhook::compile(&spec, &WebhookId::new(0, [0; 10]), &services.catalog.snapshot().profiles);
+    let webhook = compiled.map_err(CatalogError::Invalid)?;
     admissible(services, &mut spec)?;
-    Ok((spec, credentials))
+    let mut referred = webhook.secrets();
+    referred.retain(|reference| inline::given(&credentials, reference).is_none());
+    services.catalog.check_secrets(referred).await?;
+    check_signing_keys(services, &spec, &credentials).await?;
+    Ok(Draft { spec, credentials })
 }
 
-/// Reads a document, keeps its inline credentials as secrets, and writes it as the webhook `name`; the flag says whether it is new.
-pub async fn store(services: &Services, mut document: Value, name: &str, only_new: bool) -> Result<(Arc<WebhookEntry>, bool), ApiError> {
-    let (spec, credentials) = read(services, &mut document, name)?;
+/// Reads a document and writes it as the webhook `name`; the flag says whether it is new.
+pub async fn store(services: &Services, document: Value, name: &str, only_new: bool) -> Result<(Arc<WebhookEntry>, bool), ApiError> {
+    let Draft { spec, credentials } = draft(services, document, name).await?;
     let before = services.catalog.snapshot().webhooks.get(name).cloned();
     if only_new && before.is_some() {
         return Err(CatalogError::Exists("webhook").into());
     }
     probe(services, &spec).await?;
-    if !credentials.is_empty() {
-        inline::keep(services, credentials).await?;
-    }
+    inline::keep(services, credentials).await?;
     let kept = keep(services, spec, only_new).await?;
     if let Some(before) = before {
         inline::forget(services, before.webhook.secrets()).await?;
+    }
+    Ok(kept)
+}
+
+/// Writes drafts of webhooks that are there, and the agent's environment they are for (`None` deletes it): all of it or nothing.
+pub async fn store_overrides(
+    services: &Services,
+    drafts: Vec<Draft>,
+    name: &str,
+    environment: Option<Environment>,
+) -> Result<Option<Arc<Environment>>, ApiError> {
+    let snapshot = services.catalog.snapshot();
+    let before: Vec<_> = drafts.iter().filter_map(|draft| snapshot.webhooks.get(&draft.spec.name)).collect();
+    let mut specs = Vec::with_capacity(drafts.len());
+    for Draft { spec, credentials } in drafts {
+        inline::keep(services, credentials).await?;
+        specs.push(spec);
+    }
+    let kept = services.catalog.put_overrides(specs, services.clock.now(), name, environment).await?;
+    for entry in before {
+        services.window.forget(&entry.id);
+        inline::forget(services, entry.webhook.secrets()).await?;
     }
     Ok(kept)
 }
@@ -339,14 +370,13 @@ async fn probe(services: &Services, spec: &WebhookSpec) -> Result<(), ApiError> 
     })
 }
 
-/// Writes what is [`admissible`], if its signing keys are there.
+/// Writes what is [`admissible`].
 async fn keep(services: &Services, spec: WebhookSpec, only_new: bool) -> Result<(Arc<WebhookEntry>, bool), ApiError> {
     for (index, selector) in spec.selectors.iter().enumerate() {
         if let Some(hint) = Selector::parse(selector).ok().and_then(|selector| selector.hint()) {
             tracing::warn!(webhook = spec.name, index, selector, hint);
         }
     }
-    check_signing_keys(services, &spec).await?;
     let before = services.catalog.snapshot().webhooks.get(&spec.name).cloned();
     if let Some(before) = before.as_ref().filter(|before| spec.active && !before.spec.active) {
         // Activating clears the count.
@@ -376,14 +406,16 @@ fn check_url(services: &Services, pointer: String, url: &str) -> Result<(), ApiE
 }
 
 /// A key that cannot sign is found when the webhook is written, not when the first event comes.
-async fn check_signing_keys(services: &Services, spec: &WebhookSpec) -> Result<(), ApiError> {
+async fn check_signing_keys(services: &Services, spec: &WebhookSpec, credentials: &[inline::Inline]) -> Result<(), ApiError> {
     let Some(signing) = &spec.signing else { return Ok(()) };
     let profiles = &services.catalog.snapshot().profiles;
     let scheme = signing.scheme.or_else(|| profiles.get(&spec.profile).map(|profile| profile.signing)).unwrap_or(SigningScheme::None);
     for (index, reference) in signing.secrets.iter().enumerate() {
-        if let Some(key) = services.store.secret(&reference.name, reference.version).await?
-            && let Err(error) = signature::check_key(scheme, &key)
-        {
+        let key = match inline::given(credentials, reference) {
+            Some(given) => Some(given.clone()),
+            None => services.store.secret(&reference.name, reference.version).await?,
+        };
+        if let Some(Err(error)) = key.map(|key| signature::check_key(scheme, &key)) {
             return Err(ApiError::invalid(format!("/signing/secrets/{index}"), error.to_string()));
         }
     }

@@ -105,6 +105,14 @@ pub enum AddressProblem {
         /// What was refused.
         address: IpAddr,
     },
+    /// A name the proxy would look up, by plain `http`.
+    #[error(
+        "`{host}` is looked up by its proxy, so that plain `http` is closed to it: use `https`, or let this host look it up (`resolve = \"host\"`)"
+    )]
+    PlainHttpUnknown {
+        /// As the URL has it.
+        host: String,
+    },
     /// This host itself.
     #[error("`{host}` is at {address}, where Hookwright itself listens: only its webhook codes may be called there")]
     Own {
@@ -121,6 +129,7 @@ impl From<AddressProblem> for Failure {
             AddressProblem::PlainHttp
             | AddressProblem::NotPublic { .. }
             | AddressProblem::PlainHttpTo { .. }
+            | AddressProblem::PlainHttpUnknown { .. }
             | AddressProblem::Own { .. } => FailureKind::AddressRefused,
             // No setting makes these right.
             AddressProblem::NotAUrl(_)

@@ -1,4 +1,4 @@
-//! Opening a connection: resolve, test, dial, shake hands. What was tested is what is dialled.
+//! Opening a connection: resolve, test, dial, shake hands. What was tested is what is dialled, or what a proxy is asked for.
 
 use std::{
     convert::Infallible,
@@ -26,14 +26,18 @@ use tokio::{
 use tower_service::Service;
 
 use super::{
-    address::{AddressPolicy, Destination},
+    address::{AddressPolicy, AddressProblem, Destination, literal},
     failure::{find, innermost},
     resolve::Names,
+    tunnel::{Wire, tunnel},
 };
-use crate::model::outcome::{Failure, FailureKind};
+use crate::model::{
+    outcome::{Failure, FailureKind},
+    proxy::{Proxies, Proxy, Resolve},
+};
 
 /// A connection, encrypted or not.
-pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub(super) type Stream = MaybeHttpsStream<Wire>;
 
 /// A failure on its way through hyper's errors, in which it is found again by [`super::failure`].
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,7 @@ pub(super) struct NotConnected(pub(super) Failure);
 pub(super) struct Dialer {
     pub policy: Arc<AddressPolicy>,
     pub names: Names,
+    pub proxies: Proxies,
     pub dns_time_max: Duration,
     pub connect_time_max: Duration,
 }
@@ -81,15 +86,20 @@ impl Connector {
         let addresses = self.addresses(&target).await?;
         let addresses = self.admit(&target, &addresses)?;
         let deadline = Instant::now() + self.dialer.connect_time_max;
-        let tcp = self.dial(&target, addresses, deadline).await?;
-        self.shake_hands(&target, tcp, uri, deadline).await
+        let wire = self.dial(&target, addresses, deadline).await?;
+        self.shake_hands(&target, wire, uri, deadline).await
     }
 
-    /// Where the host is.
+    /// Where the host is; nowhere that we know, if the proxy looks it up.
     pub(super) async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, Failure> {
-        match self.pinned {
-            Some(address) => Ok(vec![address]),
-            None => self.dialer.names.resolve(&target.host, target.port, self.dialer.dns_time_max).await,
+        match (self.pinned, self.dialer.proxies.of(&target.host)) {
+            (Some(address), _) => Ok(vec![address]),
+            (None, Some(Proxy { resolve: Resolve::Proxy, .. })) if literal(&target.host).is_none() => match target.plain {
+                // What networks are open to it cannot be told without the address.
+                true => Err(AddressProblem::PlainHttpUnknown { host: target.host.clone() }.into()),
+                false => Ok(Vec::new()),
+            },
+            _ => self.dialer.names.resolve(&target.host, target.port, self.dialer.dns_time_max).await,
         }
     }
 
@@ -101,35 +111,70 @@ impl Connector {
         Ok(self.dialer.policy.admit(to, addresses)?)
     }
 
-    pub(super) async fn dial(&self, target: &Target, addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TokioIo<TcpStream>, Failure> {
-        // The port of a pinned address is another than the URL's, which would win otherwise.
-        let at = match self.pinned {
-            Some(address) => target.at(&address.to_string()),
-            None => target.at(&format!("{}:{}", target.host, target.port)),
+    /// A connection to one of the addresses, by way of the host's proxy if it has one.
+    pub(super) async fn dial(&self, target: &Target, addresses: Vec<SocketAddr>, deadline: Instant) -> Result<Wire, Failure> {
+        let Some(proxy) = self.dialer.proxies.of(&target.host) else {
+            // The port of a pinned address is another than the URL's, which would win otherwise.
+            let at = self.pinned.map_or_else(|| format!("{}:{}", target.host, target.port), |address| address.to_string());
+            return self.tcp(&at, addresses, target, deadline).await.map(Wire::new);
         };
-        let at = at.map_err(|error| Failure::new(FailureKind::ConnectFailed, format!("no connection to {target}: {error}")))?;
+        if target.is_relayed() {
+            return self.to_proxy(proxy, deadline).await.map(Wire::relayed);
+        }
+        // One after the other: a proxy says that it cannot reach an address, where a dialler would have tried the next.
+        let asked_for = match addresses.is_empty() {
+            true => vec![format!("{}:{}", target.host, target.port)],
+            false => addresses.iter().map(ToString::to_string).collect(),
+        };
+        let mut refusals = Vec::new();
+        for to in asked_for {
+            let tcp = self.to_proxy(proxy, deadline).await?;
+            match timeout_at(deadline, tunnel(proxy, tcp, &to)).await {
+                Err(_) => return Err(self.late("no connection to", format_args!("{target} through {proxy}"))),
+                Ok(Ok(wire)) => return Ok(wire),
+                Ok(Err(refusal)) => refusals.push(refusal),
+            }
+        }
+        let why = format!("no connection to {target} through {proxy}: {}", refusals.join("; "));
+        Err(Failure::new(FailureKind::ConnectFailed, why))
+    }
+
+    /// The proxy's own address is the operator's word: it is not tested.
+    async fn to_proxy(&self, proxy: &Proxy, deadline: Instant) -> Result<TokioIo<TcpStream>, Failure> {
+        let found = self.dialer.names.resolve(&proxy.host, proxy.port, self.dialer.dns_time_max).await;
+        let found =
+            found.map_err(|failure| Failure::new(FailureKind::ConnectFailed, format!("{proxy} is not found: {}", failure.detail)))?;
+        let at =
+            if proxy.host.contains(':') { format!("[{}]:{}", proxy.host, proxy.port) } else { format!("{}:{}", proxy.host, proxy.port) };
+        self.tcp(&at, found, proxy, deadline).await
+    }
+
+    async fn tcp(
+        &self,
+        authority: &str,
+        addresses: Vec<SocketAddr>,
+        to: impl fmt::Display,
+        deadline: Instant,
+    ) -> Result<TokioIo<TcpStream>, Failure> {
+        let failed = |why: &dyn fmt::Display| Failure::new(FailureKind::ConnectFailed, format!("no connection to {to}: {why}"));
+        // Dialling looks at host and port alone.
+        let at = Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query("/").build().map_err(|error| failed(&error))?;
         let tcp = timeout_at(deadline, tcp(at, addresses, self.dialer.connect_time_max)).await;
-        tcp.map_err(|_| self.late("no connection to", target))?.map_err(|error| match find::<std::io::Error>(&error) {
-            Some(io) if io.kind() == std::io::ErrorKind::TimedOut => self.late("no connection to", target),
-            _ => Failure::new(FailureKind::ConnectFailed, format!("no connection to {target}: {}", innermost(&error))),
+        tcp.map_err(|_| self.late("no connection to", &to))?.map_err(|error| match find::<std::io::Error>(&error) {
+            Some(io) if io.kind() == std::io::ErrorKind::TimedOut => self.late("no connection to", &to),
+            _ => failed(innermost(&error)),
         })
     }
 
-    pub(super) async fn shake_hands(
-        &self,
-        target: &Target,
-        tcp: TokioIo<TcpStream>,
-        uri: Uri,
-        deadline: Instant,
-    ) -> Result<Stream, Failure> {
-        let stream = timeout_at(deadline, HttpsConnector::from((Dialled(Some(tcp)), Arc::clone(&self.tls))).call(uri)).await;
+    pub(super) async fn shake_hands(&self, target: &Target, wire: Wire, uri: Uri, deadline: Instant) -> Result<Stream, Failure> {
+        let stream = timeout_at(deadline, HttpsConnector::from((Dialled(Some(wire)), Arc::clone(&self.tls))).call(uri)).await;
         stream
             .map_err(|_| self.late("no TLS handshake with", target))?
             .map_err(|error| Failure::new(FailureKind::TlsFailed, format!("no TLS with {target}: {}", innermost(&*error))))
     }
 
-    fn late(&self, what: &str, target: &Target) -> Failure {
-        Failure::new(FailureKind::ConnectTimeout, format!("{what} {target} within {:?}", self.dialer.connect_time_max))
+    fn late(&self, what: &str, whom: impl fmt::Display) -> Failure {
+        Failure::new(FailureKind::ConnectTimeout, format!("{what} {whom} within {:?}", self.dialer.connect_time_max))
     }
 }
 
@@ -147,9 +192,11 @@ impl Target {
         Self { host: uri.host().unwrap_or_default().to_owned(), port: uri.port_u16().unwrap_or(if plain { 80 } else { 443 }), plain }
     }
 
-    /// Dialling looks at host and port alone.
-    fn at(&self, authority: &str) -> Result<Uri, http::Error> {
-        Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query("/").build()
+    /// Whether a proxy is given the request itself, with its whole URL. Only where that URL spells the address out: a proxy writes the
+    /// URL's host into `Host` (RFC 9112, 3.2.2), so that a name there would be the proxy's to look up, and an address in its place
+    /// would cost the endpoint its name. A name goes through a tunnel, plain `http` too.
+    pub(super) fn is_relayed(&self) -> bool {
+        self.plain && literal(&self.host).is_some()
     }
 }
 
@@ -194,10 +241,10 @@ impl Service<Name> for Tested {
 
 /// In place of a connector: the connection that is there already. The handshake is a step of its own, so that what fails in it is
 /// known to be TLS.
-struct Dialled(Option<TokioIo<TcpStream>>);
+struct Dialled(Option<Wire>);
 
 impl Service<Uri> for Dialled {
-    type Response = TokioIo<TcpStream>;
+    type Response = Wire;
     type Error = std::io::Error;
     type Future = Ready<Result<Self::Response, std::io::Error>>;
 

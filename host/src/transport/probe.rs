@@ -82,14 +82,29 @@ impl Transport {
 
         let found = connector.addresses(&target).await.map_err(at("name"))?;
         let whence = if pinned.is_some() { " (as `resolve` says)" } else { "" };
-        probe.steps.push(Step::done("name", format!("`{}` is at {}{whence}", target.host, list(&found))));
+        let proxy = self.dialer.proxies.of(&target.host);
+        let looks_up = proxy.filter(|_| found.is_empty());
+        probe.steps.push(Step::done(
+            "name",
+            match looks_up {
+                Some(proxy) => format!("`{}` is looked up by {proxy}", target.host),
+                None => format!("`{}` is at {}{whence}", target.host, list(&found)),
+            },
+        ));
         let admitted = connector.admit(&target, &found).map_err(at("address"))?;
-        probe.steps.push(Step::done("address", format!("{} may be called", list(&admitted))));
+        probe.steps.push(Step::done(
+            "address",
+            match looks_up {
+                Some(_) => "known to the proxy alone, and not tested".to_owned(),
+                None => format!("{} may be called", list(&admitted)),
+            },
+        ));
 
         let deadline = Instant::now() + self.dialer.connect_time_max;
-        let tcp = connector.dial(&target, admitted, deadline).await.map_err(at("connection"))?;
-        probe.steps.push(Step::done("connection", tcp.inner().peer_addr().map_or_else(|_| String::new(), |peer| format!("to {peer}"))));
-        let stream = connector.shake_hands(&target, tcp, uri, deadline).await.map_err(at("tls"))?;
+        let wire = connector.dial(&target, admitted, deadline).await.map_err(at("connection"))?;
+        let through = proxy.map_or_else(String::new, |proxy| format!(", which is {proxy}"));
+        probe.steps.push(Step::done("connection", format!("to {}{through}", wire.peer())));
+        let stream = connector.shake_hands(&target, wire, uri, deadline).await.map_err(at("tls"))?;
         probe.steps.push(Step::done("tls", encryption(&stream)));
         drop(stream);
 

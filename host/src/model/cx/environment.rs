@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
-use super::{DIRECTORY, DISPLAY_NAME_CHARS_MAX, DISPLAY_NAME_LABEL, GENERIC, of_spec, to_document};
+use super::{DIRECTORY, DISPLAY_NAME_CHARS_MAX, DISPLAY_NAME_LABEL, GENERIC, SERVICE_LABEL, of_spec, to_document};
 use crate::model::{
     problem::{Problem, read},
     webhook::{WebhookSpec, overridden},
 };
 
 /// An environment of an agent, as kept. Flow versions and test cases mean nothing here; they come back as they were written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Environment {
     /// `projects/p/locations/l/agents/a/environments/e`.
@@ -23,23 +24,32 @@ pub struct Environment {
     /// Unique in the agent.
     #[serde(alias = "display_name", default)]
     pub display_name: String,
+    /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     description: String,
+    /// Kept as it is written; there are no flows here.
     #[serde(default, skip_serializing_if = "Vec::is_empty", alias = "version_configs")]
+    #[schema(value_type = Vec<Object>)]
     version_configs: Vec<Value>,
+    /// Kept as it is written; there are no test cases here.
     #[serde(default, skip_serializing_if = "Map::is_empty", alias = "test_cases_config")]
+    #[schema(value_type = Object)]
     test_cases_config: Map<String, Value>,
     /// When it was last written; what a client says of it does not count.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "update_time")]
     pub update_time: Option<Timestamp>,
+    /// What is other in it of the agent's webhooks.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "webhook_config")]
     webhook_config: Option<WebhookConfig>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What is other of an agent's webhooks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct WebhookConfig {
+    /// Webhooks by their `name`, with another `genericWebService` or `serviceDirectory`.
     #[serde(default, alias = "webhook_overrides")]
+    #[schema(value_type = Vec<super::message::CxWebhook>)]
     webhook_overrides: Vec<Value>,
 }
 
@@ -68,7 +78,7 @@ impl Environment {
     /// As CX shows it, with what it overrides of these webhooks.
     pub fn shown<'a>(&self, webhooks: impl IntoIterator<Item = &'a WebhookSpec>) -> Value {
         let overrides = webhooks.into_iter().filter_map(|spec| {
-            let webhook = of_spec(&overridden(spec, spec.environments.get(self.key())?).ok()?)?;
+            let webhook = of_spec(&there(spec, self.key())?)?;
             let parts = ["name", GENERIC, DIRECTORY].into_iter().filter_map(|part| Some((part, webhook.get(part)?.clone())));
             Some(parts.collect::<BTreeMap<_, _>>())
         });
@@ -78,31 +88,65 @@ impl Environment {
     }
 }
 
-/// What `written`, a webhook of CX's, is other in environment `key` than `spec`: a patch of `request`, `auth` and `tls`. The rest of a
-/// webhook cannot be other.
-pub fn patch_for(spec: &WebhookSpec, agent: &str, key: &str, written: &Value) -> Result<Value, Problem> {
+/// What is other of a webhook in an environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    /// A merge patch of `request`, `auth` and `tls`. The rest of a webhook cannot be other.
+    pub patch: Value,
+    /// Its Service Directory service, where that is another; empty: none.
+    pub service: Option<String>,
+}
+
+impl Override {
+    /// The label of a webhook that keeps `service` of environment `key`.
+    pub fn label(key: &str) -> String {
+        format!("{SERVICE_LABEL}.{key}")
+    }
+
+    /// What is other of `spec` in environment `key` now.
+    pub fn of(spec: &WebhookSpec, key: &str) -> Option<Self> {
+        Some(Self { patch: spec.environments.get(key)?.clone(), service: spec.labels.get(&Self::label(key)).cloned() })
+    }
+}
+
+/// `spec` as it is in environment `key`, if anything is other there.
+fn there(spec: &WebhookSpec, key: &str) -> Option<WebhookSpec> {
+    let Override { patch, service } = Override::of(spec, key)?;
+    let mut there = overridden(spec, &patch).ok()?;
+    match service {
+        Some(service) if service.is_empty() => drop(there.labels.remove(SERVICE_LABEL)),
+        Some(service) => drop(there.labels.insert(SERVICE_LABEL.to_owned(), service)),
+        None => {}
+    }
+    Some(there)
+}
+
+/// What `written`, a webhook of CX's, is other in environment `key` than `spec`.
+pub fn override_for(spec: &WebhookSpec, agent: &str, key: &str, written: &Value) -> Result<Override, Problem> {
     let mut written = written.clone();
     written["displayName"] = json!(spec.labels.get(DISPLAY_NAME_LABEL));
     // Most of what is overridden is an address and its credentials: the rest stays as it is.
+    let places = [format!("/{GENERIC}"), format!("/{DIRECTORY}/{GENERIC}")];
     let base = of_spec(spec).unwrap_or_default();
-    for part in [GENERIC.to_owned(), format!("{DIRECTORY}/{GENERIC}")] {
-        if let (Some(Value::Object(service)), Some(base)) = (written.pointer_mut(&format!("/{part}")), base.pointer(&format!("/{part}"))) {
-            for field in ["webhookType", "httpMethod", "requestBody"] {
-                if let Some(value) = base.get(field) {
-                    service.entry(field).or_insert_with(|| value.clone());
-                }
+    let base = places.iter().find_map(|place| base.pointer(place)).cloned().unwrap_or_default();
+    for place in &places {
+        let Some(Value::Object(service)) = written.pointer_mut(place) else { continue };
+        for field in ["webhookType", "httpMethod", "requestBody"] {
+            if let Some(value) = base.get(field) {
+                service.entry(field).or_insert_with(|| value.clone());
             }
         }
     }
-    let now = spec.environments.get(key).and_then(|patch| overridden(spec, patch).ok());
-    let there = to_document(&written, &spec.name, agent, Some(now.as_ref().unwrap_or(spec)))?;
-    let here = serde_json::to_value(spec).map_err(|error| Problem::new("", error.to_string()))?;
+    let now = there(spec, key);
+    let mut there = to_document(&written, &spec.name, agent, Some(now.as_ref().unwrap_or(spec)))?;
+    let mut here = serde_json::to_value(spec).map_err(|error| Problem::new("", error.to_string()))?;
     let at = if written.get(DIRECTORY).is_some() { format!("/{DIRECTORY}/{GENERIC}") } else { format!("/{GENERIC}") };
+    let [own, base] = [&mut there, &mut here].map(|document| {
+        let service = document["labels"].as_object_mut().and_then(|labels| labels.remove(SERVICE_LABEL));
+        service.and_then(|service| service.as_str().map(str::to_owned)).unwrap_or_default()
+    });
     if there["labels"] != here["labels"] {
-        return Err(Problem::new(
-            at,
-            "a webhook has the same Service Directory service and the same project of secrets in every environment",
-        ));
+        return Err(Problem::new(at, "a webhook has the same project of secrets in every environment"));
     }
     if there["profile"] != here["profile"] {
         return Err(Problem::new(format!("{at}/webhookType"), "a webhook has the same type in every environment"));
@@ -111,11 +155,12 @@ pub fn patch_for(spec: &WebhookSpec, agent: &str, key: &str, written: &Value) ->
     if is_mapped && there["bindings"] != json!(spec.bindings) {
         return Err(Problem::new(format!("{at}/parameterMapping"), "a webhook binds the same in every environment"));
     }
-    Ok(json!({
+    let patch = json!({
         "request": difference(&here["request"], &there["request"]),
         "auth": there["auth"],
         "tls": difference(&here["tls"], &there["tls"]),
-    }))
+    });
+    Ok(Override { patch, service: (own != base).then_some(own) })
 }
 
 /// The merge patch (RFC 7396) that makes `to` of `from`.

@@ -183,7 +183,6 @@ pub struct VerifySpec {
     pub scheme: VerifyScheme,
     /// The key, as `$secret:name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub secret: Option<SecretRef>,
     /// Header, encoding and prefix of the scheme `hmac`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::model::{
     problem::{Problem, segment},
     request::is_host_owned,
-    secret::SecretRef,
+    secret::{HeaderCredential, SecretRef},
     template::{Template, url::UrlTemplate},
 };
 
@@ -25,9 +25,10 @@ pub const SCOPES_MAX: usize = 50;
 pub enum AuthSpec {
     /// None. Braces, so that fields of other kinds are refused here too.
     None {},
-    /// Header values: a reference to a secret, or text with references to parameters and with functions.
+    /// Header values: a secret, or text with references to parameters and with functions.
     Headers {
-        /// By name.
+        /// By name: `$secret:name`, `{"inline":"..."}`, or text.
+        #[schema(value_type = BTreeMap<String, HeaderCredential>)]
         headers: BTreeMap<String, String>,
     },
     /// RFC 7617. Either both parts, or one secret holding `username:password`.
@@ -36,13 +37,11 @@ pub enum AuthSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         username: Option<String>,
         /// `$secret:name`.
-        #[schema(value_type = String)]
         password: SecretRef,
     },
     /// RFC 6750.
     Bearer {
         /// `$secret:name`.
-        #[schema(value_type = String)]
         token: SecretRef,
     },
     /// A token of a third party (RFC 6749, client credentials), kept until a minute before it ends and asked for once more after a 401.
@@ -53,7 +52,6 @@ pub enum AuthSpec {
         /// Who asks.
         client_id: String,
         /// `$secret:name`.
-        #[schema(value_type = String)]
         client_secret: SecretRef,
         /// What for.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -71,7 +69,6 @@ pub enum AuthSpec {
         #[schema(example = "https://oauth2.googleapis.com/token")]
         token_endpoint: String,
         /// `$secret:name` of an RSA key in PEM, or of a Google key file in JSON.
-        #[schema(value_type = String)]
         key: SecretRef,
         /// Whose key it is, as `iss`; a key file says it itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +87,6 @@ pub enum AuthSpec {
     /// `token_endpoint`, exchanged there for one of the identity provider's.
     IdToken {
         /// `$secret:name` of an RSA key in PEM, or of a Google key file in JSON.
-        #[schema(value_type = String)]
         key: SecretRef,
         /// Whose key it is, as `iss` and `sub`; a key file says it itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -143,7 +143,7 @@ pub struct SigningSpec {
     pub scheme: Option<SigningScheme>,
     /// Keys, newest first; the schemes that can carry several signatures sign with each.
     #[serde(default)]
-    #[schema(value_type = Vec<String>, example = json!(["$secret:route-key"]))]
+    #[schema(example = json!(["$secret:route-key"]))]
     pub secrets: Vec<SecretRef>,
 }
 
@@ -166,7 +166,6 @@ pub struct ClientCertificate {
     /// The chain in PEM.
     pub certificate: String,
     /// `$secret:name` of the key in PEM.
-    #[schema(value_type = String)]
     pub key: SecretRef,
 }
 

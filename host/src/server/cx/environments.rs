@@ -5,14 +5,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{agent, of_agent, only, refused, with_encoding};
+use super::{PageSize, agent, of_agent, only, page, refused, with_encoding};
 use crate::{
     catalog::{CatalogError, WebhookEntry},
     clock::random,
     model::{
         cx::{
             self,
-            environment::{Environment, patch_for},
+            environment::{Environment, Override, override_for},
         },
         problem::Problem,
     },
@@ -28,10 +28,16 @@ use crate::{
 const V3: &str = "v3";
 const V3BETA1: &str = "v3beta1";
 
+/// A page's length unless `pageSize` says otherwise, and the longest (Dialogflow CX, `ListEnvironmentsRequest`).
+pub(super) const PAGE_SIZE: PageSize = PageSize { default: 20, max: 100 };
+
 /// A page of environments.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Page {
     environments: Vec<Value>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    next_page_token: String,
 }
 
 fn of(services: &Services, agent: &str) -> Vec<Arc<Environment>> {
@@ -54,11 +60,11 @@ fn shown(services: &Services, asked: &Asked, environment: &Environment) -> Value
     shown
 }
 
-/// The environments of an agent, all on one page.
+/// The environments of an agent.
 pub async fn list(services: Services, asked: Asked) -> Answer {
     only(&asked, &["pageSize", "pageToken"])?;
-    let environments = of(&services, &agent(&asked));
-    ok(&Page { environments: environments.iter().map(|one| shown(&services, &asked, one)).collect() })
+    let (environments, next_page_token) = page(&asked, of(&services, &agent(&asked)), &PAGE_SIZE, |one| one.key())?;
+    ok(&Page { environments: environments.iter().map(|one| shown(&services, &asked, one)).collect(), next_page_token })
 }
 
 /// An environment.
@@ -103,10 +109,11 @@ async fn change(services: &Services, asked: &Asked, version: &str) -> Answer {
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     only(&asked, &[])?;
     let existing = find(&services, &asked)?;
+    let mut drafts = Vec::new();
     for (entry, document) in documents(&services, &agent(&asked), existing.key(), &[])? {
-        webhooks::store(&services, document, &entry.spec.name, false).await?;
+        drafts.push(webhooks::draft(&services, document, &entry.spec.name).await?);
     }
-    services.catalog.delete_environment(&existing.name).await?;
+    webhooks::store_overrides(&services, drafts, &existing.name, None).await?;
     ok(&json!({}))
 }
 
@@ -121,17 +128,15 @@ async fn write(services: &Services, asked: &Asked, written: Value, existing: Opt
     if of(services, &agent).iter().any(|other| other.name != environment.name && other.display_name == environment.display_name) {
         return Err(CatalogError::Exists("environment").into());
     }
-    // Everything is looked at before anything is written.
-    let documents = documents(services, &agent, environment.key(), &overrides)?;
-    for (entry, document) in &documents {
-        webhooks::check(services, document.clone(), &entry.spec.name)
-            .map_err(|error| placed(error, environment.key(), &overrides, entry))?;
+    let mut drafts = Vec::new();
+    for (entry, document) in documents(services, &agent, environment.key(), &overrides)? {
+        let draft = webhooks::draft(services, document, &entry.spec.name).await;
+        drafts.push(draft.map_err(|error| placed(error, environment.key(), &overrides, &entry))?);
     }
-    for (entry, document) in documents {
-        let stored = webhooks::store(services, document, &entry.spec.name, false).await;
-        stored.map_err(|error| placed(error, environment.key(), &overrides, &entry))?;
-    }
-    let environment = services.catalog.put_environment(environment).await?;
+    let name = environment.name.clone();
+    let Some(environment) = webhooks::store_overrides(services, drafts, &name, Some(environment)).await? else {
+        return Err(ApiError::NotFound(format!("environment `{name}`")));
+    };
     let mut response = shown(services, asked, &environment);
     response["@type"] = json!(format!("type.googleapis.com/google.cloud.dialogflow.cx.{version}.Environment"));
     let (project, location) = (asked.path(0), asked.path(1));
@@ -149,7 +154,7 @@ fn free_key(services: &Services, agent: &str, display_name: &str) -> String {
 /// The documents of the agent's webhooks that change where environment `key` has these overrides and no others.
 fn documents(services: &Services, agent: &str, key: &str, overrides: &[Value]) -> Result<Vec<(Arc<WebhookEntry>, Value)>, ApiError> {
     let entries = of_agent(services, agent);
-    let mut patches: Vec<Option<Value>> = vec![None; entries.len()];
+    let mut others: Vec<Option<Override>> = vec![None; entries.len()];
     for (index, written) in overrides.iter().enumerate() {
         let at = format!("/webhookConfig/webhookOverrides/{index}");
         let name = written["name"].as_str().unwrap_or_default();
@@ -157,20 +162,23 @@ fn documents(services: &Services, agent: &str, key: &str, overrides: &[Value]) -
         let Some(found) = found else {
             return Err(ApiError::invalid(format!("{at}/name"), format!("there is no webhook `{name}` of this agent")));
         };
-        if patches[found].is_some() {
+        if others[found].is_some() {
             return Err(ApiError::invalid(format!("{at}/name"), format!("`{name}` is overridden twice")));
         }
-        patches[found] = Some(patch_for(&entries[found].spec, agent, key, written).map_err(|problem| refused(problem.under(&at)))?);
+        others[found] = Some(override_for(&entries[found].spec, agent, key, written).map_err(|problem| refused(problem.under(&at)))?);
     }
     let mut changed = Vec::new();
-    for (entry, patch) in entries.into_iter().zip(patches) {
-        if entry.spec.environments.get(key) == patch.as_ref() {
+    for (entry, other) in entries.into_iter().zip(others) {
+        if Override::of(&entry.spec, key) == other {
             continue;
         }
         let mut document = serde_json::to_value(&entry.spec).map_err(|error| ApiError::Internal(Box::new(error)))?;
-        match patch {
-            Some(patch) => document["environments"][key] = patch,
-            None => drop(document["environments"].as_object_mut().map(|environments| environments.remove(key))),
+        let (patch, service) = other.map_or((None, None), |other| (Some(other.patch), other.service.map(Value::from)));
+        for (field, key, value) in [("environments", key, patch), ("labels", &*Override::label(key), service)] {
+            match value {
+                Some(value) => document[field][key] = value,
+                None => drop(document[field].as_object_mut().map(|fields| fields.remove(key))),
+            }
         }
         changed.push((entry, document));
     }
@@ -181,11 +189,12 @@ fn documents(services: &Services, agent: &str, key: &str, overrides: &[Value]) -
 fn placed(error: ApiError, key: &str, overrides: &[Value], entry: &WebhookEntry) -> ApiError {
     let ApiError::Invalid { problems, .. } = error else { return error };
     let index = overrides.iter().position(|written| written["name"].as_str().is_some_and(|name| name.ends_with(&entry.spec.name)));
+    let is_directory = index.is_some_and(|index| overrides[index].get("serviceDirectory").is_some());
     let under = index.map_or_else(String::new, |index| format!("/webhookConfig/webhookOverrides/{index}"));
     let prefix = format!("/environments/{key}");
     let place = |problem: Problem| {
         let inner = problem.pointer.strip_prefix(&prefix).unwrap_or(&problem.pointer);
-        Problem { pointer: format!("{under}{}", cx::field_of(inner, entry.spec.labels.contains_key(cx::SERVICE_LABEL))), ..problem }
+        Problem { pointer: format!("{under}{}", cx::field_of(inner, is_directory)), ..problem }
     };
     ApiError::problems(problems.into_iter().map(place).collect())
 }

@@ -1,26 +1,11 @@
 //! Names, addresses, connections that come about or do not.
 
-use std::{
-    net::IpAddr,
-    sync::atomic::{AtomicUsize, Ordering},
-};
-
 use futures::{FutureExt, future::pending};
 use tokio::net::TcpSocket;
 
 use super::*;
 
 const OK: &str = "HTTP/1.1 204 No Content\r\n\r\n";
-
-/// Resolves every name to the answers, one after the other, the last one for ever.
-fn names(answers: &[&[&str]]) -> Names {
-    let answers: Vec<Vec<IpAddr>> = answers.iter().map(|answer| answer.iter().map(|ip| ip.parse().unwrap()).collect()).collect();
-    let asked = AtomicUsize::new(0);
-    Names::Given(Arc::new(move |_| {
-        let answer = answers[asked.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1)].clone();
-        async move { Ok(answer) }.boxed()
-    }))
-}
 
 fn resolving(answers: &[&[&str]]) -> Transport {
     Transport::new(TransportOptions { names: names(answers), ..options() }).unwrap()

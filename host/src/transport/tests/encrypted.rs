@@ -15,13 +15,13 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::model::secret::Secret;
 
-struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: rcgen::Certificate,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -30,9 +30,9 @@ impl Authority {
     }
 
     /// Chain and key in PEM.
-    fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (String, String) {
+    fn issue(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         params.extended_key_usages = vec![usage];
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
@@ -43,15 +43,15 @@ impl Authority {
         roots.into()
     }
 
-    fn trusted(&self, client: Option<(&str, &str)>) -> Option<Arc<TlsSettings>> {
+    pub(super) fn trusted(&self, client: Option<(&str, &str)>) -> Option<Arc<TlsSettings>> {
         let client = client.map(|(chain, key)| (chain.to_owned(), Secret::new(key)));
         Some(TlsSettings::from_pem(&[self.certificate.pem()], client).unwrap().into())
     }
 }
 
-/// Answers with the version of HTTP, on as many connections as handshakes succeed.
-async fn https(authority: &Authority, alpn: &[&str], clients: Option<&Authority>) -> SocketAddr {
-    let (chain, key) = authority.issue("127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth);
+/// Answers with the version of HTTP, on as many connections as handshakes succeed. Its certificate is for 127.0.0.1 and `svc.example`.
+pub(super) async fn https(authority: &Authority, alpn: &[&str], clients: Option<&Authority>) -> SocketAddr {
+    let (chain, key) = authority.issue(&["127.0.0.1", "svc.example"], ExtendedKeyUsagePurpose::ServerAuth);
     let provider = Arc::new(ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
     let config = match clients {
@@ -141,7 +141,7 @@ async fn a_certificate_for_another_name_is_not_trusted() {
 async fn a_client_certificate_is_shown() {
     let (authority, clients) = (Authority::new(), Authority::new());
     let address = https(&authority, &[], Some(&clients)).await;
-    let (chain, key) = clients.issue("hookwright", ExtendedKeyUsagePurpose::ClientAuth);
+    let (chain, key) = clients.issue(&["hookwright"], ExtendedKeyUsagePurpose::ClientAuth);
     let transport = transport();
     let answer = transport.send(to(address, authority.trusted(Some((&chain, &key))))).await.unwrap();
     assert_eq!(answer.status, 200);
@@ -165,8 +165,8 @@ async fn a_server_without_tls_is_told() {
 #[test]
 fn settings_are_checked_when_written() {
     let authority = Authority::new();
-    let (chain, key) = authority.issue("hookwright", ExtendedKeyUsagePurpose::ClientAuth);
-    let (_, other_key) = authority.issue("other", ExtendedKeyUsagePurpose::ClientAuth);
+    let (chain, key) = authority.issue(&["hookwright"], ExtendedKeyUsagePurpose::ClientAuth);
+    let (_, other_key) = authority.issue(&["other"], ExtendedKeyUsagePurpose::ClientAuth);
     let with = |chain: &str, key: &str| TlsSettings::from_pem(&[], Some((chain.to_owned(), Secret::new(key)))).map(drop);
     assert_eq!(with(&chain, &key), Ok(()));
     assert_eq!(with(&key, &key), Err(BadTls::ChainNotPem));

@@ -1,0 +1,76 @@
+//! A real HTTP proxy on loopback: it tunnels whatever it is asked for, and remembers what that was.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+/// The longest head of a request.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// The proxy. It listens until it is dropped.
+pub struct Proxy {
+    /// Where.
+    pub address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+    server: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Starts one.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let seen = Arc::clone(&asked);
+        let server = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                connections.spawn(tunnel(client, Arc::clone(&seen)));
+            }
+        });
+        Self { address, asked, server }
+    }
+
+    /// The head of each request it got.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn tunnel(mut client: TcpStream, asked: Arc<Mutex<Vec<String>>>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") && head.len() < HEAD_BYTES_MAX {
+        // Byte by byte: what follows the head is for the tunnel.
+        let Ok(byte) = client.read_u8().await else { return };
+        head.push(byte);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    asked.lock().unwrap_or_else(PoisonError::into_inner).push(head.clone());
+    let target = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next());
+    let answer = match target {
+        Some(target) => TcpStream::connect(target).await.map_err(|_| "502 Bad Gateway"),
+        None => Err("405 Method Not Allowed"),
+    };
+    match answer {
+        // A peer that goes away ends it, which is what a tunnel is for.
+        Ok(mut server) => {
+            if client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_ok() {
+                drop(copy_bidirectional(&mut client, &mut server).await);
+            }
+        }
+        Err(status) => drop(client.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await),
+    }
+}
