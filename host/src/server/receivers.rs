@@ -13,10 +13,7 @@ use super::{
 };
 use crate::{
     catalog::{CatalogError, ReceiverEntry},
-    model::{
-        merge_patch::merge,
-        receiver::{Receiver, ReceiverSpec},
-    },
+    model::{merge_patch::merge, receiver::ReceiverSpec},
     services::Services,
 };
 
@@ -101,7 +98,7 @@ async fn write(services: &Services, mut document: Value, name: &str) -> Answer {
         return Err(ApiError::invalid(pointer, format!("there is no plugin `{plugin}`; upload it first: PUT /v1/plugins/{plugin}")));
     }
     if !credentials.is_empty() {
-        Receiver::compile(&spec, &services.catalog.snapshot().profiles).map_err(CatalogError::Invalid)?;
+        services.catalog.snapshot().compile_receiver(&spec).map_err(CatalogError::Invalid)?;
         inline::keep(services, credentials).await?;
     }
     // A key that cannot verify is found when the receiver is written, not when the first call comes.
