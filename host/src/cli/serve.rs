@@ -39,7 +39,7 @@ pub struct Serve {
     /// File with the storage key (64 hexadecimal digits) [default: DATA/key, made at the first start].
     #[arg(long, env = "HOOKWRIGHT_KEY_FILE")]
     key_file: Option<PathBuf>,
-    /// Scheme, host and port at which callers find the host, such as https://api.example.com [default: as the admin's own request].
+    /// Where callers find the host: scheme, host and port [default: as in the admin's own request].
     #[arg(long, env = "HOOKWRIGHT_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
     /// Path before /api/v1/webhook/CODE, and the environment it stands for: /123456/TEST1=test. With any of them codes are found at
