@@ -24,12 +24,12 @@ use crate::{
         id::WebhookId,
         problem::Problem,
         profile::{self, Profile},
-        receiver::{Receiver, ReceiverSpec},
+        receiver::{ActionSpec, Receiver, ReceiverSpec},
         secret::SecretRef,
         selector::index::SelectorIndex,
         service::{ServiceEntry, ServiceSpec},
         token::TokenRecord,
-        webhook::{Webhook, WebhookSpec},
+        webhook::{Webhook, WebhookSpec, unknown},
     },
     store::{ConfigWrite, Store, StoreError},
 };
@@ -38,6 +38,7 @@ const WEBHOOK: &str = "webhook";
 const RECEIVER: &str = "receiver";
 const CODE: &str = "code";
 const TOKEN: &str = "token";
+const ACTION: &str = "action";
 const PROFILE: &str = "profile";
 const ENVIRONMENT: &str = "environment";
 const SERVICE: &str = "service";
@@ -100,6 +101,17 @@ pub struct ReceiverEntry {
     pub updated_at: Timestamp,
 }
 
+/// A service action as written.
+#[derive(Debug)]
+pub struct ActionEntry {
+    /// As written.
+    pub spec: ActionSpec,
+    /// When it was first written.
+    pub created_at: Timestamp,
+    /// When it was last written.
+    pub updated_at: Timestamp,
+}
+
 /// Everything at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
@@ -109,6 +121,8 @@ pub struct Snapshot {
     pub webhooks_by_id: HashMap<WebhookId, Arc<WebhookEntry>>,
     /// By name.
     pub receivers: BTreeMap<String, Arc<ReceiverEntry>>,
+    /// Service actions, by name.
+    pub actions: BTreeMap<String, Arc<ActionEntry>>,
     /// By the hexadecimal keyed hash of their text.
     pub codes: HashMap<String, Arc<CodeRecord>>,
     /// By name, with the site-wide values an admin set.
@@ -143,10 +157,27 @@ impl Snapshot {
     pub fn users_of_plugin(&self, name: &str) -> Vec<String> {
         let webhooks = self.webhooks.values().filter(|entry| entry.webhook.transform.as_ref().is_some_and(|t| t.plugin == name));
         let receivers = self.receivers.values().filter(|entry| entry.spec.plugins().iter().any(|(_, plugin)| *plugin == name));
+        let actions = self.actions.values().filter(|entry| entry.spec.plugin.as_deref() == Some(name));
         webhooks
             .map(|entry| format!("webhook {}", entry.spec.name))
             .chain(receivers.map(|entry| format!("receiver {}", entry.spec.name)))
+            .chain(actions.map(|entry| format!("action {}", entry.spec.name)))
             .collect()
+    }
+
+    /// Names of the receivers bound to the action `name`.
+    pub fn bound_to(&self, name: &str) -> Vec<&str> {
+        let bound = self.receivers.values().filter(|entry| entry.spec.action.as_deref() == Some(name));
+        bound.map(|entry| entry.spec.name.as_str()).collect()
+    }
+
+    /// Compiles a receiver, with what its action says. All that is wrong is found at once.
+    pub fn compile_receiver(&self, spec: &ReceiverSpec) -> Result<Receiver, Vec<Problem>> {
+        let Some(name) = &spec.action else { return Receiver::compile(spec, &self.profiles) };
+        let Some(action) = self.actions.get(name) else {
+            return Err(vec![Problem::new("/action", unknown("action", name, self.actions.keys().map(String::as_str)))]);
+        };
+        Receiver::compile(&spec.bound_to(&action.spec)?, &self.profiles)
     }
 
     fn reindex(&mut self) {
@@ -197,6 +228,11 @@ impl Catalog {
         for profile in documents.iter().filter(|(kind, _)| kind == PROFILE).filter_map(|(_, document)| decode::<Profile>(document)) {
             snapshot.profiles.insert(profile.name.clone(), profile::revived(profile));
         }
+        // What receivers are bound to comes before them.
+        for kept in documents.iter().filter(|(kind, _)| kind == ACTION).filter_map(|(_, document)| decode::<Kept<ActionSpec>>(document)) {
+            let Kept { spec, created_at, updated_at, .. } = kept;
+            snapshot.actions.insert(spec.name.clone(), Arc::new(ActionEntry { spec, created_at, updated_at }));
+        }
         for (kind, document) in &documents {
             match kind.as_str() {
                 WEBHOOK => {
@@ -205,7 +241,7 @@ impl Catalog {
                     }
                 }
                 RECEIVER => {
-                    if let Some(entry) = decode(document).and_then(|kept| receiver_entry(kept, &snapshot.profiles)) {
+                    if let Some(entry) = decode(document).and_then(|kept| receiver_entry(kept, &snapshot)) {
                         snapshot.receivers.insert(entry.spec.name.clone(), entry);
                     }
                 }
@@ -349,7 +385,7 @@ impl Catalog {
         let _writing = self.shared.writing.lock().await;
         let snapshot = self.snapshot();
         let existing = snapshot.receivers.get(&spec.name);
-        let receiver = Receiver::compile(&spec, &snapshot.profiles).map_err(CatalogError::Invalid)?;
+        let receiver = snapshot.compile_receiver(&spec).map_err(CatalogError::Invalid)?;
         self.check_secrets(spec.verify.secret.iter()).await?;
         let created_at = existing.map_or(now, |entry| entry.created_at);
         let kept = Kept { id: None, spec: &spec, created_at, updated_at: now, deactivated: None };
@@ -368,9 +404,11 @@ impl Catalog {
             return Err(CatalogError::Missing(RECEIVER));
         }
         let codes = snapshot.codes.values().filter(|code| code.receiver == name);
-        let mut writes: Vec<_> = codes.map(|code| write(CODE, &code.id, None)).collect();
+        let codes: Vec<_> = codes.map(|code| code.id.clone()).collect();
+        let mut writes: Vec<_> = codes.iter().map(|id| write(CODE, id, None)).collect();
         writes.push(write(RECEIVER, name, None));
         self.shared.store.put_config(writes).await?;
+        self.shared.store.forget_code_uses(codes).await?;
         self.swap(|snapshot| {
             snapshot.receivers.remove(name);
             snapshot.codes.retain(|_, code| code.receiver != name);
@@ -378,18 +416,62 @@ impl Catalog {
         Ok(())
     }
 
-    /// Adds or replaces a code.
-    pub async fn put_code(&self, code: CodeRecord) -> Result<(), CatalogError> {
+    /// Creates or replaces a service action; every receiver bound to it follows at once. The flag says whether it was created.
+    pub async fn put_action(&self, spec: ActionSpec, now: Timestamp) -> Result<(Arc<ActionEntry>, bool), CatalogError> {
         let _writing = self.shared.writing.lock().await;
         let snapshot = self.snapshot();
-        if !snapshot.receivers.contains_key(&code.receiver) {
-            return Err(CatalogError::Missing(RECEIVER));
+        let alone = spec.alone().map_err(|problem| CatalogError::Invalid(vec![problem]))?;
+        Receiver::compile(&alone, &snapshot.profiles).map_err(CatalogError::Invalid)?;
+        let existing = snapshot.actions.get(&spec.name);
+        let created_at = existing.map_or(now, |entry| entry.created_at);
+        let mut recompiled = Vec::new();
+        for entry in snapshot.receivers.values().filter(|entry| entry.spec.action.as_ref() == Some(&spec.name)) {
+            let bound = entry.spec.bound_to(&spec).map_err(CatalogError::Invalid)?;
+            let receiver = Arc::new(Receiver::compile(&bound, &snapshot.profiles).map_err(CatalogError::Invalid)?);
+            recompiled.push(Arc::new(ReceiverEntry { spec: entry.spec.clone(), receiver, ..**entry }));
         }
-        if snapshot.codes.get(&code.hash).is_some_and(|existing| existing.id != code.id) {
-            return Err(CatalogError::Exists(CODE));
+        let kept = Kept { id: None, spec: &spec, created_at, updated_at: now, deactivated: None };
+        self.write(ACTION, &spec.name, Some(encode(&kept)?)).await?;
+        let entry = Arc::new(ActionEntry { spec, created_at, updated_at: now });
+        self.swap(|snapshot| {
+            snapshot.actions.insert(entry.spec.name.clone(), Arc::clone(&entry));
+            snapshot.receivers.extend(recompiled.into_iter().map(|receiver| (receiver.spec.name.clone(), receiver)));
+        });
+        Ok((entry, existing.is_none()))
+    }
+
+    /// Deletes a service action no receiver is bound to.
+    pub async fn delete_action(&self, name: &str) -> Result<(), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        let snapshot = self.snapshot();
+        if !snapshot.actions.contains_key(name) {
+            return Err(CatalogError::Missing(ACTION));
         }
-        self.write(CODE, &code.id, Some(encode(&code)?)).await?;
-        self.swap(|snapshot| drop(snapshot.codes.insert(code.hash.clone(), Arc::new(code))));
+        let bound: Vec<_> = snapshot.bound_to(name).into_iter().map(|receiver| format!("receiver {receiver}")).collect();
+        if !bound.is_empty() {
+            return Err(CatalogError::Referred(bound));
+        }
+        self.write(ACTION, name, None).await?;
+        self.swap(|snapshot| drop(snapshot.actions.remove(name)));
+        Ok(())
+    }
+
+    /// Adds or replaces codes of one receiver, all or none.
+    pub async fn put_codes(&self, codes: Vec<CodeRecord>) -> Result<(), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        let snapshot = self.snapshot();
+        let mut writes = Vec::with_capacity(codes.len());
+        for code in &codes {
+            if !snapshot.receivers.contains_key(&code.receiver) {
+                return Err(CatalogError::Missing(RECEIVER));
+            }
+            if snapshot.codes.get(&code.hash).is_some_and(|existing| existing.id != code.id) {
+                return Err(CatalogError::Exists(CODE));
+            }
+            writes.push(write(CODE, &code.id, Some(encode(code)?)));
+        }
+        self.shared.store.put_config(writes).await?;
+        self.swap(|snapshot| snapshot.codes.extend(codes.into_iter().map(|code| (code.hash.clone(), Arc::new(code)))));
         Ok(())
     }
 
@@ -474,6 +556,7 @@ impl Catalog {
             webhooks: current.webhooks.clone(),
             webhooks_by_id: current.webhooks_by_id.clone(),
             receivers: current.receivers.clone(),
+            actions: current.actions.clone(),
             codes: current.codes.clone(),
             profiles: current.profiles.clone(),
             tokens: current.tokens.clone(),
@@ -511,9 +594,9 @@ fn webhook_entry(kept: Kept<WebhookSpec>, profiles: &BTreeMap<String, Profile>) 
     }
 }
 
-fn receiver_entry(kept: Kept<ReceiverSpec>, profiles: &BTreeMap<String, Profile>) -> Option<Arc<ReceiverEntry>> {
+fn receiver_entry(kept: Kept<ReceiverSpec>, snapshot: &Snapshot) -> Option<Arc<ReceiverEntry>> {
     let Kept { spec, created_at, updated_at, .. } = kept;
-    match Receiver::compile(&spec, profiles) {
+    match snapshot.compile_receiver(&spec) {
         Ok(receiver) => Some(Arc::new(ReceiverEntry { spec, receiver: Arc::new(receiver), created_at, updated_at })),
         Err(problems) => {
             tracing::error!(receiver = spec.name, ?problems, "a stored receiver does not compile and is left out");

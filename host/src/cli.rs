@@ -6,6 +6,7 @@ use std::{future::Future, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+pub mod action;
 pub mod at;
 pub mod backup;
 pub mod bench;
@@ -58,6 +59,8 @@ enum Command {
     #[command(subcommand)]
     Receiver(Box<receiver::Receiver>),
     #[command(subcommand)]
+    Action(action::Action),
+    #[command(subcommand)]
     Delivery(delivery::Delivery),
     #[command(subcommand)]
     Call(call::Call),
@@ -88,6 +91,7 @@ impl Cli {
             Command::Webhook(webhook) => webhook.run(),
             Command::Template(template) => template.run(),
             Command::Receiver(receiver) => receiver.run(),
+            Command::Action(action) => action.run(),
             Command::Delivery(delivery) => delivery.run(),
             Command::Call(call) => call.run(),
             Command::Secret(secret) => secret.run(),

@@ -1,10 +1,10 @@
 //! What was written -> what it means. Every limit lives here with its name, its unit and its default.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-use crate::model::proxy::Proxies;
+use crate::model::{proxy::Proxies, secret::SecretRef};
 
 /// Everything the host is told at its start.
 #[derive(Clone, Debug)]
@@ -24,8 +24,101 @@ pub struct Config {
     /// Whether the active plugins are made ready in the background at the start, so that the first delivery after an upgrade waits
     /// for no compilation.
     pub warm_plugins: bool,
+    /// Where codes are called.
+    pub bases: Bases,
+    /// What sends mail; absent: none is sent.
+    pub smtp: Option<Smtp>,
     /// The limits.
     pub limits: Limits,
+}
+
+/// Where codes are called: what stands before `/api/v1/webhook/CODE`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bases {
+    /// Scheme, host and port callers use, as in `https://api.example.com`; absent: what the admin's own request was sent to.
+    pub public_url: Option<String>,
+    /// Paths, and the environment each stands for. None at all: any path will do, and stands for none.
+    pub paths: BTreeMap<String, Option<String>>,
+}
+
+impl Bases {
+    /// Adds `path`, which stands for `environment`. What is wrong with it, if it cannot be one.
+    pub fn add(&mut self, path: &str, environment: &str) -> Result<(), String> {
+        let path = path.trim_end_matches('/');
+        let is_path = path.is_empty() || path.starts_with('/');
+        if !is_path
+            || !path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'%' | b'"'))
+            || path.contains("//")
+        {
+            return Err(format!("`{path}` is no base: a path such as `/123456/TEST1`, or `/`"));
+        }
+        self.paths.insert(path.to_owned(), Some(environment.to_owned()).filter(|environment| !environment.is_empty()));
+        Ok(())
+    }
+
+    /// Sets where callers find the host. What is wrong with it, if it cannot be that.
+    pub fn set_public_url(&mut self, url: &str) -> Result<(), String> {
+        let parsed = url::Url::parse(url).map_err(|error| format!("`{url}` is no URL: {error}"))?;
+        if !matches!(parsed.scheme(), "http" | "https") || parsed.path() != "/" || parsed.query().is_some() {
+            return Err(format!("`{url}` is scheme, host and port alone, such as `https://api.example.com`; paths are `bases`"));
+        }
+        self.public_url = Some(url.trim_end_matches('/').to_owned());
+        Ok(())
+    }
+
+    /// What `path` stands for; `None`: it is not one of these.
+    pub fn environment(&self, path: &str) -> Option<Option<String>> {
+        if self.paths.is_empty() { Some(None) } else { self.paths.get(path).cloned() }
+    }
+
+    /// Every address of a code. `origin` is used where no public one is configured.
+    pub fn urls(&self, origin: &str, code: &str) -> Vec<String> {
+        let origin = self.public_url.as_deref().unwrap_or(origin);
+        let url = |base: &str| format!("{origin}{base}/api/v1/webhook/{code}");
+        if self.paths.is_empty() { vec![url("")] } else { self.paths.keys().map(|base| url(base)).collect() }
+    }
+}
+
+/// What sends mail: the operator's server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Smtp {
+    /// Its name, which its certificate says too.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: SmtpTls,
+    /// Certificate authorities in PEM to trust besides the usual ones.
+    pub ca_certificates: Option<String>,
+    /// Who mails are from, such as `Hookwright <webhooks@example.com>`.
+    pub from: String,
+    /// Who logs in; absent: nobody does.
+    pub user: Option<String>,
+    /// The secret with that one's password.
+    pub password: Option<SecretRef>,
+}
+
+/// How the connection to a mail server is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SmtpTls {
+    /// From the first byte on (RFC 8314; port 465).
+    Implicit,
+    /// From `STARTTLS` on, which the server must offer (RFC 3207; port 587).
+    Starttls,
+    /// Not at all: for a relay on the same machine or network.
+    None,
+}
+
+impl SmtpTls {
+    /// The port it usually goes with.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Implicit => 465,
+            Self::Starttls => 587,
+            Self::None => 25,
+        }
+    }
 }
 
 impl Config {
@@ -39,6 +132,8 @@ impl Config {
             key_file: None,
             compiler: None,
             warm_plugins: false,
+            bases: Bases::default(),
+            smtp: None,
             limits: Limits::default(),
         }
     }
@@ -71,6 +166,8 @@ pub struct Limits {
     pub compile_time_max: Duration,
     /// Memory of one compilation, in bytes.
     pub compile_memory_bytes_max: u64,
+    /// How long a mail server may take from the connection to its last word.
+    pub mail_time_max: Duration,
     /// How long a connection to an endpoint may take.
     pub connect_time_max: Duration,
     /// Deliveries being sent at once.
@@ -129,6 +226,7 @@ impl Default for Limits {
             plugin_queue_max: 1024,
             compile_time_max: Duration::from_secs(60),
             compile_memory_bytes_max: 2 * 1024 * 1024 * 1024,
+            mail_time_max: Duration::from_secs(20),
             connect_time_max: Duration::from_secs(10),
             deliveries_in_flight_max: 512,
             deliveries_held_max: 8192,
@@ -148,6 +246,32 @@ impl Default for Limits {
                 calls: Duration::from_secs(30 * 24 * 3600),
                 count_max: 10_000_000,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bases_choose_environments_and_are_the_only_ones_once_there_are_some() {
+        let mut bases = Bases::default();
+        assert_eq!(bases.environment("/anything"), Some(None));
+        assert_eq!(bases.urls("http://h:1", "C"), ["http://h:1/api/v1/webhook/C"]);
+        assert_eq!((bases.add("/123456/TEST1", "test"), bases.add("/Dhs/", "")), (Ok(()), Ok(())));
+        assert_eq!(bases.set_public_url("https://api.divaltocloud.com/"), Ok(()));
+        assert_eq!(bases.environment("/123456/TEST1"), Some(Some("test".to_owned())));
+        assert_eq!((bases.environment("/Dhs"), bases.environment("/other"), bases.environment("")), (Some(None), None, None));
+        assert_eq!(
+            bases.urls("http://h:1", "C"),
+            ["https://api.divaltocloud.com/123456/TEST1/api/v1/webhook/C", "https://api.divaltocloud.com/Dhs/api/v1/webhook/C"]
+        );
+        for wrong in ["x", "/a?b", "/a//b", "/a b", "/%41"] {
+            assert!(bases.add(wrong, "").is_err(), "{wrong}");
+        }
+        for wrong in ["api.example.com", "ftp://h", "https://h/path", "https://h/?q"] {
+            assert!(bases.set_public_url(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -39,6 +39,7 @@ use crate::{
 
 pub mod credentials;
 mod judge;
+pub mod mail;
 mod record;
 mod settle;
 
@@ -227,6 +228,11 @@ async fn send(
     attempt.request = Some(recorded(&signed));
     attempt.unset.extend(signed.shown.unset);
     let started = Instant::now();
+    if webhook.request.url().is_mail() {
+        let answered = mail::send(services, claimed.delivery.id.as_str(), &signed.outgoing).await;
+        attempt.stages.send_us = micros(started);
+        return answered;
+    }
     let mut answered = services.transport.send(signed.outgoing).await;
     if let (Ok(answer), Some(token)) = (&answered, &signed.shown.token)
         && answer.status == UNAUTHORIZED
@@ -382,6 +388,9 @@ pub async fn preview(services: &Services, claimed: &Claimed, webhook: &Arc<Webho
 
 /// Whether the endpoint can be reached, and its token got. Nothing of the webhook's request is sent but its URL, without values.
 pub async fn check(services: &Services, webhook: &Webhook) -> Probe {
+    if webhook.request.url().is_mail() {
+        return Probe { steps: vec![mail::check(services).await], status: None };
+    }
     let mut expansion = Expansion::default();
     let url = webhook.request.url().expand(&Scope::of(&Parameters::default()), &mut expansion);
     let found = async {

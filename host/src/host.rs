@@ -19,6 +19,7 @@ use crate::{
     config::Config,
     deliverer::credentials::Tokens,
     dispatcher,
+    mail::{MailError, Mailer},
     metrics::Metrics,
     model::{
         secret::Secret,
@@ -26,7 +27,8 @@ use crate::{
     },
     notices,
     plugin::{self, PluginOptions, Plugins},
-    reception, server,
+    reception::{self, Door},
+    server,
     services::Services,
     store::{KeyOrigin, Retention, StorageKey, Store, StoreError, StoreOptions, make_directory},
     transport::{OwnListeners, Transport, TransportOptions},
@@ -53,6 +55,9 @@ pub enum StartError {
     /// The sandbox did not start.
     #[error("the plugin sandbox did not start")]
     Plugins(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Mail cannot be sent as the configuration says.
+    #[error("the configuration's `[smtp]` cannot be used")]
+    Mail(#[source] MailError),
     /// The way out did not start.
     #[error("the HTTP client did not start")]
     Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -108,6 +113,7 @@ impl Host {
             ..TransportOptions::default()
         })
         .map_err(|error| StartError::Transport(Box::new(error)))?;
+        let mailer = config.smtp.clone().map(|smtp| Mailer::new(smtp, limits.mail_time_max)).transpose().map_err(StartError::Mail)?;
         let services = Services {
             clock,
             window: Window::new(&limits),
@@ -118,6 +124,9 @@ impl Host {
             catalog,
             plugins,
             transport,
+            mailer,
+            bases: Arc::new(config.bases.clone()),
+            door: Door::default(),
             tokens: Tokens::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

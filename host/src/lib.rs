@@ -11,6 +11,7 @@ pub mod deliverer;
 pub mod dispatcher;
 pub mod host;
 pub mod invocation;
+pub mod mail;
 pub mod metrics;
 pub mod model;
 pub mod notices;

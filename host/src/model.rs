@@ -17,6 +17,7 @@ pub mod function;
 pub mod health;
 pub mod id;
 pub mod integration;
+pub mod mail;
 pub mod merge_patch;
 pub mod oauth;
 pub mod ordering;

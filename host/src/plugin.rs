@@ -2,7 +2,7 @@
 //!
 //! An upload goes `registry` -> `loader` -> (`artifact`, or `compile` in a child process with `componentize`) -> `interfaces` -> a trial
 //! -> the registry's one swap. A call goes `registry` -> `loaded` -> `instance`, a fresh store and instance each time: `guest` is what
-//! the host knows during it, `imports` what the guest may ask for, `limits`, `meter` and `guest_log` what bounds it, `convert` and `failure`
+//! the host knows during it, `imports` what the guest may ask for, `limits`, `meter`, `directory` and `guest_log` what bounds it, `convert` and `failure`
 //! what comes back. `script` and one embedded component make JavaScript of it; `builtin` are the plugins the binary carries; `inbox`
 //! uploads files.
 //!
@@ -15,6 +15,7 @@ mod compile;
 mod componentize;
 mod context;
 mod convert;
+mod directory;
 mod engine;
 mod error;
 mod failure;

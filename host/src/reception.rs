@@ -1,9 +1,9 @@
 //! Code -> verify -> receive -> commit (emissions, parameters) -> reply.
 //!
 //! A receiver's effects are buffered and committed with the call before the reply is written; a trap drops them (decision 9).
-//! `record` is the call as kept, `run` its plugin, `commit` its end, `reply` what the caller is told.
+//! `door` is who is let in, `record` the call as kept, `run` its plugin, `commit` its end, `reply` what the caller is told.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -18,7 +18,6 @@ use crate::{
     dispatcher::micros,
     model::{
         call::{Call, CallState, Verification},
-        code::CodeRecord,
         outcome::{Failure, FailureKind},
         parameter::Parameters,
         plugin::PluginFailure,
@@ -30,9 +29,13 @@ use crate::{
     services::Services,
 };
 
-pub use self::reply::{RETRY_AFTER_S, Reply};
+pub use self::{
+    door::{Door, Refusal, RefusalReason, Target, find},
+    reply::{RETRY_AFTER_S, Reply},
+};
 
 mod commit;
+mod door;
 mod record;
 mod reply;
 mod run;
@@ -59,38 +62,6 @@ pub struct Inbound {
     pub body: Bytes,
     /// The client's address.
     pub remote: String,
-    /// The environment its base stands for.
-    pub environment: Option<String>,
-}
-
-/// Who a code names.
-#[derive(Clone, Debug)]
-pub struct Target {
-    code: Arc<CodeRecord>,
-    receiver: Arc<Receiver>,
-}
-
-impl Target {
-    /// The most bytes a body may have.
-    pub fn body_bytes_max(&self) -> usize {
-        self.receiver.body_bytes_max
-    }
-}
-
-/// Finds whom `code` names. A wrong, an expired and a revoked code look the same to the caller and different in the log.
-pub fn find(services: &Services, code: &str) -> Option<Target> {
-    let hash = hex::encode(services.store.storage_key().keyed_hash("code", code.as_bytes()));
-    let snapshot = services.catalog.snapshot();
-    let Some(code) = snapshot.codes.get(&hash) else {
-        tracing::info!("a call named an unknown code");
-        return None;
-    };
-    if code.revoked_at.is_some() || code.expires_at.is_some_and(|end| end <= services.clock.now()) {
-        tracing::warn!(receiver = code.receiver, code = code.id, caller = code.caller, "a call named a revoked or expired code");
-        return None;
-    }
-    let entry = snapshot.receivers.get(&code.receiver)?;
-    Some(Target { code: Arc::clone(code), receiver: Arc::clone(&entry.receiver) })
 }
 
 /// Answers one call.

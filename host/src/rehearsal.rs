@@ -192,7 +192,7 @@ async fn try_receive(services: &Services, plugin: &ActivePlugin, inbound: Inboun
         Inbound::Past(id) => {
             let call = services.store.call(&id).await?.ok_or_else(|| TryError::Missing(format!("call {id}")))?;
             let entry = services.catalog.snapshot().receivers.get(&call.receiver).cloned();
-            (past_input(call), entry.map(|entry| entry.spec.config.clone()).unwrap_or_default())
+            (past_input(call), entry.map(|entry| entry.receiver.config()).unwrap_or_default())
         }
     };
     let mut parameters = session_of(services, input.session.as_deref()).await?.parameters;

@@ -16,6 +16,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::services::Services;
 
+pub mod actions;
 pub mod arcgis;
 pub mod calls;
 pub mod codes;

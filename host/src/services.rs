@@ -8,11 +8,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     catalog::Catalog,
     clock::{self, SharedClock},
-    config::Limits,
+    config::{Bases, Limits},
     deliverer::credentials::Tokens,
+    mail::Mailer,
     metrics::Metrics,
     model::function::Ambient,
     plugin::Plugins,
+    reception::Door,
     store::{Claimed, Store},
     transport::Transport,
     window::{Slot, Window},
@@ -33,6 +35,12 @@ pub struct Services {
     pub plugins: Plugins,
     /// The way out.
     pub transport: Transport,
+    /// The way out for mail.
+    pub mailer: Option<Mailer>,
+    /// Where codes are called.
+    pub bases: Arc<Bases>,
+    /// Who was turned away.
+    pub door: Door,
     /// Bearer tokens that were got.
     pub tokens: Tokens,
     /// What of the backlog is in memory.

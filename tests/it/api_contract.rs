@@ -21,7 +21,11 @@ fn no_admin_call_works_without_a_token() {
         for route in hookwright::server::router::routes() {
             let path = filled(route.path);
             if route.scope.is_none() {
-                assert!(["/healthz", "/readyz", "/openapi.json", "/openapi-arcgis.json", "/openapi-v3.json"].contains(&route.path), "{} is open", route.path);
+                assert!(
+                    ["/healthz", "/readyz", "/openapi.json", "/openapi-arcgis.json", "/openapi-v3.json"].contains(&route.path),
+                    "{} is open",
+                    route.path
+                );
                 assert_eq!(client.with_token(None).send(route.method, &path, &[], "").await.status, 200);
                 continue;
             }

@@ -1,6 +1,6 @@
 //! The README's examples, run as they stand: every block marked `sh run`, in order, against a real host and a real endpoint.
 
-use hookwright_tests::{Endpoint, Script, TestHost, host::TOKEN, root, run};
+use hookwright_tests::{Endpoint, MailServer, Options, Script, TestHost, host::TOKEN, root, run};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -10,7 +10,8 @@ const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 #[test]
 fn the_examples_of_the_readme_do_what_they_say() {
     run(async {
-        let host = TestHost::start().await;
+        let mails = MailServer::start().await;
+        let host = TestHost::with(Options { smtp: Some(mails.settings()), ..Options::default() }).await;
         let endpoint = Endpoint::start().await;
         endpoint.always(Script::json(json!({ "received": true })));
         let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
@@ -36,6 +37,7 @@ fn the_examples_of_the_readme_do_what_they_say() {
         let chat = seen.iter().find(|received| received.path.starts_with("/chat")).expect("a delivery to the chat");
         assert_eq!(chat.verify(KEY), Ok(()));
         assert!(seen.iter().any(|received| received.path == "/stock?article=apple"), "{seen:?}");
+        assert!(mails.next().await.message.contains("MONWEBHOOKACADEMY123456789012363F53"));
         host.stop().await;
     });
 }

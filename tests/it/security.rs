@@ -186,6 +186,31 @@ fn a_granted_directory_is_the_plugins_own_and_nothing_above_it() {
 }
 
 #[test]
+fn a_plugin_cannot_fill_the_disk_by_its_directory() {
+    run(async {
+        let host = TestHost::start().await;
+        let client = &host.client;
+        client.grant("hoarder", json!({ "directory": true })).await;
+        client.plugin("hoarder", guest("disk_hoarder")).await;
+        let code = client.receiver("hoarder", json!({ "plugin": "hoarder", "timeout_ms": 30000 })).await;
+        let own = host.data().join("plugin-data/hoarder");
+        let used = || files(&own).iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >> 20;
+        assert_eq!(client.call(&code, "", "").await.status, 503);
+        assert_eq!(client.last_call("hoarder").await["failure"]["kind"], "plugin_directory_full");
+        let filled = used();
+        assert!((64..1024).contains(&filled), "stopped soon after its 64 MiB, not at {filled}");
+        // The next call is none, and writes nothing.
+        assert_eq!(client.call(&code, "", "").await.status, 503);
+        assert_eq!(client.last_call("hoarder").await["failure"]["kind"], "plugin_directory_full");
+        assert_eq!(used(), filled);
+        // Somebody made room.
+        fs::remove_dir_all(&own).expect("removed");
+        client.script("hoarder", "export function receive() { return 'room again' }").await;
+        assert_eq!(client.call(&code, "", "").await.status, 200);
+    });
+}
+
+#[test]
 fn a_stolen_data_directory_without_its_key_opens_nothing() {
     run(async {
         let host = TestHost::start().await;

@@ -51,7 +51,7 @@ fn code(path: &Path) -> String {
 const LAYERS: [&[&str]; 9] = [
     &["model"],
     &["clock", "config", "metrics"],
-    &["store", "transport", "window"],
+    &["store", "transport", "window", "mail"],
     &["plugin"],
     &["catalog"],
     &["services", "acceptance", "dispatcher", "deliverer", "invocation", "notices", "reception", "rehearsal", "replay"],

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hookwright::{
     clock::{SharedClock, SystemClock},
-    config::{Config, Limits},
+    config::{Bases, Config, Limits, Smtp},
     host::Host,
 };
 use tempfile::TempDir;
@@ -26,12 +26,23 @@ pub struct Options {
     pub token: Option<String>,
     /// What compiles its plugins.
     pub compiler: PathBuf,
+    /// Where codes are called; usually anywhere.
+    pub bases: Bases,
+    /// What sends mail; usually nothing.
+    pub smtp: Option<Smtp>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let loopback = "127.0.0.0/8".parse().expect("a network");
-        Self { allow_networks: vec![loopback], limits: Limits::default(), token: Some(TOKEN.to_owned()), compiler: binary() }
+        Self {
+            allow_networks: vec![loopback],
+            limits: Limits::default(),
+            token: Some(TOKEN.to_owned()),
+            compiler: binary(),
+            bases: Bases::default(),
+            smtp: None,
+        }
     }
 }
 
@@ -66,6 +77,8 @@ impl TestHost {
         config.allow_networks = options.allow_networks.clone();
         config.limits = options.limits.clone();
         config.compiler = Some(options.compiler.clone());
+        config.bases = options.bases.clone();
+        config.smtp = options.smtp.clone();
         let time: SharedClock = if uses_test_clock { Arc::clone(&clock) as _ } else { Arc::new(SystemClock) };
         let given = options.token.clone().map(hookwright::model::secret::Secret::new);
         let host = Host::start(config, listener, time, given).await.unwrap_or_else(|error| panic!("the host does not start: {error:?}"));

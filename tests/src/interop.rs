@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::{root, wait::within};
 
-/// What `script` of `tests/interop` says when it is given `asked`; `program` is `node`, or one below `venv/`.
+/// What `script` of `tests/interop` says when it is given `asked`; `program` is `node`, `python3`, or one below `venv/`.
 pub async fn interop(program: &str, script: &str, asked: &Value) -> String {
     let interop = root().join("target/interop");
     let program = if program.starts_with("venv/") { interop.join(program) } else { program.into() };

@@ -98,3 +98,37 @@ pub(crate) async fn accept(tls: &TlsAcceptor, stream: TcpStream) -> Option<TlsSt
         }
     }
 }
+
+/// What stands before a host on the internet: ends TLS as `identity` and passes the bytes on to `behind`. Ends when it is dropped.
+pub struct TlsFront {
+    /// Where it listens, on 127.0.0.1.
+    pub port: u16,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for TlsFront {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl TlsFront {
+    /// Starts one.
+    pub async fn start(identity: &Identity, behind: std::net::SocketAddr) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let tls = acceptor(identity, None);
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let tls = tls.clone();
+                tokio::spawn(async move {
+                    if let (Some(mut outside), Ok(mut inside)) = (accept(&tls, stream).await, TcpStream::connect(behind).await) {
+                        // Either end may go away as it likes.
+                        drop(tokio::io::copy_bidirectional(&mut outside, &mut inside).await);
+                    }
+                });
+            }
+        });
+        Self { port, serving }
+    }
+}

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{
     at::{At, Page, segment},
     block_on, input,
-    output::{cell, facts, pretty, text, time},
+    output::{cell, facts, is_there, pretty, text, time},
 };
 use crate::model::receiver::ReceiverSpec;
 
@@ -42,8 +42,19 @@ pub enum Receiver {
     Delete(Named),
     /// Issue a code to a caller: whoever has it may call.
     Code(Code),
-    /// List the codes of one, in clear. Looking is logged.
-    Codes(Named),
+    /// List the codes of one, in clear, with what became of them. Looking is logged.
+    Codes(Codes),
+    /// Mail the codes of one: one mail, with the codes in its text and in a file.
+    Mail(Mail),
+    /// List calls that were turned away before they reached a receiver, newest first: which code, and why.
+    Refusals {
+        /// How many.
+        #[arg(long, default_value = "50", value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+        /// Which host.
+        #[command(flatten)]
+        at: At,
+    },
     /// Revoke a code: from now on it is as unknown as a wrong one.
     #[command(after_help = "Example:\n  hookwright receiver revoke refresh cod_0123456789abcdef0123")]
     Revoke {
@@ -66,6 +77,41 @@ pub struct Named {
     at: At,
 }
 
+/// The codes of a receiver.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  hookwright receiver codes refresh\n  \
+    hookwright receiver codes refresh --caller crm --url-only | wl-copy          the clipboard (macOS: pbcopy; X11: xclip)")]
+pub struct Codes {
+    #[command(flatten)]
+    named: Named,
+    /// Only those of this caller.
+    #[arg(long)]
+    caller: Option<String>,
+    /// Print the URLs of those that can be called, and nothing else.
+    #[arg(long)]
+    url_only: bool,
+}
+
+/// Codes to mail.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hookwright receiver mail refresh --to integrations@example.com")]
+pub struct Mail {
+    #[command(flatten)]
+    named: Named,
+    /// To whom; repeat for more. Everybody among them gets every code of the mail.
+    #[arg(long, required = true)]
+    to: Vec<String>,
+    /// A code's identifier, `cod_...`; repeat for more [default: every one that can be called].
+    #[arg(long)]
+    code: Vec<String>,
+    /// What it is about.
+    #[arg(long)]
+    subject: Option<String>,
+    /// What stands before the codes.
+    #[arg(long)]
+    text: Option<String>,
+}
+
 /// A code to issue.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  hookwright receiver code refresh --caller crm --prefix CRM\n  \
@@ -85,6 +131,15 @@ pub struct Code {
     /// When it ends, RFC 3339 [default: never].
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
+    /// Calls it allows in a minute [default: as many as come].
+    #[arg(long, value_name = "N")]
+    per_minute: Option<u32>,
+    /// Let the codes the caller had before end after so many seconds [default: they stay].
+    #[arg(long, value_name = "SECONDS")]
+    overlap_seconds: Option<u32>,
+    /// Print the URL and nothing else, as for a clipboard.
+    #[arg(long)]
+    url_only: bool,
     #[command(flatten)]
     at: At,
 }
@@ -102,7 +157,15 @@ impl Receiver {
                 Self::Apply { file, at } => input::apply::<ReceiverSpec>(&at, "receivers", &file).await,
                 Self::Delete(Named { name, at }) => at.delete(&path(&name), &format!("receiver {name}")).await,
                 Self::Code(code) => code.run().await,
-                Self::Codes(named) => codes(named).await,
+                Self::Codes(codes) => codes.run().await,
+                Self::Mail(mail) => mail.run().await,
+                Self::Refusals { limit, at } => {
+                    let list = at.open()?.call(Method::GET, &format!("/v1/refusals?limit={limit}"), None).await?;
+                    at.show_list(&list, &["AT", "WHY", "RECEIVER", "CALLER", "CODE", "FROM"], |refusal| {
+                        let parts = ["/reason", "/receiver", "/caller", "/code_id", "/remote_address"].map(|part| cell(refusal, part));
+                        std::iter::once(time(refusal, "/at")).chain(parts).collect()
+                    })
+                }
                 Self::Revoke { name, id, at } => {
                     at.open()?.call(Method::DELETE, &format!("{}/codes/{}", path(&name), segment(&id)), None).await?;
                     at.show(&json!({ "revoked": id }), |_| format!("code {id} is revoked"))
@@ -121,6 +184,7 @@ async fn list(page: Page, at: At) -> anyhow::Result<ExitCode> {
     at.show_list(&list, &["NAME", "ANSWERS", "MODE", "METHODS", "VERIFY", "PARAMETERS"], |receiver| {
         let answers = match receiver["plugin"].as_str() {
             Some(plugin) => format!("plugin {plugin}"),
+            None if is_there(receiver, "/action") => format!("action {}", text(receiver, "/action")),
             None => text(receiver, "/reply/message"),
         };
         let parameters = receiver["parameters"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
@@ -130,16 +194,52 @@ async fn list(page: Page, at: At) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn codes(named: Named) -> anyhow::Result<ExitCode> {
-    let Named { name, at } = named;
-    let list = at.open()?.call(Method::GET, &format!("{}/codes", path(&name)), None).await?;
-    at.show_list(&list, &["ID", "CALLER", "CREATED", "EXPIRES", "REVOKED", "CODE"], |code| {
-        let times = ["/created_at", "/expires_at", "/revoked_at"].map(|part| time(code, part));
-        let mut row = vec![cell(code, "/id"), cell(code, "/caller")];
-        row.extend(times);
-        row.push(cell(code, "/code"));
-        row
-    })
+impl Codes {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let Self { named: Named { name, at }, caller, url_only } = self;
+        let mut list = at.open()?.call(Method::GET, &format!("{}/codes", path(&name)), None).await?;
+        if let Some(codes) = list["data"].as_array_mut() {
+            codes.retain(|code| caller.as_ref().is_none_or(|caller| code["caller"] == **caller));
+        }
+        if url_only {
+            let live = list["data"].as_array().into_iter().flatten().filter(|code| code["state"] == "active");
+            let urls: Vec<_> = live.filter_map(|code| code["url"].as_str()).collect();
+            return at.show(&json!(urls), |_| urls.join("\n"));
+        }
+        at.show_list(&list, &["ID", "CALLER", "STATE", "CALLS", "LAST CALL", "REFUSED", "EXPIRES", "CODE WEBHOOK"], |code| {
+            let part = |at: &str| cell(code, at);
+            vec![
+                part("/id"),
+                part("/caller"),
+                part("/state"),
+                part("/calls"),
+                time(code, "/last_called_at"),
+                part("/refused"),
+                time(code, "/expires_at"),
+                part("/code"),
+            ]
+        })
+    }
+}
+
+impl Mail {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let Self { named: Named { name, at }, to, code, subject, text } = self;
+        let mut document = json!({ "to": to });
+        if !code.is_empty() {
+            document["codes"] = json!(code);
+        }
+        for (key, given) in [("subject", subject), ("text", text)] {
+            if let Some(given) = given {
+                document[key] = given.into();
+            }
+        }
+        let sent = at.open()?.call(Method::POST, &format!("{}/codes/mail", path(&name)), Some(&document)).await?;
+        at.show(&sent, |sent| {
+            let count = sent["codes"].as_array().map_or(0, Vec::len);
+            format!("{count} codes of {name} are on their way to {}: {}", to.join(", "), cell(sent, "/answer"))
+        })
+    }
 }
 
 impl Code {
@@ -149,13 +249,21 @@ impl Code {
             None => None,
         };
         let parts = [("caller", Some(self.caller)), ("prefix", self.prefix), ("code", existing), ("expires", self.expires)];
-        let spec: Map<String, Value> = parts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))).collect();
+        let mut spec: Map<String, Value> = parts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))).collect();
+        for (name, number) in [("per_minute", self.per_minute), ("overlap_seconds", self.overlap_seconds)] {
+            if let Some(number) = number {
+                spec.insert(name.to_owned(), number.into());
+            }
+        }
         let code = self.at.open()?.call(Method::POST, &format!("{}/codes", path(&self.name)), Some(&spec.into())).await?;
+        if self.url_only {
+            return self.at.show(&code, |code| code["url"].as_str().unwrap_or_default().to_owned());
+        }
         self.at.show(&code, |code| {
             facts(&[
                 ("id", cell(code, "/id")),
                 ("code", cell(code, "/code")),
-                ("url", cell(code, "/url")),
+                ("url", code["url_template"].as_str().unwrap_or_default().to_owned()),
                 ("expires", cell(code, "/expires_at")),
             ])
         })

@@ -1,8 +1,8 @@
 //! `hookwright serve`: the host.
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -13,11 +13,11 @@ use tokio::{
 
 use crate::{
     clock::SystemClock,
-    config::{Config, Limits},
+    config::{Config, Limits, Smtp, SmtpTls},
     host::Host,
     model::{
         proxy::{Proxies, ProxyRule, Resolve},
-        secret::Secret,
+        secret::{Secret, SecretRef},
     },
     store::KeyOrigin,
 };
@@ -26,7 +26,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hookwright serve --data ./data --listen 127.0.0.1:8400 --allow-network 127.0.0.0/8")]
 pub struct Serve {
-    /// Configuration file (TOML): `listen`, `data`, `allow_networks`, `key_file`, `[[proxy]]`, `[limits]`, `[retention]`. Environment and flags win over it.
+    /// Configuration file (TOML): `listen`, `data`, `allow_networks`, `key_file`, `[[proxy]]`, `public_url`, `[bases]`, `[smtp]`, `[limits]`, `[retention]`.
+    /// Environment and flags win over it.
     #[arg(long, env = "HOOKWRIGHT_CONFIG")]
     config: Option<PathBuf>,
     /// Data directory [default: ./data].
@@ -45,6 +46,13 @@ pub struct Serve {
     /// File with the storage key (64 hexadecimal digits) [default: DATA/key, made at the first start].
     #[arg(long, env = "HOOKWRIGHT_KEY_FILE")]
     key_file: Option<PathBuf>,
+    /// Where callers find the host: scheme, host and port [default: as in the admin's own request].
+    #[arg(long, env = "HOOKWRIGHT_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// Path before /api/v1/webhook/CODE, and the environment it stands for: /123456/TEST1=test. With any of them codes are found at
+    /// these alone; repeat, or separate by commas.
+    #[arg(long = "base", env = "HOOKWRIGHT_BASES", value_name = "PATH[=ENVIRONMENT]", value_delimiter = ',')]
+    bases: Vec<String>,
 }
 
 /// What the configuration file may say.
@@ -56,6 +64,9 @@ struct File {
     allow_networks: Vec<IpNet>,
     key_file: Option<PathBuf>,
     proxy: Vec<FileProxy>,
+    public_url: Option<String>,
+    bases: BTreeMap<String, String>,
+    smtp: Option<FileSmtp>,
     limits: FileLimits,
     retention: FileRetention,
 }
@@ -75,6 +86,41 @@ struct FileProxy {
 impl FileProxy {
     fn rule(&self) -> anyhow::Result<ProxyRule> {
         Ok(ProxyRule::new(self.url.expose_str().unwrap_or_default(), &self.hosts, self.resolve)?)
+    }
+}
+
+/// `[smtp]`: the server that sends mail.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileSmtp {
+    host: String,
+    port: Option<u16>,
+    #[serde(default = "implicit")]
+    tls: SmtpTls,
+    ca_file: Option<PathBuf>,
+    from: String,
+    user: Option<String>,
+    password: Option<SecretRef>,
+}
+
+fn implicit() -> SmtpTls {
+    SmtpTls::Implicit
+}
+
+impl FileSmtp {
+    fn read(self) -> anyhow::Result<Smtp> {
+        let Self { host, port, tls, ca_file, from, user, password } = self;
+        let certificates =
+            |path: PathBuf| std::fs::read_to_string(&path).with_context(|| format!("`smtp.ca_file` {} cannot be read", path.display()));
+        Ok(Smtp {
+            port: port.unwrap_or(tls.port()),
+            ca_certificates: ca_file.map(certificates).transpose()?,
+            host,
+            tls,
+            from,
+            user,
+            password,
+        })
     }
 }
 
@@ -165,6 +211,16 @@ impl Serve {
             }
         };
         config.key_file = self.key_file.or(file.key_file);
+        config.smtp = file.smtp.map(FileSmtp::read).transpose()?;
+        if let Some(url) = self.public_url.or(file.public_url) {
+            config.bases.set_public_url(&url).map_err(|detail| anyhow!("`public_url`: {detail}"))?;
+        }
+        let flags = self.bases.iter().map(|base| base.split_once('=').unwrap_or((base, "")));
+        let written = file.bases.iter().map(|(path, environment)| (path.as_str(), environment.as_str()));
+        let bases: Vec<_> = if self.bases.is_empty() { written.collect() } else { flags.collect() };
+        for (path, environment) in bases {
+            config.bases.add(path, environment).map_err(|detail| anyhow!("`bases`: {detail}"))?;
+        }
         config.limits = limits;
         config.warm_plugins = true;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}; is another process there?"))?;
@@ -203,5 +259,26 @@ impl StopSignals {
             asked = self.interrupt.recv() => asked,
         }
         .context("no signal can arrive any more")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_on_the_first_page_is_read() {
+        let page = include_str!("../../../README.md");
+        let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("\n```").next()).expect("a configuration");
+        let file: File = toml::from_str(block).expect("read");
+        assert_eq!(file.bases["/123456/TEST1"], "test1");
+        let smtp = file.smtp.expect("a mail server").read().expect("settings");
+        assert_eq!((smtp.port, smtp.tls, smtp.user.as_deref()), (465, SmtpTls::Implicit, Some("webhooks")));
+        assert!(crate::mail::Mailer::new(smtp, Duration::from_secs(1)).is_ok());
+        let unprotected = toml::from_str::<File>(
+            "[smtp]\nhost = \"mail.example.com\"\ntls = \"none\"\nfrom = \"a@b.example\"\nuser = \"a\"\npassword = \"$secret:p\"",
+        );
+        let smtp = unprotected.expect("read").smtp.expect("a mail server").read().expect("settings");
+        assert!(crate::mail::Mailer::new(smtp, Duration::from_secs(1)).is_err(), "a password in clear");
     }
 }

@@ -6,6 +6,10 @@ use utoipa::ToSchema;
 
 /// Letters and digits of a made code: no `0`, `1`, which are mistaken for `O`, `I` (our decision; the published sample has both).
 const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ23456789";
+/// The most calls in a minute a code may be limited to.
+pub const PER_MINUTE_MAX: u32 = 60_000;
+/// The longest time earlier codes of a caller go on beside a new one, in seconds: 30 days.
+pub const OVERLAP_SECONDS_MAX: u32 = 30 * 24 * 3600;
 /// Random characters of a made code: 24 of 34 letters are more than 120 bits.
 pub const RANDOM_CHARS: usize = 24;
 /// The shortest code that may be brought along, in characters.
@@ -36,6 +40,80 @@ pub struct CodeRecord {
     /// When it was revoked.
     #[serde(default)]
     pub revoked_at: Option<Timestamp>,
+    /// Calls it allows in a minute; absent: as many as come.
+    #[serde(default)]
+    pub per_minute: Option<u32>,
+}
+
+/// What a code is at a moment. A caller is never told which of the last two it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CodeState {
+    /// Calls are taken.
+    Active,
+    /// Its end has come.
+    Expired,
+    /// An admin revoked it.
+    Revoked,
+}
+
+impl CodeRecord {
+    /// What it is at `now`.
+    pub fn state(&self, now: Timestamp) -> CodeState {
+        if self.revoked_at.is_some() {
+            CodeState::Revoked
+        } else if self.expires_at.is_some_and(|end| end <= now) {
+            CodeState::Expired
+        } else {
+            CodeState::Active
+        }
+    }
+}
+
+/// How often a code was called. Counted with the call's own commit, so that no crash loses or doubles one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeUse {
+    /// Calls that came in by it.
+    pub calls: u64,
+    /// The last one; absent: there was none.
+    #[serde(default)]
+    pub last_called_at: Option<Timestamp>,
+}
+
+impl CodeUse {
+    /// One call more.
+    pub fn count(&mut self, at: Timestamp) {
+        self.calls += 1;
+        self.last_called_at = self.last_called_at.max(Some(at));
+    }
+}
+
+/// What is left of a code's calls: as many at once as it allows in a minute, refilled evenly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Allowance {
+    left: f64,
+    at: Timestamp,
+}
+
+impl Allowance {
+    /// All of it, at `now`.
+    pub fn full(per_minute: u32, now: Timestamp) -> Self {
+        Self { left: f64::from(per_minute), at: now }
+    }
+
+    /// Takes one call; else the seconds until there is one.
+    pub fn take(&mut self, per_minute: u32, now: Timestamp) -> Result<(), u32> {
+        let rate = f64::from(per_minute) / 60.0;
+        // A clock that is set back refills nothing and takes nothing away.
+        let passed = now.duration_since(self.at).as_secs_f64().max(0.0);
+        self.left = (self.left + passed * rate).min(f64::from(per_minute));
+        self.at = now;
+        if self.left < 1.0 {
+            return Err(((1.0 - self.left) / rate).ceil().max(1.0) as u32);
+        }
+        self.left -= 1.0;
+        Ok(())
+    }
 }
 
 /// What is asked for when a code is made.
@@ -54,6 +132,14 @@ pub struct CodeSpec {
     /// When it ends; absent: never.
     #[serde(default)]
     pub expires: Option<Timestamp>,
+    /// Calls it allows in a minute, 1 to 60000; absent: as many as come.
+    #[serde(default)]
+    #[schema(example = 60)]
+    pub per_minute: Option<u32>,
+    /// Seconds after which the caller's codes of this receiver end that there were before, up to 2592000: a change of codes without a gap.
+    /// Absent: they stay.
+    #[serde(default)]
+    pub overlap_seconds: Option<u32>,
 }
 
 /// A made code: the prefix in capitals and 24 random characters. `random` is one byte each, redrawn by the caller beyond 238.
@@ -84,6 +170,22 @@ mod tests {
         assert!(code.starts_with("CRM"));
         assert_eq!(code.len(), 3 + RANDOM_CHARS);
         assert!(is_code(&code));
+    }
+
+    #[test]
+    fn an_allowance_is_used_up_and_refills_evenly() {
+        let start = Timestamp::UNIX_EPOCH;
+        let after = |ms: i64| Timestamp::from_millisecond(ms).expect("a time");
+        let mut allowance = Allowance::full(2, start);
+        assert_eq!((allowance.take(2, start), allowance.take(2, start)), (Ok(()), Ok(())));
+        assert_eq!(allowance.take(2, start), Err(30));
+        assert_eq!(allowance.take(2, after(29_000)), Err(1));
+        assert_eq!(allowance.take(2, after(30_000)), Ok(()));
+        // Set back: nothing is refilled, nothing lost.
+        assert_eq!(allowance.take(2, start), Err(30));
+        assert_eq!(allowance.take(2, after(600_000)), Ok(()));
+        assert_eq!(allowance.take(2, after(600_000)), Ok(()));
+        assert_eq!(allowance.take(2, after(600_000)), Err(30));
     }
 
     #[test]

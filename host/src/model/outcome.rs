@@ -56,6 +56,8 @@ failure_kinds! {
     PluginOutputTooLarge = "plugin_output_too_large",
     /// The plugin returned something unusable.
     PluginBadOutput = "plugin_bad_output",
+    /// The plugin's directory is full.
+    PluginDirectoryFull = "plugin_directory_full",
     /// The plugin lacks a grant.
     PluginNotGranted = "plugin_not_granted",
     /// All plugin instances were busy.
@@ -88,6 +90,8 @@ failure_kinds! {
     ResponseBroken = "response_broken",
     /// The answer's status is not 2xx.
     HttpStatus = "http_status",
+    /// The mail server did not take the mail, or there is none.
+    MailRefused = "mail_refused",
     /// The answer is 2xx but cannot be read: bindings need JSON and it is none.
     ResponseInvalid = "response_invalid",
     /// An inbound call could not be verified.
@@ -115,6 +119,7 @@ impl From<&PluginFailure> for Failure {
             PluginFailure::Memory(_) => FailureKind::PluginMemory,
             PluginFailure::OutputTooLarge(_) => FailureKind::PluginOutputTooLarge,
             PluginFailure::BadOutput(_) => FailureKind::PluginBadOutput,
+            PluginFailure::DirectoryFull(_) => FailureKind::PluginDirectoryFull,
             PluginFailure::NotGranted(_) => FailureKind::PluginNotGranted,
             PluginFailure::Busy(_) => FailureKind::PluginBusy,
             PluginFailure::Missing(_) => FailureKind::PluginMissing,

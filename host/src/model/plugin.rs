@@ -207,6 +207,9 @@ pub enum PluginFailure {
     /// It returned something that is not what the contract says, such as text that is not JSON.
     #[error("the plugin returned something unusable: {0}")]
     BadOutput(String),
+    /// Its directory holds more than it may.
+    #[error("the plugin's directory holds more than {0} bytes, or too many files; remove some")]
+    DirectoryFull(u64),
     /// It used an interface it has no grant for in a way that cannot be answered.
     #[error("the plugin has no grant for `{0}`")]
     NotGranted(String),
@@ -229,6 +232,7 @@ impl PluginFailure {
             Self::Memory(_) => "plugin_memory",
             Self::OutputTooLarge(_) => "plugin_output_too_large",
             Self::BadOutput(_) => "plugin_bad_output",
+            Self::DirectoryFull(_) => "plugin_directory_full",
             Self::NotGranted(_) => "plugin_not_granted",
             Self::Busy(_) => "plugin_busy",
             Self::Missing(_) => "plugin_missing",
@@ -237,7 +241,7 @@ impl PluginFailure {
 
     /// Whether trying again may help.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::RetryLater(_) | Self::Busy(_) | Self::Deadline(_) | Self::Missing(_))
+        matches!(self, Self::RetryLater(_) | Self::Busy(_) | Self::Deadline(_) | Self::Missing(_) | Self::DirectoryFull(_))
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 
 pub mod spec;
 
-pub use spec::{EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, RouteSpec, RoutesSpec, VerifySpec};
+pub use spec::{ActionSpec, EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, RouteSpec, RoutesSpec, VerifySpec};
 
 /// Bytes of a call's body, unless the receiver says otherwise.
 pub const BODY_BYTES_DEFAULT: usize = 1024 * 1024;
@@ -122,6 +122,14 @@ impl Receiver {
                 legacy_zero: spec.legacy_zero,
             }),
             _ => Err(problems),
+        }
+    }
+
+    /// The configuration of what answers, unless a route does: its action's with its own over it.
+    pub fn config(&self) -> Map<String, Value> {
+        match &self.action {
+            Action::Plugin(_, config) => config.clone(),
+            Action::Reply(..) => Map::new(),
         }
     }
 
@@ -247,7 +255,7 @@ fn compile_action(spec: &ReceiverSpec, problems: &mut Vec<Problem>) -> Option<Ac
             None
         }
         (None, None) => {
-            problems.push(Problem::new("/plugin", "name a `plugin`, or declare a `reply`"));
+            problems.push(Problem::new("/plugin", "name a `plugin` or an `action`, or declare a `reply`"));
             None
         }
     }

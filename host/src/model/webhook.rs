@@ -142,6 +142,9 @@ impl Webhook {
         let bindings = Bindings::parse(spec.bindings.iter().map(|(name, path)| (name.as_str(), path.as_str())))
             .map_err(|(name, detail)| problems.push(Problem::new(format!("/bindings{}", segment(&name)), detail)))
             .ok();
+        if request.as_ref().is_some_and(|request| request.url().is_mail()) {
+            check_mail(spec, problems);
+        }
         let signing = compile_signing(spec, profile, problems);
         let auth = Auth::compile(spec.auth.as_ref(), problems);
         let timeout_ms = in_range(spec.timeout_ms, profile.timeout_ms, "/timeout_ms", "milliseconds", problems);
@@ -264,6 +267,21 @@ fn compile_selectors(texts: &[String], problems: &mut Vec<Problem>) -> Vec<Selec
         }
     }
     selectors
+}
+
+/// A mail is the operator's server's business: nothing of HTTP goes with it.
+fn check_mail(spec: &WebhookSpec, problems: &mut Vec<Problem>) {
+    let given = [
+        ("/request/method", spec.request.method.as_deref().is_some_and(|method| !method.eq_ignore_ascii_case("POST"))),
+        ("/request/headers", !spec.request.headers.is_empty()),
+        ("/signing", spec.signing.is_some()),
+        ("/auth", spec.auth.as_ref().is_some_and(|auth| *auth != AuthSpec::None {})),
+        ("/tls", spec.tls.is_some()),
+        ("/resolve", !spec.resolve.is_empty()),
+        ("/bindings", !spec.bindings.is_empty()),
+    ];
+    let wrong = given.into_iter().filter(|(_, is_given)| *is_given);
+    problems.extend(wrong.map(|(pointer, _)| Problem::new(pointer, "a mail takes none: leave it out")));
 }
 
 fn compile_signing(spec: &WebhookSpec, profile: &Profile, problems: &mut Vec<Problem>) -> (SigningScheme, Vec<SecretRef>) {

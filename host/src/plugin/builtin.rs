@@ -45,5 +45,7 @@ builtins! {
     "dialogflow-standard": Transform | Answers;
     "dialogflow-fulfilment": Receive;
     "item-standards": Receive;
+    "payload-files": Receive;
     "slack": Transform;
+    "slack-actions": Receive;
 }

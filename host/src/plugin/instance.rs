@@ -16,10 +16,11 @@ use super::{
     bindings::{exports::hookwright as exports, hookwright::plugin::types},
     context::{CallContext, CallFailure, Called, Effects},
     convert,
+    directory::Watch,
     engine::{Sandbox, SlotKind},
     failure,
     guest::{Guest, GuestParts},
-    limits::RESOURCES_MAX,
+    limits::{DIRECTORY_BYTES_MAX, RESOURCES_MAX},
     meter::Meter,
 };
 use crate::model::plugin::PluginFailure;
@@ -129,13 +130,20 @@ impl Running {
         let started = Instant::now();
         let meter = Arc::new(Meter::start(started, context.time_max.unwrap_or(limits.time), limits.invoke_time));
         let fuel = failure::hostcall_fuel(limits.output_bytes);
+        let mut watch = directory.clone().map(Watch::of);
         let guest = Guest::new(GuestParts { context, limits, meter: Arc::clone(&meter), script, directory })?;
         let mut store = Store::try_new(&sandbox.engine, guest)?;
         store.limiter(|guest| &mut guest.quota);
         store.set_hostcall_fuel(fuel);
         store.set_max_component_handles(RESOURCES_MAX);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| {
+        store.epoch_deadline_callback(move |mut store| {
+            if watch.as_mut().is_some_and(Watch::finds_full) {
+                let full = PluginFailure::DirectoryFull(DIRECTORY_BYTES_MAX);
+                let text = full.to_string();
+                store.data_mut().ended = Some(full);
+                return Err(wasmtime::Error::msg(text));
+            }
             let due = store.data().meter.due();
             if Instant::now() < due.at {
                 return Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())));

@@ -22,6 +22,10 @@ pub const INVOKE_TIME_MAX: Duration = Duration::from_secs(60);
 pub const STATE_KEY_BYTES_MAX: usize = 256;
 /// Bytes of a value of a plugin's state.
 pub const STATE_VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of files in the directory a plugin is granted: looked at before each call and every 20 ms during it.
+pub const DIRECTORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Files and directories in it.
+pub const DIRECTORY_FILES_MAX: u64 = 10_000;
 /// What a guest may hand over in one call of the host above `output_bytes`: lengths, options, short strings.
 pub const OUTPUT_SLACK_BYTES: usize = 64 * 1024;
 /// Characters kept of an error a guest returns.

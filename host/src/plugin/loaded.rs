@@ -9,8 +9,10 @@ use tokio::sync::OnceCell;
 use super::{
     context::{AnswerInput, CallContext, CallFailure, Called, DeliveryInput, InvocationInput, PluginOutcome, PluginReply},
     convert,
+    directory::is_full,
     error::UploadError,
     instance::{Asked, Call, Said},
+    limits::DIRECTORY_BYTES_MAX,
     loader::{Loader, Ready, Trial},
 };
 use crate::{
@@ -185,6 +187,9 @@ impl LoadedPlugin {
                 unavailable()
             })?),
         };
+        if directory.as_deref().is_some_and(is_full) {
+            return Err(PluginFailure::DirectoryFull(DIRECTORY_BYTES_MAX).into());
+        }
         let script = ready.script.clone();
         let sandbox = &self.loader.sandbox;
         Call { sandbox, pre: &ready.pre, exports: &ready.exports, context, script, directory }.run(asked, read).await

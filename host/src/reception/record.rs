@@ -69,7 +69,7 @@ pub(super) fn recorded(services: &Services, target: &Target, inbound: &Inbound) 
             body_encoding,
             remote_address: inbound.remote.clone(),
         },
-        environment: inbound.environment.clone(),
+        environment: target.environment.clone(),
         session: None,
         verification: Verification::NotAsked,
         reply: None,
@@ -115,7 +115,6 @@ pub(super) fn revived(services: &Services, call: &Call) -> Option<(Target, Inbou
         headers,
         body: body.into(),
         remote: call.request.remote_address.clone(),
-        environment: call.environment.clone(),
     };
-    Some((Target { code: Arc::clone(code), receiver }, inbound))
+    Some((Target { code: Arc::clone(code), receiver, environment: call.environment.clone() }, inbound))
 }

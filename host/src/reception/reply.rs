@@ -37,6 +37,13 @@ impl Reply {
         Self::later()
     }
 
+    /// A code was called more often than it allows.
+    pub(super) fn too_many(seconds: u32) -> Self {
+        let mut reply = Self::message(429, "too many calls; try again later");
+        reply.headers.push(("retry-after".to_owned(), seconds.to_string()));
+        reply
+    }
+
     fn later() -> Self {
         let mut reply = Self::message(503, "not now; try again later");
         reply.headers.push(("retry-after".to_owned(), RETRY_AFTER_S.to_string()));
@@ -65,16 +72,29 @@ pub(super) fn shape(receiver: &Receiver, raw: Raw) -> Reply {
     }
     let status = if raw.status < 400 { 200 } else { 400 };
     let shown = if receiver.legacy_zero && status == 200 { 0 } else { status };
-    let text = String::from_utf8_lossy(&raw.body);
-    let message = serde_json::from_str::<Value>(&text).ok().and_then(|body| Some(body.get("message")?.as_str()?.to_owned()));
-    Reply::narrow(status, shown, &message.unwrap_or_else(|| text.into_owned()))
+    Reply::narrow(status, shown, &sentence(&raw.body, status))
+}
+
+/// What there is to say: a text as it is; of a document its `message` alone, because data is not returned like this.
+fn sentence(body: &[u8], status: u16) -> String {
+    let text = String::from_utf8_lossy(body);
+    match serde_json::from_str::<Value>(&text) {
+        Ok(document @ (Value::Object(_) | Value::Array(_))) => match document.get("message").and_then(Value::as_str) {
+            Some(message) => message.to_owned(),
+            None if status == 200 => "done".to_owned(),
+            None => "refused".to_owned(),
+        },
+        _ => text.into_owned(),
+    }
 }
 
 /// The body says no more than what kind of failure it was; the admin sees the rest with the call.
 pub(super) fn failed_reply(failure: &PluginFailure) -> Reply {
     match failure {
         PluginFailure::Rejected(message) => Reply::message(400, message),
-        PluginFailure::RetryLater(_) | PluginFailure::Busy(_) | PluginFailure::Missing(_) => Reply::later(),
+        PluginFailure::RetryLater(_) | PluginFailure::Busy(_) | PluginFailure::Missing(_) | PluginFailure::DirectoryFull(_) => {
+            Reply::later()
+        }
         PluginFailure::Deadline(_) => Reply::message(504, "the call took too long"),
         _ => Reply::message(500, "the call failed"),
     }

@@ -1,7 +1,9 @@
-//! `/v1/receivers/{name}/codes`: the strings that make a receiver callable.
+//! `/v1/receivers/{name}/codes`: the strings that make a receiver callable; and `/v1/refusals`, the calls that named none.
+
+use std::{fmt::Write, time::Duration};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
@@ -10,9 +12,22 @@ use super::{
 };
 use crate::{
     clock::random,
-    model::code::{CODE_CHARS_MAX, CODE_CHARS_MIN, CodeRecord, CodeSpec, PREFIX_CHARS_MAX, is_code, is_prefix, make_code},
+    deliverer,
+    mail::{File, Mail},
+    model::{
+        code::{
+            CODE_CHARS_MAX, CODE_CHARS_MIN, CodeRecord, CodeSpec, CodeState, CodeUse, OVERLAP_SECONDS_MAX, PER_MINUTE_MAX,
+            PREFIX_CHARS_MAX, is_code, is_prefix, make_code,
+        },
+        mail::{ADDRESSES_MAX, SUBJECT_CHARS_MAX, is_address},
+        problem::Problem,
+    },
+    reception::Refusal,
     services::Services,
 };
+
+/// The longest text a mail of codes may begin with, in characters.
+const MAIL_TEXT_CHARS_MAX: usize = 4000;
 
 /// A code as shown to an admin.
 #[derive(Debug, Serialize, ToSchema)]
@@ -21,35 +36,86 @@ pub struct CodeView {
     pub id: String,
     /// The code itself: whoever has it may call.
     pub code: String,
-    /// Where to call it; the base path before `/api` is free.
+    /// Where to call it: the first of `urls`.
     pub url: String,
+    /// Where it can be called: one for each configured base. Where none is configured, the path before `/api` is free.
+    pub urls: Vec<String>,
+    /// `url` with the receiver's parameters behind it (RFC 6570): `{...}` stands for a value.
+    pub url_template: String,
     /// To whom it was issued.
     pub caller: String,
+    /// What it is now.
+    pub state: CodeState,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// Calls it allows in a minute.
+    pub per_minute: Option<u32>,
+    /// Calls that came in by it.
+    pub calls: u64,
+    /// When it was last called.
+    pub last_called_at: Option<Timestamp>,
+    /// Calls turned away since the host started: expired, revoked, too many, or at another base.
+    pub refused: u64,
+    /// When one was last turned away.
+    pub last_refused_at: Option<Timestamp>,
 }
 
-fn view(services: &Services, asked: &Asked, record: &CodeRecord) -> Result<CodeView, ApiError> {
+fn view(services: &Services, asked: &Asked, record: &CodeRecord, used: CodeUse) -> Result<CodeView, ApiError> {
     let opened = services.store.storage_key().unseal(&sealed_as(&record.id), &record.sealed)?;
     let code = opened.expose_str().unwrap_or_default().to_owned();
     let host = asked.headers.get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
+    let urls = services.bases.urls(&format!("http://{host}"), &code);
+    let url = urls.first().cloned().unwrap_or_default();
+    let (refused, last_refused_at) = services.door.refused(&record.id);
     Ok(CodeView {
         id: record.id.clone(),
-        url: format!("http://{host}/api/v1/webhook/{code}"),
+        url_template: format!("{url}{}", parameters_of(services, &record.receiver)),
+        url,
+        urls,
         code,
         caller: record.caller.clone(),
+        state: record.state(services.clock.now()),
         created_at: record.created_at,
         expires_at: record.expires_at,
         revoked_at: record.revoked_at,
+        per_minute: record.per_minute,
+        calls: used.calls,
+        last_called_at: used.last_called_at,
+        refused,
+        last_refused_at,
     })
+}
+
+/// `?dos={dos}&refreshCustomer={refreshCustomer}`, or nothing.
+fn parameters_of(services: &Services, receiver: &str) -> String {
+    let snapshot = services.catalog.snapshot();
+    let parameters = snapshot.receivers.get(receiver).into_iter().flat_map(|entry| entry.receiver.parameters.keys());
+    let pairs: Vec<_> = parameters.map(|name| format!("{name}={{{name}}}")).collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }
 
 fn sealed_as(id: &str) -> String {
     format!("code/{id}")
+}
+
+/// The records of a receiver's codes, oldest first.
+fn records(services: &Services, receiver: &str) -> Result<Vec<CodeRecord>, ApiError> {
+    let snapshot = services.catalog.snapshot();
+    if !snapshot.receivers.contains_key(receiver) {
+        return Err(ApiError::NotFound(format!("receiver `{receiver}`")));
+    }
+    let mut records: Vec<_> = snapshot.codes.values().filter(|code| code.receiver == receiver).map(|code| (**code).clone()).collect();
+    records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    Ok(records)
+}
+
+async fn views(services: &Services, asked: &Asked, records: &[CodeRecord]) -> Result<Vec<CodeView>, ApiError> {
+    let uses = services.store.code_uses(records.iter().map(|record| record.id.clone()).collect()).await?;
+    records.iter().zip(uses).map(|(record, used)| view(services, asked, record, used)).collect()
 }
 
 /// Issue a code to a caller.
@@ -60,53 +126,78 @@ fn sealed_as(id: &str) -> String {
 pub async fn post(services: Services, asked: Asked) -> Answer {
     let spec: CodeSpec = asked.json()?;
     let receiver = asked.path(0).to_owned();
-    if spec.caller.is_empty() || spec.caller.len() > 128 {
-        return Err(ApiError::invalid("/caller", "1 to 128 characters: to whom the code is issued"));
-    }
-    if spec.prefix.as_deref().is_some_and(|prefix| !is_prefix(prefix)) {
-        return Err(ApiError::invalid("/prefix", format!("up to {PREFIX_CHARS_MAX} letters and digits")));
+    let problems = problems(&spec);
+    if !problems.is_empty() {
+        return Err(ApiError::problems(problems));
     }
     let code = match spec.code {
-        Some(code) if is_code(&code) => code,
-        Some(_) => {
-            return Err(ApiError::invalid(
-                "/code",
-                format!("an existing code has {CODE_CHARS_MIN} to {CODE_CHARS_MAX} letters, digits, `-` or `_`"),
-            ));
-        }
+        Some(code) => code,
         // 64 bytes leave more than twice what 24 letters need after the few that are dropped.
         None => make_code(spec.prefix.as_deref().unwrap_or_default(), random::<64>()),
     };
+    let now = services.clock.now();
     let id = format!("cod_{}", hex::encode(random::<10>()));
     let record = CodeRecord {
         receiver,
         caller: spec.caller,
         hash: hex::encode(services.store.storage_key().keyed_hash("code", code.as_bytes())),
         sealed: services.store.storage_key().seal(&sealed_as(&id), code.as_bytes())?,
-        created_at: services.clock.now(),
+        created_at: now,
         expires_at: spec.expires,
         revoked_at: None,
+        per_minute: spec.per_minute,
         id,
     };
-    services.catalog.put_code(record.clone()).await?;
+    let mut written = Vec::new();
+    if let Some(seconds) = spec.overlap_seconds {
+        let end = now + Duration::from_secs(u64::from(seconds));
+        let live = records(&services, &record.receiver)?.into_iter();
+        let live = live.filter(|code| code.caller == record.caller && code.state(now) == CodeState::Active);
+        let ending = live.map(|code| CodeRecord { expires_at: Some(code.expires_at.map_or(end, |earlier| earlier.min(end))), ..code });
+        written.extend(ending);
+    }
+    written.push(record.clone());
+    services.catalog.put_codes(written).await?;
     tracing::info!(receiver = record.receiver, code = record.id, caller = record.caller, "code issued");
-    created(true, &view(&services, &asked, &record)?)
+    created(true, &view(&services, &asked, &record, CodeUse::default())?)
+}
+
+fn problems(spec: &CodeSpec) -> Vec<Problem> {
+    let wrong = [
+        ("/caller", spec.caller.is_empty() || spec.caller.len() > 128, "1 to 128 characters: to whom the code is issued".to_owned()),
+        (
+            "/prefix",
+            spec.prefix.as_deref().is_some_and(|prefix| !is_prefix(prefix)),
+            format!("up to {PREFIX_CHARS_MAX} letters and digits"),
+        ),
+        ("/prefix", spec.prefix.is_some() && spec.code.is_some(), "an existing `code` has no other beginning: leave it out".to_owned()),
+        (
+            "/code",
+            spec.code.as_deref().is_some_and(|code| !is_code(code)),
+            format!("an existing code has {CODE_CHARS_MIN} to {CODE_CHARS_MAX} letters, digits, `-` or `_`"),
+        ),
+        (
+            "/per_minute",
+            spec.per_minute.is_some_and(|calls| !(1..=PER_MINUTE_MAX).contains(&calls)),
+            format!("1 to {PER_MINUTE_MAX} calls"),
+        ),
+        (
+            "/overlap_seconds",
+            spec.overlap_seconds.is_some_and(|seconds| seconds > OVERLAP_SECONDS_MAX),
+            format!("0 to {OVERLAP_SECONDS_MAX} seconds"),
+        ),
+    ];
+    wrong.into_iter().filter(|(_, is_wrong, _)| *is_wrong).map(|(pointer, _, detail)| Problem::new(pointer, detail)).collect()
 }
 
 /// The codes of a receiver, in clear. Looking is logged.
 #[utoipa::path(get, path = "/v1/receivers/{name}/codes", tag = "receivers", params(("name" = String, Path, description = "the receiver")),
     responses((status = 200, description = "its codes", body = List<CodeView>), (status = 404, body = ProblemDetails, description = "no such receiver", content_type = "application/problem+json")))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
-    let snapshot = services.catalog.snapshot();
     let receiver = asked.path(0);
-    if !snapshot.receivers.contains_key(receiver) {
-        return Err(ApiError::NotFound(format!("receiver `{receiver}`")));
-    }
+    let data = views(&services, &asked, &records(&services, receiver)?).await?;
     let who = asked.token.as_ref().map_or("", |token| token.name.as_str());
     tracing::info!(receiver, who, "codes shown");
-    let mut records: Vec<_> = snapshot.codes.values().filter(|code| code.receiver == receiver).collect();
-    records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-    let data = records.into_iter().map(|record| view(&services, &asked, record)).collect::<Result<Vec<_>, _>>()?;
     ok(&List { data, next: None })
 }
 
@@ -119,6 +210,123 @@ pub async fn delete(services: Services, asked: Asked) -> Answer {
     let found = snapshot.codes.values().find(|code| code.receiver == asked.path(0) && code.id == asked.path(1));
     let mut record = found.map(|code| (**code).clone()).ok_or_else(|| ApiError::NotFound(format!("code `{}`", asked.path(1))))?;
     record.revoked_at.get_or_insert_with(|| services.clock.now());
-    services.catalog.put_code(record).await?;
+    services.catalog.put_codes(vec![record]).await?;
     no_content()
+}
+
+/// To whom codes are mailed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CodeMailInput {
+    /// 1 to 50 addresses. Everybody among them gets every code of the mail.
+    #[schema(example = json!(["integrations@example.com"]))]
+    pub to: Vec<String>,
+    /// Which codes, by their identifiers; absent: every one that can be called now.
+    #[serde(default)]
+    pub codes: Option<Vec<String>>,
+    /// What it is about; absent: the receiver's name.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// What stands before the codes.
+    #[serde(default)]
+    pub text: Option<String>,
+}
+
+/// A mail that was taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CodeMailed {
+    /// To whom.
+    pub to: Vec<String>,
+    /// The codes in it, by their identifiers.
+    pub codes: Vec<String>,
+    /// What the mail server said.
+    pub answer: String,
+}
+
+/// Mail codes of a receiver: one mail, with the codes in its text and in a CSV file. Logged, without the codes.
+#[utoipa::path(post, path = "/v1/receivers/{name}/codes/mail", tag = "receivers", request_body = CodeMailInput, params(("name" = String, Path, description = "the receiver")),
+    responses((status = 200, description = "the mail server took it", body = CodeMailed), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+        (status = 404, body = ProblemDetails, description = "no such receiver, or no such code", content_type = "application/problem+json"),
+        (status = 422, body = ProblemDetails, description = "the mail server did not take it, or none is configured", content_type = "application/problem+json")))]
+pub async fn mail(services: Services, asked: Asked) -> Answer {
+    let input: CodeMailInput = asked.json()?;
+    let receiver = asked.path(0);
+    let mut views = views(&services, &asked, &records(&services, receiver)?).await?;
+    match &input.codes {
+        None => views.retain(|code| code.state == CodeState::Active),
+        Some(ids) => {
+            if let Some(missing) = ids.iter().find(|id| !views.iter().any(|code| code.id == **id)) {
+                return Err(ApiError::NotFound(format!("code `{missing}` of receiver `{receiver}`")));
+            }
+            views.retain(|code| ids.contains(&code.id));
+        }
+    }
+    let mut problems = Vec::new();
+    if input.to.is_empty() || input.to.len() > ADDRESSES_MAX {
+        problems.push(Problem::new("/to", format!("1 to {ADDRESSES_MAX} addresses")));
+    }
+    let wrong = input.to.iter().enumerate().filter(|(_, address)| !is_address(address));
+    problems.extend(wrong.map(|(index, address)| Problem::new(format!("/to/{index}"), format!("`{address}` is no mail address"))));
+    let subject = input.subject.unwrap_or_else(|| format!("Webhook codes: {receiver}"));
+    if subject.chars().count() > SUBJECT_CHARS_MAX || subject.chars().any(char::is_control) {
+        problems.push(Problem::new("/subject", format!("one line of up to {SUBJECT_CHARS_MAX} characters")));
+    }
+    if input.text.as_ref().is_some_and(|text| text.chars().count() > MAIL_TEXT_CHARS_MAX) {
+        problems.push(Problem::new("/text", format!("up to {MAIL_TEXT_CHARS_MAX} characters")));
+    }
+    if views.is_empty() {
+        problems.push(Problem::new("/codes", "there is no code to send"));
+    }
+    if !problems.is_empty() {
+        return Err(ApiError::problems(problems));
+    }
+    let file =
+        File { name: format!("{receiver}-codes.csv"), media_type: "text/csv; charset=utf-8".to_owned(), bytes: csv(&views).into_bytes() };
+    let mail = Mail {
+        to: input.to.clone(),
+        subject,
+        media_type: "text/plain; charset=utf-8".to_owned(),
+        body: text(receiver, input.text.as_deref(), &views).into_bytes(),
+        attachments: vec![file],
+        id: format!("codes.{}", hex::encode(random::<12>())),
+        ..Mail::default()
+    };
+    let (code, said) = deliverer::mail::deliver(&services, &mail).await?;
+    let who = asked.token.as_ref().map_or("", |token| token.name.as_str());
+    tracing::info!(receiver, who, to = ?input.to, codes = views.len(), "codes mailed");
+    ok(&CodeMailed { to: input.to, codes: views.into_iter().map(|code| code.id).collect(), answer: format!("{code} {said}") })
+}
+
+fn text(receiver: &str, before: Option<&str>, codes: &[CodeView]) -> String {
+    let mut text = before.map_or_else(String::new, |before| format!("{}\n\n", before.trim_end()));
+    // Writing to a text cannot fail.
+    let _ = writeln!(text, "Receiver: {receiver}");
+    for code in codes {
+        let _ = writeln!(text, "\nCode WebHook: {}\nURL: {}\nCaller: {}", code.code, code.url_template, code.caller);
+        if let Some(end) = code.expires_at {
+            let _ = writeln!(text, "Until: {end}");
+        }
+    }
+    text.push_str("\nWhoever has a code may call: keep this mail to yourself.\n");
+    text
+}
+
+/// RFC 4180. A cell is never read as a formula: none begins with `=`, `+`, `-` or `@`.
+fn csv(codes: &[CodeView]) -> String {
+    let cell = |text: &str| {
+        let safe = if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text.to_owned() };
+        if safe.contains([',', '"', '\n', '\r']) { format!("\"{}\"", safe.replace('"', "\"\"")) } else { safe }
+    };
+    let end = |code: &CodeView| code.expires_at.map_or_else(String::new, |end| end.to_string());
+    let row = |code: &CodeView| format!("{},{},{},{}\r\n", cell(&code.code), cell(&code.url_template), cell(&code.caller), end(code));
+    std::iter::once("Code WebHook,URL,Caller,Until\r\n".to_owned()).chain(codes.iter().map(row)).collect()
+}
+
+/// Calls that were turned away before they reached a receiver, newest first, since the host started. Their callers were not told why.
+#[utoipa::path(get, path = "/v1/refusals", tag = "receivers", params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default")),
+    responses((status = 200, description = "the newest of at most 1000", body = List<Refusal>)))]
+pub async fn refusals(services: Services, asked: Asked) -> Answer {
+    asked.only(&["limit"])?;
+    let (limit, _) = asked.page()?;
+    ok(&List { data: services.door.refusals(limit), next: None })
 }

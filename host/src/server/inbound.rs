@@ -44,7 +44,11 @@ impl CodePath {
 
 /// Answers a call.
 pub async fn answer(services: Services, path: CodePath, parts: Parts, body: &mut Incoming, remote: SocketAddr) -> Response<Body> {
-    let Some(target) = reception::find(&services, &path.code) else { return written(Reply::message(404, "unknown code")) };
+    let remote = remote.ip().to_string();
+    let target = match reception::find(&services, &path.base, &path.code, &remote) {
+        Ok(target) => target,
+        Err(refused) => return written(refused),
+    };
     if let Err(error) = services.store.has_room() {
         return written(Reply::unavailable(&error));
     }
@@ -54,15 +58,7 @@ pub async fn answer(services: Services, path: CodePath, parts: Parts, body: &mut
         Err(_) => return written(Reply::message(400, "the body did not arrive whole")),
     };
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let inbound = Inbound {
-        method: parts.method,
-        path: path.rest,
-        query,
-        headers: parts.headers,
-        body,
-        remote: remote.ip().to_string(),
-        environment: None,
-    };
+    let inbound = Inbound { method: parts.method, path: path.rest, query, headers: parts.headers, body, remote };
     written(reception::answer(&services, target, inbound).await)
 }
 

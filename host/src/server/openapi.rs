@@ -9,7 +9,8 @@ use utoipa::{
 };
 
 use super::{
-    arcgis, calls, codes, cx, deliveries, events, health, invoke, maintenance, metrics, plugins, profiles, receivers, recovery, rehearsals,
+    actions, arcgis, calls, codes, cx, deliveries, events, health, invoke, maintenance, metrics, plugins, profiles, receivers, recovery,
+    rehearsals,
     request::Asked,
     respond::{Answer, ok},
     secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
@@ -31,7 +32,8 @@ use crate::{model, services::Services};
         profiles::patch, deliveries::list, deliveries::get, deliveries::resend, deliveries::cancel, calls::list, calls::get,
         sessions::get, sessions::patch, sessions::delete, secrets::list, secrets::put, secrets::delete, plugins::list, plugins::get,
         plugins::put, plugins::delete, plugins::activate, rehearsals::try_out, rehearsals::compare, plugins::put_config, plugins::put_grants, receivers::list, receivers::put,
-        receivers::get, receivers::patch, receivers::delete, codes::post, codes::list, codes::delete, maintenance::post_backup,
+        receivers::get, receivers::patch, receivers::delete, codes::post, codes::list, codes::delete, codes::mail, codes::refusals, actions::list, actions::put,
+        actions::get, actions::delete, maintenance::post_backup,
         maintenance::get_backup, maintenance::post_compact, maintenance::get_compact),
     components(schemas(events::EventInput, events::AcceptedEvents, model::outcome::FailureKind)),
     modifiers(&Bearer))]

@@ -13,10 +13,7 @@ use super::{
 };
 use crate::{
     catalog::{CatalogError, ReceiverEntry},
-    model::{
-        merge_patch::merge,
-        receiver::{Receiver, ReceiverSpec},
-    },
+    model::{merge_patch::merge, receiver::ReceiverSpec},
     services::Services,
 };
 
@@ -100,7 +97,7 @@ async fn write(services: &Services, mut document: Value, name: &str) -> Answer {
     if let Some((pointer, plugin)) = spec.plugins().into_iter().find(|(_, plugin)| !services.plugins.exists(plugin)) {
         return Err(ApiError::invalid(pointer, format!("there is no plugin `{plugin}`; upload it first: PUT /v1/plugins/{plugin}")));
     }
-    Receiver::compile(&spec, &services.catalog.snapshot().profiles).map_err(CatalogError::Invalid)?;
+    services.catalog.snapshot().compile_receiver(&spec).map_err(CatalogError::Invalid)?;
     // A key that cannot verify is found when the receiver is written, not when the first call comes, and is not kept.
     if let Some(reference) = &spec.verify.secret {
         let key = match inline::given(&credentials, reference) {

@@ -8,8 +8,14 @@ use utoipa::ToSchema;
 
 use super::Body;
 use crate::{
-    acceptance::AcceptError, catalog::CatalogError, invocation::InvokeError, model::problem::Problem, plugin::UploadError,
-    reception::RETRY_AFTER_S, rehearsal::TryError, store::StoreError,
+    acceptance::AcceptError,
+    catalog::CatalogError,
+    invocation::InvokeError,
+    model::{outcome::Failure, problem::Problem},
+    plugin::UploadError,
+    reception::RETRY_AFTER_S,
+    rehearsal::TryError,
+    store::StoreError,
 };
 
 /// What a handler gives back.
@@ -337,6 +343,13 @@ impl From<CatalogError> for ApiError {
             CatalogError::Exists(_) | CatalogError::Referred(_) => Self::Conflict(error.to_string()),
             CatalogError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<Failure> for ApiError {
+    /// Something that had to be sent at once was not.
+    fn from(failure: Failure) -> Self {
+        Self::Unprocessable(format!("not sent: {} ({})", failure.detail, failure.kind.as_str()))
     }
 }
 

@@ -7,7 +7,7 @@ use http::{Method, Response, header::AUTHORIZATION, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
-    Body, arcgis, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, metrics, openapi, plugins, profiles,
+    Body, actions, arcgis, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, metrics, openapi, plugins, profiles,
     receivers, recovery, rehearsals,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
@@ -129,7 +129,13 @@ pub fn routes() -> Vec<Route> {
         DELETE "/v1/receivers/{name}" ADMIN => receivers::delete;
         POST "/v1/receivers/{name}/codes" ADMIN => codes::post;
         GET "/v1/receivers/{name}/codes" ADMIN => codes::list;
+        POST "/v1/receivers/{name}/codes/mail" ADMIN => codes::mail;
         DELETE "/v1/receivers/{name}/codes/{id}" ADMIN => codes::delete;
+        GET "/v1/refusals" READ => codes::refusals;
+        GET "/v1/actions" READ => actions::list;
+        PUT "/v1/actions/{name}" ADMIN => actions::put;
+        GET "/v1/actions/{name}" READ => actions::get;
+        DELETE "/v1/actions/{name}" ADMIN => actions::delete;
     };
     for route in &mut routes {
         route.upload = route.method == Method::PUT && route.path == "/v1/plugins/{name}";

@@ -101,7 +101,9 @@ pub fn check_value(value: &str, is_raw: bool) -> Result<(), String> {
         (status = 409, body = ProblemDetails, description = "something refers to it", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let name = asked.path(0);
-    let users = services.catalog.snapshot().users_of_secret(name);
+    let mut users = services.catalog.snapshot().users_of_secret(name);
+    let mails = services.mailer.as_ref().and_then(|mailer| mailer.password()).is_some_and(|password| password.name == name);
+    users.extend(mails.then(|| "the configuration's `[smtp]`".to_owned()));
     if !users.is_empty() {
         return Err(ApiError::Conflict(format!("it is referred to by {}", users.join(", "))));
     }

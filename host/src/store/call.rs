@@ -14,6 +14,7 @@ use super::{
 };
 use crate::model::{
     call::{Call, CallState},
+    code::CodeUse,
     id::CallId,
     parameter::Change,
 };
@@ -93,6 +94,23 @@ impl Store {
         get(&self.engine(), id)
     }
 
+    /// How often each of these codes was called, in their order.
+    pub async fn code_uses(&self, ids: Vec<String>) -> Result<Vec<CodeUse>, StoreError> {
+        self.scan(move |engine| {
+            let used = |id: &String| {
+                let key = key::code_use(id);
+                Ok(engine.get(&key)?.map(|bytes| decode(&key, &bytes)).transpose()?.unwrap_or_default())
+            };
+            ids.iter().map(used).collect()
+        })
+        .await
+    }
+
+    /// Forgets how often codes were called that are no more.
+    pub async fn forget_code_uses(&self, ids: Vec<String>) -> Result<(), StoreError> {
+        self.commit(0, move |transaction| ids.iter().try_for_each(|id| transaction.remove(key::code_use(id)))).await
+    }
+
     /// Calls that are to be run, the oldest first.
     pub async fn pending_calls(&self, n: usize) -> Result<Vec<Call>, StoreError> {
         self.scan(move |engine| {
@@ -131,6 +149,10 @@ fn put(transaction: &mut Transaction<'_>, call: &Call, encoded: &[u8]) -> Result
     let number = match transaction.get_bytes(&key)? {
         Some(earlier) => split(&earlier).0,
         None => {
+            let key = key::code_use(&call.code_id);
+            let mut used: CodeUse = transaction.get(&key)?.unwrap_or_default();
+            used.count(call.received_at);
+            transaction.put(key, &used)?;
             transaction.counters.calls += 1;
             transaction.counters.calls
         }

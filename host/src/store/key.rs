@@ -23,6 +23,7 @@
 //! | `c` | call id | call |
 //! | `g` | receiver, call id | - |
 //! | `p` | call id | - (it waits to be run) |
+//! | `U` | code id | how often it was called |
 //! | `s` | session | parameters |
 //! | `k` | hash of a dedup key | body's hash, event id |
 //! | `x` | expiry, key of a `s` or `k` record | - |
@@ -61,6 +62,7 @@ pub(super) const STANDINGS: &[u8] = b"D";
 pub(super) const WAITING_COUNT: &[u8] = b"mwaiting";
 pub(super) const PENDING_CALLS: &[u8] = b"p";
 pub(super) const CALL_LOG: &[u8] = b"c";
+pub(super) const CODE_USES: &[u8] = b"U";
 pub(super) const EXPIRIES: &[u8] = b"x";
 pub(super) const CONFIGS: &[u8] = b"C";
 pub(super) const REVISIONS: &[u8] = b"R";
@@ -281,6 +283,11 @@ pub(super) fn receiver_call(receiver: &str, id: &CallId) -> Vec<u8> {
 
 pub(super) fn receiver_calls(receiver: &str) -> Range {
     under(&pair(b"g", receiver, ""))
+}
+
+/// How often a code was called.
+pub(super) fn code_use(id: &str) -> Vec<u8> {
+    named(CODE_USES, id)
 }
 
 pub(super) fn session(name: &str) -> Vec<u8> {

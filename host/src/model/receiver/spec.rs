@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 
 use super::{BODY_BYTES_DEFAULT, TIMEOUT_MS_DEFAULT};
 use crate::model::{
-    problem::segment,
+    merge_patch::merge,
+    problem::{self, Problem, segment},
     secret::SecretRef,
     signature::{self, HmacRule, VerifyScheme},
 };
@@ -26,6 +27,11 @@ pub struct ReceiverSpec {
     /// A named set of defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// The service action it is bound to, which says what answers and with which parameters; in place of `plugin`, `reply` and
+    /// `parameters`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "refresh-customer")]
+    pub action: Option<String>,
     /// The plugin or script that answers; either this or `reply`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
@@ -137,6 +143,75 @@ impl ReceiverSpec {
         let default = self.plugin.iter().map(|plugin| ("/plugin".to_owned(), plugin.as_str()));
         let routes = self.routes.iter().flat_map(|routes| &routes.to);
         default.chain(routes.map(|(value, route)| (format!("/routes/to{}/plugin", segment(value)), route.plugin.as_str()))).collect()
+    }
+}
+
+/// A service action: what calls can have done, apart from who may call. Several receivers may be bound to one, each with codes, a base
+/// and a proof of its own that hide which action is behind it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionSpec {
+    /// Unique; what the address ends with.
+    #[serde(default)]
+    pub name: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Parameters of its calls, and their types.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, ParameterSpec>,
+    /// Refuse parameters it does not know.
+    #[serde(default)]
+    pub strict: bool,
+    /// The plugin or script that runs it; either this or `reply`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// A declared answer; either this or `plugin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<ReplySpec>,
+    /// Merged (RFC 7396) into the plugin's own configuration; a receiver's `config` is merged over it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub config: Map<String, Value>,
+}
+
+impl ActionSpec {
+    /// A receiver of that name bound to nothing else: what is wrong with it is wrong with the action.
+    pub fn alone(&self) -> Result<ReceiverSpec, Problem> {
+        let document = serde_json::json!({ "name": self.name, "action": self.name });
+        let receiver: ReceiverSpec = problem::read(document)?;
+        receiver.bound_to(self).map_err(|mut problems| problems.remove(0))
+    }
+}
+
+impl ReceiverSpec {
+    /// The receiver with what its action says in place; problems where it says something of that itself.
+    pub fn bound_to(&self, action: &ActionSpec) -> Result<Self, Vec<Problem>> {
+        let own = [
+            ("/plugin", self.plugin.is_some()),
+            ("/reply", self.reply.is_some()),
+            ("/parameters", !self.parameters.is_empty()),
+            ("/routes", self.routes.is_some()),
+        ];
+        let problems: Vec<_> = own
+            .into_iter()
+            .filter(|(_, is_there)| *is_there)
+            .map(|(pointer, _)| Problem::new(pointer, format!("this comes from the action `{}`; leave it out", action.name)))
+            .collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut config = Value::Object(action.config.clone());
+        merge(&mut config, &Value::Object(self.config.clone()));
+        Ok(Self {
+            action: None,
+            plugin: action.plugin.clone(),
+            reply: action.reply.clone(),
+            parameters: action.parameters.clone(),
+            strict: self.strict || action.strict,
+            config: if let Value::Object(config) = config { config } else { Map::new() },
+            ..self.clone()
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! URLs as they are shown.
 
-use crate::model::reference::Reference;
+use crate::model::{mail::is_mail, reference::Reference};
 
 /// What stands where a value was.
 pub const REDACTED: &str = "redacted";
@@ -23,6 +23,9 @@ pub fn is_redacted(url: &str) -> bool {
 }
 
 fn redact(url: &str, keeps: impl Fn(&str) -> bool) -> String {
+    if is_mail(url) {
+        return url.to_owned();
+    }
     let (front, fragment) = url.split_once('#').map_or((url, None), |(front, fragment)| (front, Some(fragment)));
     let (front, query) = front.split_once('?').map_or((front, None), |(front, query)| (front, Some(query)));
     let mut shown = String::with_capacity(url.len());

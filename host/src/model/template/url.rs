@@ -6,7 +6,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use super::{Template, TemplateError};
-use crate::model::reference::{Expansion, Reference, Scope};
+use crate::model::{
+    mail::{self, MailTo},
+    reference::{Expansion, Reference, Scope},
+};
 
 /// The longest URL, in bytes: as written, and as sent.
 pub const URL_BYTES_MAX: usize = 16 * 1024;
@@ -66,9 +69,12 @@ impl UrlTemplate {
                 );
             }
         }
+        if mail::is_mail(source) {
+            return Self::parse_mail(source, template);
+        }
         let authority_start = match source.split_once("://") {
             Some((scheme, _)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => scheme.len() + 3,
-            _ => return refused(0, "a URL begins with `https://` (or `http://`, to networks that are opened to it)"),
+            _ => return refused(0, "a URL begins with `https://` (or `http://`, to networks that are opened to it), or with `mailto:`"),
         };
         let origin_end = source[authority_start..].find(['/', '?', '#']).map_or(source.len(), |end| authority_start + end);
         if origin_end == authority_start {
@@ -97,6 +103,30 @@ impl UrlTemplate {
             Ok(_) => refused(authority_start, "a URL names a host"),
             Err(error) => refused(authority_start, &format!("this is no URL: {error}")),
         }
+    }
+
+    /// Of a `mailto:` only the subject, which comes last, takes references: where a mail goes is what an admin wrote, too.
+    fn parse_mail(source: &str, template: Template) -> Result<Self, TemplateError> {
+        let refused = |position: usize, detail: String| Err(TemplateError { position, detail });
+        let lower = source.to_ascii_lowercase();
+        let subject = ["?subject=", "&subject="].iter().find_map(|mark| Some(lower.find(mark)? + mark.len()));
+        let origin_end = subject.unwrap_or(source.len());
+        if let Some((at, looked_up, _)) = template.pieces().find(|(at, _, is_text)| !is_text && *at < origin_end) {
+            return refused(at, format!("`{looked_up}` stands in an address; in a `mailto:` the subject alone takes references"));
+        }
+        if let Some(at) = source[origin_end..].find('&') {
+            return refused(origin_end + at, "the subject comes last; write `&` in it as `%26`".to_owned());
+        }
+        let parsed = Self { template, source: source.to_owned(), origin_end };
+        match MailTo::parse(&parsed.sample()) {
+            Ok(_) => Ok(parsed),
+            Err(detail) => refused(0, detail),
+        }
+    }
+
+    /// Whether it is a `mailto:`: what is sent there is a mail.
+    pub fn is_mail(&self) -> bool {
+        mail::is_mail(&self.source)
     }
 
     /// As it was written.
@@ -129,6 +159,9 @@ impl UrlTemplate {
     /// This origin with another path and query, both literal.
     pub fn with_path(&self, path_and_query: &str) -> Result<String, UrlProblem> {
         let refused = |detail: &str| Err(UrlProblem::Invalid(detail.to_owned()));
+        if self.is_mail() {
+            return refused("a mail has no path to choose");
+        }
         if !path_and_query.starts_with('/') || path_and_query.starts_with("//") {
             return refused("path and query begin with one `/`");
         }
@@ -143,6 +176,9 @@ impl UrlTemplate {
     fn check(&self, url: &str) -> Result<(), UrlProblem> {
         if url.len() > URL_BYTES_MAX {
             return Err(UrlProblem::TooLong(url.len()));
+        }
+        if self.is_mail() {
+            return MailTo::parse(url).map(|_| ()).map_err(UrlProblem::Invalid);
         }
         if has_dot_segment(self.path_of(url)) {
             return Err(UrlProblem::UnsafeSegment);
@@ -273,6 +309,25 @@ mod tests {
             expand("https://h/$session.params.x", json!({"x": "a".repeat(URL_BYTES_MAX)})),
             Err(UrlProblem::TooLong(URL_BYTES_MAX + 10))
         );
+    }
+
+    #[test]
+    fn of_a_mail_the_subject_alone_takes_references() {
+        expands(
+            "mailto:a@h.example?subject=Item%20$session.params.t",
+            json!({"t": "é & x\r\n"}),
+            "mailto:a@h.example?subject=Item%20%C3%A9%20%26%20x%0D%0A",
+        );
+        for text in [
+            "mailto:$session.params.to",
+            "mailto:a@h.example?cc=$session.params.cc",
+            "mailto:a@h.example?subject=x&cc=b@h.example",
+            "mailto:nobody",
+            "mailto:a@h.example?body=x",
+        ] {
+            assert!(UrlTemplate::parse(text).is_err(), "{text}");
+        }
+        assert!(UrlTemplate::parse("mailto:a@h.example").unwrap().with_path("/x").is_err());
     }
 
     #[test]

@@ -1,0 +1,201 @@
+//! The way out for mail: one message to the operator's server (RFC 5321), or the one word that says why it was not taken.
+//!
+//! Which server that is says the operator's configuration and nobody else, so no address policy stands before it. Where a mail goes is
+//! written by an admin.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    message::{
+        Attachment, Mailbox, MultiPart, SinglePart,
+        header::{ContentType, HeaderName, HeaderValue},
+    },
+    transport::smtp::{
+        authentication::Credentials,
+        client::{Certificate, Tls, TlsParameters},
+    },
+};
+
+use crate::{
+    config::{Smtp, SmtpTls},
+    model::{
+        outcome::{Failure, FailureKind},
+        secret::{Secret, SecretRef},
+    },
+};
+
+/// Why no mail can be sent as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum MailError {
+    /// Who mails are from.
+    #[error("`from` is no mailbox, such as `Hookwright <webhooks@example.com>`")]
+    From(#[source] lettre::address::AddressError),
+    /// A user without a password, or the other way round.
+    #[error("`user` and `password` go together; the password is named as `$secret:name`")]
+    Credentials,
+    /// A password over a connection anybody reads.
+    #[error("a password is not sent unprotected: `tls` is `implicit` or `starttls`")]
+    Unprotected,
+    /// Trust.
+    #[error("the certificates of `ca_file`, or TLS itself, cannot be used")]
+    Tls(#[source] lettre::transport::smtp::Error),
+}
+
+/// Sends mail. Clones are the same.
+#[derive(Clone)]
+pub struct Mailer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    smtp: Smtp,
+    from: Mailbox,
+    tls: Tls,
+    time_max: Duration,
+}
+
+/// A mail to send.
+#[derive(Clone, Debug, Default)]
+pub struct Mail {
+    /// Addresses.
+    pub to: Vec<String>,
+    /// Addresses everybody sees.
+    pub cc: Vec<String>,
+    /// Addresses nobody else sees.
+    pub bcc: Vec<String>,
+    /// One line.
+    pub subject: String,
+    /// The media type of `body`.
+    pub media_type: String,
+    /// What it says.
+    pub body: Vec<u8>,
+    /// Files with it.
+    pub attachments: Vec<File>,
+    /// Its `Message-ID`, before the `@`: the same for every try at the same mail.
+    pub id: String,
+}
+
+/// A file that goes with a mail.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Mailer {
+    /// Sends through `smtp`, each mail within `time_max`. Nothing is connected yet.
+    pub fn new(smtp: Smtp, time_max: Duration) -> Result<Self, MailError> {
+        let from: Mailbox = smtp.from.parse().map_err(MailError::From)?;
+        if smtp.user.is_some() != smtp.password.is_some() {
+            return Err(MailError::Credentials);
+        }
+        if smtp.user.is_some() && smtp.tls == SmtpTls::None && !is_loopback(&smtp.host) {
+            return Err(MailError::Unprotected);
+        }
+        let parameters = || {
+            let mut parameters = TlsParameters::builder(smtp.host.clone());
+            if let Some(pem) = &smtp.ca_certificates {
+                parameters = parameters.add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(MailError::Tls)?);
+            }
+            parameters.build().map_err(MailError::Tls)
+        };
+        let tls = match smtp.tls {
+            SmtpTls::Implicit => Tls::Wrapper(parameters()?),
+            SmtpTls::Starttls => Tls::Required(parameters()?),
+            SmtpTls::None => Tls::None,
+        };
+        Ok(Self { shared: Arc::new(Shared { smtp, from, tls, time_max }) })
+    }
+
+    /// The secret with the password, if there is one.
+    pub fn password(&self) -> Option<&SecretRef> {
+        self.shared.smtp.password.as_ref()
+    }
+
+    /// Sends `mail`, dated `now`. What the server said when it took it, and its code.
+    pub async fn send(&self, mail: &Mail, password: Option<&Secret>, now: Timestamp) -> Result<(u16, String), Failure> {
+        let Shared { smtp, from, tls, time_max } = &*self.shared;
+        let message = message(mail, from, now)?;
+        let mut transport =
+            AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&smtp.host).port(smtp.port).tls(tls.clone()).timeout(Some(*time_max));
+        if let (Some(user), Some(password)) = (&smtp.user, password) {
+            let password = password.expose_str().ok_or_else(|| refused("the password is no text"))?;
+            transport = transport.credentials(Credentials::new(user.clone(), password.to_owned()));
+        }
+        let transport = transport.build();
+        match tokio::time::timeout(*time_max, transport.send(message)).await {
+            Ok(Ok(taken)) => Ok((taken.code().into(), taken.message().collect::<Vec<_>>().join("\n"))),
+            Ok(Err(error)) => Err(failure(&error)),
+            Err(_) => {
+                Err(Failure::new(FailureKind::Timeout, format!("the mail server was not done within {} seconds", time_max.as_secs())))
+            }
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn refused(detail: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::MailRefused, detail)
+}
+
+fn message(mail: &Mail, from: &Mailbox, now: Timestamp) -> Result<Message, Failure> {
+    let invalid = |error: String| Failure::new(FailureKind::RequestInvalid, format!("this is no mail: {error}"));
+    let mailbox =
+        |address: &String| address.parse().map(|address| Mailbox::new(None, address)).map_err(|_| invalid(format!("`{address}`")));
+    let mut builder = Message::builder()
+        .from(from.clone())
+        .subject(mail.subject.clone())
+        .date(now.into())
+        .message_id(Some(format!("<{}@{}>", mail.id, from.email.domain())))
+        // RFC 3834: nobody's holiday notice answers it.
+        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()));
+    for address in &mail.to {
+        builder = builder.to(mailbox(address)?);
+    }
+    for address in &mail.cc {
+        builder = builder.cc(mailbox(address)?);
+    }
+    for address in &mail.bcc {
+        builder = builder.bcc(mailbox(address)?);
+    }
+    let media = |text: &str| ContentType::parse(text).map_err(|error| invalid(format!("the media type `{text}`: {error}")));
+    let text = String::from_utf8(mail.body.clone()).map_err(|_| invalid("its text is not UTF-8".to_owned()))?;
+    let said = SinglePart::builder().header(media(&mail.media_type)?).body(text);
+    let message = if mail.attachments.is_empty() {
+        builder.singlepart(said)
+    } else {
+        let mut parts = MultiPart::mixed().singlepart(said);
+        for File { name, media_type, bytes } in &mail.attachments {
+            parts = parts.singlepart(Attachment::new(name.clone()).body(bytes.clone(), media(media_type)?));
+        }
+        builder.multipart(parts)
+    };
+    message.map_err(|error| invalid(error.to_string()))
+}
+
+/// The one word for what went wrong. A server's answers never hold what was sent to log in.
+fn failure(error: &lettre::transport::smtp::Error) -> Failure {
+    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+    if let Some(code) = error.status() {
+        return refused(format!("the mail server answered {code}: {cause}"));
+    }
+    let kind = if error.is_timeout() {
+        FailureKind::Timeout
+    } else if error.is_tls() {
+        FailureKind::TlsFailed
+    } else if error.is_client() || error.is_response() {
+        FailureKind::MailRefused
+    } else {
+        FailureKind::ConnectFailed
+    };
+    Failure::new(kind, format!("the mail server: {cause}"))
+}

@@ -1,0 +1,197 @@
+//! A mail server on loopback: takes what it is told to take (RFC 5321), over TLS where it has an identity, and keeps it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hookwright::config::{Smtp, SmtpTls};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    net::TcpListener,
+    sync::mpsc,
+    task::JoinHandle,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    tls::{Identity, acceptor},
+    wait::within,
+};
+
+/// A mail that was taken.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// `MAIL FROM`.
+    pub from: String,
+    /// `RCPT TO`, each.
+    pub to: Vec<String>,
+    /// The message, with CRLF, dots unstuffed.
+    pub message: String,
+    /// Who logged in: user and password.
+    pub login: Option<(String, String)>,
+    /// Whether the connection was encrypted.
+    pub encrypted: bool,
+}
+
+/// The server. Ends when it is dropped.
+pub struct MailServer {
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    taken: tokio::sync::Mutex<mpsc::UnboundedReceiver<Taken>>,
+    refusal: Arc<Mutex<Option<String>>>,
+    serving: JoinHandle<()>,
+}
+
+impl Drop for MailServer {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl MailServer {
+    /// One that speaks plainly.
+    pub async fn start() -> Self {
+        Self::with(None).await
+    }
+
+    /// One that offers `STARTTLS` as `identity`, and takes no mail before it.
+    pub async fn starttls(identity: &Identity) -> Self {
+        Self::with(Some(acceptor(identity, None))).await
+    }
+
+    async fn with(tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (sender, taken) = mpsc::unbounded_channel();
+        let refusal = Arc::new(Mutex::new(None));
+        let refuses = Arc::clone(&refusal);
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let session = Session { sender: sender.clone(), refuses: Arc::clone(&refuses) };
+                let tls = tls.clone();
+                tokio::spawn(async move {
+                    // A client that breaks off has nothing more to say.
+                    drop(session.begin(stream, tls).await);
+                });
+            }
+        });
+        Self { port, taken: tokio::sync::Mutex::new(taken), refusal, serving }
+    }
+
+    /// What a host is told to send by it: plainly, as nobody, from `webhooks@example.org`.
+    pub fn settings(&self) -> Smtp {
+        Smtp {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            tls: SmtpTls::None,
+            ca_certificates: None,
+            from: "Hookwright <webhooks@example.org>".to_owned(),
+            user: None,
+            password: None,
+        }
+    }
+
+    /// The next mail.
+    pub async fn next(&self) -> Taken {
+        within("a mail", async { self.taken.lock().await.recv().await }).await.expect("a server")
+    }
+
+    /// From now on every recipient is refused so; `None`: taken again.
+    pub fn refuse(&self, answer: Option<&str>) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = answer.map(str::to_owned);
+    }
+}
+
+struct Session {
+    sender: mpsc::UnboundedSender<Taken>,
+    refuses: Arc<Mutex<Option<String>>>,
+}
+
+impl Session {
+    async fn begin(self, mut stream: tokio::net::TcpStream, tls: Option<TlsAcceptor>) -> std::io::Result<()> {
+        stream.write_all(b"220 mail.test ESMTP\r\n").await?;
+        let (asked, stream) = self.talk(stream, tls.is_some(), false).await?;
+        if let (true, Some(tls), Some(stream)) = (asked, tls, stream) {
+            self.talk(tls.accept(stream).await?, false, true).await?;
+        }
+        Ok(())
+    }
+
+    /// Until the end, or until TLS is asked for.
+    async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        offers_tls: bool,
+        encrypted: bool,
+    ) -> std::io::Result<(bool, Option<S>)> {
+        let mut stream = BufReader::new(stream);
+        let mut taken = Taken { encrypted, ..Taken::default() };
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).await? == 0 {
+                return Ok((false, None));
+            }
+            let line = line.trim_end();
+            let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let answer = match verb.to_ascii_uppercase().as_str() {
+                "EHLO" if offers_tls => "250-mail.test\r\n250-8BITMIME\r\n250 STARTTLS".to_owned(),
+                "EHLO" => "250-mail.test\r\n250-8BITMIME\r\n250 AUTH PLAIN".to_owned(),
+                "STARTTLS" if offers_tls => {
+                    stream.write_all(b"220 go ahead\r\n").await?;
+                    return Ok((true, Some(stream.into_inner())));
+                }
+                _ if offers_tls => "530 STARTTLS first".to_owned(),
+                "AUTH" => {
+                    taken.login = rest.split(' ').nth(1).and_then(login);
+                    if taken.login.is_some() { "235 welcome" } else { "535 who are you" }.to_owned()
+                }
+                "MAIL" => {
+                    taken.from = address(rest);
+                    "250 ok".to_owned()
+                }
+                "RCPT" => match self.refuses.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+                    Some(refusal) => refusal,
+                    None => {
+                        taken.to.push(address(rest));
+                        "250 ok".to_owned()
+                    }
+                },
+                "DATA" => {
+                    stream.write_all(b"354 go on\r\n").await?;
+                    taken.message = message(&mut stream).await?;
+                    let next = Taken { login: taken.login.clone(), encrypted, ..Taken::default() };
+                    drop(self.sender.send(std::mem::replace(&mut taken, next)));
+                    "250 2.0.0 queued".to_owned()
+                }
+                "QUIT" => {
+                    stream.write_all(b"221 bye\r\n").await?;
+                    return Ok((false, None));
+                }
+                _ => "250 ok".to_owned(),
+            };
+            stream.write_all(format!("{answer}\r\n").as_bytes()).await?;
+        }
+    }
+}
+
+async fn message<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> std::io::Result<String> {
+    let mut message = String::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await? == 0 || line == ".\r\n" {
+            return Ok(message);
+        }
+        message.push_str(line.strip_prefix('.').unwrap_or(&line));
+    }
+}
+
+/// `FROM:<a@b>` or `TO:<a@b> ...`.
+fn address(rest: &str) -> String {
+    rest.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
+}
+
+/// RFC 4616.
+fn login(text: &str) -> Option<(String, String)> {
+    let decoded = String::from_utf8(BASE64_STANDARD.decode(text).ok()?).ok()?;
+    let mut parts = decoded.split('\0').skip(1);
+    Some((parts.next()?.to_owned(), parts.next()?.to_owned()))
+}
