@@ -291,6 +291,6 @@ mod tests {
         ] {
             assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
         }
-        assert!(!text.contains("gone") && !text.contains("bind"), "{text}");
+        assert!(!text.contains("\"gone\"") && !text.contains("\"bind\""), "{text}");
     }
 }

@@ -269,8 +269,9 @@ mod tests {
     #[test]
     fn the_configuration_on_the_first_page_is_read() {
         let page = include_str!("../../../README.md");
-        let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("\n```").next()).expect("a configuration");
-        let file: File = toml::from_str(block).expect("read");
+        let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+        let files: Vec<File> = blocks.map(|block| toml::from_str(block).unwrap_or_else(|error| panic!("{error}: {block}"))).collect();
+        let file = files.into_iter().find(|file| file.smtp.is_some()).expect("one with a mail server");
         assert_eq!(file.bases["/123456/TEST1"], "test1");
         let smtp = file.smtp.expect("a mail server").read().expect("settings");
         assert_eq!((smtp.port, smtp.tls, smtp.user.as_deref()), (465, SmtpTls::Implicit, Some("webhooks")));
