@@ -19,8 +19,8 @@ use super::{
     key::{self, Range},
 };
 
-/// Bytes of pages kept in memory.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of pages kept in memory. With 64 MiB nothing was faster, and a million waiting deliveries took 583 MB instead of 350 while they came in.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Values longer than this are cut into pieces of this size. Seventeen of them fit in a page.
 pub(super) const CHUNK_BYTES: usize = 4096;
