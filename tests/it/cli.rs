@@ -102,3 +102,23 @@ fn the_sink_verifies_what_it_receives() {
         assert!(hookwright_tests::wait::within("the sink's end", child.wait()).await.expect("its end").success());
     });
 }
+
+#[test]
+fn a_token_is_made_shown_once_and_revoked() {
+    run(async {
+        let name = unique("dashboards");
+        let made = parsed(&at_host(&["token", "create", &name, "--scope", "read", "--expires", "90d", "--json"]).await.success());
+        let (id, token) = (made["id"].as_str().expect("an id"), made["token"].as_str().expect("a token"));
+        let client = shared().await.client.with_token(Some(token));
+        assert_eq!(client.get("/v1/webhooks").await.0, 200);
+        assert_eq!(client.post("/v1/events", &json!({ "trigger": "cli.word" })).await.0, 403, "it may only read");
+        let listed = at_host(&["token", "list"]).await.success().stdout;
+        assert!(listed.contains(id) && listed.contains(&name) && !listed.contains(token), "{listed}");
+        at_host(&["token", "revoke", id]).await.success();
+        assert_eq!(client.get("/v1/webhooks").await.0, 401);
+        for wrong in [vec!["--scope", "everything"], vec!["--scope", "read", "--expires", "yesterday"]] {
+            let refused = at_host(&[vec!["token", "create", &name], wrong].concat()).await;
+            assert!(!refused.status.success(), "{}", refused.all());
+        }
+    });
+}
