@@ -322,7 +322,7 @@ async fn bind(
         && plugin.loaded.exports_answers()
     {
         let parameters = dispatcher::session_parameters(services, &claimed.delivery).await?;
-        let context = dispatcher::call_context(services, transform, &plugin, parameters);
+        let context = dispatcher::call_context(services, &transform.config, &plugin, parameters);
         let input = AnswerInput { status: answer.status, headers: header_pairs(&answer.headers), body: answer.body.to_vec() };
         let read = plugin.loaded.read_answer(context, dispatcher::delivery_input(services, &claimed.delivery), input).await;
         let outcome = match read {

@@ -236,10 +236,10 @@ pub async fn session_parameters(services: &Services, delivery: &Delivery) -> Res
     Ok(Arc::new(session(services, delivery).await?.parameters))
 }
 
-/// What a plugin call of this delivery is given.
-pub fn call_context(services: &Services, transform: &TransformFull, plugin: &ActivePlugin, parameters: Arc<Parameters>) -> CallContext {
+/// What a plugin call is given; `own` is the configuration of who calls it, merged over the plugin's.
+pub fn call_context(services: &Services, own: &Map<String, Value>, plugin: &ActivePlugin, parameters: Arc<Parameters>) -> CallContext {
     let mut config = plugin.config.clone();
-    merge(&mut config, &Value::Object(transform.config.clone()));
+    merge(&mut config, &Value::Object(own.clone()));
     CallContext {
         config,
         parameters,
@@ -286,7 +286,7 @@ async fn run_transform(
     trace.plugin = Some(plugin.plugin_use.clone());
     let now_ms = millis(occasion.ambient.now);
     let rehearsal = occasion.stand_in.is_some().then_some(occasion.ambient);
-    let context = CallContext { now_ms, rehearsal, ..call_context(services, transform, &plugin, parameters) };
+    let context = CallContext { now_ms, rehearsal, ..call_context(services, &transform.config, &plugin, parameters) };
     let input = DeliveryInput { now_ms, ..delivery_input(services, &claimed.delivery) };
     let events = events_of(claimed);
     let started = Instant::now();

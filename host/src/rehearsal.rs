@@ -213,28 +213,17 @@ async fn try_receive(services: &Services, plugin: &ActivePlugin, inbound: Inboun
     Ok(tried(called.map(|called| (Said::Reply(called.value), called.effects, called.log, called.duration, called.memory_bytes)), &invoked))
 }
 
-/// What a tried call is given: the plugin's configuration under `configs`, the moment `now`, and always the same randomness.
+/// What a tried call is given: what any call is, `over` merged over its configuration, the moment `now`, and always the same randomness.
 fn rehearsed(
     services: &Services,
     plugin: &ActivePlugin,
-    configs: [Map<String, Value>; 2],
+    [own, over]: [Map<String, Value>; 2],
     parameters: Parameters,
     now: Timestamp,
 ) -> CallContext {
-    let mut config = plugin.config.clone();
-    for over in configs {
-        merge(&mut config, &Value::Object(over));
-    }
-    CallContext {
-        config,
-        parameters: Arc::new(parameters),
-        grants: Arc::clone(&plugin.grants),
-        plugin: plugin.plugin_use.name.clone(),
-        now_ms: millis(now),
-        services: services.plugins.host_side(),
-        rehearsal: Some(Ambient { now, seed: SEED }),
-        ..CallContext::default()
-    }
+    let mut context = dispatcher::call_context(services, &own, plugin, Arc::new(parameters));
+    merge(&mut context.config, &Value::Object(over));
+    CallContext { now_ms: millis(now), rehearsal: Some(Ambient { now, seed: SEED }), ..context }
 }
 
 /// The randomness of every try.

@@ -7,10 +7,9 @@ use serde_json::{Map, Value};
 use super::{Inbound, record::is_credential, reply::Raw};
 use crate::{
     clock::millis,
-    invocation,
+    dispatcher, invocation,
     model::{
         call::{Call, Verification},
-        merge_patch::merge,
         outcome::{WebhookStatus, rpc_code},
         plugin::PluginFailure,
         receiver::Receiver,
@@ -41,21 +40,14 @@ pub(super) async fn run_plugin(
         None => Arc::default(),
     };
     let statuses = Statuses::default();
-    let mut merged = plugin.config.clone();
-    merge(&mut merged, &Value::Object(config.clone()));
     let context = CallContext {
-        config: merged,
-        parameters,
-        grants: Arc::clone(&plugin.grants),
-        plugin: name.to_owned(),
         now_ms: millis(call.received_at),
         call_id: Some(call.id.clone()),
         session: call.session.clone(),
         environment: call.environment.clone(),
         time_max: Some(receiver.timeout),
-        rehearsal: None,
         invoke: Some(invoke_for(services, call, Arc::clone(&statuses))),
-        services: services.plugins.host_side(),
+        ..dispatcher::call_context(services, config, &plugin, parameters)
     };
     let received = plugin.loaded.receive(context, invocation_input(receiver, inbound, call)).await;
     call.webhook_statuses = std::mem::take(&mut statuses.lock().unwrap_or_else(PoisonError::into_inner));

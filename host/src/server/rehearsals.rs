@@ -294,16 +294,17 @@ pub async fn compare(services: Services, asked: Asked) -> Answer {
     let candidate = version_of(&services, asked.path(0), Some(&input.version), "/version")?;
     let active = version_of(&services, asked.path(0), input.against.as_ref(), "/against")?;
     let compared = rehearsal::compare(&services, &active, &candidate, input.webhook.as_deref(), last).await?;
-    let same = compared.pairs.iter().filter(|pair| pair.is_same()).count();
+    let looked_at = compared.pairs.len();
+    let data: Vec<_> = compared.pairs.into_iter().filter(|pair| !pair.is_same()).map(view).collect();
     ok(&CompareAnswer {
         active: active.plugin_use.clone(),
         candidate: candidate.plugin_use.clone(),
-        compared: compared.pairs.len(),
-        same,
-        different: compared.pairs.len() - same,
+        compared: looked_at,
+        same: looked_at - data.len(),
+        different: data.len(),
         skipped: compared.skipped,
         is_cut_short: compared.is_cut_short,
-        data: compared.pairs.into_iter().filter(|pair| !pair.is_same()).map(view).collect(),
+        data,
     })
 }
 

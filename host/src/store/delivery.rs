@@ -105,7 +105,6 @@ impl Record {
     pub(super) fn put_taken(&mut self, transaction: &mut Transaction<'_>, lease_for: Duration) -> Result<Token, StoreError> {
         self.delivery.state = DeliveryState::Sending;
         self.set(None, transaction.now);
-        self.part_with_attempt(transaction);
         transaction.put_new(key::delivery(key::LEASED, &self.delivery.id), &encode(self)?);
         Ok(transaction.lease(&self.delivery.id, lease_for))
     }

@@ -24,7 +24,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
-use super::{build::Recipe, project::name_of};
+use super::{build::Recipe, project::name_of, push::upload};
 use crate::{
     cli::{
         client::Api,
@@ -96,9 +96,7 @@ impl Test {
         if let Some(grants) = read_json(&folder.join("grants.json"))? {
             api.call(Method::PUT, &format!("/v1/plugins/{name}/grants"), Some(&grants)).await.context("cases/grants.json")?;
         }
-        let media = if plugin.extension().is_some_and(|ending| ending == "wasm") { "application/wasm" } else { "text/javascript" };
-        let bytes = fs::read(plugin).with_context(|| format!("{} cannot be read", plugin.display()))?;
-        api.send(Method::PUT, &format!("/v1/plugins/{name}"), media, bytes).await?.success()?;
+        upload(api, name, plugin, false).await?;
         let (mut passed, mut results) = (0, Vec::new());
         for case in cases {
             let tried = api.call(Method::POST, &format!("/v1/plugins/{name}/try"), Some(&case.given)).await;

@@ -12,7 +12,7 @@ use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{build::Recipe, project::name_of, rehearse};
+use super::{build::Recipe, project::name_of, push::upload, rehearse};
 use crate::cli::{
     at::{At, segment},
     client::Api,
@@ -76,17 +76,15 @@ impl Dev {
     async fn turn(&self, api: &Api) -> anyhow::Result<()> {
         let built = self.recipe.make()?;
         let name = name_of(&built.path)?;
-        let media = if built.path.extension().is_some_and(|ending| ending == "wasm") { "application/wasm" } else { "text/javascript" };
-        let bytes = std::fs::read(&built.path).with_context(|| format!("{} cannot be read", built.path.display()))?;
-        let path = format!("/v1/plugins/{}", segment(&name));
-        let query = if self.stage { "?activate=false" } else { "" };
-        let pushed = api.send(Method::PUT, &format!("{path}{query}"), media, bytes).await?.success()?;
+        let pushed = upload(api, &name, &built.path, self.stage).await?;
         let version = &pushed["version"];
         output::print(&format!("{name} version {version} is {}", pushed["state"].as_str().unwrap_or_default()))?;
         let Some(delivery) = last_delivery(api, &name).await? else {
             return output::print("no webhook that uses it has a delivery yet: nothing to try it on");
         };
-        let tried = api.call(Method::POST, &format!("{path}/try?version={version}"), Some(&json!({ "delivery": delivery }))).await?;
+        let tried = api
+            .call(Method::POST, &format!("/v1/plugins/{}/try?version={version}", segment(&name)), Some(&json!({ "delivery": delivery })))
+            .await?;
         output::print(&format!("delivery {delivery}, built anew\n{}", rehearse::told(&tried)))
     }
 }

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::cli::{
     at::{At, segment},
+    client::Api,
     output::{cell, is_there},
 };
 
@@ -47,18 +48,11 @@ impl Push {
     /// Uploads.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let (name, file) = self.what()?;
-        let media = match file.extension().and_then(|ending| ending.to_str()) {
-            Some("wasm") => "application/wasm",
-            _ if is_script(&file) => "text/javascript",
-            _ => bail!("{} is neither a .wasm nor a .js file", file.display()),
-        };
-        let bytes = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
         let api = self.at.open()?;
-        let path = format!("/v1/plugins/{}{}", segment(&name), if self.stage { "?activate=false" } else { "" });
         let spinner = spinner(format!("{name}: checked, compiled and tried"));
-        let answered = api.send(Method::PUT, &path, media, bytes).await;
+        let answer = upload(&api, &name, &file, self.stage).await;
         spinner.finish_and_clear();
-        let answer = answered?.success().with_context(|| format!("{name} is not pushed"))?;
+        let answer = answer?;
         self.at.show(&answer, |answer| told(&name, answer))
     }
 
@@ -76,6 +70,18 @@ impl Push {
             }
         }
     }
+}
+
+/// Uploads a file as a version of `name`; staged, it is not used. What the host answered.
+pub async fn upload(api: &Api, name: &str, file: &Path, stage: bool) -> anyhow::Result<Value> {
+    let media = match file.extension().and_then(|ending| ending.to_str()) {
+        Some("wasm") => "application/wasm",
+        _ if is_script(file) => "text/javascript",
+        _ => bail!("{} is neither a .wasm nor a .js file", file.display()),
+    };
+    let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let path = format!("/v1/plugins/{}{}", segment(name), if stage { "?activate=false" } else { "" });
+    api.send(Method::PUT, &path, media, bytes).await?.success().with_context(|| format!("{name} is not pushed"))
 }
 
 /// What `plugin build` left in a folder.
