@@ -162,6 +162,8 @@ pub struct Limits {
     pub plugin_instances_max: u32,
     /// Calls waiting for a plugin instance.
     pub plugin_queue_max: usize,
+    /// Scripts kept with their top level evaluated, each about 8 MB of memory and of disk; the others are evaluated at each call.
+    pub script_snapshots_max: u32,
     /// Wall time of one compilation.
     pub compile_time_max: Duration,
     /// Memory of one compilation, in bytes.
@@ -224,6 +226,7 @@ impl Default for Limits {
             plugin_log_bytes_max: 16 * 1024,
             plugin_instances_max: 64,
             plugin_queue_max: 1024,
+            script_snapshots_max: 32,
             compile_time_max: Duration::from_secs(60),
             compile_memory_bytes_max: 2 * 1024 * 1024 * 1024,
             mail_time_max: Duration::from_secs(20),

@@ -36,10 +36,27 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     state::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }
 
-/// What the script engine imports besides.
+/// What the script engine imports besides: our own interface, and a module loader that was of use only while it was made.
 pub(super) fn link_script(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    let mut loader = linker.instance(MODULE_LOADER)?;
+    for function in ["resolve", "load"] {
+        loader.func_new(function, |_, _, _, _| Err(wasmtime::Error::msg("a script is one file and cannot import")))?;
+    }
     script::host::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }
+
+/// What the recorder of scripts imports: the script, and its text in and out. Everything else is a trap there, randomness too.
+pub(super) fn link_recorder(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    link_script(linker)?;
+    linker.allow_shadowing(true);
+    linker
+        .instance("hookwright:script/host@0.1.0")?
+        .func_new("seed", |_, _, _, _| Err(wasmtime::Error::msg("it asks for random numbers")))?;
+    Ok(())
+}
+
+/// What `componentize-qjs` has its engine import.
+pub(super) const MODULE_LOADER: &str = "local:init/module-loader";
 
 /// Names the interfaces of `hookwright:plugin` the host offers; `types` has no functions.
 pub(super) const OFFERED: [&str; 9] =

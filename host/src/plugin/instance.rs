@@ -11,6 +11,7 @@ use wasmtime::{
     Store, UpdateDeadline,
     component::{Instance, InstancePre},
 };
+use wasmtime_wizer::ComponentContext;
 
 use super::{
     bindings::{exports::hookwright as exports, hookwright::plugin::types},
@@ -22,6 +23,7 @@ use super::{
     guest::{Guest, GuestParts},
     limits::{DIRECTORY_BYTES_MAX, RESOURCES_MAX},
     meter::Meter,
+    snapshot,
 };
 use crate::model::plugin::PluginFailure;
 
@@ -48,6 +50,8 @@ pub(super) enum Asked {
     Receive(types::Invocation),
     /// To show that it starts and that its exports have the right types; a script is evaluated too.
     Trial,
+    /// To evaluate its script; what it is then is read off it. Only the script engine's recorder can.
+    Record(Arc<ComponentContext<'static>>),
 }
 
 /// What it said.
@@ -60,6 +64,8 @@ pub(super) enum Said {
     Reply(types::Reply),
     /// Nothing, at a trial; or why a script cannot be evaluated.
     Ready(Result<(), String>),
+    /// The component it is by now.
+    Recorded(Vec<u8>),
 }
 
 /// Everything that makes a call besides the question.
@@ -90,7 +96,7 @@ impl Call<'_> {
     pub async fn run<T>(self, asked: Asked, read: impl FnOnce(Said) -> Result<T, PluginFailure>) -> Result<Called<T>, CallFailure> {
         let kind = match &asked {
             Asked::Receive(_) => SlotKind::Receive,
-            Asked::Trial => SlotKind::Trial,
+            Asked::Trial | Asked::Record(_) => SlotKind::Trial,
             Asked::Transform(..) | Asked::Answers(..) => SlotKind::Build,
         };
         let _slot = self.sandbox.slot(kind).await?;
@@ -224,6 +230,11 @@ async fn ask(
             receive.call_receive(store, &invocation).await?.map(Said::Reply)
         }
         Asked::Trial => Ok(Said::Ready(trial(store, &instance, exports).await?)),
+        Asked::Record(context) => {
+            let script = found(&exports.script, "script")?.load(&mut *store, &instance)?;
+            script.call_load(&mut *store).await?.map_err(wasmtime::Error::msg)?;
+            Ok(Said::Recorded(snapshot::read_off(store, &instance, &context).await?))
+        }
     })
 }
 

@@ -14,6 +14,7 @@ use super::{
     instance::{Asked, Call, Said},
     limits::DIRECTORY_BYTES_MAX,
     loader::{Loader, Ready, Trial},
+    snapshot::{Snapshot, SnapshotError},
 };
 use crate::{
     model::{
@@ -41,12 +42,13 @@ pub struct LoadedPlugin {
     source: Source,
     loader: Arc<Loader>,
     ready: OnceCell<Ready>,
+    snapshot: Arc<Snapshot>,
 }
 
 impl LoadedPlugin {
     /// A plugin to be loaded when it is first needed.
     pub(super) fn cold(loader: &Arc<Loader>, digest: Digest, kind: PluginKind, exports: Vec<Export>, source: Source) -> Self {
-        Self { digest, kind, exports, source, loader: Arc::clone(loader), ready: OnceCell::new() }
+        Self { digest, kind, exports, source, loader: Arc::clone(loader), ready: OnceCell::new(), snapshot: Arc::default() }
     }
 
     /// A plugin that was just loaded.
@@ -192,11 +194,34 @@ impl LoadedPlugin {
         }
         let script = ready.script.clone();
         let sandbox = &self.loader.sandbox;
-        Call { sandbox, pre: &ready.pre, exports: &ready.exports, context, script, directory }.run(asked, read).await
+        let called = Call { sandbox, pre: &ready.pre, exports: &ready.exports, context, script, directory }.run(asked, read).await;
+        if self.kind == PluginKind::Script {
+            let spent = called.as_ref().map_or_else(|failed| failed.duration, |called| called.duration);
+            self.snapshot.spend(spent, &self.loader, &self.digest, ready);
+        }
+        called
     }
 
+    /// Makes the snapshot of a script now, for measuring and for tests; calls do it when it pays.
+    pub async fn snapshot(&self) -> Result<(), SnapshotError> {
+        let ready = self.ready().await?;
+        self.snapshot.make(&self.loader, &self.digest, ready).await
+    }
+
+    /// What is called: of a script its snapshot, once there is one.
     async fn ready(&self) -> Result<&Ready, UploadError> {
-        self.ready.get_or_try_init(|| async { self.loader.load(self.kind, &self.digest, self.bytes().await?, Trial::Skip).await }).await
+        if let Some(ready) = self.snapshot.ready() {
+            return Ok(ready);
+        }
+        self.ready
+            .get_or_try_init(|| async {
+                let ready = self.loader.load(self.kind, &self.digest, self.bytes().await?, Trial::Skip).await?;
+                if self.kind == PluginKind::Script {
+                    self.snapshot.look_up(&self.loader, &self.digest, &ready).await;
+                }
+                Ok(ready)
+            })
+            .await
     }
 
     async fn bytes(&self) -> Result<Bytes, UploadError> {

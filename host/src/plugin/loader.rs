@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::component::{Component, InstancePre};
 
 use super::{
@@ -20,6 +20,7 @@ use super::{
     interfaces::{self, Importer},
     registry::PluginOptions,
     script::{self, ScriptExport},
+    snapshot::{self, Recorder, SnapshotError},
 };
 use crate::model::plugin::{Digest, Export, PluginFailure, PluginKind};
 
@@ -34,6 +35,9 @@ pub(super) struct Loader {
     pub plugin_bytes_max: usize,
     data: PathBuf,
     script_engine: OnceCell<Ready>,
+    recorder: OnceCell<Recorder>,
+    /// How many scripts may be kept with their top level behind them.
+    pub snapshots: Arc<Semaphore>,
 }
 
 /// A component that can be instantiated, and what of it is offered.
@@ -49,6 +53,20 @@ pub(super) struct Ready {
     pub offers: Vec<Export>,
     /// The `hookwright:plugin` interfaces it imports, without the prefix. A script's are not known before it runs.
     pub imports: Vec<String>,
+}
+
+impl Ready {
+    /// The engine with a script in it.
+    fn of_script(&self, source: Arc<str>, offers: Vec<Export>) -> Self {
+        let has = |export| offers.contains(&export);
+        let exports = Exports {
+            transform: self.exports.transform.clone().filter(|_| has(Export::Transform)),
+            answers: self.exports.answers.clone().filter(|_| has(Export::Answers)),
+            receive: self.exports.receive.clone().filter(|_| has(Export::Receive)),
+            script: self.exports.script.clone(),
+        };
+        Self { pre: self.pre.clone(), exports, script: Some(source), offers, imports: Vec::new() }
+    }
 }
 
 /// How thoroughly a plugin is looked at.
@@ -71,7 +89,16 @@ impl Loader {
         let artifacts = Artifacts::open(cache.join("artifacts"), artifact_key, compatibility).map_err(host)?;
         let compiler = Compiler::new(options.compiler.clone(), cache, &options.limits).map_err(host)?;
         let plugin_bytes_max = options.limits.plugin_bytes_max;
-        Ok(Self { sandbox, artifacts, compiler, plugin_bytes_max, data: options.data.clone(), script_engine: OnceCell::new() })
+        Ok(Self {
+            sandbox,
+            artifacts,
+            compiler,
+            plugin_bytes_max,
+            data: options.data.clone(),
+            script_engine: OnceCell::new(),
+            recorder: OnceCell::new(),
+            snapshots: Arc::new(Semaphore::new(options.limits.script_snapshots_max as usize)),
+        })
     }
 
     /// Refuses what is too large or machine code, before anything else looks at it.
@@ -109,6 +136,10 @@ impl Loader {
 
     async fn load_component(self: &Arc<Self>, digest: &Digest, bytes: &[u8], of: Importer) -> Result<Ready, UploadError> {
         let component = self.compiled(digest, bytes).await?;
+        self.linked(component, of)
+    }
+
+    fn linked(&self, component: Component, of: Importer) -> Result<Ready, UploadError> {
         let engine = &self.sandbox.engine;
         let ours = interfaces::imported(engine, &component, of)?;
         let linker = match of {
@@ -131,15 +162,50 @@ impl Loader {
         let parsed = tokio::task::spawn_blocking(move || script::parse_script(&text)).await;
         let script = parsed.map_err(|error| UploadError::Host(error.to_string()))??;
         let offers: Vec<_> = script.exports.iter().copied().map(Export::from).collect();
-        let has = |export| offers.contains(&export);
-        let exports = Exports {
-            transform: engine.exports.transform.clone().filter(|_| has(Export::Transform)),
-            answers: engine.exports.answers.clone().filter(|_| has(Export::Answers)),
-            receive: engine.exports.receive.clone().filter(|_| has(Export::Receive)),
-            script: engine.exports.script.clone(),
+        Ok(engine.of_script(Arc::from(script.source_for_engine), offers))
+    }
+
+    /// The script that `evaluated` at each call, with its top level behind it; from the cache, else recorded and compiled.
+    pub async fn snapshot(self: &Arc<Self>, script: &Digest, evaluated: &Ready) -> Result<Ready, SnapshotError> {
+        let digest = snapshot::digest(script);
+        let component = match self.cached(&digest).await? {
+            Some(component) => component,
+            None => self.compiled(&digest, &self.recorded(evaluated).await?).await?,
         };
-        let source = Arc::from(script.source_for_engine);
-        Ok(Ready { pre: engine.pre.clone(), exports, script: Some(source), offers, imports: Vec::new() })
+        let source = evaluated.script.clone().unwrap_or_default();
+        Ok(self.linked(component, Importer::ScriptEngine)?.of_script(source, evaluated.offers.clone()))
+    }
+
+    /// The same, if it is in the cache.
+    pub async fn cached_snapshot(self: &Arc<Self>, script: &Digest, evaluated: &Ready) -> Option<Ready> {
+        let component = self.cached(&snapshot::digest(script)).await.ok()??;
+        let source = evaluated.script.clone().unwrap_or_default();
+        Some(self.linked(component, Importer::ScriptEngine).ok()?.of_script(source, evaluated.offers.clone()))
+    }
+
+    /// Evaluates the script where nothing can be asked of the host, and gives the component it has become.
+    async fn recorded(self: &Arc<Self>, evaluated: &Ready) -> Result<Vec<u8>, SnapshotError> {
+        let recorder = self
+            .recorder
+            .get_or_try_init(|| async {
+                let (context, bytes) = blocking(|| snapshot::instrumented(builtin::SCRIPT_ENGINE)).await??;
+                let component = self.compiled(&snapshot::recorder_digest(), &bytes).await?;
+                Recorder::new(&self.sandbox.engine, component, context).map_err(SnapshotError::of)
+            })
+            .await?;
+        let call = Call {
+            sandbox: &self.sandbox,
+            pre: &recorder.pre,
+            exports: &recorder.exports,
+            context: CallContext::default(),
+            script: evaluated.script.clone(),
+            directory: None,
+        };
+        let recorded = call.run(Asked::Record(Arc::clone(&recorder.context)), |said| match said {
+            Said::Recorded(component) => Ok(component),
+            _ => Err(PluginFailure::BadOutput("no snapshot".to_owned())),
+        });
+        recorded.await.map(|called| called.value).map_err(|failed| SnapshotError::Evaluation(failed.failure))
     }
 
     /// The component every script runs in. Loaded once, with what only it may import.

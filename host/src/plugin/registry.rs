@@ -17,7 +17,7 @@ use super::{
     error::UploadError,
     loaded::{LoadedPlugin, Source},
     loader::Loader,
-    records,
+    records, snapshot,
 };
 use crate::{
     clock::SharedClock,
@@ -226,8 +226,15 @@ impl Plugins {
         digests.chain([Digest::of(SCRIPT_ENGINE)]).collect()
     }
 
+    /// Every artifact something refers to: of scripts what they are once evaluated.
+    fn artifacts(&self) -> HashSet<Digest> {
+        let digests = self.digests();
+        let snapshots: Vec<_> = digests.iter().map(snapshot::digest).collect();
+        digests.into_iter().chain(snapshots).chain([snapshot::recorder_digest()]).collect()
+    }
+
     fn sweep_artifacts(&self) {
-        if let Err(error) = self.shared.loader.artifacts.sweep(&self.digests()) {
+        if let Err(error) = self.shared.loader.artifacts.sweep(&self.artifacts()) {
             tracing::warn!(%error, "old compiled plugins cannot be removed");
         }
     }

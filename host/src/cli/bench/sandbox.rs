@@ -9,7 +9,7 @@ use serde_json::json;
 use super::load::{Budget, Measured, Stopwatch, histogram, progress, record};
 use crate::{
     host::Host,
-    model::{event::Event, id::EventId, trigger::Trigger},
+    model::{event::Event, id::EventId, plugin::PluginKind, trigger::Trigger},
     plugin::{ActivePlugin, CallContext, DeliveryInput},
 };
 
@@ -20,27 +20,69 @@ const WARM_TURNS: usize = 2_000;
 /// What they may take together.
 const WARM_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// A fresh call, the same in an instance that is used again, and the plugin of both.
-const MEASURED: [(&str, &str, &str); 2] = [
-    ("sandbox: fresh plugin call", "sandbox: plugin, instance reused", "slack"),
-    ("sandbox: fresh script call", "sandbox: script, instance reused", "bench-transform"),
+/// Bytes of the scripts: what is written by hand for one webhook, and what somebody pasted a library into.
+const SCRIPT_BYTES: [usize; 2] = [1_000, 100_000];
+
+/// What is measured: its name, the plugin, and whether in instances of their own.
+const MEASURED: [(&str, &str, bool); 7] = [
+    ("sandbox: fresh plugin call", "slack", true),
+    ("sandbox: plugin, instance reused", "slack", false),
+    ("sandbox: fresh script call, 1 kB", "bench-1000", true),
+    ("sandbox: script of 1 kB, instance reused", "bench-1000", false),
+    ("sandbox: fresh script call, 100 kB", "bench-100000", true),
+    ("sandbox: script of 100 kB, instance reused", "bench-100000", false),
+    ("sandbox: script of 100 kB evaluated at each call", "bench-evaluated", true),
 ];
 
-/// A plugin's and a script's transform of the same event.
+/// A plugin's and scripts' transforms of the same event.
 pub async fn measure(host: &Host, budget: Budget, wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<Measured>> {
-    const SCRIPT: &str = "export function transform(delivery, events) { return { body: { text: events[0].data.title } }; }\n";
-    let kind = crate::model::plugin::PluginKind::Script;
-    host.services.plugins.upload("bench-transform", SCRIPT.into(), kind, true).await?;
     let mut measured = Vec::new();
-    for (fresh, reused, plugin) in MEASURED {
-        if wanted(fresh) {
-            measured.push(calls(fresh, host, plugin, budget).await?);
-        }
-        if wanted(reused) {
-            measured.push(warm(reused, host, plugin).await?);
-        }
+    for (name, plugin, is_fresh) in MEASURED.into_iter().filter(|(name, ..)| wanted(name)) {
+        prepare(host, plugin).await?;
+        measured.push(if is_fresh { calls(name, host, plugin, budget).await? } else { warm(name, host, plugin).await? });
     }
     Ok(measured)
+}
+
+/// Uploads a script of its size, and waits for what calls would have made of it in the background.
+async fn prepare(host: &Host, plugin: &str) -> anyhow::Result<()> {
+    let Some(size) = plugin.strip_prefix("bench-") else { return Ok(()) };
+    let is_evaluated_ahead = size != "evaluated";
+    let bytes = size.parse().unwrap_or(SCRIPT_BYTES[1]);
+    host.services.plugins.upload(plugin, script(bytes, is_evaluated_ahead).into(), PluginKind::Script, true).await?;
+    if is_evaluated_ahead {
+        let active = host.services.plugins.get(plugin, None).with_context(|| format!("there is no plugin {plugin}"))?;
+        active.loaded.snapshot().await?;
+    }
+    Ok(())
+}
+
+/// A script of about so many bytes: tables and helpers, and one transform that uses some of them. One that reads its configuration at
+/// the top level is evaluated at each call.
+fn script(bytes: usize, is_evaluated_ahead: bool) -> String {
+    let mut text = String::from(
+        "const severity = (score) => score > 80 ? 'good' : score > 40 ? 'fair' : 'poor';\n\
+         export function transform(delivery, events) {\n\
+         \x20 const { title, score, missing } = events[0].data;\n\
+         \x20 return { body: { text: `${title}: ${severity(score)}`, missing: missing.map((name) => name.toUpperCase()) } };\n\
+         }\n",
+    );
+    if !is_evaluated_ahead {
+        text.push_str("const configured = hookwright.config;\n");
+    }
+    for number in 0.. {
+        if text.len() >= bytes {
+            break;
+        }
+        text.push_str(&format!(
+            "const names{number} = {{ en: 'value {number}', fr: 'valeur {number}', weight: {number} }};\n\
+             function helper{number}(value) {{\n\
+             \x20 if (typeof value !== 'string') return names{number}.en;\n\
+             \x20 return value.split(',').map((part) => part.trim()).filter((part) => part !== '').join(';') + names{number}.weight;\n\
+             }}\n"
+        ));
+    }
+    text
 }
 
 async fn calls(name: &'static str, host: &Host, plugin: &str, budget: Budget) -> anyhow::Result<Measured> {

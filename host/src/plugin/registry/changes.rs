@@ -10,7 +10,7 @@ use crate::{
         error::UploadError,
         loaded::{LoadedPlugin, Source},
         loader::Trial,
-        records,
+        records, snapshot,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -160,6 +160,7 @@ impl Plugins {
         let used = self.digests();
         for digest in digests.into_iter().filter(|digest| !used.contains(digest)) {
             self.shared.loader.artifacts.forget(&digest);
+            self.shared.loader.artifacts.forget(&snapshot::digest(&digest));
             if let Err(error) = self.shared.store.remove_blob(&digest).await {
                 tracing::warn!(%digest, %error, "the bytes of a plugin nobody uses cannot be removed");
             }
