@@ -57,6 +57,41 @@ pub enum PluginKind {
     Wasm,
     /// JavaScript.
     Script,
+    /// TypeScript, of which the types are blanked.
+    #[serde(rename = "typescript")]
+    TypeScript,
+}
+
+impl PluginKind {
+    /// All of them, with the endings of their files and their media types, the usual ones first. JavaScript's is RFC 9239's;
+    /// TypeScript has none that is registered.
+    const KNOWN: [(Self, &[&str], &[&str]); 3] = [
+        (Self::Wasm, &["wasm"], &["application/wasm"]),
+        (Self::Script, &["js", "mjs"], &["text/javascript", "application/javascript"]),
+        (Self::TypeScript, &["ts", "mts"], &["text/typescript", "application/typescript", "application/x-typescript"]),
+    ];
+
+    /// What a file is, by its name. `.d.ts` holds types alone and is no plugin.
+    pub fn of_file(name: &str) -> Option<Self> {
+        let (stem, ending) = name.rsplit_once('.')?;
+        let (kind, ..) = Self::KNOWN.into_iter().find(|(_, endings, _)| endings.contains(&ending))?;
+        (!stem.ends_with(".d")).then_some(kind)
+    }
+
+    /// What a body is, by its media type without parameters.
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        Self::KNOWN.into_iter().find(|(.., types)| types.contains(&media_type)).map(|(kind, ..)| kind)
+    }
+
+    /// The media type it is sent as.
+    pub fn media_type(self) -> &'static str {
+        Self::KNOWN.into_iter().find(|(kind, ..)| *kind == self).map_or("application/octet-stream", |(.., types)| types[0])
+    }
+
+    /// Whether the script engine runs it.
+    pub fn is_script(self) -> bool {
+        matches!(self, Self::Script | Self::TypeScript)
+    }
 }
 
 /// One version of a plugin, as kept in the store.

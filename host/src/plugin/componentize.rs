@@ -78,7 +78,7 @@ fn what_it_looks_like(bytes: &[u8]) -> &'static str {
             "it is the text format; convert it with `wasm-tools parse`"
         }
         Ok(text) if text.contains("export ") || text.contains("function") => {
-            "it looks like a script; send it as `text/javascript` (a file: with the ending `.js`)"
+            "it looks like a script; send it as `text/javascript` or `text/typescript` (a file: with the ending `.js` or `.ts`)"
         }
         _ => "it does not begin with `\\0asm`",
     }

@@ -1,6 +1,6 @@
 //! The plugins directory: a file put there is uploaded, once per (path, digest), remembered in the store (decision 15).
 //!
-//! `NAME.wasm` and `NAME.js` are taken when they have stopped changing. What the API does later wins, because a file is never taken twice;
+//! `NAME.wasm`, `NAME.js` and `NAME.ts` are taken when they have stopped changing. What the API does later wins, because a file is never taken twice;
 //! deleting a file does nothing. Symbolic links, hidden files and everything else are left alone. A file that is refused is refused once,
 //! with the reason in the log.
 
@@ -121,11 +121,8 @@ fn list(directory: &Path) -> io::Result<HashMap<String, Seen>> {
 
 /// The plugin a file name stands for.
 fn plugin_of(file: &str) -> Option<(&str, PluginKind)> {
-    let (name, kind) = match file.rsplit_once('.')? {
-        (name, "wasm") => (name, PluginKind::Wasm),
-        (name, "js") => (name, PluginKind::Script),
-        _ => return None,
-    };
+    let (name, _) = file.rsplit_once('.')?;
+    let kind = PluginKind::of_file(file)?;
     is_plugin_name(name).then_some((name, kind))
 }
 
@@ -185,7 +182,8 @@ mod tests {
     fn files_name_plugins() {
         assert_eq!(plugin_of("route-distance.wasm"), Some(("route-distance", PluginKind::Wasm)));
         assert_eq!(plugin_of("score.js"), Some(("score", PluginKind::Script)));
-        for other in [".hidden.wasm", "README.md", "a.b.js", "UPPER.wasm", "wasm", ".js"] {
+        assert_eq!(plugin_of("score.ts"), Some(("score", PluginKind::TypeScript)));
+        for other in [".hidden.wasm", "README.md", "a.b.js", "hookwright.d.ts", "UPPER.wasm", "wasm", ".js"] {
             assert_eq!(plugin_of(other), None, "{other}");
         }
     }

@@ -195,7 +195,7 @@ impl LoadedPlugin {
         let script = ready.script.clone();
         let sandbox = &self.loader.sandbox;
         let called = Call { sandbox, pre: &ready.pre, exports: &ready.exports, context, script, directory }.run(asked, read).await;
-        if self.kind == PluginKind::Script {
+        if self.kind.is_script() {
             let spent = called.as_ref().map_or_else(|failed| failed.duration, |called| called.duration);
             self.snapshot.spend(spent, &self.loader, &self.digest, ready);
         }
@@ -208,6 +208,12 @@ impl LoadedPlugin {
         self.snapshot.make(&self.loader, &self.digest, ready).await
     }
 
+    /// Whether a script's top level is behind it.
+    #[cfg(test)]
+    pub(super) fn has_snapshot(&self) -> bool {
+        self.snapshot.ready().is_some()
+    }
+
     /// What is called: of a script its snapshot, once there is one.
     async fn ready(&self) -> Result<&Ready, UploadError> {
         if let Some(ready) = self.snapshot.ready() {
@@ -216,7 +222,7 @@ impl LoadedPlugin {
         self.ready
             .get_or_try_init(|| async {
                 let ready = self.loader.load(self.kind, &self.digest, self.bytes().await?, Trial::Skip).await?;
-                if self.kind == PluginKind::Script {
+                if self.kind.is_script() {
                     self.snapshot.look_up(&self.loader, &self.digest, &ready).await;
                 }
                 Ok(ready)

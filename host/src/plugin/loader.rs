@@ -19,7 +19,7 @@ use super::{
     instance::{Asked, Call, Exports, Said},
     interfaces::{self, Importer},
     registry::PluginOptions,
-    script::{self, ScriptExport},
+    script::{self, ScriptExport, ScriptLanguage},
     snapshot::{self, Recorder, SnapshotError},
 };
 use crate::model::plugin::{Digest, Export, PluginFailure, PluginKind};
@@ -114,9 +114,9 @@ impl Loader {
 
     /// A plugin from its bytes.
     pub async fn load(self: &Arc<Self>, kind: PluginKind, digest: &Digest, bytes: Bytes, trial: Trial) -> Result<Ready, UploadError> {
-        let ready = match kind {
-            PluginKind::Wasm => self.load_component(digest, &bytes, Importer::Plugin).await?,
-            PluginKind::Script => self.load_script(bytes).await?,
+        let ready = match ScriptLanguage::of(kind) {
+            None => self.load_component(digest, &bytes, Importer::Plugin).await?,
+            Some(language) => self.load_script(bytes, language).await?,
         };
         if ready.offers.is_empty() {
             return Err(UploadError::NoExport { exports: interfaces::exported(&self.sandbox.engine, ready.pre.component()) });
@@ -152,14 +152,14 @@ impl Loader {
         Ok(Ready { pre, exports, script: None, offers, imports: ours })
     }
 
-    async fn load_script(self: &Arc<Self>, bytes: Bytes) -> Result<Ready, UploadError> {
+    async fn load_script(self: &Arc<Self>, bytes: Bytes, language: ScriptLanguage) -> Result<Ready, UploadError> {
         let engine = self.script_engine().await?;
         let text = String::from_utf8(bytes.into()).map_err(|error| UploadError::Script {
             line: None,
             column: None,
             message: format!("the script is not UTF-8: {}", error.utf8_error()),
         })?;
-        let parsed = tokio::task::spawn_blocking(move || script::parse_script(&text)).await;
+        let parsed = tokio::task::spawn_blocking(move || script::parse_script(&text, language)).await;
         let script = parsed.map_err(|error| UploadError::Host(error.to_string()))??;
         let offers: Vec<_> = script.exports.iter().copied().map(Export::from).collect();
         Ok(engine.of_script(Arc::from(script.source_for_engine), offers))

@@ -1,7 +1,7 @@
 //! Scripts: plugins written as one JavaScript file, run by the script engine (`plugins/script-engine`).
 //!
 //! [`parse_script`] reads what an author wrote as an ES module, says exactly where it is wrong, finds what it exports and writes the
-//! source the engine evaluates. That source keeps every line and column, so that errors at run time are the author's own:
+//! source the engine evaluates. Of TypeScript the types are blanked first (`types`). That source keeps every line and column, so that errors at run time are the author's own:
 //!
 //! * `"use strict";` stands before the first line, because modules are strict; the engine takes its 13 columns off again;
 //! * `export` is blanked with as many spaces, an export list with a `;` and spaces;
@@ -17,6 +17,10 @@ use oxc_allocator::Allocator;
 use oxc_ast::ast::{Declaration, ExportSpecifier, Expression, Function, Statement, VariableDeclaration};
 use oxc_parser::Parser;
 use oxc_span::{GetSpan, SourceType, Span};
+
+use crate::model::plugin::PluginKind;
+
+mod types;
 
 /// Put before the first line. The engine knows its length.
 const PREFIX: &str = "\"use strict\";";
@@ -63,6 +67,33 @@ impl ScriptExport {
 impl fmt::Display for ScriptExport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// What a script is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptLanguage {
+    /// As the engine evaluates it.
+    JavaScript,
+    /// With types, which are blanked. Only what can be erased: no enum, no namespace with code in it, no parameter property.
+    TypeScript,
+}
+
+impl ScriptLanguage {
+    /// The language of a kind of plugin that is a script.
+    pub fn of(kind: PluginKind) -> Option<Self> {
+        match kind {
+            PluginKind::Wasm => None,
+            PluginKind::Script => Some(Self::JavaScript),
+            PluginKind::TypeScript => Some(Self::TypeScript),
+        }
+    }
+
+    fn source_type(self) -> SourceType {
+        match self {
+            Self::JavaScript => SourceType::mjs(),
+            Self::TypeScript => SourceType::ts().with_module(true),
+        }
     }
 }
 
@@ -140,7 +171,7 @@ fn exported(others: &[String]) -> String {
 /// Reads a script: what it exports, and the source for the engine.
 ///
 /// The caller limits its size. Parsing runs on a thread of its own, for a stack deep enough, and takes about a millisecond per 50 kB.
-pub fn parse_script(source: &str) -> Result<Script, ScriptError> {
+pub fn parse_script(source: &str, language: ScriptLanguage) -> Result<Script, ScriptError> {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     refuse_deep_nesting(source)?;
     let stack = STACK.saturating_add(source.len().saturating_mul(STACK_PER_BYTE));
@@ -148,16 +179,16 @@ pub fn parse_script(source: &str) -> Result<Script, ScriptError> {
         std::thread::Builder::new()
             .name("script-parser".into())
             .stack_size(stack)
-            .spawn_scoped(scope, || parse(source))
+            .spawn_scoped(scope, || parse(source, language))
             .map_err(|e| ScriptError::Unreadable(e.to_string()))?
             .join()
             .map_err(|_| ScriptError::Unreadable("the parser failed".into()))?
     })
 }
 
-fn parse(source: &str) -> Result<Script, ScriptError> {
+fn parse(source: &str, language: ScriptLanguage) -> Result<Script, ScriptError> {
     let allocator = Allocator::default();
-    let parsed = Parser::new(&allocator, source, SourceType::mjs()).parse();
+    let parsed = Parser::new(&allocator, source, language.source_type()).parse();
     // First what is no part of a script although it may be JavaScript: "cannot use import" says more than what follows from it.
     if let Some(import) = parsed.module_record.dynamic_imports.first() {
         return Err(unsupported(source, import.span, "a script is one file and cannot `import`; paste the code you need"));
@@ -176,6 +207,10 @@ fn parse(source: &str) -> Result<Script, ScriptError> {
     let mut reader = Reader { source, blanks: Vec::new(), locals: HashMap::new(), lists: Vec::new(), found: Vec::new() };
     if let Some(hashbang) = &parsed.program.hashbang {
         reader.blanks.push((hashbang.span, ' '));
+    }
+    if language == ScriptLanguage::TypeScript {
+        let blanks = types::blanks(source, &parsed.program).map_err(|(span, reason)| unsupported(source, span, &reason))?;
+        reader.blanks.extend(blanks);
     }
     for statement in &parsed.program.body {
         reader.read(statement)?;
@@ -223,13 +258,16 @@ enum Local {
 impl<'s, 'a> Reader<'s, 'a> {
     fn read(&mut self, statement: &'s Statement<'a>) -> Result<(), ScriptError> {
         match statement {
-            Statement::FunctionDeclaration(function) => self.function(function),
-            Statement::VariableDeclaration(variables) => self.variables(variables),
+            Statement::FunctionDeclaration(function) if function.body.is_some() => self.function(function),
+            Statement::VariableDeclaration(variables) if !variables.declare => self.variables(variables),
             Statement::ClassDeclaration(class) => {
                 if let Some(id) = &class.id {
                     self.locals.insert(id.name.as_str(), Local::Class);
                 }
             }
+            Statement::ExportDeclaration(export) if types::are_all(&export.declaration) => self.blanks.push((export.span, ';')),
+            Statement::ExportNamedDeclaration(export) if export.export_kind.is_type() => self.blanks.push((export.span, ';')),
+            Statement::ImportDeclaration(import) if import.import_kind.is_type() => self.blanks.push((import.span, ';')),
             Statement::ExportDeclaration(export) => {
                 self.blanks.push((Span::new(export.span.start, export.span.start + 6), ' '));
                 match &export.declaration {
@@ -253,12 +291,12 @@ impl<'s, 'a> Reader<'s, 'a> {
                             self.found.push((id.name.to_string(), id.name.to_string(), id.span));
                         }
                     }
-                    other => return Err(unsupported(self.source, other.span(), "a script is JavaScript, not TypeScript")),
+                    other => return Err(unsupported(self.source, other.span(), "a script cannot export that")),
                 }
             }
             Statement::ExportNamedDeclaration(export) => {
                 self.blanks.push((export.span, ';'));
-                self.lists.extend(&export.specifiers);
+                self.lists.extend(export.specifiers.iter().filter(|specifier| specifier.export_kind.is_value()));
             }
             Statement::ImportDeclaration(import) => {
                 return Err(unsupported(self.source, import.span, "a script is one file and cannot `import`; paste the code you need"));
@@ -331,14 +369,18 @@ impl<'s, 'a> Reader<'s, 'a> {
         let mut text = String::with_capacity(self.source.len());
         let mut done = 0;
         let mut blanks: Vec<&(Span, char)> = self.blanks.iter().collect();
-        blanks.sort_by_key(|(span, _)| span.start);
+        // What is exported may be a type altogether: the longer of two that begin at one place comes first, and what is in it is skipped.
+        blanks.sort_by_key(|(span, _)| (span.start, std::cmp::Reverse(span.end)));
         for (span, first) in blanks {
             let (start, end) = (span.start as usize, span.end as usize);
+            if start < done {
+                continue;
+            }
             text.push_str(self.source.get(done..start).unwrap_or_default());
             let blank = self.source.get(start..end).unwrap_or_default();
             text.extend(blank.chars().enumerate().map(|(i, c)| match c {
-                _ if i == 0 => *first,
                 '\n' | '\r' | '\u{2028}' | '\u{2029}' => c,
+                _ if i == 0 => *first,
                 _ => ' ',
             }));
             done = end;
@@ -403,99 +445,4 @@ fn refuse_deep_nesting(source: &str) -> Result<(), ScriptError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(source: &str) -> Script {
-        parse_script(source).expect("a good script")
-    }
-
-    fn refused(source: &str) -> String {
-        parse_script(source).expect_err("a bad script").to_string()
-    }
-
-    #[test]
-    fn exports_are_blanked_and_everything_stays_in_its_place() {
-        let script = parsed("// é\nexport function transform(d, e) {\n  return null;\n}\nexport const receive = (call) => \"export x\";\n");
-        assert_eq!(script.exports, [ScriptExport::Transform, ScriptExport::Receive]);
-        assert_eq!(
-            script.source_for_engine,
-            "\"use strict\";// é\n       function transform(d, e) {\n  return null;\n}\n       const receive = (call) => \"export x\";\n\n;({transform: transform, receive: receive})"
-        );
-    }
-
-    #[test]
-    fn export_lists_are_blanked_with_a_semicolon_and_renamed() {
-        let script = parsed("const f = () => 1\nexport {\n  f as answers, // ü\n  f as other,\n}\n(f)()");
-        assert_eq!(script.exports, [ScriptExport::Answers]);
-        assert_eq!(
-            script.source_for_engine,
-            "\"use strict\";const f = () => 1\n;       \n                    \n             \n \n(f)()\n;({answers: f})"
-        );
-    }
-
-    #[test]
-    fn an_export_list_may_stand_before_what_it_names_and_helpers_may_be_exported() {
-        let script = parsed("export { go as receive };\nfunction go() {}\nexport function helper() {}\nexport class Thing {}");
-        assert_eq!(script.exports, [ScriptExport::Receive]);
-        assert!(script.source_for_engine.ends_with("\n;({receive: go})"));
-        assert_eq!(parsed("export const { transform, receive } = make();\nfunction make() { return {} }").exports.len(), 2);
-    }
-
-    #[test]
-    fn a_byte_order_mark_and_a_hashbang_are_blanked() {
-        let script = parsed("\u{feff}#!/usr/bin/env node\nexport function receive() {}");
-        assert!(script.source_for_engine.starts_with(&format!("{PREFIX}{}\n       function receive", " ".repeat(19))));
-    }
-
-    #[test]
-    fn syntax_errors_have_their_line_and_column() {
-        assert_eq!(refused("export function transform(d) {\n  const a = ;\n}"), "line 2, column 13: Unexpected token `;`");
-        assert_eq!(refused("function f() {\n"), "line 2, column 1: Expected `}` but found `EOF`");
-        assert_eq!(refused("const é = ;"), "line 1, column 11: Unexpected token `;`");
-        assert!(refused("export const transform = (d: Delivery) => 1").starts_with("line 1, column 28: "));
-        assert!(refused("const x = 1; return x").starts_with("line 1, column 14: A 'return' statement"));
-    }
-
-    #[test]
-    fn await_at_the_top_level_is_refused_at_its_place() {
-        let refusal = refused("const a = await go();\nexport function transform() {}");
-        assert!(refusal.starts_with("line 1, column 11: `await` is only allowed"), "{refusal}");
-    }
-
-    #[test]
-    fn imports_are_refused_at_their_place() {
-        assert!(refused("\nimport x from 'y';\nexport function transform() {}").starts_with("line 2, column 1: a script is one file"));
-        assert!(refused("export function transform() {\n  return import('y');\n}").starts_with("line 2, column 10: a script is one file"));
-        assert!(refused("export { transform } from 'y'").starts_with("line 1, column 1: a script is one file"));
-        assert!(refused("export * from 'y'").starts_with("line 1, column 1: a script is one file"));
-        assert!(refused("export const transform = () => import.meta.url").contains("column 32: a script has no `import.meta`"));
-    }
-
-    #[test]
-    fn functions_that_cannot_be_called_are_refused() {
-        assert!(refused("export async function transform() {}").starts_with("line 1, column 23: `transform` cannot be async"));
-        assert!(refused("export const receive = async () => 1").starts_with("line 1, column 14: `receive` cannot be async"));
-        assert!(refused("async function go() {}\nexport { go as receive }").starts_with("line 2, column 10: `receive` cannot be async"));
-        assert!(refused("export function* answers() {}").contains("cannot be a generator"));
-        assert!(refused("export class transform {}").contains("must be a function"));
-        assert!(refused("export { transform }").contains("not declared"));
-        assert!(refused("export default function transform() {}").starts_with("line 1, column 1: `export default` has no name"));
-    }
-
-    #[test]
-    fn a_script_without_a_known_export_is_told_the_three_names() {
-        let refusal = refused("export function recieve() {}");
-        assert!(refusal.starts_with("the script exports none of `transform`, `answers` and `receive` (only `recieve`); "), "{refusal}");
-        assert_eq!(parse_script("").expect_err("nothing in it"), ScriptError::NoExport { others: vec![] });
-        assert_eq!(parse_script("").expect_err("nothing in it").position(), None);
-    }
-
-    #[test]
-    fn deep_nesting_is_refused_not_an_overflow() {
-        assert!(refused(&"[".repeat(100_000)).contains("brackets nest deeper"));
-        for unit in ["!", "a=>", "x=", "a?", "a:", "-", "new ", "if(a)", "a**", "async()=>", "class A extends "] {
-            assert!(parse_script(&unit.repeat(100_000)).is_err());
-        }
-    }
-}
+mod tests;

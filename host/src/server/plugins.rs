@@ -107,23 +107,21 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
 /// Upload a version. It is checked, compiled and tried before it replaces anything; what was active stays when it does not load.
 #[utoipa::path(put, path = "/v1/plugins/{name}", tag = "plugins",
     params(("name" = String, Path, description = "its name: lower-case letters, digits and `-`"), ("activate" = Option<bool>, Query, description = "false: store it, do not use it")),
-    request_body(content(([u8] = "application/wasm"), (String = "text/javascript")), description = "a wasm32-wasip1 module, a component, or a script"),
+    request_body(content(([u8] = "application/wasm"), (String = "text/javascript"), (String = "text/typescript")), description = "a wasm32-wasip1 module, a component, or a script"),
     responses((status = 201, description = "a new version", body = UploadView), (status = 200, description = "these bytes were known", body = UploadView),
         (status = 413, body = ProblemDetails, description = "too long", content_type = "application/problem+json"),
-        (status = 415, body = ProblemDetails, description = "neither wasm nor JavaScript", content_type = "application/problem+json"),
+        (status = 415, body = ProblemDetails, description = "neither wasm nor a script", content_type = "application/problem+json"),
         (status = 422, body = ProblemDetails, description = "it does not load, and why", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
     asked.only(&["activate"])?;
     let activate = asked.query_as("activate", "true or false")?.unwrap_or(true);
-    let kind = match asked.media_type().as_str() {
-        "application/wasm" => PluginKind::Wasm,
-        "text/javascript" | "application/javascript" => PluginKind::Script,
-        other => {
-            return Err(ApiError::UnsupportedMedia(format!(
-                "a plugin is `application/wasm` or `text/javascript`, not `{other}`; curl: -H 'content-type: application/wasm' --data-binary @FILE"
-            )));
-        }
-    };
+    let media_type = asked.media_type();
+    let kind = PluginKind::of_media_type(&media_type).ok_or_else(|| {
+        ApiError::UnsupportedMedia(format!(
+            "a plugin is `application/wasm`, `text/javascript` or `text/typescript`, not `{media_type}`; \
+             curl: -H 'content-type: application/wasm' --data-binary @FILE"
+        ))
+    })?;
     let uploaded = services.plugins.upload(asked.path(0), asked.body.clone(), kind, activate).await?;
     services.window.wake();
     let version = uploaded.version;

@@ -13,10 +13,13 @@ use serde_json::{Value, json};
 use wasmparser::{Parser, Payload};
 
 use super::{
-    project::{Package, Project, name_of},
+    project::{Package, Project, kind_of, name_of},
     toolchain::{Origin, Toolchain},
 };
-use crate::{cli::output, plugin::script::parse_script};
+use crate::{
+    cli::output,
+    plugin::script::{ScriptLanguage, parse_script},
+};
 
 /// What the interfaces of the contract are called in a module.
 const INTERFACES: &str = "hookwright:plugin/";
@@ -103,7 +106,8 @@ impl Recipe {
     fn script(&self, script: &Path) -> anyhow::Result<Built> {
         name_of(script)?;
         let source = std::fs::read_to_string(script).with_context(|| format!("{} cannot be read", shown(script)))?;
-        let exports = parse_script(&source).with_context(|| shown(script))?.exports;
+        let language = kind_of(script).and_then(ScriptLanguage::of).context("a script ends in .js or .ts")?;
+        let exports = parse_script(&source, language).with_context(|| shown(script))?.exports;
         if let Some(out) = &self.out {
             std::fs::write(out, &source).with_context(|| format!("{} cannot be written", out.display()))?;
         }

@@ -23,6 +23,7 @@ const CASE_EVENT: &str = include_str!("new/cases/event.json.template");
 const CASE_REQUEST: &str = include_str!("new/cases/request.json.template");
 const CASE_CALL: &str = include_str!("new/cases/invocation.json.template");
 const CASE_REPLY: &str = include_str!("new/cases/reply.json.template");
+const TYPESCRIPT: &str = include_str!("new/ts/script.ts.template");
 const SCRIPT_README: &str = include_str!("new/js/README.md.template");
 
 /// Write a new plugin: a small one that works, its tests, the SDK, and what to do next.
@@ -45,8 +46,10 @@ pub struct New {
 pub enum Language {
     /// Compiled to `wasm32-wasip1`.
     Rust,
-    /// A script: nothing to compile.
+    /// A script in JavaScript: nothing to compile.
     Js,
+    /// A script in TypeScript: nothing to compile either, its types are for the editor.
+    Ts,
 }
 
 impl New {
@@ -68,14 +71,14 @@ impl New {
 fn files(name: &str, language: Language) -> Vec<(String, String)> {
     let named = |template: &str| template.replace("{name}", name);
     match language {
-        Language::Js => vec![
-            (format!("{name}.js"), named(SCRIPT)),
+        Language::Js | Language::Ts => vec![
+            if language == Language::Ts { (format!("{name}.ts"), named(TYPESCRIPT)) } else { (format!("{name}.js"), named(SCRIPT)) },
             ("hookwright.d.ts".to_owned(), sdk::SCRIPT_TYPES.to_owned()),
             ("cases/greets/event.json".to_owned(), CASE_EVENT.to_owned()),
             ("cases/greets/request.json".to_owned(), CASE_REQUEST.to_owned()),
             ("cases/answers/invocation.json".to_owned(), CASE_CALL.to_owned()),
             ("cases/answers/reply.json".to_owned(), CASE_REPLY.to_owned()),
-            ("README.md".to_owned(), named(SCRIPT_README)),
+            ("README.md".to_owned(), named(SCRIPT_README).replace("{ending}", if language == Language::Ts { "ts" } else { "js" })),
         ],
         Language::Rust => {
             let package = name::package(name, LOCK);
@@ -150,8 +153,10 @@ mod tests {
 
     #[test]
     fn the_script_is_one_the_host_takes() {
-        let script = crate::plugin::script::parse_script(&files("greeting", Language::Js)[0].1).expect("a script");
-        assert_eq!(script.exports.len(), 2);
+        use crate::plugin::script::{ScriptLanguage, parse_script};
+        for (language, of) in [(Language::Js, ScriptLanguage::JavaScript), (Language::Ts, ScriptLanguage::TypeScript)] {
+            assert_eq!(parse_script(&files("greeting", language)[0].1, of).expect("a script").exports.len(), 2);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use super::{name, toolchain::Toolchain};
+use crate::model::plugin::PluginKind;
 
 /// A plugin's sources.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,22 +28,26 @@ impl Project {
         scripts.sort();
         match scripts.as_slice() {
             [script] => Ok(Self::Script(script.clone())),
-            [] => bail!("{} is no plugin's folder: it holds neither a Cargo.toml nor a .js file", dir.display()),
+            [] => bail!("{} is no plugin's folder: it holds neither a Cargo.toml nor a .js or .ts file", dir.display()),
             several => {
                 // `plugin new` names the script like its folder; anything else beside it may be the author's.
-                let own = dir.file_name().map(|folder| dir.join(folder).with_extension("js"));
-                match own.filter(|own| several.contains(own)) {
-                    Some(own) => Ok(Self::Script(own)),
-                    None => bail!("{} holds several .js files; a plugin is one", dir.display()),
+                let own = several.iter().find(|script| script.file_stem() == dir.file_name());
+                match own {
+                    Some(own) => Ok(Self::Script(own.clone())),
+                    None => bail!("{} holds several scripts; a plugin is one", dir.display()),
                 }
             }
         }
     }
 }
 
-/// Whether a file is JavaScript, by its ending.
-pub fn is_script(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "js" || ending == "mjs")
+/// What a plugin's file is, by its name.
+pub fn kind_of(path: &Path) -> Option<PluginKind> {
+    PluginKind::of_file(path.file_name()?.to_str()?)
+}
+
+fn is_script(path: &Path) -> bool {
+    kind_of(path).is_some_and(PluginKind::is_script)
 }
 
 /// The plugin's name in the name of a file.

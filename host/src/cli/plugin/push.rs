@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{
     name,
-    project::{Project, is_script, name_of},
+    project::{Project, kind_of, name_of},
 };
 use crate::cli::{
     at::{At, segment},
@@ -32,7 +32,7 @@ pub struct Push {
     /// The plugin's name [default: the file's], or the file alone.
     #[arg(value_name = "NAME")]
     first: Option<String>,
-    /// The .wasm or .js file [default: what lies in the folder].
+    /// The .wasm, .js or .ts file [default: what lies in the folder].
     file: Option<PathBuf>,
     /// The plugin's folder, where no file is given.
     #[arg(long, default_value = ".")]
@@ -74,14 +74,10 @@ impl Push {
 
 /// Uploads a file as a version of `name`; staged, it is not used. What the host answered.
 pub async fn upload(api: &Api, name: &str, file: &Path, stage: bool) -> anyhow::Result<Value> {
-    let media = match file.extension().and_then(|ending| ending.to_str()) {
-        Some("wasm") => "application/wasm",
-        _ if is_script(file) => "text/javascript",
-        _ => bail!("{} is neither a .wasm nor a .js file", file.display()),
-    };
+    let Some(kind) = kind_of(file) else { bail!("{} is neither a .wasm nor a .js or .ts file", file.display()) };
     let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let path = format!("/v1/plugins/{}{}", segment(name), if stage { "?activate=false" } else { "" });
-    api.send(Method::PUT, &path, media, bytes).await?.success().with_context(|| format!("{name} is not pushed"))
+    api.send(Method::PUT, &path, kind.media_type(), bytes).await?.success().with_context(|| format!("{name} is not pushed"))
 }
 
 /// What `plugin build` left in a folder.
