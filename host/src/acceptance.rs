@@ -26,8 +26,25 @@ pub struct Incoming {
     pub event: NewEvent,
     /// Merged into its session in the same commit.
     pub parameters: Map<String, Value>,
-    /// What makes a repeat: the producer's source (or token) and its id or idempotency key.
-    pub dedup: Option<(String, String)>,
+    /// What makes a repeat.
+    pub dedup: Option<RepeatKey>,
+}
+
+/// What makes a repeat one, hashed: what a producer named, or what a receiver finds in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RepeatKey([u8; 32]);
+
+impl RepeatKey {
+    /// Of an event: the producer's source (or token) and its id or idempotency key.
+    pub fn of_event(producer: &str, key: &str) -> Self {
+        Self(digest(&[producer, key]))
+    }
+
+    /// Of a call: the receiver and what makes a call of it one.
+    pub fn of_call(receiver: &str, id: &str) -> Self {
+        // Three parts: no producer's two can be the same.
+        Self(digest(&["call", receiver, id]))
+    }
 }
 
 /// What became of an event.
@@ -74,7 +91,7 @@ pub fn prepare(services: &Services, incoming: Incoming) -> Result<Prepared, Acce
     let matching = services.catalog.snapshot().matching(&event);
     let owed = matching.iter().map(|webhook| owed(services, webhook, &event));
     let (deliveries, slots) = owed.unzip();
-    let dedup = dedup.map(|(producer, key)| Dedup { key: digest(&[&producer, &key]), body: body_digest(&event, &parameters) });
+    let dedup = dedup.map(|key| Dedup { key: key.0, body: body_digest(&event, &parameters) });
     Ok(Prepared { event: AcceptEvent { event, dedup, parameters: parameter::changes(parameters), deliveries }, slots })
 }
 
@@ -128,6 +145,11 @@ fn owed(services: &Services, webhook: &Arc<Webhook>, event: &NewEvent) -> (NewDe
     let (webhook_id, name) = (webhook.id.clone(), webhook.name.clone());
     let new = NewDelivery { webhook_id, webhook: name, endpoint, lane, batch: webhook.batch, take: slot.is_some() };
     (new, slot)
+}
+
+/// Whether this came before, and is still remembered.
+pub async fn is_repeat(services: &Services, key: RepeatKey) -> Result<bool, StoreError> {
+    services.store.has_dedup(key.0).await
 }
 
 fn digest(parts: &[&str]) -> [u8; 32] {

@@ -146,7 +146,7 @@ impl Snapshot {
     /// Names of webhooks and receivers that refer to the secret `name`.
     pub fn users_of_secret(&self, name: &str) -> Vec<String> {
         let webhooks = self.webhooks.values().filter(|entry| entry.webhook.secrets().iter().any(|secret| secret.name == name));
-        let receivers = self.receivers.values().filter(|entry| entry.spec.verify.secret.as_ref().is_some_and(|s| s.name == name));
+        let receivers = self.receivers.values().filter(|entry| entry.spec.verify.secrets().any(|secret| secret.name == name));
         webhooks
             .map(|entry| format!("webhook {}", entry.spec.name))
             .chain(receivers.map(|entry| format!("receiver {}", entry.spec.name)))
@@ -386,7 +386,7 @@ impl Catalog {
         let snapshot = self.snapshot();
         let existing = snapshot.receivers.get(&spec.name);
         let receiver = snapshot.compile_receiver(&spec).map_err(CatalogError::Invalid)?;
-        self.check_secrets(spec.verify.secret.iter()).await?;
+        self.check_secrets(spec.verify.secrets()).await?;
         let created_at = existing.map_or(now, |entry| entry.created_at);
         let kept = Kept { id: None, spec: &spec, created_at, updated_at: now, deactivated: None };
         self.write(RECEIVER, &spec.name, Some(encode(&kept)?)).await?;

@@ -10,10 +10,12 @@ use http::{HeaderMap, Method};
 
 use self::{
     commit::{commit, commit_alone},
+    once::{Standing, repeated, standing},
     record::{document, recorded, revived},
     reply::{Raw, failed_reply, shape},
 };
 use crate::{
+    acceptance::RepeatKey,
     clock::millis,
     dispatcher::micros,
     model::{
@@ -23,7 +25,8 @@ use crate::{
         plugin::PluginFailure,
         receiver::{Action, Mode, Probe, Receiver},
         reference::{Expansion, Scope},
-        signature::{self, VerifyInput, VerifyScheme},
+        secret::{Secret, SecretRef},
+        signature::{self, Asked, VerifyInput, VerifyScheme},
     },
     plugin::Effects,
     services::Services,
@@ -31,11 +34,13 @@ use crate::{
 
 pub use self::{
     door::{Door, Refusal, RefusalReason, Target, find},
+    once::Answering,
     reply::{RETRY_AFTER_S, Reply},
 };
 
 mod commit;
 mod door;
+mod once;
 mod record;
 mod reply;
 mod run;
@@ -73,29 +78,41 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
         reply.headers.push(("allow".to_owned(), allowed.join(", ")));
         return reply;
     }
-    if let Some(token) = challenge(receiver, &inbound) {
-        return respond_to_challenge(services, receiver, token).await;
+    let asked = receiver.verify.handshake().asked(&inbound.method, &inbound.query, &inbound.body);
+    match &asked {
+        _ if asked.is_some() && !receiver.verify.is_from(&inbound.remote) => {}
+        Some(Asked::Sign(token)) => return sign(services, receiver, token).await,
+        Some(Asked::Echo { challenge, token }) => return echo(services, receiver, challenge, token).await,
+        Some(Asked::EchoSigned(_)) | None => {}
     }
     if receiver.probe == Probe::Answer && is_probe(&inbound) {
-        return Reply {
-            status: 200,
-            headers: vec![("content-type".into(), "application/json".into())],
-            body: r#"{"success":"true"}"#.into(),
-        };
+        return Reply::json(&serde_json::json!({ "success": "true" }));
     }
     let mut call = recorded(services, &target, &inbound);
     if let Err((status, failure)) = admit(services, &target, &inbound, &mut call).await {
         call.state = CallState::Rejected;
         services.metrics.call(&call.receiver, failure.kind.as_str(), 0);
-        let reply = Reply::message(status, if status == 401 { "the call could not be verified" } else { &failure.detail });
+        let reply = Reply::message(status, if matches!(status, 401 | 403) { "the call could not be verified" } else { &failure.detail });
         call.failure = Some(failure);
         return commit_alone(services, call, reply).await;
     }
+    if let Some(Asked::EchoSigned(challenge)) = asked {
+        return Reply::json(&serde_json::json!({ "challenge": challenge }));
+    }
+    let turn = match take_turn(services, receiver, &mut call).await {
+        Ok(turn) => turn,
+        Err(Some(reply)) => return commit_alone(services, call, reply).await,
+        Err(None) => return Reply::later(),
+    };
     match receiver.mode {
         Mode::Sync => {
             // A client that goes away does not cancel its call: it runs in a task of its own.
             let owned = services.clone();
-            let running = services.tasks.spawn(async move { run(&owned, &target, &inbound, call).await });
+            let running = services.tasks.spawn(async move {
+                let reply = run(&owned, &target, &inbound, call).await;
+                drop(turn);
+                reply
+            });
             running.await.unwrap_or_else(|_| Reply::message(500, "the call failed"))
         }
         Mode::Async => {
@@ -103,7 +120,10 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
                 return Reply::unavailable(&error);
             }
             let (owned, legacy_zero) = (services.clone(), receiver.legacy_zero);
-            services.tasks.spawn(async move { drop(run(&owned, &target, &inbound, call).await) });
+            services.tasks.spawn(async move {
+                run(&owned, &target, &inbound, call).await;
+                drop(turn);
+            });
             Reply::narrow(200, if legacy_zero { 0 } else { 200 }, "accepted")
         }
     }
@@ -128,26 +148,62 @@ pub async fn work(services: Services) {
     }
 }
 
-/// The characters a challenge's token may have at most: it is hashed and forgotten.
-const CHALLENGE_CHARS_MAX: usize = 1024;
-
-/// The token of a challenge: a GET with `crc_token`, of a receiver whose scheme knows such.
-fn challenge<'a>(receiver: &Receiver, inbound: &'a Inbound) -> Option<&'a str> {
-    let is_asked = inbound.method == Method::GET && receiver.verify.scheme.is_challenged();
-    let token = inbound.query.iter().find(|(name, _)| name == "crc_token").map(|(_, value)| value.as_str());
-    token.filter(|token| is_asked && token.len() <= CHALLENGE_CHARS_MAX)
+/// Shows the sender that the key is held here: the token's signature. Nothing runs and nothing is recorded.
+async fn sign(services: &Services, receiver: &Receiver, token: &str) -> Reply {
+    match agreed(services, receiver.verify.secret.as_ref()).await {
+        Ok(key) => Reply::json(&serde_json::json!({ "response_token": signature::signed(token, &key) })),
+        Err(refused) => refused,
+    }
 }
 
-/// Shows the sender that the key is held here: the token's signature. Nothing runs and nothing is recorded.
-async fn respond_to_challenge(services: &Services, receiver: &Receiver, token: &str) -> Reply {
-    let Some(reference) = &receiver.verify.secret else { return Reply::message(401, "the call could not be verified") };
-    let key = match services.store.secret(&reference.name, reference.version).await {
-        Ok(Some(key)) => key,
-        Ok(None) => return Reply::message(401, "the call could not be verified"),
-        Err(error) => return Reply::unavailable(&error),
+/// Gives the challenge back, as plain text and nothing a browser would run, if the token is the one agreed on.
+async fn echo(services: &Services, receiver: &Receiver, challenge: &str, token: &str) -> Reply {
+    match agreed(services, receiver.verify.challenge_token.as_ref()).await {
+        Ok(agreed) if signature::is_token(token, &agreed) => {
+            let headers = [("content-type", "text/plain; charset=utf-8"), ("x-content-type-options", "nosniff")];
+            let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            Reply { status: 200, headers, body: challenge.to_owned().into() }
+        }
+        Ok(_) => Reply::message(403, "the call could not be verified"),
+        Err(refused) => refused,
+    }
+}
+
+/// A secret that was agreed on with the sender; else the answer.
+async fn agreed(services: &Services, reference: Option<&SecretRef>) -> Result<Secret, Reply> {
+    let unverified = || Reply::message(401, "the call could not be verified");
+    let reference = reference.ok_or_else(unverified)?;
+    let secret = services.store.secret(&reference.name, reference.version).await.map_err(|error| Reply::unavailable(&error))?;
+    secret.ok_or_else(unverified)
+}
+
+/// The right to answer a call that a receiver takes only once. An error: the answer to it, with which it is recorded; or none, because it
+/// is being answered.
+async fn take_turn(services: &Services, receiver: &Receiver, call: &mut Call) -> Result<Option<once::Turn>, Option<Reply>> {
+    let id = match receiver.once.as_ref().and_then(|_| receiver.once_of(&document(call))) {
+        None => return Ok(None),
+        Some(Ok(id)) => id,
+        Some(Err(detail)) => {
+            call.state = CallState::Rejected;
+            let reply = Reply::message(400, &detail);
+            call.failure = Some(Failure::new(FailureKind::CallInvalid, detail));
+            return Err(Some(reply));
+        }
     };
-    let body = serde_json::json!({ "response_token": signature::challenge_response(token, &key) }).to_string();
-    Reply { status: 200, headers: vec![("content-type".into(), "application/json".into())], body: body.into() }
+    match standing(services, RepeatKey::of_call(&call.receiver, &id)).await {
+        Ok(Standing::First(turn)) => Ok(Some(turn)),
+        Ok(Standing::UnderWay) => Err(None),
+        Ok(Standing::Done) => {
+            let (failure, reply) = repeated();
+            services.metrics.call(&call.receiver, failure.kind.as_str(), 0);
+            (call.state, call.failure) = (CallState::Rejected, Some(failure));
+            Err(Some(reply))
+        }
+        Err(error) => {
+            tracing::error!(%error, "whether a call came before cannot be told");
+            Err(None)
+        }
+    }
 }
 
 fn is_probe(inbound: &Inbound) -> bool {
@@ -161,6 +217,11 @@ fn is_probe(inbound: &Inbound) -> bool {
 /// Verifies and types the call; what is wrong comes with the status to answer.
 async fn admit(services: &Services, target: &Target, inbound: &Inbound, call: &mut Call) -> Result<(), (u16, Failure)> {
     let receiver = &target.receiver;
+    if !receiver.verify.is_from(&inbound.remote) {
+        call.verification = Verification::Failed;
+        let detail = format!("calls from {} are not taken (`verify.networks`)", inbound.remote);
+        return Err((403, Failure::new(FailureKind::CallUnverified, detail)));
+    }
     if receiver.verify.scheme != VerifyScheme::None {
         call.verification = Verification::Failed;
         verify(services, receiver, inbound).await.map_err(|detail| (401, Failure::new(FailureKind::CallUnverified, detail)))?;
@@ -185,7 +246,7 @@ async fn verify(services: &Services, receiver: &Receiver, inbound: &Inbound) -> 
         headers: &inbound.headers,
         body: &inbound.body,
         now_s: i64::try_from(millis(services.clock.now()) / 1000).unwrap_or(i64::MAX),
-        tolerance_s: signature::TIMESTAMP_TOLERANCE_S,
+        tolerance_s: receiver.verify.tolerance_s.map_or(signature::TIMESTAMP_TOLERANCE_S, i64::from),
         hmac: receiver.verify.hmac.as_ref(),
     };
     signature::verify(receiver.verify.scheme, &input, &[secret]).map_err(|error| error.to_string())

@@ -14,7 +14,7 @@ use crate::{
     metrics::Metrics,
     model::function::Ambient,
     plugin::Plugins,
-    reception::Door,
+    reception::{Answering, Door},
     store::{Claimed, Store},
     transport::Transport,
     window::{Slot, Window},
@@ -41,6 +41,8 @@ pub struct Services {
     pub bases: Arc<Bases>,
     /// Who was turned away.
     pub door: Door,
+    /// Calls that are being answered and are taken only once.
+    pub answering: Answering,
     /// Bearer tokens that were got.
     pub tokens: Tokens,
     /// What of the backlog is in memory.

@@ -36,4 +36,5 @@ mod swap;
 mod templates;
 mod tidy;
 mod trouble;
+mod verification;
 mod webhooks;

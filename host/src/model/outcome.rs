@@ -98,6 +98,8 @@ failure_kinds! {
     CallUnverified = "call_unverified",
     /// An inbound call lacks a parameter, or has one it should not.
     CallInvalid = "call_invalid",
+    /// An inbound call came before, by what its receiver says makes it one (`once`).
+    CallRepeated = "call_repeated",
     /// The host stopped in the middle of an `invoke`.
     Interrupted = "interrupted",
 }

@@ -8,7 +8,7 @@ use super::{
     binding::Bindings,
     problem::{Problem, segment},
     profile::Profile,
-    signature::VerifyScheme,
+    signature::{Challenge, HmacRule, VerifyScheme},
     template::Template,
     trigger::Trigger,
     webhook::{NAME_RULE, is_name, unknown},
@@ -16,7 +16,9 @@ use super::{
 
 pub mod spec;
 
-pub use spec::{ActionSpec, EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, RouteSpec, RoutesSpec, VerifySpec};
+pub use spec::{
+    ActionSpec, EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, RouteSpec, RoutesSpec, TOLERANCE_S_MAX, VerifySpec,
+};
 
 /// Bytes of a call's body, unless the receiver says otherwise.
 pub const BODY_BYTES_DEFAULT: usize = 1024 * 1024;
@@ -28,6 +30,8 @@ pub const TIMEOUT_MS_DEFAULT: u64 = 5_000;
 pub const TIMEOUT_MS_MAX: u64 = 30_000;
 /// Routes of one receiver.
 pub const ROUTES_MAX: usize = 200;
+/// Bytes of what makes a call one call.
+pub const ONCE_BYTES_MAX: usize = 1024;
 /// Declared events of one receiver.
 pub const EVENTS_MAX: usize = 20;
 /// The longest message of a narrowed reply, in characters.
@@ -58,6 +62,8 @@ pub struct Receiver {
     pub parameters: BTreeMap<String, ParameterSpec>,
     /// Where the session's name stands.
     pub session: Option<Bindings>,
+    /// Where what makes it one call stands.
+    pub once: Option<Bindings>,
     /// Refuse what it does not know.
     pub strict: bool,
     /// One run.
@@ -97,6 +103,10 @@ impl Receiver {
         let session = spec.session.as_deref().and_then(|path| {
             Bindings::parse([("session", path)]).map_err(|(_, detail)| problems.push(Problem::new("/session", detail))).ok()
         });
+        let once = spec
+            .once
+            .as_deref()
+            .and_then(|path| Bindings::parse([("once", path)]).map_err(|(_, detail)| problems.push(Problem::new("/once", detail))).ok());
         if !(1..=TIMEOUT_MS_MAX).contains(&spec.timeout_ms) {
             problems.push(Problem::new("/timeout_ms", format!("{} is out of range: 1 to {TIMEOUT_MS_MAX} milliseconds", spec.timeout_ms)));
         }
@@ -116,6 +126,7 @@ impl Receiver {
                 probe: spec.probe,
                 parameters: spec.parameters.clone(),
                 session,
+                once,
                 strict: spec.strict,
                 timeout: Duration::from_millis(spec.timeout_ms),
                 body_bytes_max: spec.body_bytes_max,
@@ -135,11 +146,14 @@ impl Receiver {
 
     /// The session the call document names: text as it is, numbers as text, anything else none.
     pub fn session_of(&self, call: &Value) -> Option<String> {
-        match found(self.session.as_ref()?, call)? {
-            Value::String(name) if !name.is_empty() => Some(name),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        }
+        named(self.session.as_ref()?, call)
+    }
+
+    /// What makes the call of this document one call. `None`: the receiver does not ask. An error: it has none.
+    pub fn once_of(&self, call: &Value) -> Option<Result<String, String>> {
+        let once = self.once.as_ref()?;
+        let missing = || "the call has nothing at the path `once`, which is to tell it from others".to_owned();
+        Some(named(once, call).filter(|id| id.len() <= ONCE_BYTES_MAX).ok_or_else(missing))
     }
 
     /// What answers the call of this document, which is only made where there are routes.
@@ -220,6 +234,15 @@ pub fn resolve_data(data: &Value, call: &Value) -> Value {
 }
 
 /// The one value a path finds in a call.
+/// A name that is found in a call: text as it is, a number as text.
+fn named(at: &Bindings, call: &Value) -> Option<String> {
+    match found(at, call)? {
+        Value::String(name) if !name.is_empty() => Some(name),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
 fn found(path: &Bindings, call: &Value) -> Option<Value> {
     Some(path.apply(call).changes.into_iter().next()?.1)
 }
@@ -313,7 +336,16 @@ fn compile_verify(spec: &VerifySpec, problems: &mut Vec<Problem>) {
     if (spec.scheme == VerifyScheme::Hmac) != spec.hmac.is_some() {
         problems.push(Problem::new("/verify/hmac", "header, encoding and prefix belong to the scheme `hmac`, which needs them"));
     }
-    if spec.hmac.as_ref().is_some_and(|rule| rule.header_name().is_none()) {
-        problems.push(Problem::new("/verify/hmac/header", "this is not a header name"));
+    for (field, detail) in spec.hmac.iter().flat_map(HmacRule::problems) {
+        problems.push(Problem::new(format!("/verify/hmac/{field}"), detail));
+    }
+    if spec.tolerance_s.is_some_and(|seconds| !(1..=TOLERANCE_S_MAX).contains(&seconds)) {
+        problems.push(Problem::new("/verify/tolerance_s", format!("out of range: 1 to {TOLERANCE_S_MAX} seconds")));
+    }
+    if (spec.handshake() == Challenge::Hub) != spec.challenge_token.is_some() {
+        problems.push(Problem::new("/verify/challenge_token", "name the token as `$secret:name`, and only for the handshake `hub`"));
+    }
+    if matches!(spec.handshake(), Challenge::CrcToken | Challenge::UrlVerification) && spec.secret.is_none() {
+        problems.push(Problem::new("/verify/challenge", "this handshake is answered with a key; choose a scheme that has one"));
     }
 }

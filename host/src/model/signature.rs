@@ -3,12 +3,14 @@
 //! Pure: the time is an argument, and every comparison with something secret takes constant time. Which webhook signs with
 //! which secret is decided elsewhere, as is remembering ids against replays.
 
+mod challenge;
 mod esri;
 mod key;
 mod rule;
 mod scheme;
 mod verify;
 
+pub use challenge::{Asked, Challenge, is_token, signed};
 pub use esri::{EsriForm, esri_form, esri_service, esri_service_form};
 pub use key::{BadKey, STANDARD_KEY_BYTES_MAX, STANDARD_KEY_BYTES_MIN, StandardKey, parse_standard_key};
 pub use rule::{HmacEncoding, HmacRule, VerifyScheme, credential_headers};
@@ -51,11 +53,6 @@ pub fn check_key(scheme: SigningScheme, secret: &Secret) -> Result<(), BadKey> {
         SigningScheme::EsriService | SigningScheme::Github if secret.expose().is_empty() => Err(BadKey::Empty),
         SigningScheme::EsriService | SigningScheme::Github => Ok(()),
     }
-}
-
-/// The answer to a challenge: the signature of its token (Esri's "crc_token" in its sample receivers).
-pub fn challenge_response(token: &str, key: &Secret) -> String {
-    esri_service(token.as_bytes(), key)
 }
 
 /// What is signed.

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
+    once::repeated,
     record::{document, recorded_reply},
     reply::Reply,
 };
 use crate::{
-    acceptance::{self, Incoming},
+    acceptance::{self, Incoming, RepeatKey},
     clock::millis,
     model::{
         call::{Call, CallState},
@@ -24,7 +25,7 @@ use crate::{
     },
     plugin::Effects,
     services::Services,
-    store::StateChange,
+    store::{StateChange, StoreError},
 };
 
 /// The host's own events of a call are numbered from here on, so that they never share an identifier with a guest's.
@@ -32,8 +33,10 @@ const OWN_EVENTS_FROM: u32 = 1 << 31;
 
 /// Commits the call and its effects, starts what they owe, then answers.
 pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: Call, effects: Effects, reply: Reply) -> Reply {
-    let mut incoming = vec![call_event(&call, 0, Trigger::of_code(&call.receiver), document(&call))];
     let document = document(&call);
+    let mut first = call_event(&call, 0, Trigger::of_code(&call.receiver), document.clone());
+    first.dedup = receiver.once_of(&document).and_then(Result::ok).map(|id| RepeatKey::of_call(&call.receiver, &id));
+    let mut incoming = vec![first];
     for (index, (trigger, data)) in receiver.events.iter().enumerate() {
         incoming.push(call_event(&call, 1 + index as u32, trigger.clone(), resolve_data(data, &document)));
     }
@@ -64,10 +67,17 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
         effects.state.into_iter().map(|(key, value)| StateChange { plugin: name.clone(), key, value }).collect()
     });
     let (events, slots) = acceptance::apart(prepared);
+    let mut repeat = Call { events: Vec::new(), ..call.clone() };
     match services.store.commit_call(call, events, parameters, state, services.limits.lease).await {
         Ok(accepted) => {
             drop(acceptance::start(services, accepted, slots));
             reply
+        }
+        // The same call was done while this one ran: only where one of them waited for another run.
+        Err(StoreError::KeyReused { .. }) => {
+            let (failure, reply) = repeated();
+            (repeat.state, repeat.failure) = (CallState::Rejected, Some(failure));
+            commit_alone(services, repeat, reply).await
         }
         Err(error) => Reply::unavailable(&error),
     }

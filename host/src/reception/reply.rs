@@ -44,7 +44,12 @@ impl Reply {
         reply
     }
 
-    fn later() -> Self {
+    /// A document.
+    pub(super) fn json(document: &Value) -> Self {
+        Self { status: 200, headers: vec![("content-type".to_owned(), "application/json".to_owned())], body: document.to_string().into() }
+    }
+
+    pub(super) fn later() -> Self {
         let mut reply = Self::message(503, "not now; try again later");
         reply.headers.push(("retry-after".to_owned(), RETRY_AFTER_S.to_string()));
         reply

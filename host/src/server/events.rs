@@ -12,7 +12,7 @@ use super::{
     respond::{Answer, ApiError, List, accepted, no_content, ok},
 };
 use crate::{
-    acceptance::{self, Incoming},
+    acceptance::{self, Incoming, RepeatKey},
     clock::random,
     model::{
         delivery::{Attempt, Delivery},
@@ -303,7 +303,7 @@ fn check(services: &Services, input: EventInput, producer: &str, header_key: Opt
     let Some(trigger) = trigger.filter(|_| problems.is_empty()) else { return Err(problems) };
     let now = services.clock.now();
     let key = input.id.as_deref().or(header_key);
-    let dedup = key.map(|key| (input.source.clone().unwrap_or_else(|| producer.to_owned()), key.to_owned()));
+    let dedup = key.map(|key| RepeatKey::of_event(input.source.as_deref().unwrap_or(producer), key));
     let event = NewEvent {
         id: EventId::unplaced(random()),
         trigger,

@@ -84,7 +84,7 @@ pub async fn delete(services: Services, asked: Asked) -> Answer {
     let before = find(&services, asked.path(0));
     services.catalog.delete_receiver(asked.path(0)).await?;
     if let Ok(before) = before {
-        inline::forget(&services, &before.spec.verify.secret).await?;
+        inline::forget(&services, before.spec.verify.secrets()).await?;
     }
     no_content()
 }
@@ -111,7 +111,7 @@ async fn write(services: &Services, mut document: Value, name: &str) -> Answer {
     inline::keep(services, credentials).await?;
     let (entry, is_new) = services.catalog.put_receiver(spec, services.clock.now()).await?;
     if let Some(before) = before {
-        inline::forget(services, &before.spec.verify.secret).await?;
+        inline::forget(services, before.spec.verify.secrets()).await?;
     }
     created(is_new, &view(&entry))
 }

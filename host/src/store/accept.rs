@@ -14,7 +14,7 @@ use super::{
     key, lane,
     lease::Token,
     session,
-    transaction::{Transaction, encode},
+    transaction::{Transaction, decode, encode},
 };
 use crate::{
     clock,
@@ -219,6 +219,16 @@ pub(super) fn owed(event: &Event, new: NewDelivery, now: Timestamp) -> Delivery 
 }
 
 impl Store {
+    /// Whether a dedup key is remembered.
+    pub async fn has_dedup(&self, key: [u8; 32]) -> Result<bool, StoreError> {
+        let now = self.now();
+        self.scan(move |engine| {
+            let key = key::dedup(&key);
+            Ok(engine.get(&key)?.map(|bytes| decode::<Seen>(&key, &bytes)).transpose()?.is_some_and(|seen| seen.until > now))
+        })
+        .await
+    }
+
     /// Accepts events, all or none, in this order. What is owed for the new ones is leased to the caller for `lease_for`.
     ///
     /// Fails with [`StoreError::KeyReused`] when one of them carries a key that came with another body, and with

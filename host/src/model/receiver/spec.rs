@@ -1,7 +1,8 @@
 //! A receiver as an admin writes it. What it may say is checked when it is compiled.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -11,7 +12,7 @@ use crate::model::{
     merge_patch::merge,
     problem::{self, Problem, segment},
     secret::SecretRef,
-    signature::{self, HmacRule, VerifyScheme},
+    signature::{self, Challenge, HmacRule, VerifyScheme},
 };
 
 /// A receiver as written.
@@ -68,6 +69,11 @@ pub struct ReceiverSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "$.body.sessionInfo.session")]
     pub session: Option<String>,
+    /// A JSONPath over the call that finds what makes it one call: a second one with the same value is not run. Vendors send again
+    /// what they think did not arrive, and anybody may send again what he overheard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "$.headers['x-github-delivery']")]
+    pub once: Option<String>,
     /// Refuse query parameters it does not know.
     #[serde(default)]
     pub strict: bool,
@@ -259,12 +265,44 @@ pub struct VerifySpec {
     /// The key, as `$secret:name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretRef>,
-    /// Header, encoding and prefix of the scheme `hmac`.
+    /// Where the signature of the scheme `hmac` stands, and what it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hmac: Option<HmacRule>,
+    /// Seconds a signed time may be away from now: 1 to 3600. 300 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance_s: Option<u32>,
+    /// Networks calls may come from, besides what the scheme asks; none named: from everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, example = json!(["192.30.252.0/22"]))]
+    pub networks: Vec<IpNet>,
+    /// The sender's handshake; absent: the one its scheme has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<Challenge>,
+    /// The token the handshake `hub` must bring, as `$secret:name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge_token: Option<SecretRef>,
 }
 
+/// The most seconds a signed time may be away from now.
+pub const TOLERANCE_S_MAX: u32 = 3600;
+
 impl VerifySpec {
+    /// The sender's handshake.
+    pub fn handshake(&self) -> Challenge {
+        self.challenge.unwrap_or(Challenge::of(self.scheme))
+    }
+
+    /// Every secret it names.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> + use<'_> {
+        self.secret.iter().chain(&self.challenge_token)
+    }
+
+    /// Whether calls may come from this address.
+    pub fn is_from(&self, address: &str) -> bool {
+        let Ok(address) = address.parse::<IpAddr>() else { return self.networks.is_empty() };
+        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&address.to_canonical()))
+    }
+
     /// Headers that carry the proof: neither recorded nor shown to a plugin.
     pub fn credential_headers(&self) -> Vec<&str> {
         let of_rule = self.hmac.iter().map(|rule| rule.header.as_str());

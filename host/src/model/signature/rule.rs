@@ -16,6 +16,8 @@ pub enum VerifyScheme {
     None,
     /// GitHub's `X-Hub-Signature-256`.
     Github,
+    /// Meta's (WhatsApp, Messenger, Instagram): `X-Hub-Signature-256` under the app secret, and its handshake.
+    Meta,
     /// `Stripe-Signature`.
     Stripe,
     /// `X-Slack-Signature`.
@@ -28,7 +30,7 @@ pub enum VerifyScheme {
     EsriService,
     /// ArcGIS organization webhooks: the secret itself in the header `secret`.
     EsriOrganization,
-    /// HMAC-SHA256 over the raw body, where and how the rule says.
+    /// HMAC-SHA256 over what the rule says, where and how it says.
     Hmac,
     /// RFC 7617; the secret is `username:password`.
     Basic,
@@ -36,7 +38,7 @@ pub enum VerifyScheme {
     Bearer,
 }
 
-/// Where a signature stands and how it is written; the HMAC-SHA256 is over the raw body.
+/// Where a signature stands, how it is written, and what it is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HmacRule {
@@ -50,12 +52,94 @@ pub struct HmacRule {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schema(example = "sha256=")]
     pub prefix: String,
+    /// What is signed: `{body}`, the raw body, `{timestamp}` and `{id}` as their headers have them, and any text between.
+    #[serde(default = "signed_default", skip_serializing_if = "is_body")]
+    #[schema(example = "{timestamp}.{body}")]
+    pub signed: String,
+    /// The header with the time of signing: Unix seconds, or milliseconds. Calls too far from it are refused (`tolerance_s`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "x-timestamp")]
+    pub timestamp_header: Option<String>,
+    /// The header with the delivery's identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_header: Option<String>,
+}
+
+fn signed_default() -> String {
+    "{body}".to_owned()
+}
+
+fn is_body(signed: &str) -> bool {
+    signed == "{body}"
+}
+
+/// A piece of what is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedPart<'a> {
+    /// As it stands there.
+    Text(&'a str),
+    /// The raw body.
+    Body,
+    /// The time.
+    Timestamp,
+    /// The identifier.
+    Id,
 }
 
 impl HmacRule {
-    /// The header, if it can be one: asked when a receiver is written.
-    pub fn header_name(&self) -> Option<HeaderName> {
-        self.header.parse().ok()
+    /// What is wrong with it, by field: asked when a receiver is written.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let headers =
+            [("header", Some(&self.header)), ("timestamp_header", self.timestamp_header.as_ref()), ("id_header", self.id_header.as_ref())];
+        let is_no_header = |name: &&String| name.parse::<HeaderName>().is_err();
+        let mut problems: Vec<_> = headers
+            .into_iter()
+            .filter(|(_, name)| name.as_ref().is_some_and(is_no_header))
+            .map(|(field, _)| (field, "this is not a header name".to_owned()))
+            .collect();
+        match self.pieces() {
+            Err(unknown) => problems.push(("signed", format!("`{unknown}` is none of `{{body}}`, `{{timestamp}}` and `{{id}}`"))),
+            Ok(pieces) => {
+                for (piece, header, what) in [
+                    (SignedPart::Timestamp, &self.timestamp_header, ("timestamp_header", "`{timestamp}` is signed: name its header")),
+                    (SignedPart::Id, &self.id_header, ("id_header", "`{id}` is signed: name its header")),
+                ] {
+                    if pieces.contains(&piece) && header.is_none() {
+                        problems.push((what.0, what.1.to_owned()));
+                    }
+                }
+                if !pieces.contains(&SignedPart::Body) {
+                    problems.push(("signed", "a signature that is not over the `{body}` proves nothing of it".to_owned()));
+                }
+                if self.timestamp_header.is_some() && !pieces.contains(&SignedPart::Timestamp) {
+                    problems
+                        .push(("timestamp_header", "a time that is not signed proves nothing: add `{timestamp}` to `signed`".to_owned()));
+                }
+            }
+        }
+        problems
+    }
+
+    /// What is signed, piece by piece; or the placeholder nobody knows.
+    pub fn pieces(&self) -> Result<Vec<SignedPart<'_>>, &str> {
+        let (mut pieces, mut rest) = (Vec::new(), self.signed.as_str());
+        while let Some(open) = rest.find('{') {
+            let length = rest[open..].find('}').ok_or(&rest[open..])? + 1;
+            if open > 0 {
+                pieces.push(SignedPart::Text(&rest[..open]));
+            }
+            pieces.push(match &rest[open..open + length] {
+                "{body}" => SignedPart::Body,
+                "{timestamp}" => SignedPart::Timestamp,
+                "{id}" => SignedPart::Id,
+                other => return Err(other),
+            });
+            rest = &rest[open + length..];
+        }
+        if !rest.is_empty() {
+            pieces.push(SignedPart::Text(rest));
+        }
+        Ok(pieces)
     }
 }
 
@@ -71,11 +155,6 @@ pub enum HmacEncoding {
 }
 
 impl VerifyScheme {
-    /// Whether its senders ask now and then whether the key is held here (ArcGIS's `crc_token`).
-    pub fn is_challenged(self) -> bool {
-        self == Self::EsriService
-    }
-
     /// Whether `secret` can be used as a key: asked when a receiver or a secret is written. An empty key would let everyone in.
     pub fn check_key(self, secret: &Secret) -> Result<(), BadKey> {
         match self {
@@ -93,7 +172,7 @@ impl VerifyScheme {
 pub fn credential_headers(scheme: VerifyScheme) -> &'static [&'static str] {
     match scheme {
         VerifyScheme::None | VerifyScheme::Hmac => &[],
-        VerifyScheme::Github => &["x-hub-signature-256", "x-hub-signature"],
+        VerifyScheme::Github | VerifyScheme::Meta => &["x-hub-signature-256", "x-hub-signature"],
         VerifyScheme::Stripe => &["stripe-signature"],
         VerifyScheme::Slack => &["x-slack-signature"],
         VerifyScheme::Shopify => &["x-shopify-hmac-sha256"],

@@ -14,7 +14,7 @@ use super::{
     esri::esri_form,
     is_form,
     key::{BASE64_LENIENT, BadKey, StandardKey, read_standard_key},
-    rule::{HmacEncoding, HmacRule, VerifyScheme},
+    rule::{HmacEncoding, HmacRule, SignedPart, VerifyScheme},
     scheme::mac,
 };
 use crate::model::secret::Secret;
@@ -46,7 +46,7 @@ pub enum VerifyError {
     /// It is there, but cannot be read.
     #[error("the header `{0}` is malformed or given more than once")]
     Malformed(String),
-    /// Signed too long ago, or in the future.
+    /// SignedPart too long ago, or in the future.
     #[error("the signed timestamp is {0} s away from now")]
     TimestampOutsideTolerance(i64),
     /// It proves nothing.
@@ -74,11 +74,11 @@ pub fn verify(scheme: VerifyScheme, input: &VerifyInput<'_>, secrets: &[Secret])
     secrets.iter().try_for_each(|secret| scheme.check_key(secret))?;
     match scheme {
         VerifyScheme::None => Ok(()),
-        VerifyScheme::Github => body_mac(input, "x-hub-signature-256", "sha256=", HmacEncoding::Hex, secrets),
+        VerifyScheme::Github | VerifyScheme::Meta => body_mac(input, "x-hub-signature-256", "sha256=", HmacEncoding::Hex, secrets),
         VerifyScheme::Shopify => body_mac(input, "x-shopify-hmac-sha256", "", HmacEncoding::Base64, secrets),
         VerifyScheme::Hmac => {
             let rule = input.hmac.ok_or(VerifyError::RuleMissing)?;
-            body_mac(input, &rule.header, &rule.prefix, rule.encoding, secrets)
+            by_rule(input, rule, secrets)
         }
         VerifyScheme::Stripe => stripe(input, secrets),
         VerifyScheme::Slack => slack(input, secrets),
@@ -96,6 +96,24 @@ pub fn verify(scheme: VerifyScheme, input: &VerifyInput<'_>, secrets: &[Secret])
 fn body_mac(input: &VerifyInput<'_>, name: &str, prefix: &str, encoding: HmacEncoding, secrets: &[Secret]) -> Result<(), VerifyError> {
     let given = text(input.headers, name)?.strip_prefix(prefix).and_then(|text| decode(encoding, text)).ok_or_else(|| malformed(name))?;
     matches_any(secrets, &[input.body], &[given])
+}
+
+/// What a sender signs that no scheme knows.
+fn by_rule(input: &VerifyInput<'_>, rule: &HmacRule, secrets: &[Secret]) -> Result<(), VerifyError> {
+    let name = rule.header.as_str();
+    let given = text(input.headers, name)?.strip_prefix(&*rule.prefix);
+    let given = given.and_then(|text| decode(rule.encoding, text)).ok_or_else(|| malformed(name))?;
+    let time = rule.timestamp_header.as_deref().map(|name| timestamp(input, name)).transpose()?;
+    let id = rule.id_header.as_deref().map(|name| header(input.headers, name)).transpose()?;
+    let pieces = rule.pieces().map_err(|_| VerifyError::RuleMissing)?;
+    let bytes = |piece: &SignedPart<'_>| match piece {
+        SignedPart::Text(text) => text.as_bytes().to_vec(),
+        SignedPart::Body => input.body.to_vec(),
+        SignedPart::Timestamp => time.unwrap_or_default().as_bytes().to_vec(),
+        SignedPart::Id => id.unwrap_or_default().to_vec(),
+    };
+    let pieces: Vec<_> = pieces.iter().map(bytes).collect();
+    matches_any(secrets, &pieces.iter().map(Vec::as_slice).collect::<Vec<_>>(), &[given])
 }
 
 /// Stripe Docs, "Verify webhook signatures manually": only `v1` counts, and it may be there several times. As in stripe-node, only the
@@ -216,9 +234,11 @@ fn within(away_s: i64, tolerance_s: i64) -> Result<(), VerifyError> {
     if away_s > tolerance_s { Err(VerifyError::TimestampOutsideTolerance(away_s)) } else { Ok(()) }
 }
 
-/// Unix seconds in decimal digits; a sign or a space is not how any sender writes them.
+/// Unix seconds in decimal digits, or milliseconds where there are more of them than seconds have had since 1970 or will have before
+/// the year 5000; a sign or a space is not how any sender writes them.
 fn seconds(text: &str) -> Option<i64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    let number: i64 = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())??;
+    Some(if number < 100_000_000_000 { number } else { number / 1000 })
 }
 
 /// What follows the scheme in `Authorization`.

@@ -114,7 +114,7 @@ fn types_become_spaces_and_everything_else_stays_in_its_place() {
         ("const d = <number>x;", "const d =         x;"),
         ("interface A { x: string }\nlet y", ";                        \nlet y"),
         ("type A<T> = T extends infer U ? U : never;\nlet y", ";                                         \nlet y"),
-        ("export type B = 1;\nexport interface C {}\nlet y", ";                \n;                    \nlet y"),
+        ("export type B = 1;\nexport interface C {}\nlet y", ";                 \n;                    \nlet y"),
         ("import type { Delivery } from './hookwright';\nlet y", ";                                            \nlet y"),
         ("declare const z: number;\ndeclare function g(): void;\nlet y", ";                       \n;                          \nlet y"),
         ("function f(this: X, a?: number, ...r: string[]): a is 1 { }", "function f(         a         , ...r          )         { }"),
@@ -122,8 +122,8 @@ fn types_become_spaces_and_everything_else_stays_in_its_place() {
         ("const g = async <T,>(a: T): Promise<T> => a;", "const g = async     (a   )             => a;"),
         ("try { } catch (e: unknown) { }", "try { } catch (e         ) { }"),
         (
-            "abstract class A<T> extends B<T> implements C, D { private readonly x?: T = 1; static y!: 1; abstract z(): void; }",
-            "         class A    extends B                    {                  x     = 1; static y    ; ;                   }",
+            "abstract class A<T> extends B<T> implements C, D { private readonly x?: T = 1; protected y!: 1; abstract z(): void; }",
+            "         class A    extends B                    {                  x     = 1;           y    ; ;                   }",
         ),
         (
             "class E { [key: string]: any; public async m?(): Promise<void> { } declare q: 1 }",
@@ -139,7 +139,7 @@ fn types_become_spaces_and_everything_else_stays_in_its_place() {
 
 #[test]
 fn a_line_stays_a_line_also_within_a_type() {
-    assert_eq!(types("const a: {\n  b: 1\n} = x\n  as any;").as_deref(), Ok("const a   \n      \n  = x\n        ;"));
+    assert_eq!(types("const a: {\n  b: 1\n} = x as\n  any;").as_deref(), Ok("const a   \n      \n  = x   \n     ;"));
 }
 
 #[test]

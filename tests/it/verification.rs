@@ -1,0 +1,218 @@
+//! How a receiver finds out that a call is from whom it says, is new, and is meant: rules for senders no scheme knows, networks,
+//! handshakes, and calls that are taken only once.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use futures::future::join_all;
+use hookwright_tests::{Answered, Client, run, shared, signature::hmac_sha256, unique, wait::eventually};
+use http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+async fn call(client: &Client, code: &str, headers: &[(&str, &str)], body: &str) -> Answered {
+    client.with_token(None).send(Method::POST, &format!("/api/v1/webhook/{code}"), headers, body.to_owned()).await
+}
+
+async fn get(client: &Client, code: &str, query: &str) -> Answered {
+    client.with_token(None).send(Method::GET, &format!("/api/v1/webhook/{code}?{query}"), &[], "").await
+}
+
+/// A receiver that says `taken`, with a secret of its own; its name and code.
+async fn receiver(client: &Client, key: &str, verify: impl FnOnce(&str) -> Value, more: Value) -> (String, String) {
+    let name = unique("verified");
+    client.secret(&name, key).await;
+    let mut document = json!({ "reply": { "message": "taken" }, "verify": verify(&format!("$secret:{name}")) });
+    document.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+    let code = client.receiver(&name, document).await;
+    (name, code)
+}
+
+#[test]
+fn a_rule_tells_what_is_signed_and_how_old_it_may_be() {
+    run(async {
+        let client = &shared().await.client;
+        let verify = |secret: &str| {
+            json!({ "scheme": "hmac", "secret": secret, "tolerance_s": 60, "hmac": {
+                "header": "x-sign", "encoding": "base64", "prefix": "v1=", "signed": "{id}:{timestamp}:{body}!",
+                "timestamp_header": "x-at", "id_header": "x-id" } })
+        };
+        let (_, code) = receiver(client, "key", verify, json!({})).await;
+        let now = Timestamp::now().as_second();
+        let signed = |id: &str, at: &str, body: &str| {
+            let mac = hmac_sha256(b"key", format!("{id}:{at}:{body}!").as_bytes());
+            format!("v1={}", BASE64_STANDARD.encode(mac))
+        };
+        let status = async |id: &str, at: &str, body: &str, signature: &str| {
+            call(client, &code, &[("x-sign", signature), ("x-at", at), ("x-id", id)], body).await.status
+        };
+        let at = now.to_string();
+        assert_eq!(status("1", &at, "{}", &signed("1", &at, "{}")).await, 200);
+        let ms = (now * 1000).to_string();
+        assert_eq!(status("1", &ms, "{}", &signed("1", &ms, "{}")).await, 200, "milliseconds");
+        assert_eq!(status("2", &at, "{}", &signed("1", &at, "{}")).await, 401, "another id");
+        assert_eq!(status("1", &at, "{ }", &signed("1", &at, "{}")).await, 401, "another body");
+        for away in [-70, 70] {
+            let then = (now + away).to_string();
+            assert_eq!(status("1", &then, "{}", &signed("1", &then, "{}")).await, 401, "{away} s away");
+        }
+        for wrong in [signed("1", &at, "{}").replace("v1=", ""), format!("v1={}", hex::encode(hmac_sha256(b"key", b"x"))), String::new()] {
+            assert_eq!(status("1", &at, "{}", &wrong).await, 401, "{wrong}");
+        }
+        assert_eq!(call(client, &code, &[("x-sign", &signed("1", &at, "{}"))], "{}").await.status, 401, "without the time");
+    });
+}
+
+#[test]
+fn a_rule_that_proves_nothing_is_refused_when_it_is_written() {
+    run(async {
+        let client = &shared().await.client;
+        client.secret("rule-key", "key").await;
+        for (rule, pointer, why) in [
+            (json!({ "header": "x sign" }), "/verify/hmac/header", "header name"),
+            (json!({ "header": "x", "signed": "{timestamp}" , "timestamp_header": "t" }), "/verify/hmac/signed", "{body}"),
+            (json!({ "header": "x", "signed": "{timestamp}.{body}" }), "/verify/hmac/timestamp_header", "name its header"),
+            (json!({ "header": "x", "signed": "{id}.{body}" }), "/verify/hmac/id_header", "name its header"),
+            (json!({ "header": "x", "timestamp_header": "t" }), "/verify/hmac/timestamp_header", "not signed"),
+            (json!({ "header": "x", "signed": "{url}{body}" }), "/verify/hmac/signed", "`{url}` is none of"),
+        ] {
+            let document =
+                json!({ "reply": { "message": "x" }, "verify": { "scheme": "hmac", "secret": "$secret:rule-key", "hmac": rule } });
+            let (status, problem) = client.put("/v1/receivers/rule", &document).await;
+            assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!(pointer)), "{rule}: {problem}");
+            assert!(problem["errors"][0]["detail"].as_str().is_some_and(|detail| detail.contains(why)), "{problem}");
+        }
+    });
+}
+
+#[test]
+fn calls_from_elsewhere_are_refused_and_kept_for_the_admin() {
+    run(async {
+        let client = &shared().await.client;
+        for (networks, status) in [(json!(["127.0.0.0/8", "::1/128"]), 200), (json!(["192.30.252.0/22"]), 403)] {
+            let name = unique("network");
+            let code = client.receiver(&name, json!({ "reply": { "message": "taken" }, "verify": { "networks": networks } })).await;
+            let answered = call(client, &code, &[], "").await;
+            assert_eq!(answered.status, status, "{}", answered.text());
+            let kept = client.last_call(&name).await;
+            if status == 403 {
+                assert_eq!((&kept["state"], &kept["failure"]["kind"]), (&json!("rejected"), &json!("call_unverified")));
+                assert!(!answered.text().contains("network"), "the caller is not told why: {}", answered.text());
+            }
+        }
+        let document = json!({ "reply": { "message": "x" }, "verify": { "networks": ["10.0.0.0/33"] } });
+        let (status, problem) = client.put("/v1/receivers/net", &document).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/verify/networks/0")), "{problem}");
+    });
+}
+
+#[test]
+fn metas_handshake_is_answered_to_whoever_knows_the_token_and_its_calls_are_verified() {
+    run(async {
+        let client = &shared().await.client;
+        client.secret("meta-token", "meatyhamhock").await;
+        let verify = |secret: &str| json!({ "scheme": "meta", "secret": secret, "challenge_token": "$secret:meta-token" });
+        let (name, code) = receiver(client, "app-secret", verify, json!({})).await;
+        let shaken = get(client, &code, "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=meatyhamhock").await;
+        assert_eq!((shaken.status, shaken.text(), shaken.header("content-type")), (200, "1158201444".into(), "text/plain; charset=utf-8"));
+        let wrong = get(client, &code, "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=other").await;
+        assert_eq!(wrong.status, 403);
+        assert!(!wrong.text().contains("1158201444"));
+        let signature = format!("sha256={}", hex::encode(hmac_sha256(b"app-secret", b"{}")));
+        assert_eq!(call(client, &code, &[("x-hub-signature-256", &signature)], "{}").await.status, 200);
+        assert_eq!(call(client, &code, &[("x-hub-signature-256", &signature)], "[]").await.status, 401);
+        let without = json!({ "reply": { "message": "x" }, "verify": { "scheme": "meta", "secret": format!("$secret:{name}") } });
+        let refused = client.put("/v1/receivers/meta", &without).await.1;
+        assert_eq!(refused["errors"][0]["pointer"], "/verify/challenge_token", "{refused}");
+    });
+}
+
+#[test]
+fn slacks_url_verification_is_answered_when_it_is_signed() {
+    run(async {
+        let client = &shared().await.client;
+        let (name, code) = receiver(client, "signing", |secret| json!({ "scheme": "slack", "secret": secret }), json!({})).await;
+        let body = r#"{"token":"Jhj5dZrVaK7ZwHHjRyZWjbDl","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}"#;
+        let at = Timestamp::now().as_second().to_string();
+        let signature = format!("v0={}", hex::encode(hmac_sha256(b"signing", format!("v0:{at}:{body}").as_bytes())));
+        let headers = [("x-slack-signature", signature.as_str()), ("x-slack-request-timestamp", at.as_str())];
+        let shaken = call(client, &code, &headers, body).await;
+        let challenge = json!({ "challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P" });
+        assert_eq!((shaken.status, shaken.json()), (200, challenge));
+        let calls = client.look(&format!("/v1/calls?receiver={name}")).await;
+        assert_eq!(calls["data"], json!([]), "nothing ran");
+        assert_eq!(call(client, &code, &headers[1..], body).await.status, 401);
+    });
+}
+
+#[test]
+fn a_crc_token_is_signed_also_for_senders_no_scheme_knows() {
+    run(async {
+        let client = &shared().await.client;
+        let verify = |secret: &str| {
+            json!({ "scheme": "hmac", "secret": secret, "challenge": "crc-token", "hmac": {
+                "header": "x-twitter-webhooks-signature", "prefix": "sha256=", "encoding": "base64" } })
+        };
+        let (_, code) = receiver(client, "consumer-secret", verify, json!({})).await;
+        let shaken = get(client, &code, "crc_token=abc").await.json();
+        let token = shaken["response_token"].as_str().and_then(|token| token.strip_prefix("sha256=")).expect("a token").to_owned();
+        let signed = hmac_sha256(b"consumer-secret", b"abc");
+        assert_eq!(BASE64_STANDARD.decode(token).expect("Base64"), signed);
+    });
+}
+
+#[test]
+fn a_call_that_came_before_is_not_run_again_unless_it_failed() {
+    run(async {
+        let client = &shared().await.client;
+        let plugin = unique("once");
+        let script = "export function receive(call) { if (call.headers['x-fail']) throw new RetryLater('not now'); return 'ran'; }";
+        client.script(&plugin, script).await;
+        let verify = |secret: &str| json!({ "scheme": "github", "secret": secret });
+        let name = unique("github");
+        client.secret(&name, "It's a Secret to Everybody").await;
+        let secret = format!("$secret:{name}");
+        let document = json!({ "plugin": plugin, "verify": verify(&secret), "once": "$.headers['x-github-delivery']" });
+        let code = client.receiver(&name, document).await;
+        let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        let send = async |id: &str, more: &[(&str, &str)]| {
+            let headers: Vec<_> = [("x-hub-signature-256", signature), ("x-github-delivery", id)].iter().chain(more).copied().collect();
+            call(client, &code, &headers, "Hello, World!").await
+        };
+        assert_eq!(send("a", &[("x-fail", "1")]).await.status, 503, "it fails, so it is to be sent again");
+        assert_eq!(send("a", &[]).await.json()["message"], "ran");
+        let again = send("a", &[]).await;
+        assert_eq!((again.status, &again.json()["message"]), (200, &json!("received before")));
+        let kept = client.last_call(&name).await;
+        assert_eq!((&kept["state"], &kept["failure"]["kind"], &kept["events"]), (&json!("rejected"), &json!("call_repeated"), &json!([])));
+        assert_eq!(send("b", &[]).await.json()["message"], "ran");
+        let nameless = call(client, &code, &[("x-hub-signature-256", signature)], "Hello, World!").await;
+        assert_eq!(nameless.status, 400, "{}", nameless.text());
+        // Whoever cannot sign learns nothing of what came before.
+        assert_eq!(call(client, &code, &[("x-github-delivery", "a")], "Hello, World!").await.status, 401);
+    });
+}
+
+#[test]
+fn of_the_same_call_sent_many_times_at_once_one_is_done() {
+    run(async {
+        let client = &shared().await.client;
+        for mode in ["sync", "async"] {
+            let name = unique("storm");
+            let document = json!({ "reply": { "message": "taken" }, "mode": mode, "once": "$.body.id" });
+            let code = client.receiver(&name, document).await;
+            let answers = join_all((0..12).map(|_| call(client, &code, &[], r#"{"id":7}"#))).await;
+            assert!(
+                answers.iter().all(|answer| matches!(answer.status, 200 | 503)),
+                "{:?}",
+                answers.iter().map(|a| a.status).collect::<Vec<_>>()
+            );
+            let done = async || {
+                let calls = client.look(&format!("/v1/calls?receiver={name}&state=done")).await;
+                calls["data"].as_array().map_or(0, Vec::len)
+            };
+            eventually("the one call to be done", || async { (done().await == 1).then_some(()) }).await;
+            let again = call(client, &code, &[], r#"{"id":7}"#).await;
+            assert_eq!(again.json()["message"], "received before");
+            assert_eq!(done().await, 1);
+        }
+    });
+}
