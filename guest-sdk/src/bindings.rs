@@ -29,12 +29,12 @@ pub mod transformer {
         pub_export_macro: true,
         export_macro_name: "__export_transform",
         with: {
-            "hookwright:plugin/types@0.1.0": crate::bindings::receiver::hookwright::plugin::types,
-            "hookwright:plugin/log@0.1.0": crate::bindings::receiver::hookwright::plugin::log,
-            "hookwright:plugin/config@0.1.0": crate::bindings::receiver::hookwright::plugin::config,
-            "hookwright:plugin/parameters@0.1.0": crate::bindings::receiver::hookwright::plugin::parameters,
-            "hookwright:plugin/secrets@0.1.0": crate::bindings::receiver::hookwright::plugin::secrets,
-            "hookwright:plugin/state@0.1.0": crate::bindings::receiver::hookwright::plugin::state,
+            "hookwright:plugin/types@0.2.0": crate::bindings::receiver::hookwright::plugin::types,
+            "hookwright:plugin/log@0.2.0": crate::bindings::receiver::hookwright::plugin::log,
+            "hookwright:plugin/config@0.2.0": crate::bindings::receiver::hookwright::plugin::config,
+            "hookwright:plugin/parameters@0.2.0": crate::bindings::receiver::hookwright::plugin::parameters,
+            "hookwright:plugin/secrets@0.2.0": crate::bindings::receiver::hookwright::plugin::secrets,
+            "hookwright:plugin/state@0.2.0": crate::bindings::receiver::hookwright::plugin::state,
         },
     });
 }
@@ -46,12 +46,12 @@ pub mod answerer {
         pub_export_macro: true,
         export_macro_name: "__export_answers",
         with: {
-            "hookwright:plugin/types@0.1.0": crate::bindings::receiver::hookwright::plugin::types,
-            "hookwright:plugin/log@0.1.0": crate::bindings::receiver::hookwright::plugin::log,
-            "hookwright:plugin/config@0.1.0": crate::bindings::receiver::hookwright::plugin::config,
-            "hookwright:plugin/parameters@0.1.0": crate::bindings::receiver::hookwright::plugin::parameters,
-            "hookwright:plugin/secrets@0.1.0": crate::bindings::receiver::hookwright::plugin::secrets,
-            "hookwright:plugin/state@0.1.0": crate::bindings::receiver::hookwright::plugin::state,
+            "hookwright:plugin/types@0.2.0": crate::bindings::receiver::hookwright::plugin::types,
+            "hookwright:plugin/log@0.2.0": crate::bindings::receiver::hookwright::plugin::log,
+            "hookwright:plugin/config@0.2.0": crate::bindings::receiver::hookwright::plugin::config,
+            "hookwright:plugin/parameters@0.2.0": crate::bindings::receiver::hookwright::plugin::parameters,
+            "hookwright:plugin/secrets@0.2.0": crate::bindings::receiver::hookwright::plugin::secrets,
+            "hookwright:plugin/state@0.2.0": crate::bindings::receiver::hookwright::plugin::state,
         },
     });
 }

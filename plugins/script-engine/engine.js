@@ -3,14 +3,14 @@
 // What an author sees is described in README.md and hookwright.d.ts; keep the three in step.
 
 import host from "hookwright:script/host@0.1.0";
-import log from "hookwright:plugin/log@0.1.0";
-import config from "hookwright:plugin/config@0.1.0";
-import parameters from "hookwright:plugin/parameters@0.1.0";
-import parameterWrites from "hookwright:plugin/parameter-writes@0.1.0";
-import secrets from "hookwright:plugin/secrets@0.1.0";
-import events from "hookwright:plugin/events@0.1.0";
-import webhooks from "hookwright:plugin/webhooks@0.1.0";
-import state from "hookwright:plugin/state@0.1.0";
+import log from "hookwright:plugin/log@0.2.0";
+import config from "hookwright:plugin/config@0.2.0";
+import parameters from "hookwright:plugin/parameters@0.2.0";
+import parameterWrites from "hookwright:plugin/parameter-writes@0.2.0";
+import secrets from "hookwright:plugin/secrets@0.2.0";
+import events from "hookwright:plugin/events@0.2.0";
+import webhooks from "hookwright:plugin/webhooks@0.2.0";
+import state from "hookwright:plugin/state@0.2.0";
 
 // Taken now, so that a script that replaces a built-in breaks nothing but itself.
 const { parse, stringify } = JSON;

@@ -24,8 +24,10 @@ pub(super) fn is_precompiled(bytes: &[u8]) -> bool {
     Engine::detect_precompiled(bytes).is_some() || bytes.starts_with(b"\x7fELF")
 }
 
-/// A component as it is; a core module wrapped with the WASI preview 1 adapter for reactors.
-pub(super) fn componentize(bytes: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+/// A component as it is; a core module wrapped with the WASI preview 1 adapter for reactors. What was built against an older
+/// release of the interface is taken over into the present one first.
+pub(super) fn componentize(mut bytes: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+    adopt_0_1(&mut bytes);
     if Parser::is_component(&bytes) {
         return Ok(bytes);
     }
@@ -44,6 +46,26 @@ pub(super) fn componentize(bytes: Vec<u8>) -> Result<Vec<u8>, Refusal> {
         .and_then(|encoder| encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER))
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| Refusal::Invalid(format!("{error:#}")))
+}
+
+/// Interface 0.2 is 0.1 with a promise: not one type or function differs, so a plugin built against 0.1 is one built against 0.2 under
+/// another name. The names are written where they stand, in imports, exports and type sections: both versions are as long.
+/// `tests/corpus` holds plugins of both to what they did.
+fn adopt_0_1(bytes: &mut [u8]) {
+    const PACKAGE: &[u8] = b"hookwright:plugin";
+    const INTERFACE_BYTES_MAX: usize = 32;
+    let (old, new) = (b"@0.1.0", b"@0.2.0");
+    let mut at = 0;
+    while let Some(found) = bytes.get(at..).and_then(|rest| rest.windows(PACKAGE.len()).position(|window| window == PACKAGE)) {
+        at += found + PACKAGE.len();
+        // The package itself, or a `/` and the name of an interface.
+        let name = bytes[at..].iter().take(INTERFACE_BYTES_MAX).take_while(|byte| matches!(byte, b'/' | b'-' | b'a'..=b'z')).count();
+        if let Some(version) = bytes.get_mut(at + name..at + name + old.len())
+            && version == old
+        {
+            version.copy_from_slice(new);
+        }
+    }
 }
 
 /// What a look over a core module's sections tells.
@@ -99,6 +121,17 @@ mod tests {
         let start = [&empty_module[..], &[7, 10, 1, 6, b'_', b's', b't', b'a', b'r', b't', 0, 0]].concat();
         assert_eq!(componentize(start), Err(Refusal::CommandModule));
         assert!(matches!(componentize([&empty_module[..], &[1, 200]].concat()), Err(Refusal::Invalid(_))));
+    }
+
+    #[test]
+    fn the_old_names_are_taken_over_and_nothing_else() {
+        let mut bytes =
+            b"xhookwright:plugin/parameter-writes@0.1.0 hookwright:plugin@0.1.0hookwright:plugin/log@0.1.1 hookwright:plugin/l@0.1."
+                .to_vec();
+        adopt_0_1(&mut bytes);
+        let taken =
+            b"xhookwright:plugin/parameter-writes@0.2.0 hookwright:plugin@0.2.0hookwright:plugin/log@0.1.1 hookwright:plugin/l@0.1.";
+        assert_eq!(bytes, taken);
     }
 
     #[test]

@@ -38,13 +38,13 @@ pub enum UploadError {
     #[error("this WebAssembly is not valid here: {0}")]
     Invalid(String),
     /// None of the exports the host calls.
-    #[error("the component exports none of `transform`, `answers` and `receive` of hookwright:plugin@0.1.0; {}", exported(.exports))]
+    #[error("the component exports none of `transform`, `answers` and `receive` of hookwright:plugin@0.2.0; {}", exported(.exports))]
     NoExport {
         /// What it exports instead.
         exports: Vec<String>,
     },
     /// An import the host does not know.
-    #[error("the component imports `{0}`, which the host does not offer: a plugin may import `wasi:*` 0.2 and `hookwright:plugin/*` 0.1")]
+    #[error("the component imports `{0}`, which the host does not offer: a plugin may import `wasi:*` 0.2 and `hookwright:plugin/*` 0.2")]
     UnknownImport(String),
     /// A known interface of another shape.
     #[error("the component was built against another version of an interface: {0}")]

@@ -90,7 +90,7 @@ fn refuse_all(engine: &Engine, interface: &str, instance: &ComponentInstance, li
 
 fn own_interface(name: &str) -> Option<&str> {
     let (interface, version) = name.strip_prefix(OWN_PREFIX)?.split_once('@')?;
-    version.starts_with("0.1.").then_some(interface)
+    version.starts_with("0.2.").then_some(interface)
 }
 
 fn wasi_version_is_0_2(name: &str) -> bool {
@@ -103,8 +103,8 @@ mod tests {
 
     #[test]
     fn only_our_version_is_ours() {
-        assert_eq!(own_interface("hookwright:plugin/log@0.1.0"), Some("log"));
-        assert_eq!(own_interface("hookwright:plugin/log@0.2.0"), None);
+        assert_eq!(own_interface("hookwright:plugin/log@0.2.0"), Some("log"));
+        assert_eq!(own_interface("hookwright:plugin/log@0.3.0"), None);
         assert_eq!(own_interface("wasi:io/poll@0.2.6"), None);
         assert!(wasi_version_is_0_2("wasi:io/poll@0.2.6") && !wasi_version_is_0_2("wasi:io/poll@0.3.0"));
     }

@@ -300,15 +300,15 @@ impl From<ScriptExport> for Export {
 fn find_exports(pre: &InstancePre<Guest>) -> Result<(Exports, Vec<Export>), UploadError> {
     let has = |name: &str| pre.component().get_export_index(None, name).is_some();
     let (mut found, mut offers) = (Exports::default(), Vec::new());
-    if has("hookwright:plugin/transform@0.1.0") {
+    if has("hookwright:plugin/transform@0.2.0") {
         found.transform = Some(exports::plugin::transform::GuestIndices::new(pre).map_err(bad_type)?);
         offers.push(Export::Transform);
     }
-    if has("hookwright:plugin/answers@0.1.0") {
+    if has("hookwright:plugin/answers@0.2.0") {
         found.answers = Some(exports::plugin::answers::GuestIndices::new(pre).map_err(bad_type)?);
         offers.push(Export::Answers);
     }
-    if has("hookwright:plugin/receive@0.1.0") {
+    if has("hookwright:plugin/receive@0.2.0") {
         found.receive = Some(exports::plugin::receive::GuestIndices::new(pre).map_err(bad_type)?);
         offers.push(Export::Receive);
     }

@@ -29,7 +29,7 @@ async fn what_does_not_load_is_refused_by_name_and_displaces_nothing() {
     assert!(matches!(refused(echo(2)[..1000].to_vec()).await, UploadError::Invalid(_)));
     assert!(matches!(refused(vec![0; (16 << 20) + 1]).await, UploadError::TooLarge { .. }));
     assert!(
-        matches!(refused(importing("hookwright:plugin/telepathy@0.1.0")).await, UploadError::UnknownImport(name) if name.contains("telepathy"))
+        matches!(refused(importing("hookwright:plugin/telepathy@0.2.0")).await, UploadError::UnknownImport(name) if name.contains("telepathy"))
     );
     assert!(matches!(refused(importing("wasi:keyvalue/store@0.2.0")).await, UploadError::UnknownImport(_)));
     assert!(matches!(refused(importing("hookwright:script/host@0.1.0")).await, UploadError::UnknownImport(_)));
