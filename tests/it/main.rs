@@ -33,6 +33,7 @@ mod scenario;
 mod scripts;
 mod security;
 mod signatures;
+mod startup;
 mod swap;
 mod templates;
 mod tidy;

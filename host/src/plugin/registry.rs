@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::PathBuf,
     sync::Arc,
+    time::Instant,
 };
 
 use arc_swap::ArcSwap;
@@ -148,6 +149,7 @@ impl Plugins {
 
     /// Loads these plugins (as they are active) and the script engine now, compiling what is not cached: for the background of a start.
     pub async fn warm(&self, names: impl IntoIterator<Item = String>) {
+        let begun = Instant::now();
         for name in names {
             if let Some(active) = self.get(&name, None)
                 && let Err(error) = active.loaded.load().await
@@ -158,6 +160,7 @@ impl Plugins {
         if let Err(error) = self.shared.loader.script_engine().await {
             tracing::error!(%error, "the script engine does not load");
         }
+        tracing::info!(ms = begun.elapsed().as_millis(), "the active plugins are ready");
     }
 
     /// The names of everything active, which is what [`Plugins::warm`] wants to know.

@@ -155,13 +155,20 @@ fn hmac_follows_its_rule() {
         let input = VerifyInput { headers: &headers, body: b"Hello, World!", now_s: 0, tolerance_s: 0, hmac: rule };
         verify(VerifyScheme::Hmac, &input, &[secret("It's a Secret to Everybody")])
     };
-    let rule = HmacRule { header: "X-Sig".into(), encoding: HmacEncoding::Base64, prefix: "v1:".into() };
+    let rule = HmacRule {
+        header: "X-Sig".into(),
+        encoding: HmacEncoding::Base64,
+        prefix: "v1:".into(),
+        signed: "{body}".into(),
+        timestamp_header: None,
+        id_header: None,
+    };
     assert_eq!(with(Some(&rule)), Ok(()));
     assert_eq!(with(Some(&HmacRule { prefix: "v2:".into(), ..rule.clone() })), malformed("X-Sig"));
     assert_eq!(with(Some(&HmacRule { encoding: HmacEncoding::Hex, ..rule.clone() })), malformed("X-Sig"));
     assert_eq!(with(None), Err(VerifyError::RuleMissing));
     assert_eq!(credential_headers(VerifyScheme::EsriOrganization), ["secret"]);
-    assert_eq!(HmacRule { header: "no header".into(), ..rule }.header_name(), None);
+    assert_eq!(HmacRule { header: "no header".into(), ..rule }.problems()[0].0, "header");
 }
 
 #[test]

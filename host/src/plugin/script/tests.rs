@@ -127,7 +127,7 @@ fn types_become_spaces_and_everything_else_stays_in_its_place() {
         ),
         (
             "class E { [key: string]: any; public async m?(): Promise<void> { } declare q: 1 }",
-            "class E { ;                           async m ()               { } ;          }",
+            "class E { ;                          async m ()                { } ;            }",
         ),
         ("const p = class implements Q { };", "const p = class              { };"),
         ("const é = 'ü' as string;", "const é = 'ü'          ;"),
