@@ -3,7 +3,12 @@
 //! Load generator, host, store and endpoints share this process and its processors; requests go over loopback on connections that
 //! stay open. Every accepted event must arrive at its endpoint with a good signature, or the run fails.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::Args;
@@ -15,7 +20,7 @@ use crate::{clock::SystemClock, config::Config, host::Host, plugin::builtin::BUI
 
 mod arrivals;
 mod load;
-mod sandbox;
+pub mod sandbox;
 mod stages;
 mod table;
 
@@ -72,7 +77,7 @@ impl Bench {
         let parent = self.data.clone().unwrap_or_else(std::env::temp_dir);
         let directory = tempfile::Builder::new().prefix("hookwright-bench-").tempdir_in(&parent);
         let directory = directory.with_context(|| format!("no directory can be made in {}", parent.display()))?;
-        let host = start(directory.path()).await?;
+        let host = start(directory.path(), None).await?;
         let token = host.new_token.clone().context("the host made no admin token")?;
         let api = Api::new(format!("http://{}", host.address), token.clone());
         let bench = stages::Stages { host: &host, api: &api, token: &token, budget, connections: self.connections, only: &self.only };
@@ -88,9 +93,11 @@ impl Bench {
     }
 }
 
-async fn start(data: &std::path::Path) -> anyhow::Result<Host> {
+/// A host on a directory, with the plugins of the binary ready. `compiler`: what compiles for it, if not this executable.
+pub async fn start(data: &Path, compiler: Option<PathBuf>) -> anyhow::Result<Host> {
     let listener = TcpListener::bind(LOOPBACK).await.context("cannot listen on 127.0.0.1")?;
     let mut config = Config::new(data, listener.local_addr()?);
+    config.compiler = compiler;
     config.allow_networks = vec!["127.0.0.0/8".parse()?];
     let host = Host::start(config, listener, Arc::new(SystemClock), None).await.context("the host did not start")?;
     host.services.plugins.warm(BUILTINS.iter().map(|builtin| builtin.name.to_owned())).await;

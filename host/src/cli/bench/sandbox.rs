@@ -1,6 +1,9 @@
 //! The sandbox alone: one call after the other, each in an instance of its own, no store and no network around it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, anyhow, ensure};
 use jiff::Timestamp;
@@ -23,8 +26,8 @@ const WARM_TIME_MAX: Duration = Duration::from_secs(60);
 /// Bytes of the scripts: what is written by hand for one webhook, and what somebody pasted a library into.
 const SCRIPT_BYTES: [usize; 2] = [1_000, 100_000];
 
-/// What is measured: its name, the plugin, and whether in instances of their own.
-const MEASURED: [(&str, &str, bool); 7] = [
+/// What is measured: its name, the plugin, and whether each call has an instance of its own.
+pub const MEASURED: [(&str, &str, bool); 7] = [
     ("sandbox: fresh plugin call", "slack", true),
     ("sandbox: plugin, instance reused", "slack", false),
     ("sandbox: fresh script call, 1 kB", "bench-1000", true),
@@ -38,23 +41,49 @@ const MEASURED: [(&str, &str, bool); 7] = [
 pub async fn measure(host: &Host, budget: Budget, wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<Measured>> {
     let mut measured = Vec::new();
     for (name, plugin, is_fresh) in MEASURED.into_iter().filter(|(name, ..)| wanted(name)) {
-        prepare(host, plugin).await?;
-        measured.push(if is_fresh { calls(name, host, plugin, budget).await? } else { warm(name, host, plugin).await? });
+        let subject = Subject::prepare(host, plugin).await?;
+        measured.push(if is_fresh { calls(name, &subject, budget).await? } else { warm(name, &subject).await? });
     }
     Ok(measured)
 }
 
-/// Uploads a script of its size, and waits for what calls would have made of it in the background.
-async fn prepare(host: &Host, plugin: &str) -> anyhow::Result<()> {
-    let Some(size) = plugin.strip_prefix("bench-") else { return Ok(()) };
-    let is_evaluated_ahead = size != "evaluated";
-    let bytes = size.parse().unwrap_or(SCRIPT_BYTES[1]);
-    host.services.plugins.upload(plugin, script(bytes, is_evaluated_ahead).into(), PluginKind::Script, true).await?;
-    if is_evaluated_ahead {
+/// A plugin that is called by itself: no store, no network.
+pub struct Subject {
+    plugin: Arc<ActivePlugin>,
+}
+
+impl Subject {
+    /// The plugin of this name. A script of its size is uploaded, and what calls would make of it in the background is waited for.
+    pub async fn prepare(host: &Host, plugin: &str) -> anyhow::Result<Self> {
+        let size = plugin.strip_prefix("bench-");
+        if let Some(size) = size {
+            let source = script(size.parse().unwrap_or(SCRIPT_BYTES[1]), size != "evaluated");
+            host.services.plugins.upload(plugin, source.into(), PluginKind::Script, true).await?;
+        }
         let active = host.services.plugins.get(plugin, None).with_context(|| format!("there is no plugin {plugin}"))?;
-        active.loaded.snapshot().await?;
+        if size.is_some_and(|size| size != "evaluated") {
+            active.loaded.snapshot().await?;
+        }
+        Ok(Self { plugin: active })
     }
-    Ok(())
+
+    /// How long one call takes in an instance of its own.
+    pub async fn fresh(&self) -> anyhow::Result<Duration> {
+        let (event, context) = (event()?, context(&self.plugin));
+        let begun = Instant::now();
+        let called = self.plugin.loaded.transform(context, DeliveryInput::default(), vec![event]).await;
+        let took = begun.elapsed();
+        let called = called.map_err(|failed| anyhow!("the plugin failed: {}", failed.failure))?;
+        ensure!(called.value.is_some_and(|request| request.body.is_some()), "the plugin built nothing");
+        Ok(took)
+    }
+
+    /// The bound: how long calls take in one instance that is used again, as no delivery is ever served.
+    pub async fn reused(&self, turns: usize) -> anyhow::Result<Vec<Duration>> {
+        let context = CallContext { time_max: Some(WARM_TIME_MAX), ..context(&self.plugin) };
+        let times = self.plugin.loaded.warm_bound(context, DeliveryInput::default(), vec![event()?], turns).await;
+        times.map_err(|failed| anyhow!("the plugin failed: {}", failed.failure))
+    }
 }
 
 /// A script of about so many bytes: tables and helpers, and one transform that uses some of them. One that reads its configuration at
@@ -85,10 +114,9 @@ fn script(bytes: usize, is_evaluated_ahead: bool) -> String {
     text
 }
 
-async fn calls(name: &'static str, host: &Host, plugin: &str, budget: Budget) -> anyhow::Result<Measured> {
-    let active = host.services.plugins.get(plugin, None).with_context(|| format!("there is no plugin {plugin}"))?;
+async fn calls(name: &'static str, subject: &Subject, budget: Budget) -> anyhow::Result<Measured> {
     for _ in 0..WARM_UP {
-        call(&active).await?;
+        subject.fresh().await?;
     }
     let (bar, watch, mut times) = (progress(name, budget), Stopwatch::start(), histogram()?);
     let is_left = |count: u64| match budget {
@@ -96,7 +124,7 @@ async fn calls(name: &'static str, host: &Host, plugin: &str, budget: Budget) ->
         Budget::Requests(most) => count < most,
     };
     while is_left(times.len()) {
-        record(&mut times, call(&active).await?);
+        record(&mut times, subject.fresh().await?);
         bar.set_position(match budget {
             Budget::Time(_) => u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX),
             Budget::Requests(_) => times.len(),
@@ -106,26 +134,12 @@ async fn calls(name: &'static str, host: &Host, plugin: &str, budget: Budget) ->
     Ok(watch.stop(name, times, false))
 }
 
-/// The bound: the same call in an instance that is used again, as no delivery is ever served.
-async fn warm(name: &'static str, host: &Host, plugin: &str) -> anyhow::Result<Measured> {
-    let active = host.services.plugins.get(plugin, None).with_context(|| format!("there is no plugin {plugin}"))?;
+async fn warm(name: &'static str, subject: &Subject) -> anyhow::Result<Measured> {
     let (watch, mut histogram) = (Stopwatch::start(), histogram()?);
-    let context = CallContext { time_max: Some(WARM_TIME_MAX), ..context(&active) };
-    let times = active.loaded.warm_bound(context, DeliveryInput::default(), vec![event()?], WARM_TURNS).await;
-    for time in times.map_err(|failed| anyhow!("the plugin failed: {}", failed.failure))? {
+    for time in subject.reused(WARM_TURNS).await? {
         record(&mut histogram, time);
     }
     Ok(watch.stop(name, histogram, false))
-}
-
-async fn call(plugin: &ActivePlugin) -> anyhow::Result<Duration> {
-    let (event, context) = (event()?, context(plugin));
-    let begun = Instant::now();
-    let called = plugin.loaded.transform(context, DeliveryInput::default(), vec![event]).await;
-    let took = begun.elapsed();
-    let called = called.map_err(|failed| anyhow!("the plugin failed: {}", failed.failure))?;
-    ensure!(called.value.is_some_and(|request| request.body.is_some()), "the plugin built nothing");
-    Ok(took)
 }
 
 fn context(plugin: &ActivePlugin) -> CallContext {
