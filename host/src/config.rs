@@ -162,7 +162,7 @@ pub struct Limits {
     pub plugin_instances_max: u32,
     /// Calls waiting for a plugin instance.
     pub plugin_queue_max: usize,
-    /// Scripts kept with their top level evaluated, each about 8 MB of memory and of disk; the others are evaluated at each call.
+    /// Scripts kept with their top level evaluated, each 5 MB of memory and of disk; the others are evaluated at each call.
     pub script_snapshots_max: u32,
     /// Wall time of one compilation.
     pub compile_time_max: Duration,

@@ -35,7 +35,6 @@ pub(super) struct Loader {
     pub plugin_bytes_max: usize,
     data: PathBuf,
     script_engine: OnceCell<Ready>,
-    recorder: OnceCell<Recorder>,
     /// How many scripts may be kept with their top level behind them.
     pub snapshots: Arc<Semaphore>,
 }
@@ -96,7 +95,6 @@ impl Loader {
             plugin_bytes_max,
             data: options.data.clone(),
             script_engine: OnceCell::new(),
-            recorder: OnceCell::new(),
             snapshots: Arc::new(Semaphore::new(options.limits.script_snapshots_max as usize)),
         })
     }
@@ -185,14 +183,10 @@ impl Loader {
 
     /// Evaluates the script where nothing can be asked of the host, and gives the component it has become.
     async fn recorded(self: &Arc<Self>, evaluated: &Ready) -> Result<Vec<u8>, SnapshotError> {
-        let recorder = self
-            .recorder
-            .get_or_try_init(|| async {
-                let (context, bytes) = blocking(|| snapshot::instrumented(builtin::SCRIPT_ENGINE)).await??;
-                let component = self.compiled(&snapshot::recorder_digest(), &bytes).await?;
-                Recorder::new(&self.sandbox.engine, component, context).map_err(SnapshotError::of)
-            })
-            .await?;
+        // Not kept: it is wanted once for each script, and comes from the cache after the first.
+        let (context, bytes) = blocking(|| snapshot::instrumented(builtin::SCRIPT_ENGINE)).await??;
+        let component = self.compiled(&snapshot::recorder_digest(), &bytes).await?;
+        let recorder = Recorder::new(&self.sandbox.engine, component, context).map_err(SnapshotError::of)?;
         let call = Call {
             sandbox: &self.sandbox,
             pre: &recorder.pre,

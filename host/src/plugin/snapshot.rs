@@ -81,23 +81,29 @@ impl Snapshot {
     pub fn spend(self: &Arc<Self>, time: Duration, loader: &Arc<Loader>, script: &Digest, evaluated: &Ready) {
         let spent = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let before = self.spent_us.fetch_add(spent, Ordering::Relaxed);
-        if u128::from(before.saturating_add(spent)) < WORTH.as_micros() || self.begun.load(Ordering::Relaxed) {
+        if u128::from(before.saturating_add(spent)) < WORTH.as_micros() || !self.begin() {
             return;
         }
         let (snapshot, loader, script, evaluated) = (Arc::clone(self), Arc::clone(loader), script.clone(), evaluated.clone());
         tokio::spawn(async move {
-            match snapshot.make(&loader, &script, &evaluated).await {
+            match snapshot.record(&loader, &script, &evaluated).await {
                 Ok(()) => tracing::info!(digest = %script, "a script is evaluated ahead of its calls from now on"),
                 Err(error) => tracing::info!(digest = %script, %error, "a script goes on being evaluated at each call"),
             }
         });
     }
 
-    /// Makes it, unless it was begun before.
+    /// Makes it, unless that was begun before.
     pub async fn make(&self, loader: &Arc<Loader>, script: &Digest, evaluated: &Ready) -> Result<(), SnapshotError> {
-        if self.begun.swap(true, Ordering::Relaxed) {
-            return Ok(());
-        }
+        if self.begin() { self.record(loader, script, evaluated).await } else { Ok(()) }
+    }
+
+    /// Whether it is the caller who makes it.
+    fn begin(&self) -> bool {
+        !self.begun.load(Ordering::Relaxed) && !self.begun.swap(true, Ordering::Relaxed)
+    }
+
+    async fn record(&self, loader: &Arc<Loader>, script: &Digest, evaluated: &Ready) -> Result<(), SnapshotError> {
         let permit = Arc::clone(&loader.snapshots).try_acquire_owned().map_err(|_| SnapshotError::TooMany)?;
         let ready = loader.snapshot(script, evaluated).await?;
         self.keep(ready, permit);
@@ -109,8 +115,9 @@ impl Snapshot {
         if let Ok(permit) = Arc::clone(&loader.snapshots).try_acquire_owned()
             && let Some(ready) = loader.cached_snapshot(script, evaluated).await
         {
-            self.begun.store(true, Ordering::Relaxed);
-            self.keep(ready, permit);
+            if self.begin() {
+                self.keep(ready, permit);
+            }
         }
     }
 

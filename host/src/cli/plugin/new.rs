@@ -156,6 +156,7 @@ mod tests {
         use crate::plugin::script::{ScriptLanguage, parse_script};
         for (language, of) in [(Language::Js, ScriptLanguage::JavaScript), (Language::Ts, ScriptLanguage::TypeScript)] {
             assert_eq!(parse_script(&files("greeting", language)[0].1, of).expect("a script").exports.len(), 2);
+            assert!(!files("greeting", language)[0].1.contains("$greeting"), "the name went into a template of the script's own");
         }
     }
 
