@@ -2,7 +2,7 @@
 //!
 //! An upload goes `registry` -> `loader` -> (`artifact`, or `compile` in a child process with `componentize`) -> `interfaces` -> a trial
 //! -> the registry's one swap. A call goes `registry` -> `loaded` -> `instance`, a fresh store and instance each time: `guest` is what
-//! the host knows during it, `imports` what the guest may ask for, `limits`, `meter`, `directory` and `guest_log` what bounds it, `convert` and `failure`
+//! the host knows during it, `imports` what the guest may ask for, `limits`, `meter`, `directory` and `guest_log` what bounds it, `conduct` who lets it in, `convert` and `failure`
 //! what comes back. `script` and one embedded component make JavaScript of it; `builtin` are the plugins the binary carries; `inbox`
 //! uploads files.
 //!
@@ -13,6 +13,7 @@ mod bindings;
 pub mod builtin;
 mod compile;
 mod componentize;
+pub mod conduct;
 mod context;
 mod convert;
 mod directory;

@@ -30,7 +30,7 @@ const MEASURED: [(&str, &str, &str); 2] = [
 pub async fn measure(host: &Host, budget: Budget, wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<Measured>> {
     const SCRIPT: &str = "export function transform(delivery, events) { return { body: { text: events[0].data.title } }; }\n";
     let kind = crate::model::plugin::PluginKind::Script;
-    host.services.plugins.upload("bench-transform", SCRIPT.into(), kind, true).await?;
+    host.services.plugins.upload("bench-transform", SCRIPT.into(), kind, true, crate::model::plugin::history::Actor::host()).await?;
     let mut measured = Vec::new();
     for (fresh, reused, plugin) in MEASURED {
         if wanted(fresh) {
