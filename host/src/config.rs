@@ -4,7 +4,14 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use ipnet::IpNet;
 
-use crate::model::{proxy::Proxies, secret::SecretRef};
+use crate::model::{
+    plugin::{
+        limits::{PluginLimits, PluginLimitsSpec},
+        rollback::RollbackRule,
+    },
+    proxy::Proxies,
+    secret::SecretRef,
+};
 
 /// Everything the host is told at its start.
 #[derive(Clone, Debug)]
@@ -150,14 +157,12 @@ pub struct Limits {
     pub request_bytes_max: usize,
     /// Bytes of a plugin's upload.
     pub plugin_bytes_max: usize,
-    /// Wall time of one call of a plugin.
-    pub plugin_time_max: Duration,
-    /// Linear memory of one plugin instance, in bytes.
-    pub plugin_memory_bytes_max: usize,
-    /// Bytes one call of a plugin may return.
-    pub plugin_output_bytes_max: usize,
-    /// Bytes of log kept of one call of a plugin.
-    pub plugin_log_bytes_max: usize,
+    /// What bounds a plugin for which no admin set something else. The units are in the names.
+    pub plugin_defaults: PluginLimits,
+    /// What an admin may set for one plugin at most.
+    pub plugin_maxima: PluginLimits,
+    /// When a new version is rolled back by itself, unless the plugin has a rule of its own.
+    pub plugin_rollback: RollbackRule,
     /// Plugin instances alive at once.
     pub plugin_instances_max: u32,
     /// Calls waiting for a plugin instance.
@@ -190,16 +195,28 @@ pub struct Limits {
     pub dedup_life: Duration,
     /// Webhooks one `invoke` chain may go through.
     pub invoke_depth_max: u8,
-    /// Webhooks one call of a plugin may invoke.
-    pub invokes_per_call_max: u32,
-    /// Events one call may emit.
-    pub emissions_per_call_max: u32,
     /// Bytes that stay free on the disk of the data directory: below, no event and no call is taken. 0: nobody looks.
     pub disk_free_bytes_min: u64,
     /// How long a stop waits for what is in flight.
     pub drain_time_max: Duration,
     /// What is kept, and for how long.
     pub retention: Retention,
+}
+
+/// Of the host's instances, those one plugin may have at once unless an admin says otherwise: three eighths for `receive` and as many for
+/// the rest, so that a quarter is always there for the others.
+const CONCURRENCY_SHARE: (u64, u64) = (3, 8);
+
+impl Limits {
+    /// The limits that hold for a plugin for which `spec` was set.
+    pub fn of_plugin(&self, spec: &PluginLimitsSpec) -> PluginLimits {
+        let mut limits = self.plugin_defaults.with(spec).within(&self.plugin_maxima);
+        let instances = u64::from(self.plugin_instances_max);
+        let (part, whole) = CONCURRENCY_SHARE;
+        let share = if spec.concurrency.is_some() { instances } else { instances * part / whole };
+        limits.concurrency = limits.concurrency.min(share).max(1);
+        limits
+    }
 }
 
 /// What is kept of what is over, and for how long. What is still on its way is never removed.
@@ -220,10 +237,9 @@ impl Default for Limits {
             event_bytes_max: 256 * 1024,
             request_bytes_max: 4 * 1024 * 1024,
             plugin_bytes_max: 16 * 1024 * 1024,
-            plugin_time_max: Duration::from_secs(2),
-            plugin_memory_bytes_max: 64 * 1024 * 1024,
-            plugin_output_bytes_max: 1024 * 1024,
-            plugin_log_bytes_max: 16 * 1024,
+            plugin_defaults: PluginLimits::DEFAULT,
+            plugin_maxima: PluginLimits::MAXIMUM,
+            plugin_rollback: RollbackRule::default(),
             plugin_instances_max: 64,
             plugin_queue_max: 1024,
             script_snapshots_max: 32,
@@ -240,8 +256,6 @@ impl Default for Limits {
             session_life: Duration::from_secs(30 * 60),
             dedup_life: Duration::from_secs(24 * 3600),
             invoke_depth_max: 4,
-            invokes_per_call_max: 16,
-            emissions_per_call_max: 100,
             disk_free_bytes_min: 256 * 1024 * 1024,
             drain_time_max: Duration::from_secs(30),
             retention: Retention {

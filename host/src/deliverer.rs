@@ -28,7 +28,7 @@ use crate::{
         profile::RetryOn,
         reference::{Expansion, Scope},
         request::{BuiltRequest, redact_url},
-        webhook::{Build, Webhook},
+        webhook::{Build, Webhook, WhenSetAside},
     },
     plugin::AnswerInput,
     services::Services,
@@ -79,6 +79,14 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     };
     let made = attempt(services, &claimed, &webhook).await;
     turn.shows(made.symptom());
+    if made.is_set_aside() && webhook.when_set_aside == WhenSetAside::Wait {
+        // Nothing was tried, so no try is spent.
+        let until = dispatcher::set_aside_until(services, &claimed, &webhook);
+        drop((turn, permit));
+        settle(services, &claimed, Conclusion::without_attempt(Next::GivenBack { until })).await;
+        services.window.wake();
+        return;
+    }
     let next = next_step(&made, &webhook, claimed.delivery.attempts + 1);
     report(services, &claimed.delivery, &made.attempt, &next);
     let waits = matches!(next, Next::Waiting { .. });

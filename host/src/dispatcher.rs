@@ -46,6 +46,9 @@ const ENDPOINTS_AT_ONCE: usize = 512;
 /// Leases that are over, freed in one go.
 const FREED_AT_ONCE: usize = 256;
 
+/// The longest a delivery waits whose plugin is set aside before somebody looks again.
+const SET_ASIDE_LOOK_MAX: Duration = Duration::from_secs(60);
+
 /// Finds what is due and starts it, until the host stops.
 pub async fn work(services: Services) {
     let mut skipped = 0;
@@ -244,6 +247,8 @@ pub fn call_context(services: &Services, own: &Map<String, Value>, plugin: &Acti
         config,
         parameters,
         grants: Arc::clone(&plugin.grants),
+        limits: plugin.limits,
+        conduct: Some(Arc::clone(&plugin.conduct)),
         plugin: plugin.plugin_use.name.clone(),
         now_ms: millis(services.clock.now()),
         services: services.plugins.host_side(),
@@ -254,6 +259,17 @@ pub fn call_context(services: &Services, own: &Map<String, Value>, plugin: &Acti
 /// The plugin a webhook names.
 pub fn plugin_of(services: &Services, transform: &TransformFull) -> Result<Arc<ActivePlugin>, PluginFailure> {
     services.plugins.get(&transform.plugin, transform.version).ok_or_else(|| PluginFailure::Missing(transform.plugin.clone()))
+}
+
+/// When a delivery whose plugin is set aside is looked at again: at the plugin's next probe, and not after [`SET_ASIDE_LOOK_MAX`], because
+/// an admin may mend it before.
+pub fn set_aside_until(services: &Services, claimed: &Claimed, webhook: &Webhook) -> Timestamp {
+    let replayed = claimed.delivery.replay.as_ref().and_then(|replay| replay.version);
+    let refusal =
+        webhook.transform.as_ref().and_then(|transform| services.plugins.refusal(&transform.plugin, replayed.or(transform.version)));
+    let now = services.clock.now();
+    // None any more: it was mended just now.
+    refusal.map_or(now, |(_, until)| until).min(clock::after(now, SET_ASIDE_LOOK_MAX))
 }
 
 /// The delivery as plugins see it.

@@ -136,6 +136,7 @@ impl Host {
             tokio::spawn(server::serve(listener, services.clone())),
             tokio::spawn(dispatcher::work(services.clone())),
             tokio::spawn(notices::work(services.clone())),
+            tokio::spawn(notices::plugins::work(services.clone())),
             tokio::spawn(reception::work(services.clone())),
             tokio::spawn(plugin::inbox::watch(services.plugins.clone(), config.data.join("plugins"), services.stop.clone())),
             tokio::spawn(sweep(services.clone())),

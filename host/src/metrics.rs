@@ -42,6 +42,9 @@ struct Shared {
     call_time: Family<Receiver, Histogram, fn() -> Histogram>,
     plugin_runs: Family<Ran, Counter>,
     plugin_time: Family<Plugin, Histogram, fn() -> Histogram>,
+    plugins_set_aside: Family<Plugin, Counter>,
+    plugin_rollbacks: Family<Plugin, Counter>,
+    plugin_is_set_aside: Family<Plugin, Gauge>,
     requests: Family<Answered, Counter>,
     waiting: Gauge,
     leases: Gauge,
@@ -136,6 +139,9 @@ impl Default for Metrics {
             call_time: Family::new_with_constructor(times),
             plugin_runs: Family::default(),
             plugin_time: Family::new_with_constructor(times),
+            plugins_set_aside: Family::default(),
+            plugin_rollbacks: Family::default(),
+            plugin_is_set_aside: Family::default(),
             requests: Family::default(),
             waiting: Gauge::default(),
             leases: Gauge::default(),
@@ -163,6 +169,9 @@ impl Default for Metrics {
         registry.register_with_unit("call", "How long a receiver took to answer", Unit::Seconds, shared.call_time.clone());
         registry.register("plugin_runs", "Runs of plugins, by `ok` or the kind of failure", shared.plugin_runs.clone());
         registry.register_with_unit("plugin", "How long a run of a plugin took", Unit::Seconds, shared.plugin_time.clone());
+        registry.register("plugin_set_asides", "Times a plugin kept failing and was set aside", shared.plugins_set_aside.clone());
+        registry.register("plugin_rollbacks", "Times a plugin's new version failed and was rolled back", shared.plugin_rollbacks.clone());
+        registry.register("plugin_set_aside", "1: the plugin's active version is set aside now", shared.plugin_is_set_aside.clone());
         registry.register("api_answers", "Answers of the API and of codes, by status", shared.requests.clone());
         for (name, help, gauge) in [
             ("deliveries_waiting", "Deliveries that wait, for a time or for their turn", &shared.waiting),
@@ -220,6 +229,16 @@ impl Metrics {
         self.shared.plugin_time.get_or_create(&Plugin { plugin: plugin.to_owned() }).observe(seconds(micros));
     }
 
+    /// A plugin was set aside.
+    pub fn plugin_set_aside(&self, plugin: &str) {
+        self.shared.plugins_set_aside.get_or_create(&Plugin { plugin: plugin.to_owned() }).inc();
+    }
+
+    /// A plugin was rolled back by the host.
+    pub fn plugin_rolled_back(&self, plugin: &str) {
+        self.shared.plugin_rollbacks.get_or_create(&Plugin { plugin: plugin.to_owned() }).inc();
+    }
+
     /// The API or a code answered.
     pub fn answered(&self, status: u16) {
         self.shared.requests.get_or_create(&Answered { status }).inc();
@@ -233,8 +252,12 @@ impl Metrics {
         }
     }
 
-    /// Everything, with the store as it stands now.
-    pub fn text(&self, store: StoreState) -> String {
+    /// Everything, with the store as it stands now, and the plugins that are set aside.
+    pub fn text(&self, store: StoreState, set_aside: Vec<String>) -> String {
+        self.shared.plugin_is_set_aside.clear();
+        for plugin in set_aside {
+            self.shared.plugin_is_set_aside.get_or_create(&Plugin { plugin }).set(1);
+        }
         let Shared { registry, .. } = &*self.shared;
         for (gauge, value) in [
             (&self.shared.waiting, store.waiting),
@@ -280,13 +303,14 @@ mod tests {
         metrics.stage("send", 1500);
         metrics.stage("bind", 0);
         metrics.forget_webhook("gone");
-        let text = metrics.text(StoreState { waiting: 7, ..StoreState::default() });
+        let text = metrics.text(StoreState { waiting: 7, ..StoreState::default() }, vec!["slow".to_owned()]);
         for line in [
             "hookwright_events_accepted_total 1",
             "hookwright_deliveries_owed_total 2",
             "hookwright_attempts_total{webhook=\"chat\",outcome=\"delivered\"} 1",
             "hookwright_attempt_stage_seconds_count{stage=\"send\"} 1",
             "hookwright_deliveries_waiting 7",
+            "hookwright_plugin_set_aside{plugin=\"slow\"} 1",
             "# EOF",
         ] {
             assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");

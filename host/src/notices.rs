@@ -22,6 +22,8 @@ use crate::{
     services::Services,
 };
 
+pub mod plugins;
+
 /// The longest sleep between two looks.
 const SCAN_EVERY: Duration = Duration::from_secs(10);
 
@@ -87,7 +89,7 @@ pub async fn invoke_failed(services: &Services, invoked: &Invoked) {
     let Ok(trigger) = Trigger::parse(name) else { return };
     let now = services.clock.now();
     let event = NewEvent {
-        id: EventId::operational(&delivery.webhook_id, delivery.id.as_str(), millis(now)),
+        id: EventId::operational(delivery.webhook_id.as_str(), delivery.id.as_str(), millis(now)),
         trigger,
         source: SOURCE.to_owned(),
         time: now,
@@ -121,7 +123,7 @@ fn operational(entry: &WebhookEntry, what: &str, at: Timestamp, reason: Option<R
         data["reason"] = json!(reason);
     }
     let event = NewEvent {
-        id: EventId::operational(&entry.id, what, millis(at)),
+        id: EventId::operational(entry.id.as_str(), what, millis(at)),
         trigger,
         source: SOURCE.to_owned(),
         time: at,

@@ -2,9 +2,9 @@
 //!
 //! An upload goes `registry` -> `loader` -> (`artifact`, or `compile` in a child process with `componentize`) -> `interfaces` -> a trial
 //! -> the registry's one swap. A call goes `registry` -> `loaded` -> `instance`, a fresh store and instance each time: `guest` is what
-//! the host knows during it, `imports` what the guest may ask for, `limits`, `meter`, `directory` and `guest_log` what bounds it, `convert` and `failure`
-//! what comes back. `script` and one embedded component make JavaScript of it, `snapshot` what it is once its
-//! top level has run; `builtin` are the plugins the binary carries; `inbox`
+//! the host knows during it, `imports` what the guest may ask for, `limits`, `meter`, `directory` and `guest_log` what bounds it, `conduct`
+//! who lets it in, `convert` and `failure` what comes back. `script` and one embedded component make JavaScript of it, `snapshot` what it
+//! is once its top level has run; `builtin` are the plugins the binary carries; `inbox`
 //! uploads files.
 //!
 //! Outside of this module nothing knows wasmtime. Absent on purpose: warm instances that serve several calls, sockets, shared memory.
@@ -14,6 +14,7 @@ mod bindings;
 pub mod builtin;
 mod compile;
 mod componentize;
+pub mod conduct;
 mod context;
 mod convert;
 mod directory;

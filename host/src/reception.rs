@@ -99,6 +99,15 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
     if let Some(Asked::EchoSigned(challenge)) = asked {
         return Reply::json(&serde_json::json!({ "challenge": challenge }));
     }
+    // Not taken while the plugin is set aside: the sender keeps it, and is told when.
+    if let (Mode::Async, Action::Plugin(plugin, _)) = (receiver.mode, receiver.action_for(|| document(&call)))
+        && let Some((failure, _)) = services.plugins.refusal(plugin, None)
+    {
+        call.state = CallState::Failed;
+        services.metrics.call(&call.receiver, failure.kind(), 0);
+        call.failure = Some(Failure::from(&failure));
+        return commit_alone(services, call, failed_reply(&failure)).await;
+    }
     let turn = match take_turn(services, receiver, &mut call).await {
         Ok(turn) => turn,
         Err(Some(reply)) => return commit_alone(services, call, reply).await,
@@ -284,6 +293,8 @@ async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: 
             commit(services, receiver, call, effects, reply).await
         }
         Err(failure) => {
+            // One that was taken before its plugin was set aside waits for it, and nothing was run.
+            call.runs -= u32::from(matches!(failure, PluginFailure::SetAside { .. }));
             let again = receiver.mode == Mode::Async && failure.is_passing() && call.runs < RUNS_MAX;
             call.state = match failure {
                 _ if again => CallState::Pending,

@@ -18,9 +18,9 @@ struct Bench {
 impl Bench {
     async fn start() -> Self {
         let mut options = Options::default();
-        options.limits.plugin_memory_bytes_max = 16 * 1024 * 1024;
-        options.limits.plugin_output_bytes_max = 256 * 1024;
-        options.limits.plugin_log_bytes_max = 8 * 1024;
+        options.limits.plugin_defaults.memory_bytes = 16 * 1024 * 1024;
+        options.limits.plugin_defaults.output_bytes = 256 * 1024;
+        options.limits.plugin_defaults.log_bytes = 8 * 1024;
         options.limits.plugin_bytes_max = 4 * 1024 * 1024;
         let host = TestHost::with(options).await;
         let endpoint = Endpoint::start().await;

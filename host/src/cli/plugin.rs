@@ -10,6 +10,8 @@ pub mod build;
 pub mod cases;
 pub mod dev;
 pub mod grant;
+pub mod history;
+pub mod limits;
 pub mod log;
 pub mod name;
 pub mod new;
@@ -43,7 +45,7 @@ pub enum Plugin {
     /// Use another version.
     #[command(after_help = "Examples:\n  hookwright plugin activate greeting 3\n  hookwright plugin activate slack builtin")]
     Activate(versions::Activate),
-    /// Go back to the next older version, or to the one in the binary.
+    /// Go back to what was active before, or to the one in the binary.
     #[command(after_help = "Example:\n  hookwright plugin rollback greeting")]
     Rollback(versions::Named),
     /// Try a version on an event, a call, or something past. Nothing is sent.
@@ -54,6 +56,12 @@ pub enum Plugin {
     Log(log::Log),
     /// Grant capabilities. What is named is added to what the plugin has.
     Grant(grant::Grant),
+    /// Show its limits, with units, defaults and maxima, and set some.
+    Limits(limits::Limits),
+    /// Let a plugin that was set aside because it kept failing be called again.
+    Resume(versions::Named),
+    /// Show who did what with it, when.
+    History(versions::Named),
     /// Replace the configuration: a JSON object.
     #[command(
         after_help = "Examples:\n  hookwright plugin config slack slack.json\n  echo '{\"channel\":\"#gis\"}' | hookwright plugin config slack -"
@@ -80,6 +88,9 @@ impl Plugin {
             Self::Compare(compare) => block_on(compare.run()),
             Self::Log(log) => block_on(log.run()),
             Self::Grant(grant) => block_on(grant.run()),
+            Self::Limits(limits) => block_on(limits.run()),
+            Self::Resume(named) => block_on(named.resume()),
+            Self::History(named) => block_on(named.history()),
             Self::Config(config) => block_on(config.run()),
             Self::Delete(named) => block_on(named.delete()),
         }

@@ -16,6 +16,10 @@ use crate::{
     config::{Config, Limits, Smtp, SmtpTls},
     host::Host,
     model::{
+        plugin::{
+            limits::{PluginLimits, PluginLimitsSpec},
+            rollback::RollbackRule,
+        },
         proxy::{Proxies, ProxyRule, Resolve},
         secret::{Secret, SecretRef},
     },
@@ -26,7 +30,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hookwright serve --data ./data --listen 127.0.0.1:8400 --allow-network 127.0.0.0/8")]
 pub struct Serve {
-    /// Configuration file (TOML): `listen`, `data`, `allow_networks`, `key_file`, `[[proxy]]`, `public_url`, `[bases]`, `[smtp]`, `[limits]`, `[retention]`.
+    /// Configuration file (TOML): `listen`, `data`, `allow_networks`, `key_file`, `[[proxy]]`, `public_url`, `[bases]`, `[smtp]`, `[limits]`, `[plugin_defaults]`,
+    /// `[plugin_maxima]`, `[plugin_rollback]`, `[retention]`.
     /// Environment and flags win over it.
     #[arg(long, env = "HOOKWRIGHT_CONFIG")]
     config: Option<PathBuf>,
@@ -68,6 +73,12 @@ struct File {
     bases: BTreeMap<String, String>,
     smtp: Option<FileSmtp>,
     limits: FileLimits,
+    /// What bounds a plugin for which no admin set something else.
+    plugin_defaults: PluginLimitsSpec,
+    /// What an admin may set at most.
+    plugin_maxima: PluginLimitsSpec,
+    /// When a new version of a plugin is rolled back by itself.
+    plugin_rollback: RollbackRule,
     retention: FileRetention,
 }
 
@@ -142,6 +153,24 @@ struct FileRetention {
 }
 
 impl File {
+    /// Refuses limits of plugins that cannot be.
+    fn check(&self) -> anyhow::Result<()> {
+        // As many core instances as a component may have, and no more memory than its addresses reach.
+        let most = PluginLimits { core_instances: PluginLimits::MAXIMUM.core_instances, memory_bytes: 1 << 32, ..PluginLimits::ENDLESS };
+        let maxima = PluginLimits::MAXIMUM.with(&self.plugin_maxima);
+        let found = [
+            ("plugin_maxima", self.plugin_maxima.problems(&most)),
+            ("plugin_defaults", self.plugin_defaults.problems(&maxima)),
+            ("plugin_rollback", self.plugin_rollback.problems()),
+        ];
+        for (table, problems) in found {
+            if let Some(problem) = problems.first() {
+                return Err(anyhow!("`{table}.{}`: {}", problem.pointer.trim_start_matches('/'), problem.detail));
+            }
+        }
+        Ok(())
+    }
+
     /// What it says of the limits, over what they are.
     fn limit(&self, limits: &mut Limits) {
         let days = |days: u64| Duration::from_secs(days.saturating_mul(24 * 3600));
@@ -151,6 +180,9 @@ impl File {
         retention.events = events_days.map_or(retention.events, days);
         retention.calls = calls_days.map_or(retention.calls, days);
         retention.count_max = count_max.unwrap_or(retention.count_max);
+        limits.plugin_maxima = PluginLimits::MAXIMUM.with(&self.plugin_maxima);
+        limits.plugin_defaults = PluginLimits::DEFAULT.with(&self.plugin_defaults);
+        limits.plugin_rollback = self.plugin_rollback;
         limits.disk_free_bytes_min = disk_free_bytes_min.unwrap_or(limits.disk_free_bytes_min);
         limits.drain_time_max = drain_seconds_max.map_or(limits.drain_time_max, Duration::from_secs);
     }
@@ -195,6 +227,7 @@ impl Serve {
         };
         let listen = self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8400)));
         let mut limits = Limits::default();
+        file.check()?;
         file.limit(&mut limits);
         let mut config = Config::new(self.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")), listen);
         config.allow_networks = if self.allow_networks.is_empty() { file.allow_networks } else { self.allow_networks };

@@ -52,6 +52,11 @@ impl Made {
         Self { attempt, built: None, changes: Vec::new(), retry_after: None }
     }
 
+    /// Whether its plugin was not to be called.
+    pub(super) fn is_set_aside(&self) -> bool {
+        self.attempt.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::PluginSetAside)
+    }
+
     /// What it says of the endpoint.
     pub(super) fn symptom(&self) -> Symptom {
         if self.attempt.request.is_none() {
@@ -72,6 +77,10 @@ pub(super) fn next_step(made: &Made, webhook: &Webhook, count: u32) -> Next {
     if verdict(failure) == Verdict::Refused {
         return Next::End(End::Refused);
     }
+    // Its webhook does not want to wait: whoever waits for an invoke neither.
+    if made.is_set_aside() {
+        return Next::End(End::Failed);
+    }
     if made.is_gone(webhook) || webhook.retry_on == RetryOn::NoAnswer && !got_no_answer(failure) {
         return Next::End(End::Failed);
     }
@@ -82,8 +91,11 @@ pub(super) fn next_step(made: &Made, webhook: &Webhook, count: u32) -> Next {
     }
 }
 
-/// What it adds to the count of the webhook's failures. What was refused was never the endpoint's doing.
+/// What it adds to the count of the webhook's failures. What was refused was never the endpoint's doing, nor is a plugin set aside.
 pub(super) fn count(made: &Made, webhook: &Webhook, claimed: &Claimed, next: Next) -> Option<Count> {
+    if made.is_set_aside() {
+        return None;
+    }
     let ended = match next {
         Next::End(End::Delivered) => Ended::Delivered,
         _ if made.is_gone(webhook) => Ended::Gone,

@@ -140,9 +140,10 @@ impl EventId {
         read_seq(rest.get(..SEQ_CHARS)?)
     }
 
-    /// The identifier of the event that tells `what` of `webhook` at `millis`: the same when it is told twice.
-    pub fn operational(webhook: &WebhookId, what: &str, millis: u64) -> Self {
-        Self::hashed(&[b"operational", webhook.0.as_bytes(), what.as_bytes()], millis)
+    /// The identifier of the event that tells `what` of a webhook (by its identifier) or a plugin (by its name) at `millis`: the same when it
+    /// is told twice.
+    pub fn operational(subject: &str, what: &str, millis: u64) -> Self {
+        Self::hashed(&[b"operational", subject.as_bytes(), what.as_bytes()], millis)
     }
 
     /// The identifier of the `index`th event a call emits: the same when the call runs again, so that nothing is emitted twice.
@@ -228,7 +229,7 @@ mod tests {
             assert_eq!((id.seq(), id.0.len()), (Some(seq), EventId::PLACED_CHARS));
             assert_eq!(id.clone().at(5), id, "a place is for good");
         }
-        let elsewhere = EventId::operational(&WebhookId::new(0, [0; 10]), "deactivated", 1);
+        let elsewhere = EventId::operational(WebhookId::new(0, [0; 10]).as_str(), "deactivated", 1);
         assert_eq!((elsewhere.seq(), elsewhere.clone().at(1)), (None, elsewhere));
         for wrong in ["", "evt_", "evt_ü000000000000aaaaaaaaaaaaaaaa", "evt_zzzzzzzzzzzzz_______________!"] {
             let _ = EventId(wrong.to_owned()).seq();

@@ -48,10 +48,26 @@ failure_kinds! {
     PluginRetryLater = "plugin_retry_later",
     /// The plugin trapped.
     PluginTrapped = "plugin_trapped",
+    /// The plugin used too much processor time.
+    PluginCpu = "plugin_cpu",
     /// The plugin ran too long.
     PluginDeadline = "plugin_deadline",
     /// The plugin wanted too much memory.
     PluginMemory = "plugin_memory",
+    /// The plugin wanted too large a table.
+    PluginTable = "plugin_table",
+    /// The plugin consists of too many core instances.
+    PluginInstances = "plugin_instances",
+    /// The plugin held too many resources of the host.
+    PluginHandles = "plugin_handles",
+    /// The plugin called the host too often.
+    PluginHostCalls = "plugin_host_calls",
+    /// The plugin wanted to invoke too many webhooks.
+    PluginInvocations = "plugin_invocations",
+    /// The plugin wanted to emit too many events.
+    PluginEmissions = "plugin_emissions",
+    /// The plugin would keep too much state.
+    PluginStateFull = "plugin_state_full",
     /// The plugin returned too much.
     PluginOutputTooLarge = "plugin_output_too_large",
     /// The plugin returned something unusable.
@@ -60,8 +76,10 @@ failure_kinds! {
     PluginDirectoryFull = "plugin_directory_full",
     /// The plugin lacks a grant.
     PluginNotGranted = "plugin_not_granted",
-    /// All plugin instances were busy.
+    /// All instances were busy, the plugin's own or the host's.
     PluginBusy = "plugin_busy",
+    /// The plugin kept failing and is set aside for a while.
+    PluginSetAside = "plugin_set_aside",
     /// No such plugin is active.
     PluginMissing = "plugin_missing",
     /// The built request breaks a rule: an origin the webhook does not have, a header the host owns, a bad URL.
@@ -113,20 +131,7 @@ impl Failure {
 
 impl From<&PluginFailure> for Failure {
     fn from(failure: &PluginFailure) -> Self {
-        let kind = match failure {
-            PluginFailure::Rejected(_) => FailureKind::PluginRejected,
-            PluginFailure::RetryLater(_) => FailureKind::PluginRetryLater,
-            PluginFailure::Trapped(_) => FailureKind::PluginTrapped,
-            PluginFailure::Deadline(_) => FailureKind::PluginDeadline,
-            PluginFailure::Memory(_) => FailureKind::PluginMemory,
-            PluginFailure::OutputTooLarge(_) => FailureKind::PluginOutputTooLarge,
-            PluginFailure::BadOutput(_) => FailureKind::PluginBadOutput,
-            PluginFailure::DirectoryFull(_) => FailureKind::PluginDirectoryFull,
-            PluginFailure::NotGranted(_) => FailureKind::PluginNotGranted,
-            PluginFailure::Busy(_) => FailureKind::PluginBusy,
-            PluginFailure::Missing(_) => FailureKind::PluginMissing,
-        };
-        Self::new(kind, failure.to_string())
+        Self::new(failure.into(), failure.to_string())
     }
 }
 
@@ -166,7 +171,7 @@ pub struct WebhookStatus {
 
 /// The `google.rpc.Code` of an outcome: that of the endpoint's status (googleapis, `google/rpc/code.proto`), else of what went wrong.
 pub fn rpc_code(failure: Option<&Failure>, status: Option<u16>) -> u8 {
-    use FailureKind::{AddressRefused, ConnectFailed, ConnectTimeout, HttpStatus, NameNotResolved, Timeout, TlsFailed};
+    use FailureKind::{AddressRefused, ConnectFailed, ConnectTimeout, HttpStatus, NameNotResolved, PluginSetAside, Timeout, TlsFailed};
     match (failure.map(|failure| failure.kind), status) {
         (None, _) => 0,
         (Some(HttpStatus), Some(status)) => match status {
@@ -185,7 +190,7 @@ pub fn rpc_code(failure: Option<&Failure>, status: Option<u16>) -> u8 {
             _ => 2,
         },
         (Some(Timeout | ConnectTimeout), _) => 4,
-        (Some(NameNotResolved | ConnectFailed | TlsFailed | AddressRefused), _) => 14,
+        (Some(NameNotResolved | ConnectFailed | TlsFailed | AddressRefused | PluginSetAside), _) => 14,
         // INTERNAL
         _ => 13,
     }

@@ -1,4 +1,5 @@
-//! What the rest of the engine says of plugins: versions, digests, exports, grants, and how a call of one can fail.
+//! What the rest of the engine says of plugins: versions, digests, exports, grants; below it limits, failures, and what becomes of one
+//! that keeps failing.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,6 +7,21 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+
+pub mod breaker;
+mod failure;
+pub mod history;
+pub mod limits;
+pub mod rollback;
+
+pub use failure::{PluginFailure, Says};
+
+use history::History;
+use limits::PluginLimitsSpec;
+use rollback::RollbackRule;
+
+/// Versions remembered as active before the one that is: as many rollbacks in a row are possible.
+pub const BEFORE_MAX: usize = 32;
 
 /// `sha256:` and 64 lower-case hexadecimal digits: the digest of the uploaded bytes, which is the identity of a version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -125,6 +141,26 @@ pub enum ActiveVersion {
     None,
 }
 
+impl ActiveVersion {
+    /// Its number, if it was uploaded.
+    pub fn number(self) -> Option<u32> {
+        match self {
+            Self::Version(number) => Some(number),
+            Self::Builtin | Self::None => None,
+        }
+    }
+}
+
+impl fmt::Display for ActiveVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Builtin => f.write_str("the one in the binary"),
+            Self::Version(number) => write!(f, "version {number}"),
+            Self::None => f.write_str("none"),
+        }
+    }
+}
+
 /// Everything the store keeps of one plugin name. The bytes are content-addressed files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PluginRecord {
@@ -140,6 +176,71 @@ pub struct PluginRecord {
     /// What an admin granted it.
     #[serde(default)]
     pub grants: Grants,
+    /// What an admin limited it to; what is not set is the host's default.
+    #[serde(default)]
+    pub limits: PluginLimitsSpec,
+    /// When it is rolled back by itself; absent: the host's rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackRule>,
+    /// What was active before, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<ActiveVersion>,
+    /// When what is active was activated, as long as it may be rolled back for failing: a version that was rolled back to is not watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched_since: Option<Timestamp>,
+    /// Who did what.
+    #[serde(default)]
+    pub history: History,
+    /// The entry of the history that an operational event is still to be made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold: Option<u64>,
+}
+
+impl PluginRecord {
+    /// Points the name at `version`. It is watched from `now` on if it is new there.
+    pub fn activate(&mut self, version: ActiveVersion, now: Timestamp) {
+        if self.active != version {
+            self.before.push(self.active);
+            let beyond = self.before.len().saturating_sub(BEFORE_MAX);
+            self.before.drain(..beyond);
+            self.active = version;
+            // Without one before it there is nothing to go back to.
+            self.watched_since = self.version_before().is_some().then_some(now);
+        }
+    }
+
+    /// What was active before, as far as it is still there: what a rollback goes to.
+    pub fn version_before(&self) -> Option<ActiveVersion> {
+        self.before.iter().rev().copied().find(|version| self.can_return_to(*version))
+    }
+
+    /// The same; where nothing was active before, the next older version, else the one in the binary.
+    pub fn version_to_return_to(&self, has_builtin: bool) -> Option<ActiveVersion> {
+        let older = |active| self.versions.iter().filter_map(|kept| kept.version).filter(|number| *number < active).max();
+        let older = match self.active {
+            ActiveVersion::Version(active) => older(active).map(ActiveVersion::Version),
+            ActiveVersion::Builtin | ActiveVersion::None => None,
+        };
+        let builtin = (has_builtin && self.active != ActiveVersion::Builtin).then_some(ActiveVersion::Builtin);
+        self.version_before().or(older).or(builtin)
+    }
+
+    fn can_return_to(&self, version: ActiveVersion) -> bool {
+        match version {
+            ActiveVersion::Builtin => version != self.active,
+            ActiveVersion::Version(number) => version != self.active && self.versions.iter().any(|kept| kept.version == Some(number)),
+            ActiveVersion::None => false,
+        }
+    }
+
+    /// Points the name at `version` again, which was active before, and forgets what came after it.
+    pub fn roll_back(&mut self, version: ActiveVersion) {
+        if let Some(at) = self.before.iter().rposition(|before| *before == version) {
+            self.before.truncate(at);
+        }
+        self.active = version;
+        self.watched_since = None;
+    }
 }
 
 /// What an admin gives a plugin. Nothing by default (decision 13).
@@ -216,68 +317,6 @@ pub struct PluginUse {
     pub version: Option<u32>,
     /// Its bytes.
     pub digest: Digest,
-}
-
-/// How a call of a plugin can end badly; each breach is its own variant and its own word in the API.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum PluginFailure {
-    /// The guest said this input will never work.
-    #[error("the plugin rejected the input: {0}")]
-    Rejected(String),
-    /// The guest said it may work later.
-    #[error("the plugin asks to try later: {0}")]
-    RetryLater(String),
-    /// The guest trapped: a panic, an unreachable instruction, a stack overflow.
-    #[error("the plugin trapped: {0}")]
-    Trapped(String),
-    /// The wall deadline passed.
-    #[error("the plugin ran longer than {0} ms")]
-    Deadline(u64),
-    /// It wanted more memory than allowed.
-    #[error("the plugin asked for more than {0} bytes of memory")]
-    Memory(u64),
-    /// It returned more than allowed.
-    #[error("the plugin returned more than {0} bytes")]
-    OutputTooLarge(u64),
-    /// It returned something that is not what the contract says, such as text that is not JSON.
-    #[error("the plugin returned something unusable: {0}")]
-    BadOutput(String),
-    /// Its directory holds more than it may.
-    #[error("the plugin's directory holds more than {0} bytes, or too many files; remove some")]
-    DirectoryFull(u64),
-    /// It used an interface it has no grant for in a way that cannot be answered.
-    #[error("the plugin has no grant for `{0}`")]
-    NotGranted(String),
-    /// Too many calls were waiting for a free instance.
-    #[error("all plugin instances are busy and {0} calls wait already")]
-    Busy(usize),
-    /// No version is active, or the version asked for does not exist.
-    #[error("plugin `{0}` has no active version that exports what is needed")]
-    Missing(String),
-}
-
-impl PluginFailure {
-    /// The word for it in attempts, calls and metrics.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Rejected(_) => "plugin_rejected",
-            Self::RetryLater(_) => "plugin_retry_later",
-            Self::Trapped(_) => "plugin_trapped",
-            Self::Deadline(_) => "plugin_deadline",
-            Self::Memory(_) => "plugin_memory",
-            Self::OutputTooLarge(_) => "plugin_output_too_large",
-            Self::BadOutput(_) => "plugin_bad_output",
-            Self::DirectoryFull(_) => "plugin_directory_full",
-            Self::NotGranted(_) => "plugin_not_granted",
-            Self::Busy(_) => "plugin_busy",
-            Self::Missing(_) => "plugin_missing",
-        }
-    }
-
-    /// Whether trying again may help.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::RetryLater(_) | Self::Busy(_) | Self::Deadline(_) | Self::Missing(_) | Self::DirectoryFull(_))
-    }
 }
 
 /// An event a guest emitted, buffered until its call ends well.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     problem::nearest,
     trigger::{
-        OPERATIONAL_PREFIX, Trigger, TriggerError,
+        OPERATIONAL_PREFIXES, Trigger, TriggerError,
         arcgis::{CHANGE_TYPES, FEATURE_EDITS, FEATURES_EDITED, Family},
         check_text, unknown_operation,
     },
@@ -93,8 +93,8 @@ impl Selector {
         &self.text
     }
 
-    /// Whether an event of this trigger is selected. Operational events (`webhook.*`) are selected only by selectors that spell
-    /// `webhook.`; `*` does not (decision 10).
+    /// Whether an event of this trigger is selected. Operational events (`webhook.*`, `plugin.*`) are selected only by selectors that
+    /// spell that; `*` does not (decision 10).
     pub fn matches(&self, trigger: &Trigger) -> bool {
         let name = trigger.as_str();
         match &self.kind {
@@ -110,7 +110,7 @@ impl Selector {
     /// Whether operational events can match.
     pub fn spells_operational(&self) -> bool {
         match &self.kind {
-            Kind::Word(text) | Kind::WordPrefix(text) => text.starts_with(OPERATIONAL_PREFIX),
+            Kind::Word(text) | Kind::WordPrefix(text) => OPERATIONAL_PREFIXES.iter().any(|prefix| text.starts_with(prefix)),
             _ => false,
         }
     }

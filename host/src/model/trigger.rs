@@ -13,7 +13,7 @@ use arcgis::Family;
 pub const TRIGGER_CHARS_MAX: usize = 256;
 
 /// What the words of operational events begin with (decision 10: they match only selectors that spell it).
-pub const OPERATIONAL_PREFIX: &str = "webhook.";
+pub const OPERATIONAL_PREFIXES: [&str; 2] = ["webhook.", "plugin."];
 
 /// A path (`/items/abc123/share`) or a word (`FeaturesCreated`, `user.created`).
 ///
@@ -151,7 +151,7 @@ impl Trigger {
 
     /// Whether the engine says this about itself (decision 10).
     pub fn is_operational(&self) -> bool {
-        self.0.starts_with(OPERATIONAL_PREFIX)
+        OPERATIONAL_PREFIXES.iter().any(|prefix| self.0.starts_with(prefix))
     }
 }
 
@@ -277,6 +277,7 @@ mod tests {
         assert_eq!((word.operation(), word.object(), word.is_path()), (None, None, false));
         assert_eq!(word.segments().collect::<Vec<_>>(), ["user", "created"]);
         assert!(Trigger::parse("webhook.failed").unwrap().is_operational());
+        assert!(Trigger::parse("plugin.set_aside").unwrap().is_operational());
         assert!(!Trigger::parse("webhooks").unwrap().is_operational());
     }
 }

@@ -27,7 +27,7 @@ mod resolve;
 pub mod spec;
 
 pub use auth::{Auth, AuthSpec};
-pub use spec::{Build, TlsSpec, TransformFull, TransformSpec, WebhookSpec};
+pub use spec::{Build, TlsSpec, TransformFull, TransformSpec, WebhookSpec, WhenSetAside};
 
 /// The longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 128;
@@ -77,6 +77,8 @@ pub struct Webhook {
     pub retry: Retry,
     /// Which failures are.
     pub retry_on: RetryOn,
+    /// What becomes of its deliveries while its plugin is set aside.
+    pub when_set_aside: WhenSetAside,
     /// When it is switched off.
     pub deactivation: Option<Deactivation>,
     /// Whether a 410 switches it off at once.
@@ -182,6 +184,7 @@ impl Webhook {
             build: spec.build,
             retry,
             retry_on: profile.retry_on,
+            when_set_aside: spec.when_set_aside,
             deactivation,
             ends_when_gone: profile.ends_when_gone,
             batch,

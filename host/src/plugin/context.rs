@@ -5,11 +5,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
+use super::conduct::Conduct;
 use crate::model::{
     function::Ambient,
     id::CallId,
     parameter::{Change, Parameters},
-    plugin::{Emission, Grants, GuestLog, PluginFailure},
+    plugin::{Emission, Grants, GuestLog, PluginFailure, limits::PluginLimits},
 };
 
 /// Runs a webhook for a guest. The plugin host has checked the grant and counted the call before.
@@ -43,6 +44,10 @@ pub struct CallContext {
     pub config: Value,
     /// What it is granted.
     pub grants: Arc<Grants>,
+    /// What bounds it.
+    pub limits: PluginLimits,
+    /// Who lets it in, and takes note of how it goes; a rehearsal is only let in. Absent: nobody.
+    pub conduct: Option<Arc<Conduct>>,
     /// The session's parameters as the call begins.
     pub parameters: Arc<Parameters>,
     /// The call's own session, which a guest may always write.
@@ -53,7 +58,7 @@ pub struct CallContext {
     pub call_id: Option<CallId>,
     /// When the call began, in milliseconds since 1970-01-01 UTC.
     pub now_ms: u64,
-    /// A wall deadline instead of the configured one: the receiver's own.
+    /// A wall deadline instead of that of the limits: the receiver's own.
     pub time_max: Option<Duration>,
     /// The call only tries a plugin out: this is the time and the randomness it sees, so that two tries can be compared, and a directory
     /// it is granted is an empty one that goes with the call.

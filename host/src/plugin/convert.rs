@@ -5,9 +5,14 @@ use serde_json::{Map, Value};
 use super::{
     bindings::hookwright::plugin::types,
     context::{AnswerInput, DeliveryInput, InvocationInput, PluginOutcome, PluginReply},
-    limits::ERROR_CHARS_MAX,
+    limits::{ERROR_CHARS_MAX, as_size},
 };
-use crate::model::{event::Event, parameter::Change, plugin::PluginFailure, request::PluginRequest};
+use crate::model::{
+    event::Event,
+    parameter::Change,
+    plugin::{PluginFailure, limits::Limit},
+    request::PluginRequest,
+};
 
 /// A delivery as guests see it.
 pub(super) fn delivery(input: DeliveryInput) -> types::Delivery {
@@ -64,7 +69,7 @@ pub(super) fn to_texts(values: &[(String, Value)]) -> Vec<(String, String)> {
 }
 
 /// A transform's request, if it is small enough.
-pub(super) fn request(request: Option<types::Request>, bytes_max: usize) -> Result<Option<PluginRequest>, PluginFailure> {
+pub(super) fn request(request: Option<types::Request>, bytes_max: u64) -> Result<Option<PluginRequest>, PluginFailure> {
     let Some(types::Request { method, path_and_query, headers, content_type, body, bindings }) = request else { return Ok(None) };
     let bindings: Vec<_> = bindings.into_iter().map(|types::Binding { parameter, path }| (parameter, path)).collect();
     let texts = [&method, &path_and_query, &content_type].into_iter().flatten().map(String::len).sum::<usize>();
@@ -73,7 +78,7 @@ pub(super) fn request(request: Option<types::Request>, bytes_max: usize) -> Resu
 }
 
 /// What an answer means, if it is small enough and its values are JSON.
-pub(super) fn outcome(outcome: types::Outcome, bytes_max: usize) -> Result<PluginOutcome, PluginFailure> {
+pub(super) fn outcome(outcome: types::Outcome, bytes_max: u64) -> Result<PluginOutcome, PluginFailure> {
     let values = outcome.parameters.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len));
     within(values.sum::<usize>() + outcome.output.as_ref().map_or(0, String::len), bytes_max)?;
     let parameters = outcome.parameters.into_iter().map(|(name, value)| change(name, value).map_err(PluginFailure::BadOutput));
@@ -83,7 +88,7 @@ pub(super) fn outcome(outcome: types::Outcome, bytes_max: usize) -> Result<Plugi
 }
 
 /// A receiver's reply, if it is small enough and has a status.
-pub(super) fn reply(reply: types::Reply, bytes_max: usize) -> Result<PluginReply, PluginFailure> {
+pub(super) fn reply(reply: types::Reply, bytes_max: u64) -> Result<PluginReply, PluginFailure> {
     let types::Reply { status, headers, body } = reply;
     within(pairs_len(&headers) + body.len(), bytes_max)?;
     if !(200..=599).contains(&status) {
@@ -126,8 +131,8 @@ fn pairs_len(pairs: &[(String, String)]) -> usize {
     pairs.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
-fn within(bytes: usize, bytes_max: usize) -> Result<(), PluginFailure> {
-    if bytes > bytes_max { Err(PluginFailure::OutputTooLarge(bytes_max as u64)) } else { Ok(()) }
+fn within(bytes: usize, bytes_max: u64) -> Result<(), PluginFailure> {
+    if bytes > as_size(bytes_max) { Err(PluginFailure::Limit(Limit::OutputBytes, bytes_max)) } else { Ok(()) }
 }
 
 fn shortened(mut text: String) -> String {

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::limits::{DIRECTORY_BYTES_MAX, DIRECTORY_FILES_MAX};
+use crate::model::plugin::limits::{Limit, PluginLimits};
 
 /// Between two looks during a call: what a guest writes in this time may be over the limit.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Whether a directory holds more than a plugin may keep. What cannot be looked at holds nothing.
-pub(super) fn is_full(directory: &Path) -> bool {
+/// The limit a directory is over, if it holds more than its plugin may keep. What cannot be looked at holds nothing.
+pub(super) fn overfull(directory: &Path, limits: &PluginLimits) -> Option<Limit> {
     let (mut bytes, mut entries) = (0, 0);
     let mut open = vec![directory.to_owned()];
     while let Some(directory) = open.pop() {
@@ -25,34 +25,38 @@ pub(super) fn is_full(directory: &Path) -> bool {
             } else {
                 bytes += metadata.len();
             }
-            if entries > DIRECTORY_FILES_MAX || bytes > DIRECTORY_BYTES_MAX {
-                return true;
+            if entries > limits.directory_files {
+                return Some(Limit::DirectoryFiles);
+            }
+            if bytes > limits.directory_bytes {
+                return Some(Limit::DirectoryBytes);
             }
         }
     }
-    false
+    None
 }
 
 /// Looks now and then during a call.
 pub(super) struct Watch {
     directory: std::path::PathBuf,
+    limits: PluginLimits,
     next: Instant,
 }
 
 impl Watch {
     /// Of `directory`, which was looked at just now.
-    pub fn of(directory: std::path::PathBuf) -> Self {
-        Self { directory, next: Instant::now() + LOOK_EVERY }
+    pub fn of(directory: std::path::PathBuf, limits: PluginLimits) -> Self {
+        Self { directory, limits, next: Instant::now() + LOOK_EVERY }
     }
 
-    /// Whether it was time to look, and it is full.
-    pub fn finds_full(&mut self) -> bool {
+    /// The limit it is over, when it was time to look.
+    pub fn finds_overfull(&mut self) -> Option<Limit> {
         if Instant::now() < self.next {
-            return false;
+            return None;
         }
-        let is_full = is_full(&self.directory);
+        let found = overfull(&self.directory, &self.limits);
         self.next = Instant::now() + LOOK_EVERY;
-        is_full
+        found
     }
 }
 
@@ -63,18 +67,20 @@ mod tests {
     #[test]
     fn a_directory_is_full_by_bytes_or_by_files() {
         let directory = tempfile::tempdir().expect("a directory");
-        assert!(!is_full(directory.path()) && !is_full(&directory.path().join("none")));
+        let limits = PluginLimits { directory_bytes: 1000, directory_files: 20, ..PluginLimits::DEFAULT };
+        let found = |path: &Path| overfull(path, &limits);
+        assert_eq!((found(directory.path()), found(&directory.path().join("none"))), (None, None));
         let inner = directory.path().join("inner");
         fs::create_dir(&inner).expect("made");
         let file = fs::File::create(inner.join("large")).expect("a file");
-        file.set_len(DIRECTORY_BYTES_MAX).expect("grown");
-        assert!(!is_full(directory.path()));
+        file.set_len(1000).expect("grown");
+        assert_eq!(found(directory.path()), None);
         fs::write(inner.join("one"), "x").expect("written");
-        assert!(is_full(directory.path()));
+        assert_eq!(found(directory.path()), Some(Limit::DirectoryBytes));
         fs::remove_file(inner.join("large")).expect("removed");
-        for number in 0..DIRECTORY_FILES_MAX {
+        for number in 0..20 {
             fs::File::create(inner.join(number.to_string())).expect("a file");
         }
-        assert!(is_full(directory.path()));
+        assert_eq!(found(directory.path()), Some(Limit::DirectoryFiles));
     }
 }

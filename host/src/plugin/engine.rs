@@ -21,7 +21,7 @@ use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAl
 use super::{
     guest::Guest,
     imports,
-    limits::{CORE_INSTANCES_PER_COMPONENT_MAX, CallLimits, MEMORIES_PER_COMPONENT_MAX, TABLE_ELEMENTS_MAX, TABLES_PER_COMPONENT_MAX},
+    limits::{MEMORIES_PER_COMPONENT_MAX, TABLES_PER_COMPONENT_MAX, as_size},
 };
 use crate::{config::Limits, model::plugin::PluginFailure};
 
@@ -51,8 +51,8 @@ pub(super) struct Sandbox {
     pub linker: Linker<Guest>,
     /// What the script engine may import.
     pub script_linker: Linker<Guest>,
-    /// What bounds one call.
-    pub limits: CallLimits,
+    /// Bytes of one emitted event's data.
+    pub event_bytes_max: usize,
     slots: Slots,
     ticker: Ticker,
 }
@@ -66,7 +66,7 @@ impl Sandbox {
         imports::link(&mut linker)?;
         let mut script_linker = linker.clone();
         imports::link_script(&mut script_linker)?;
-        Ok(Self { engine, linker, script_linker, limits: CallLimits::of(limits), slots: Slots::new(limits), ticker })
+        Ok(Self { engine, linker, script_linker, event_bytes_max: limits.event_bytes_max, slots: Slots::new(limits), ticker })
     }
 
     /// Waits for an instance; refuses when too many wait already.
@@ -106,17 +106,19 @@ pub(super) fn compatibility(engine: &Engine) -> String {
 
 fn pooled_engine(limits: &Limits) -> wasmtime::Result<Engine> {
     let instances = limits.plugin_instances_max.saturating_add(TRIALS_MAX);
+    let most = &limits.plugin_maxima;
+    let core_instances = u32::try_from(most.core_instances).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT_MAX))
+        .total_core_instances(instances.saturating_mul(core_instances))
         .total_memories(instances.saturating_mul(MEMORIES_PER_COMPONENT_MAX))
         .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT_MAX))
         .total_stacks(instances)
-        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT_MAX)
+        .max_core_instances_per_component(core_instances)
         .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
         .max_tables_per_component(TABLES_PER_COMPONENT_MAX)
-        .table_elements(TABLE_ELEMENTS_MAX)
-        .max_memory_size(limits.plugin_memory_bytes_max)
+        .table_elements(as_size(most.table_elements))
+        .max_memory_size(as_size(most.memory_bytes))
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES)
         .max_unused_warm_slots(instances);

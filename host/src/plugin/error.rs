@@ -1,7 +1,13 @@
 //! Why a plugin is not taken, not activated or not found. Every sentence is for the person who uploaded it.
 
 use super::{compile::CompileError, componentize::Refusal, script::ScriptError};
-use crate::store::StoreError;
+use crate::{
+    model::{
+        plugin::{ActiveVersion, limits::Limit},
+        problem::Problem,
+    },
+    store::StoreError,
+};
 
 /// Why an upload, an activation or another change of a plugin was refused. What was active stays active.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +71,9 @@ pub enum UploadError {
     /// It trapped before anything was asked of it.
     #[error("the plugin trapped in start-up: {0}")]
     StartTrap(String),
-    /// It did not end its start-up.
-    #[error("the plugin's start-up ran longer than {0} ms")]
-    StartDeadline(u64),
-    /// It wanted too much memory in start-up.
-    #[error("the plugin's start-up asked for more than {0} bytes of memory")]
-    StartMemory(u64),
+    /// It breached a limit before anything was asked of it.
+    #[error("the plugin's start-up {} (limit `{}`)", .0.breach(*.1), .0.name())]
+    StartLimit(Limit, u64),
     /// It could not be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -83,6 +86,17 @@ pub enum UploadError {
     /// No such plugin, or no such version of it.
     #[error("there is no {0}")]
     Missing(String),
+    /// There is no version to go back to.
+    #[error("nothing was active before {active} of plugin `{name}`: activate the version that should be")]
+    NothingBefore {
+        /// The plugin.
+        name: String,
+        /// What is active.
+        active: ActiveVersion,
+    },
+    /// Limits or a rule that cannot be.
+    #[error("the document is not valid; `errors` says where")]
+    Limits(Vec<Problem>),
     /// The configuration is no object.
     #[error("a plugin's configuration is a JSON object")]
     Config,

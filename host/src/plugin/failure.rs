@@ -1,9 +1,12 @@
 //! What wasmtime says of a call that broke off -> what we call it.
 
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{Trap, WasmBacktrace, component::ResourceTableError};
 
-use super::{guest::Guest, limits::OUTPUT_SLACK_BYTES};
-use crate::model::plugin::{GuestLog, PluginFailure};
+use super::{
+    guest::Guest,
+    limits::{OUTPUT_SLACK_BYTES, as_size},
+};
+use crate::model::plugin::{GuestLog, PluginFailure, limits::Limit};
 
 /// Frames of a guest's backtrace that are kept.
 const FRAMES_MAX: usize = 6;
@@ -14,28 +17,38 @@ const PANIC_MACHINERY: [&str; 6] =
 const PANIC_BYTES_MAX: usize = 1024;
 /// What wasmtime says when a guest hands over more than `Store::set_hostcall_fuel`; the error has no public type.
 const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
+/// What wasmtime says when a component has more core instances than the store may hold; likewise.
+const TOO_MANY_INSTANCES: &str = "instance count too high";
+/// What wasmtime says when a guest holds more handles than `Store::set_max_component_handles`; likewise.
+const TOO_MANY_HANDLES: &str = "store handle limit exceeded";
 
 /// The name of what broke a call off, by what the host remembers first and by what wasmtime says last.
 pub(super) fn name(error: &wasmtime::Error, guest: &mut Guest, log: &GuestLog) -> PluginFailure {
     if let Some(ended) = guest.ended.take() {
         return ended;
     }
-    if guest.quota.memory_denied {
-        return PluginFailure::Memory(guest.limits.memory_bytes as u64);
+    let says = |text: &str| error.chain().any(|cause| cause.to_string().contains(text));
+    let is_full = || error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ResourceTableError::Full)));
+    let breached = match guest.quota.denied {
+        Some(denied) => Some(denied),
+        None if says(FUEL_EXHAUSTED) => Some(Limit::OutputBytes),
+        None if says(TOO_MANY_INSTANCES) => Some(Limit::CoreInstances),
+        None if says(TOO_MANY_HANDLES) || is_full() => Some(Limit::Handles),
+        None => None,
+    };
+    match breached {
+        Some(limit) => PluginFailure::Limit(limit, guest.limits().get(limit)),
+        None => PluginFailure::Trapped(describe(error, log)),
     }
-    if error.chain().any(|cause| cause.to_string().contains(FUEL_EXHAUSTED)) {
-        return PluginFailure::OutputTooLarge(guest.limits.output_bytes as u64);
-    }
-    PluginFailure::Trapped(describe(error, guest.quota.table_denied, log))
 }
 
 /// How much a guest may hand over in one call of the host, or as a result.
-pub(super) fn hostcall_fuel(output_bytes: usize) -> usize {
-    output_bytes.saturating_add(OUTPUT_SLACK_BYTES)
+pub(super) fn hostcall_fuel(output_bytes: u64) -> usize {
+    as_size(output_bytes).saturating_add(OUTPUT_SLACK_BYTES)
 }
 
 /// A sentence for the author of the guest: the panic message if there is one, the trap, and where.
-fn describe(error: &wasmtime::Error, table_denied: bool, log: &GuestLog) -> String {
+fn describe(error: &wasmtime::Error, log: &GuestLog) -> String {
     let mut text = panic_message(log).unwrap_or_default();
     if !text.is_empty() {
         text.push_str("; ");
@@ -44,9 +57,6 @@ fn describe(error: &wasmtime::Error, table_denied: bool, log: &GuestLog) -> Stri
         (Some(trap), _) => text.push_str(&trap.to_string()),
         (None, Some(exit)) => text.push_str(&format!("it exited with code {}", exit.0)),
         (None, None) => text.push_str(&error.root_cause().to_string()),
-    }
-    if table_denied {
-        text.push_str("; a table was denied to grow");
     }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         let backtrace = backtrace.to_string();

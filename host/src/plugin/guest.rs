@@ -8,10 +8,16 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, clo
 use super::{
     context::{CallContext, Effects},
     guest_log::{LogBuffer, Stream},
-    limits::{CallLimits, Quota, RESOURCES_MAX},
+    limits::{Quota, as_size},
     meter::Meter,
 };
-use crate::model::{function::Ambient, plugin::PluginFailure};
+use crate::model::{
+    function::Ambient,
+    plugin::{
+        PluginFailure,
+        limits::{Limit, PluginLimits},
+    },
+};
 
 /// Where a guest sees the directory it is granted.
 const GUEST_DIRECTORY: &str = "/data";
@@ -28,10 +34,12 @@ pub(super) struct Guest {
     pub meter: Arc<Meter>,
     /// What it was given.
     pub context: CallContext,
-    /// What bounds it.
-    pub limits: CallLimits,
+    /// Bytes of one emitted event's data.
+    pub event_bytes_max: usize,
     /// What it did.
     pub buffered: Buffered,
+    /// Calls of the host so far.
+    pub host_calls: u64,
     /// The script to run, when the component is the script engine.
     pub script: Option<Arc<str>>,
     /// Why the host ended the call, when it was the host that did.
@@ -46,16 +54,16 @@ pub(super) struct Buffered {
     /// The last word on each key of the state.
     pub state: BTreeMap<String, Option<Vec<u8>>>,
     /// Webhooks invoked so far.
-    pub invokes: u32,
-    bytes: usize,
+    pub invokes: u64,
+    bytes: u64,
 }
 
 impl Buffered {
     /// Takes `bytes` of the call's allowance.
-    pub fn reserve(&mut self, bytes: usize, bytes_max: usize) -> Result<(), String> {
-        let wanted = self.bytes.saturating_add(bytes);
+    pub fn reserve(&mut self, bytes: usize, bytes_max: u64) -> Result<(), PluginFailure> {
+        let wanted = self.bytes.saturating_add(bytes as u64);
         if wanted > bytes_max {
-            return Err(format!("one call may change at most {bytes_max} bytes of events, parameters and state"));
+            return Err(PluginFailure::Limit(Limit::OutputBytes, bytes_max));
         }
         self.bytes = wanted;
         Ok(())
@@ -71,8 +79,8 @@ impl Buffered {
 pub(super) struct GuestParts {
     /// What the call is given.
     pub context: CallContext,
-    /// What bounds it.
-    pub limits: CallLimits,
+    /// Bytes of one emitted event's data.
+    pub event_bytes_max: usize,
     /// Its deadline.
     pub meter: Arc<Meter>,
     /// The script, if it is one.
@@ -85,11 +93,12 @@ impl Guest {
     /// A guest that was granted nothing but what `parts` says: no environment, arguments, files or sockets. Clocks and
     /// randomness are real, but where it is only tried out.
     pub fn new(parts: GuestParts) -> wasmtime::Result<Self> {
-        let GuestParts { context, limits, meter, script, directory } = parts;
-        let log = LogBuffer::new(limits.log_bytes);
+        let GuestParts { context, event_bytes_max, meter, script, directory } = parts;
+        let limits = context.limits;
+        let log = LogBuffer::new(as_size(limits.log_bytes));
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(log.stream(Stream::Out)).stderr(log.stream(Stream::Err));
-        wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false).max_random_size(limits.output_bytes as u64);
+        wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false).max_random_size(limits.output_bytes);
         if let Some(Ambient { now, seed }) = context.rehearsal {
             let random = || Deterministic::new(seed.to_vec());
             let since_epoch = Duration::try_from(now.as_duration()).unwrap_or_default();
@@ -99,19 +108,30 @@ impl Guest {
             wasi.preopened_dir(directory, GUEST_DIRECTORY, FsPerms::ReadWrite)?;
         }
         let mut resources = ResourceTable::new();
-        resources.set_max_capacity(RESOURCES_MAX);
+        resources.set_max_capacity(as_size(limits.handles));
         Ok(Self {
             wasi: wasi.build(),
             resources,
-            quota: Quota::new(limits.memory_bytes),
+            quota: Quota::new(&limits),
             log,
             meter,
             context,
-            limits,
+            event_bytes_max,
             buffered: Buffered::default(),
+            host_calls: 0,
             script,
             ended: None,
         })
+    }
+
+    /// What bounds it.
+    pub fn limits(&self) -> &PluginLimits {
+        &self.context.limits
+    }
+
+    /// Whether it has called the host too often.
+    pub fn has_no_calls_left(&self) -> bool {
+        self.host_calls > self.limits().host_calls
     }
 }
 
@@ -130,6 +150,8 @@ impl HostWallClock for Standing {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Every function of WASI asks for this. It cannot refuse: the next tick does, when there were too many.
+        self.host_calls += 1;
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
     }
 }

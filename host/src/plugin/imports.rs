@@ -1,5 +1,5 @@
-//! The host side of each interface a guest may import. A guest is told `Err` where the contract has room for it; where it has none,
-//! the call ends with a named failure. Nothing here panics, and nothing happens to the world before the call has ended well.
+//! The host side of each interface a guest may import. A guest is told `Err` where the contract has room for it; where it has none, and
+//! wherever it breaches a limit, the call ends with a named failure. Nothing here panics, and nothing happens to the world before the call has ended well.
 
 use std::time::Instant;
 
@@ -18,7 +18,10 @@ use super::{
 use crate::model::{
     function::Ambient,
     id::EventId,
-    plugin::{Emission, LogLevel, PluginFailure},
+    plugin::{
+        Emission, LogLevel, PluginFailure,
+        limits::{Limit, PluginLimits},
+    },
     selector::Selector,
     trigger::Trigger,
 };
@@ -64,14 +67,36 @@ pub(super) const OFFERED: [&str; 9] =
 
 impl Guest {
     /// Ends the call for a reason of the host's.
-    fn end<T>(&mut self, failure: PluginFailure) -> wasmtime::Result<T> {
+    pub fn end<T>(&mut self, failure: PluginFailure) -> wasmtime::Result<T> {
         let text = failure.to_string();
         self.ended = Some(failure);
         Err(wasmtime::Error::msg(text))
     }
 
-    fn reserve(&mut self, bytes: usize) -> Result<(), String> {
-        self.buffered.reserve(bytes, self.limits.output_bytes)
+    /// Counts a call of the host, and ends the guest that makes too many.
+    fn count(&mut self) -> wasmtime::Result<()> {
+        self.host_calls += 1;
+        if self.has_no_calls_left() { self.breach(Limit::HostCalls) } else { Ok(()) }
+    }
+
+    /// Ends the call for a limit.
+    fn breach<T>(&mut self, limit: Limit) -> wasmtime::Result<T> {
+        let value = self.limits().get(limit);
+        self.end(PluginFailure::Limit(limit, value))
+    }
+
+    fn reserve(&mut self, bytes: usize) -> Result<(), Refused> {
+        let bytes_max = self.limits().output_bytes;
+        self.buffered.reserve(bytes, bytes_max).map_err(Refused::Ended)
+    }
+
+    /// What a guest is told: a refusal the contract has room for; a breach of a limit ends the call.
+    fn tell<T>(&mut self, said: Result<T, Refused>) -> wasmtime::Result<Result<T, String>> {
+        match said {
+            Ok(value) => Ok(Ok(value)),
+            Err(Refused::Told(reason)) => Ok(Err(reason)),
+            Err(Refused::Ended(failure)) => self.end(failure),
+        }
     }
 
     fn may_write(&self, session: &str) -> bool {
@@ -82,9 +107,9 @@ impl Guest {
         self.context.session.as_deref() == Some(session) || self.context.grants.sessions.iter().any(granted)
     }
 
-    fn set_parameter(&mut self, session: String, name: String, value: Option<String>) -> Result<(), String> {
+    fn set_parameter(&mut self, session: String, name: String, value: Option<String>) -> Result<(), Refused> {
         if !self.may_write(&session) {
-            return Err(format!("not granted: writing session `{session}`"));
+            return Err(format!("not granted: writing session `{session}`").into());
         }
         self.reserve(session.len() + name.len() + value.as_ref().map_or(0, String::len))?;
         let change = convert::change(name, value)?;
@@ -92,19 +117,21 @@ impl Guest {
         Ok(())
     }
 
-    fn emit_event(&mut self, event: events::Emission) -> Result<String, String> {
+    fn emit_event(&mut self, event: events::Emission) -> Result<String, Refused> {
         let trigger = Trigger::parse(&event.trigger).map_err(|error| format!("trigger `{}`: {error}", event.trigger))?;
         let matches = |selector: &String| Selector::parse(selector).is_ok_and(|selector| selector.matches(&trigger));
         if !self.context.grants.triggers.iter().any(matches) {
-            return Err(format!("not granted: emitting `{}`", event.trigger));
+            return Err(format!("not granted: emitting `{}`", event.trigger).into());
         }
-        let Some(call) = &self.context.call_id else { return Err("events can be emitted only while a call is answered".to_owned()) };
+        let Some(call) = &self.context.call_id else {
+            return Err("events can be emitted only while a call is answered".to_owned().into());
+        };
         let index = u32::try_from(self.buffered.effects.emissions.len()).unwrap_or(u32::MAX);
-        if index >= self.limits.emissions {
-            return Err(format!("one call may emit at most {} events", self.limits.emissions));
+        if u64::from(index) >= self.limits().emissions {
+            return Err(Refused::limit(self.limits(), Limit::Emissions));
         }
-        if event.data.len() > self.limits.event_bytes {
-            return Err(format!("an event's data may have at most {} bytes", self.limits.event_bytes));
+        if event.data.len() > self.event_bytes_max {
+            return Err(format!("an event's data may have at most {} bytes", self.event_bytes_max).into());
         }
         let id = EventId::emitted(call, index, self.context.now_ms);
         let attributes = event.attributes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
@@ -124,30 +151,30 @@ impl Guest {
         parameters: Vec<(String, String)>,
         data: &str,
         context: &str,
-    ) -> Result<InvokeRequest, String> {
+    ) -> Result<InvokeRequest, Refused> {
         if !self.context.grants.webhooks.contains(&webhook) {
-            return Err(format!("not granted: invoking webhook `{webhook}`"));
+            return Err(format!("not granted: invoking webhook `{webhook}`").into());
         }
-        if self.buffered.invokes >= self.limits.invokes {
-            return Err(format!("one call may invoke at most {} webhooks", self.limits.invokes));
+        if self.buffered.invokes >= self.limits().invocations {
+            return Err(Refused::limit(self.limits(), Limit::Invocations));
         }
         let parsed = |(name, text): (String, String)| convert::json(&format!("parameter `{name}`"), &text).map(|value| (name, value));
-        let parameters = parameters.into_iter().map(parsed).collect::<Result<_, _>>()?;
+        let parameters = parameters.into_iter().map(parsed).collect::<Result<_, String>>()?;
         let (data, context) = (convert::json("the data", data)?, convert::object("the context", context)?);
         self.buffered.invokes += 1;
         Ok(InvokeRequest { webhook, parameters, data, context })
     }
 
-    fn set_state(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), String> {
+    fn set_state(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), Refused> {
         if !self.context.grants.state {
-            return Err("not granted: state".to_owned());
+            return Err("not granted: state".to_owned().into());
         }
         if key.is_empty() || key.len() > STATE_KEY_BYTES_MAX {
-            return Err(format!("a key has 1 to {STATE_KEY_BYTES_MAX} bytes"));
+            return Err(format!("a key has 1 to {STATE_KEY_BYTES_MAX} bytes").into());
         }
         let len = value.as_ref().map_or(0, Vec::len);
         if len > STATE_VALUE_BYTES_MAX {
-            return Err(format!("a value has at most {STATE_VALUE_BYTES_MAX} bytes"));
+            return Err(format!("a value has at most {STATE_VALUE_BYTES_MAX} bytes").into());
         }
         self.reserve(key.len() + len)?;
         self.buffered.state.insert(key, value);
@@ -155,10 +182,31 @@ impl Guest {
     }
 }
 
+/// Why something a guest asked for is not done.
+enum Refused {
+    /// It is told so, and goes on.
+    Told(String),
+    /// Its call ends.
+    Ended(PluginFailure),
+}
+
+impl Refused {
+    fn limit(limits: &PluginLimits, limit: Limit) -> Self {
+        Self::Ended(PluginFailure::Limit(limit, limits.get(limit)))
+    }
+}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Self {
+        Self::Told(reason)
+    }
+}
+
 impl types::Host for Guest {}
 
 impl log::Host for Guest {
     fn write(&mut self, level: log::Level, text: String) -> wasmtime::Result<()> {
+        self.count()?;
         let level = match level {
             log::Level::Debug => LogLevel::Debug,
             log::Level::Info => LogLevel::Info,
@@ -172,28 +220,34 @@ impl log::Host for Guest {
 
 impl config::Host for Guest {
     fn get(&mut self) -> wasmtime::Result<String> {
+        self.count()?;
         Ok(if self.context.config.is_object() { self.context.config.to_string() } else { "{}".to_owned() })
     }
 }
 
 impl parameters::Host for Guest {
     fn get(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        self.count()?;
         Ok(self.context.parameters.get(&name).map(ToString::to_string))
     }
 
     fn all(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
+        self.count()?;
         Ok(self.context.parameters.iter().map(|(name, value)| (name.clone(), value.to_string())).collect())
     }
 }
 
 impl parameter_writes::Host for Guest {
     fn set(&mut self, session: String, name: String, value: Option<String>) -> wasmtime::Result<Result<(), String>> {
-        Ok(self.set_parameter(session, name, value))
+        self.count()?;
+        let said = self.set_parameter(session, name, value);
+        self.tell(said)
     }
 }
 
 impl secrets::Host for Guest {
     async fn hmac_sha256(&mut self, name: String, data: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, String>> {
+        self.count()?;
         Ok(match &self.context.services.secrets {
             _ if !self.context.grants.secrets.contains(&name) => Err(format!("not granted: secret `{name}`")),
             None => Err("secrets cannot be used here".to_owned()),
@@ -204,7 +258,9 @@ impl secrets::Host for Guest {
 
 impl events::Host for Guest {
     fn emit(&mut self, event: events::Emission) -> wasmtime::Result<Result<String, String>> {
-        Ok(self.emit_event(event))
+        self.count()?;
+        let said = self.emit_event(event);
+        self.tell(said)
     }
 }
 
@@ -216,10 +272,12 @@ impl webhooks::Host for Guest {
         data: String,
         context: String,
     ) -> wasmtime::Result<Result<webhooks::Invoked, String>> {
+        self.count()?;
         let Some(invoke) = self.context.invoke.clone() else {
             return Ok(Err("webhooks can be invoked only while a call is answered".to_owned()));
         };
-        let request = match self.admit_invocation(webhook, parameters, &data, &context) {
+        let admitted = self.admit_invocation(webhook, parameters, &data, &context);
+        let request = match self.tell(admitted)? {
             Ok(request) => request,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -238,6 +296,7 @@ impl webhooks::Host for Guest {
 
 impl state::Host for Guest {
     async fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        self.count()?;
         if !self.context.grants.state {
             return self.end(PluginFailure::NotGranted("state".to_owned()));
         }
@@ -252,30 +311,38 @@ impl state::Host for Guest {
     }
 
     fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), String>> {
-        Ok(self.set_state(key, Some(value)))
+        self.count()?;
+        let said = self.set_state(key, Some(value));
+        self.tell(said)
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), String>> {
-        Ok(self.set_state(key, None))
+        self.count()?;
+        let said = self.set_state(key, None);
+        self.tell(said)
     }
 }
 
 impl script::host::Host for Guest {
     fn source(&mut self) -> wasmtime::Result<String> {
+        self.count()?;
         Ok(self.script.as_deref().unwrap_or_default().to_owned())
     }
 
     fn seed(&mut self) -> wasmtime::Result<(u32, u32, u32, u32)> {
+        self.count()?;
         let Some(Ambient { seed, .. }) = self.context.rehearsal else { return Ok(rand::random()) };
         let word = |at: usize| seed.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
         Ok((word(0), word(4), word(8), word(12)))
     }
 
     fn encode(&mut self, text: String) -> wasmtime::Result<Vec<u8>> {
+        self.count()?;
         Ok(text.into_bytes())
     }
 
     fn decode(&mut self, bytes: Vec<u8>) -> wasmtime::Result<String> {
+        self.count()?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }

@@ -20,7 +20,7 @@ use super::{
     records,
     registry::{Plugins, changes::is_plugin_name},
 };
-use crate::model::plugin::{Digest, PluginKind};
+use crate::model::plugin::{Digest, PluginKind, history::Actor};
 
 /// How often the directory is looked at.
 const SCAN_EVERY: Duration = Duration::from_secs(1);
@@ -154,10 +154,10 @@ async fn take(plugins: &Plugins, directory: &Path, file: &str) -> Result<(), Upl
 
 /// Staged at least, when only grants are missing: an administrator gives them and activates it.
 async fn upload(plugins: &Plugins, name: &str, bytes: Bytes, kind: PluginKind) -> Result<String, UploadError> {
-    match plugins.upload(name, bytes.clone(), kind, true).await {
+    match plugins.upload(name, bytes.clone(), kind, true, Actor::directory()).await {
         Ok(uploaded) => Ok(format!("version {}", uploaded.version.version.unwrap_or_default())),
         Err(UploadError::MissingGrants { names }) => {
-            let uploaded = plugins.upload(name, bytes, kind, false).await?;
+            let uploaded = plugins.upload(name, bytes, kind, false, Actor::directory()).await?;
             let version = uploaded.version.version.unwrap_or_default();
             Ok(format!("version {version}, not active: it needs grants for {}", names.join(", ")))
         }

@@ -21,11 +21,11 @@ use super::{
     engine::{Sandbox, SlotKind},
     failure,
     guest::{Guest, GuestParts},
-    limits::{DIRECTORY_BYTES_MAX, RESOURCES_MAX},
-    meter::Meter,
+    limits::as_size,
+    meter::{Due, Meter, Times},
     snapshot,
 };
-use crate::model::plugin::PluginFailure;
+use crate::model::plugin::{PluginFailure, limits::Limit};
 
 /// The exports of a component, found once.
 #[derive(Clone, Default)]
@@ -109,7 +109,7 @@ impl Call<'_> {
     /// How long each of `turns` calls of `transform` takes in one and the same instance: what a fresh instance per call is measured
     /// against. Nothing is ever served like this.
     pub async fn repeat(self, delivery: types::Delivery, events: Vec<types::Event>, turns: usize) -> wasmtime::Result<Vec<Duration>> {
-        let fuel = failure::hostcall_fuel(self.sandbox.limits.output_bytes);
+        let fuel = failure::hostcall_fuel(self.context.limits.output_bytes);
         let (pre, exports) = (self.pre, self.exports);
         let mut running = Running::new(self)?;
         let store = &mut running.store;
@@ -132,26 +132,31 @@ impl Call<'_> {
 impl Running {
     fn new(call: Call<'_>) -> wasmtime::Result<Self> {
         let Call { sandbox, context, script, directory, .. } = call;
-        let limits = sandbox.limits.clone();
+        let limits = context.limits;
         let started = Instant::now();
-        let meter = Arc::new(Meter::start(started, context.time_max.unwrap_or(limits.time), limits.invoke_time));
-        let fuel = failure::hostcall_fuel(limits.output_bytes);
-        let mut watch = directory.clone().map(Watch::of);
-        let guest = Guest::new(GuestParts { context, limits, meter: Arc::clone(&meter), script, directory })?;
+        let wall = context.time_max.unwrap_or(Duration::from_millis(limits.wall_ms));
+        let times = Times { wall, invoke: Duration::from_millis(limits.invoke_ms), cpu: Duration::from_millis(limits.cpu_ms) };
+        let meter = Arc::new(Meter::start(started, times));
+        let mut watch = directory.clone().map(|directory| Watch::of(directory, limits));
+        let event_bytes_max = sandbox.event_bytes_max;
+        let guest = Guest::new(GuestParts { context, event_bytes_max, meter: Arc::clone(&meter), script, directory })?;
         let mut store = Store::try_new(&sandbox.engine, guest)?;
         store.limiter(|guest| &mut guest.quota);
-        store.set_hostcall_fuel(fuel);
-        store.set_max_component_handles(RESOURCES_MAX);
+        store.set_hostcall_fuel(failure::hostcall_fuel(limits.output_bytes));
+        store.set_max_component_handles(as_size(limits.handles));
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |mut store| {
-            if watch.as_mut().is_some_and(Watch::finds_full) {
-                let full = PluginFailure::DirectoryFull(DIRECTORY_BYTES_MAX);
-                let text = full.to_string();
-                store.data_mut().ended = Some(full);
-                return Err(wasmtime::Error::msg(text));
+            let guest = store.data_mut();
+            let breached = match watch.as_mut().and_then(Watch::finds_overfull) {
+                Some(full) => Some(full),
+                None if guest.has_no_calls_left() => Some(Limit::HostCalls),
+                None if guest.meter.has_no_cpu_left() => Some(Limit::CpuMs),
+                None => None,
+            };
+            if let Some(limit) = breached {
+                return guest.end(PluginFailure::Limit(limit, guest.limits().get(limit)));
             }
-            let due = store.data().meter.due();
-            if Instant::now() < due.at {
+            if Instant::now() < guest.meter.due().at {
                 return Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())));
             }
             Ok(UpdateDeadline::Interrupt)
@@ -165,25 +170,26 @@ impl Running {
         pre: &InstancePre<Guest>,
         exports: &Exports,
         asked: Asked,
-    ) -> Result<wasmtime::Result<Result<Said, types::Error>>, Duration> {
+    ) -> Result<wasmtime::Result<Result<Said, types::Error>>, Due> {
         let meter = &self.meter;
-        let mut call = std::pin::pin!(ask(&mut self.store, pre, exports, asked));
+        let call = std::pin::pin!(ask(&mut self.store, pre, exports, asked));
+        let mut call = std::pin::pin!(meter.metered(call));
         loop {
             let due = meter.due();
             match timeout_at(due.at.into(), &mut call).await {
                 // A guest that is interrupted by the epoch traps a moment after its deadline, or a tick before the timer.
-                Ok(Err(error)) if error.downcast_ref::<wasmtime::Trap>() == Some(&wasmtime::Trap::Interrupt) => return Err(due.limit),
+                Ok(Err(error)) if error.downcast_ref::<wasmtime::Trap>() == Some(&wasmtime::Trap::Interrupt) => return Err(due),
                 Ok(result) => return Ok(result),
                 // An invocation moved the deadline meanwhile.
                 Err(_) if meter.due().at > due.at => {}
-                Err(_) => return Err(due.limit),
+                Err(_) => return Err(due),
             }
         }
     }
 
     fn finish<T>(
         mut self,
-        result: Result<wasmtime::Result<Result<Said, types::Error>>, Duration>,
+        result: Result<wasmtime::Result<Result<Said, types::Error>>, Due>,
         read: impl FnOnce(Said) -> Result<T, PluginFailure>,
     ) -> Result<Called<T>, CallFailure> {
         let duration = self.started.elapsed();
@@ -193,10 +199,12 @@ impl Running {
         let value = match result {
             Ok(Ok(Ok(said))) => read(said),
             // A guest that got no memory and says so itself, as the script engine does, has broken the same limit.
-            Ok(Ok(Err(_))) if guest.quota.memory_denied => Err(PluginFailure::Memory(guest.limits.memory_bytes as u64)),
+            Ok(Ok(Err(_))) if guest.quota.denied == Some(Limit::MemoryBytes) => {
+                Err(PluginFailure::Limit(Limit::MemoryBytes, guest.limits().memory_bytes))
+            }
             Ok(Ok(Err(error))) => Err(convert::guest_error(error)),
             Ok(Err(error)) => Err(failure::name(&error, guest, &log)),
-            Err(limit) => Err(PluginFailure::Deadline(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))),
+            Err(Due { limit, value, .. }) => Err(PluginFailure::Limit(limit, u64::try_from(value.as_millis()).unwrap_or(u64::MAX))),
         };
         match value {
             Ok(value) => Ok(Called { value, effects: self.effects(), log, duration, memory_bytes }),

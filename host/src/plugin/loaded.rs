@@ -9,10 +9,9 @@ use tokio::sync::OnceCell;
 use super::{
     context::{AnswerInput, CallContext, CallFailure, Called, DeliveryInput, InvocationInput, PluginOutcome, PluginReply},
     convert,
-    directory::is_full,
+    directory::overfull,
     error::UploadError,
     instance::{Asked, Call, Said},
-    limits::DIRECTORY_BYTES_MAX,
     loader::{Loader, Ready, Trial},
     snapshot::{Snapshot, SnapshotError},
 };
@@ -106,7 +105,7 @@ impl LoadedPlugin {
         events: Vec<Event>,
     ) -> Result<Called<Option<PluginRequest>>, CallFailure> {
         let asked = Asked::Transform(convert::delivery(delivery), events.into_iter().map(convert::event).collect());
-        let bytes_max = self.loader.sandbox.limits.output_bytes;
+        let bytes_max = context.limits.output_bytes;
         self.call(context, Export::Transform, asked, |said| match said {
             Said::Request(request) => convert::request(request, bytes_max),
             _ => Err(not_asked()),
@@ -122,7 +121,7 @@ impl LoadedPlugin {
         answer: AnswerInput,
     ) -> Result<Called<PluginOutcome>, CallFailure> {
         let asked = Asked::Answers(convert::delivery(delivery), convert::answer(answer));
-        let bytes_max = self.loader.sandbox.limits.output_bytes;
+        let bytes_max = context.limits.output_bytes;
         self.call(context, Export::Answers, asked, |said| match said {
             Said::Outcome(outcome) => convert::outcome(outcome, bytes_max),
             _ => Err(not_asked()),
@@ -133,7 +132,7 @@ impl LoadedPlugin {
     /// Answers an inbound call.
     pub async fn receive(&self, context: CallContext, invocation: InvocationInput) -> Result<Called<PluginReply>, CallFailure> {
         let asked = Asked::Receive(convert::invocation(invocation));
-        let bytes_max = self.loader.sandbox.limits.output_bytes;
+        let bytes_max = context.limits.output_bytes;
         self.call(context, Export::Receive, asked, |said| match said {
             Said::Reply(reply) => convert::reply(reply, bytes_max),
             _ => Err(not_asked()),
@@ -158,7 +157,29 @@ impl LoadedPlugin {
         call.repeat(delivery, events, turns).await.map_err(|error| trapped(format!("{error:#}")))
     }
 
+    /// A call, if the plugin is not set aside, once it is its turn; how it ends is taken note of.
     async fn call<T>(
+        &self,
+        context: CallContext,
+        export: Export,
+        asked: Asked,
+        read: impl FnOnce(Said) -> Result<T, PluginFailure>,
+    ) -> Result<Called<T>, CallFailure> {
+        let Some(conduct) = context.conduct.clone() else { return self.run(context, export, asked, read).await };
+        let admitted = if context.rehearsal.is_some() { None } else { Some(conduct.admit(export)?) };
+        let called = match conduct.enter(export, &context.limits).await {
+            Ok(_place) => self.run(context, export, asked, read).await,
+            Err(failure) => Err(failure.into()),
+        };
+        match (&called, admitted) {
+            (Ok(_), Some(admitted)) => admitted.went_well(),
+            (Err(failed), Some(admitted)) => admitted.failed(&failed.failure),
+            (_, None) => {}
+        }
+        called
+    }
+
+    async fn run<T>(
         &self,
         context: CallContext,
         export: Export,
@@ -189,8 +210,8 @@ impl LoadedPlugin {
                 unavailable()
             })?),
         };
-        if directory.as_deref().is_some_and(is_full) {
-            return Err(PluginFailure::DirectoryFull(DIRECTORY_BYTES_MAX).into());
+        if let Some(full) = directory.as_deref().and_then(|directory| overfull(directory, &context.limits)) {
+            return Err(PluginFailure::Limit(full, context.limits.get(full)).into());
         }
         let script = ready.script.clone();
         let sandbox = &self.loader.sandbox;

@@ -22,7 +22,7 @@ use super::{
     script::{self, ScriptExport, ScriptLanguage},
     snapshot::{self, Recorder, SnapshotError},
 };
-use crate::model::plugin::{Digest, Export, PluginFailure, PluginKind};
+use crate::model::plugin::{Digest, Export, PluginFailure, PluginKind, limits::PluginLimits};
 
 /// Makes plugins callable. One for the host.
 pub(super) struct Loader {
@@ -71,8 +71,8 @@ impl Ready {
 /// How thoroughly a plugin is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trial {
-    /// It is new: see whether it starts.
-    Run,
+    /// It is new: see whether it starts within these limits.
+    Run(PluginLimits),
     /// It was tried when it was uploaded.
     Skip,
 }
@@ -119,8 +119,8 @@ impl Loader {
         if ready.offers.is_empty() {
             return Err(UploadError::NoExport { exports: interfaces::exported(&self.sandbox.engine, ready.pre.component()) });
         }
-        if trial == Trial::Run {
-            self.try_out(&ready).await?;
+        if let Trial::Run(limits) = trial {
+            self.try_out(&ready, limits).await?;
         }
         Ok(ready)
     }
@@ -258,12 +258,12 @@ impl Loader {
     }
 
     /// Starts the plugin once, with nothing granted: what traps or does not end then never gets to a delivery.
-    async fn try_out(&self, ready: &Ready) -> Result<(), UploadError> {
+    async fn try_out(&self, ready: &Ready, limits: PluginLimits) -> Result<(), UploadError> {
         let call = Call {
             sandbox: &self.sandbox,
             pre: &ready.pre,
             exports: &ready.exports,
-            context: CallContext::default(),
+            context: CallContext { limits, ..CallContext::default() },
             script: ready.script.clone(),
             directory: None,
         };
@@ -271,8 +271,7 @@ impl Loader {
         match tried {
             Ok(called) => called.value.map_err(UploadError::of_evaluation),
             Err(failed) => Err(match failed.failure {
-                PluginFailure::Deadline(ms) => UploadError::StartDeadline(ms),
-                PluginFailure::Memory(bytes) => UploadError::StartMemory(bytes),
+                PluginFailure::Limit(limit, value) => UploadError::StartLimit(limit, value),
                 PluginFailure::Trapped(why) => UploadError::StartTrap(why),
                 other => UploadError::StartTrap(other.to_string()),
             }),

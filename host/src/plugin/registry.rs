@@ -9,11 +9,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
 use super::{
     builtin::{BUILTINS, Builtin, SCRIPT_ENGINE},
+    conduct::{Conduct, Gates, News, NewsDesk, Of, Shown, Watch},
     context::HostSide,
     error::UploadError,
     loaded::{LoadedPlugin, Source},
@@ -23,7 +25,12 @@ use super::{
 use crate::{
     clock::SharedClock,
     config::Limits,
-    model::plugin::{ActiveVersion, Digest, Export, Grants, PluginKind, PluginRecord, PluginUse, PluginVersion},
+    model::plugin::{
+        ActiveVersion, Digest, Export, Grants, PluginFailure, PluginKind, PluginRecord, PluginUse, PluginVersion,
+        history::History,
+        limits::{PluginLimits, PluginLimitsSpec},
+        rollback::RollbackRule,
+    },
     store::Store,
 };
 
@@ -49,8 +56,11 @@ pub struct Plugins {
 struct Shared {
     store: Store,
     clock: SharedClock,
+    limits: Arc<Limits>,
     loader: Arc<Loader>,
     host_side: HostSide,
+    /// What the engine is to be told.
+    desk: Arc<NewsDesk>,
     snapshot: ArcSwap<HashMap<String, Arc<Entry>>>,
     /// One change at a time: it is check, commit, swap. Compiling and trying out come before.
     changing: Mutex<()>,
@@ -59,8 +69,18 @@ struct Shared {
 /// One name.
 struct Entry {
     record: PluginRecord,
+    gates: Arc<Gates>,
     builtin: Option<Arc<ActivePlugin>>,
     versions: BTreeMap<u32, Arc<ActivePlugin>>,
+}
+
+/// What becomes of how the versions of a name behaved so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Conducts {
+    /// It goes on.
+    Kept,
+    /// It begins anew: they were changed.
+    Fresh,
 }
 
 /// One version of a plugin with what its name is configured and granted now.
@@ -72,6 +92,12 @@ pub struct ActivePlugin {
     pub config: Value,
     /// What it is granted.
     pub grants: Arc<Grants>,
+    /// What bounds it.
+    pub limits: PluginLimits,
+    /// What of that an admin set.
+    pub own_limits: PluginLimitsSpec,
+    /// Who lets its calls in.
+    pub conduct: Arc<Conduct>,
     /// What is called.
     pub loaded: Arc<LoadedPlugin>,
 }
@@ -87,6 +113,16 @@ pub struct PluginInfo {
     pub exports: Vec<Export>,
     /// Interfaces that version imports and that nothing was granted for.
     pub missing_grants: Vec<String>,
+    /// The limits that hold.
+    pub limits: PluginLimits,
+    /// The rule that holds for automatic rollbacks.
+    pub rollback: RollbackRule,
+    /// What a rollback would go to now.
+    pub before: Option<ActiveVersion>,
+    /// How the active version behaves.
+    pub conduct: Option<Shown>,
+    /// The other versions that are set aside: webhooks may be pinned to them.
+    pub others_set_aside: Vec<Shown>,
 }
 
 impl Plugins {
@@ -95,14 +131,16 @@ impl Plugins {
     pub async fn open(options: PluginOptions, store: Store, clock: SharedClock) -> Result<Self, UploadError> {
         let loader = Arc::new(Loader::new(&options, records::artifact_key(&store))?);
         let host_side = records::host_side(&store);
-        let shared = Shared { store, clock, loader, host_side, snapshot: ArcSwap::default(), changing: Mutex::default() };
+        let limits = Arc::clone(&options.limits);
+        let (desk, snapshot, changing) = (Arc::default(), ArcSwap::default(), Mutex::default());
+        let shared = Shared { store, clock, limits, loader, host_side, desk, snapshot, changing };
         let plugins = Self { shared: Arc::new(shared) };
         let mut entries = HashMap::new();
         for record in records::all(&plugins.shared.store).await? {
-            entries.insert(record.name.clone(), Arc::new(plugins.entry(record, None)));
+            entries.insert(record.name.clone(), Arc::new(plugins.entry(record, None, Conducts::Kept)));
         }
         for builtin in BUILTINS.iter() {
-            let entry = || Arc::new(plugins.entry(untouched(builtin.name), None));
+            let entry = || Arc::new(plugins.entry(untouched(builtin.name), None, Conducts::Kept));
             entries.entry(builtin.name.to_owned()).or_insert_with(entry);
         }
         plugins.shared.snapshot.store(Arc::new(entries));
@@ -132,14 +170,41 @@ impl Plugins {
 
     /// The plugin as an administrator sees it.
     pub fn info(&self, name: &str) -> Option<PluginInfo> {
-        self.shared.snapshot.load().get(name).map(|entry| entry.info())
+        self.shared.snapshot.load().get(name).map(|entry| self.info_of(entry))
     }
 
     /// All of them, by name.
     pub fn list(&self) -> Vec<PluginInfo> {
-        let mut list: Vec<_> = self.shared.snapshot.load().values().map(|entry| entry.info()).collect();
+        let mut list: Vec<_> = self.shared.snapshot.load().values().map(|entry| self.info_of(entry)).collect();
         list.sort_by(|a, b| a.record.name.cmp(&b.record.name));
         list
+    }
+
+    /// What there is to tell, once there is something. For one worker.
+    pub async fn news(&self) -> Vec<News> {
+        self.shared.desk.take().await
+    }
+
+    /// Names of plugins that are set aside, as they are active.
+    pub fn set_aside(&self) -> Vec<String> {
+        let snapshot = self.shared.snapshot.load();
+        let is_out = |entry: &&Arc<Entry>| entry.active().is_some_and(|active| active.conduct.refusal().is_some());
+        snapshot.values().filter(is_out).map(|entry| entry.record.name.clone()).collect()
+    }
+
+    /// Why a plugin is not to be called now, and until when, if it is not.
+    pub fn refusal(&self, name: &str, version: Option<u32>) -> Option<(PluginFailure, Timestamp)> {
+        self.get(name, version)?.conduct.refusal()
+    }
+
+    /// The host's maxima of limits.
+    pub fn maxima(&self) -> &PluginLimits {
+        &self.shared.limits.plugin_maxima
+    }
+
+    /// The host's defaults of limits.
+    pub fn defaults(&self) -> PluginLimits {
+        self.shared.limits.of_plugin(&PluginLimitsSpec::default())
     }
 
     /// Secrets and state, for a [`CallContext`](super::CallContext).
@@ -179,16 +244,20 @@ impl Plugins {
     }
 
     /// An entry for `record`; a version that is loaded already stays so.
-    fn entry(&self, record: PluginRecord, loaded: Option<&Arc<LoadedPlugin>>) -> Entry {
+    fn entry(&self, record: PluginRecord, loaded: Option<&Arc<LoadedPlugin>>, conducts: Conducts) -> Entry {
         let grants = Arc::new(record.grants.clone());
+        let (own_limits, limits) = (record.limits, self.shared.limits.of_plugin(&record.limits));
         let config = if record.config.is_object() { record.config.clone() } else { Value::Object(Map::new()) };
         let before = self.shared.snapshot.load().get(&record.name).cloned();
+        let gates = before.as_ref().map_or_else(Arc::default, |entry| Arc::clone(&entry.gates));
         let known = before.iter().flat_map(|entry| entry.all().map(|plugin| &plugin.loaded)).chain(loaded);
         let known: HashMap<&Digest, &Arc<LoadedPlugin>> = known.map(|loaded| (loaded.digest(), loaded)).collect();
         let plugin = |version, digest: &Digest, cold: &dyn Fn() -> LoadedPlugin| {
             let loaded = known.get(digest).map_or_else(|| Arc::new(cold()), |loaded| Arc::clone(loaded));
             let plugin_use = PluginUse { name: record.name.clone(), version, digest: digest.clone() };
-            Arc::new(ActivePlugin { plugin_use, config: config.clone(), grants: Arc::clone(&grants), loaded })
+            let earlier = before.as_ref().and_then(|entry| entry.version(version)).filter(|_| conducts == Conducts::Kept);
+            let conduct = earlier.map_or_else(|| Arc::new(self.conduct(&record, version, &gates)), |earlier| Arc::clone(&earlier.conduct));
+            Arc::new(ActivePlugin { plugin_use, config: config.clone(), grants: Arc::clone(&grants), limits, own_limits, conduct, loaded })
         };
         let builtin = Builtin::named(&record.name).map(|builtin| {
             plugin(None, &builtin.digest, &|| self.cold(&builtin.digest, PluginKind::Wasm, builtin.exports, Some(builtin.bytes)))
@@ -198,7 +267,44 @@ impl Plugins {
             Some((kept.version?, plugin(kept.version, &kept.digest, &cold)))
         });
         let versions = versions.collect();
-        Entry { record, builtin, versions }
+        Entry { record, gates, builtin, versions }
+    }
+
+    fn conduct(&self, record: &PluginRecord, version: Option<u32>, gates: &Arc<Gates>) -> Conduct {
+        let is_active = match record.active {
+            ActiveVersion::Builtin => version.is_none(),
+            ActiveVersion::Version(number) => version == Some(number),
+            ActiveVersion::None => false,
+        };
+        let rule = record.rollback.unwrap_or(self.shared.limits.plugin_rollback);
+        let watch = record.watched_since.filter(|_| is_active).map(|since| Watch { since, rule });
+        Conduct::new(Of {
+            plugin: record.name.clone(),
+            version,
+            gates: Arc::clone(gates),
+            watch,
+            clock: Arc::clone(&self.shared.clock),
+            desk: Arc::clone(&self.shared.desk),
+        })
+    }
+
+    fn info_of(&self, entry: &Entry) -> PluginInfo {
+        let shown = entry.active().or_else(|| entry.versions.values().next_back()).or(entry.builtin.as_ref());
+        let imports = shown.map_or(&[][..], |plugin| entry.imports(plugin.plugin_use.version));
+        let record = &entry.record;
+        let active = entry.active();
+        let others = entry.all().filter(|plugin| active.is_none_or(|active| !Arc::ptr_eq(active, plugin)));
+        PluginInfo {
+            builtin: entry.builtin.as_ref().map(|builtin| builtin.plugin_use.digest.clone()),
+            exports: shown.map_or_else(Vec::new, |plugin| plugin.loaded.exports().to_vec()),
+            missing_grants: record.grants.missing(imports),
+            limits: self.shared.limits.of_plugin(&record.limits),
+            rollback: record.rollback.unwrap_or(self.shared.limits.plugin_rollback),
+            before: record.version_to_return_to(entry.builtin.is_some()),
+            conduct: active.map(|active| active.conduct.shown()),
+            others_set_aside: others.filter(|plugin| plugin.conduct.refusal().is_some()).map(|plugin| plugin.conduct.shown()).collect(),
+            record: record.clone(),
+        }
     }
 
     fn cold(&self, digest: &Digest, kind: PluginKind, exports: &[Export], binary: Option<&'static [u8]>) -> LoadedPlugin {
@@ -252,6 +358,13 @@ impl Entry {
         }
     }
 
+    fn version(&self, version: Option<u32>) -> Option<&Arc<ActivePlugin>> {
+        match version {
+            Some(version) => self.versions.get(&version),
+            None => self.builtin.as_ref(),
+        }
+    }
+
     fn all(&self) -> impl Iterator<Item = &Arc<ActivePlugin>> {
         self.builtin.iter().chain(self.versions.values())
     }
@@ -261,17 +374,6 @@ impl Entry {
         match version {
             Some(_) => kept(&self.record, version).map_or(&[], |kept| &kept.imports),
             None => self.builtin.as_ref().and_then(|builtin| builtin.loaded.imports()).unwrap_or_default(),
-        }
-    }
-
-    fn info(&self) -> PluginInfo {
-        let shown = self.active().or_else(|| self.versions.values().next_back()).or(self.builtin.as_ref());
-        let imports = shown.map_or(&[][..], |plugin| self.imports(plugin.plugin_use.version));
-        PluginInfo {
-            builtin: self.builtin.as_ref().map(|builtin| builtin.plugin_use.digest.clone()),
-            exports: shown.map_or_else(Vec::new, |plugin| plugin.loaded.exports().to_vec()),
-            missing_grants: self.record.grants.missing(imports),
-            record: self.record.clone(),
         }
     }
 }
@@ -284,5 +386,17 @@ fn kept(record: &PluginRecord, version: Option<u32>) -> Option<&PluginVersion> {
 fn untouched(name: &str) -> PluginRecord {
     let active = if Builtin::named(name).is_some() { ActiveVersion::Builtin } else { ActiveVersion::None };
     let config = Value::Object(Map::new());
-    PluginRecord { name: name.to_owned(), versions: Vec::new(), active, config, grants: Grants::default() }
+    PluginRecord {
+        name: name.to_owned(),
+        versions: Vec::new(),
+        active,
+        config,
+        grants: Grants::default(),
+        limits: PluginLimitsSpec::default(),
+        rollback: None,
+        before: Vec::new(),
+        watched_since: None,
+        history: History::default(),
+        untold: None,
+    }
 }

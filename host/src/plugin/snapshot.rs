@@ -30,6 +30,7 @@ use super::{
     guest::Guest,
     imports,
     instance::Exports,
+    limits::as_size,
     loader::{Loader, Ready},
 };
 use crate::model::plugin::{Digest, PluginFailure};
@@ -171,7 +172,7 @@ pub(super) async fn read_off(
     context: &ComponentContext<'static>,
 ) -> wasmtime::Result<Vec<u8>> {
     // A copy of the whole memory is handed over, as a list of bytes.
-    let bytes = store.data().limits.memory_bytes;
+    let bytes = as_size(store.data().limits().memory_bytes);
     store.set_hostcall_fuel(bytes.saturating_mul(2));
     let mut accessors = Accessors { store, instance: *instance, failed: None };
     let component = Wizer::new().snapshot_component(context, &mut accessors).await?;

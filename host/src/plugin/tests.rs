@@ -22,7 +22,11 @@ use crate::{
         event::Event,
         id::CallId,
         parameter::Parameters,
-        plugin::{Grants, GuestLog, PluginKind},
+        plugin::{
+            Grants, GuestLog, PluginKind,
+            history::Actor,
+            limits::{Limit, PluginLimits},
+        },
         request::PluginRequest,
     },
     store::{StorageKey, Store, StoreOptions},
@@ -35,16 +39,18 @@ struct TestHost {
     data: TempDir,
 }
 
+fn quick_plugin() -> PluginLimits {
+    // A processor's time is not what ends a call here: the clock on the wall is surer.
+    PluginLimits { cpu_ms: 5000, wall_ms: 300, memory_bytes: 16 << 20, output_bytes: 1 << 20, log_bytes: 4096, ..PluginLimits::DEFAULT }
+}
+
+/// [`quick`] with these for plugins.
+fn with(plugin_defaults: PluginLimits) -> Limits {
+    Limits { plugin_defaults, ..quick() }
+}
+
 fn quick() -> Limits {
-    Limits {
-        plugin_time_max: Duration::from_millis(300),
-        plugin_memory_bytes_max: 16 << 20,
-        plugin_output_bytes_max: 1 << 20,
-        plugin_log_bytes_max: 4096,
-        plugin_instances_max: 8,
-        plugin_queue_max: 64,
-        ..Limits::default()
-    }
+    Limits { plugin_defaults: quick_plugin(), plugin_instances_max: 8, plugin_queue_max: 64, ..Limits::default() }
 }
 
 impl TestHost {
@@ -68,13 +74,13 @@ impl TestHost {
     }
 
     async fn upload(&self, name: &str, bytes: impl Into<Bytes>) -> Result<Uploaded, UploadError> {
-        self.plugins.upload(name, bytes.into(), PluginKind::Wasm, true).await
+        self.plugins.upload(name, bytes.into(), PluginKind::Wasm, true, Actor::host()).await
     }
 
     /// Uploads the guest under its own name, with everything granted.
     async fn guest(&self, guest: &str) -> Arc<ActivePlugin> {
         let name = guest.replace('_', "-");
-        self.plugins.set_grants(&name, everything()).await.expect("granted");
+        self.plugins.set_grants(&name, everything(), Actor::host()).await.expect("granted");
         self.upload(&name, guest_bytes(guest)).await.expect("a good guest");
         self.plugins.get(&name, None).expect("active")
     }
@@ -152,6 +158,7 @@ fn context(plugin: &ActivePlugin, host: &TestHost) -> CallContext {
         plugin: plugin.plugin_use.name.clone(),
         config: plugin.config.clone(),
         grants: Arc::clone(&plugin.grants),
+        limits: plugin.limits,
         parameters: Arc::new(json_parameters(json!({ "fruit": "Apple" }))),
         session: Some("s1".into()),
         call_id: Some(CallId("cal_1".into())),

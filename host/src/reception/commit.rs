@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     once::repeated,
     record::{document, recorded_reply},
-    reply::Reply,
+    reply::{Reply, failed_reply},
 };
 use crate::{
     acceptance::{self, Incoming, RepeatKey},
@@ -19,13 +19,13 @@ use crate::{
         id::EventId,
         outcome::{Failure, FailureKind},
         parameter::Change,
-        plugin::Emission,
+        plugin::{Emission, PluginFailure},
         receiver::{Receiver, resolve_data},
         trigger::Trigger,
     },
     plugin::Effects,
     services::Services,
-    store::{StateChange, StoreError},
+    store::{StateChanges, StoreError},
 };
 
 /// The host's own events of a call are numbered from here on, so that they never share an identifier with a guest's.
@@ -63,30 +63,41 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
         }
     };
     let parameters: Vec<(String, Change)> = effects.parameters;
-    let state = call.plugin.as_ref().map(|plugin| plugin.name.clone()).map_or_else(Vec::new, |name| {
-        effects.state.into_iter().map(|(key, value)| StateChange { plugin: name.clone(), key, value }).collect()
-    });
+    let state = state_changes(services, &call, effects.state);
     let (events, slots) = acceptance::apart(prepared);
-    let mut repeat = Call { events: Vec::new(), ..call.clone() };
+    // Only where one of two that are the same waited for another run, or a call changes state, may it have to be kept without its effects.
+    let spare = Call { events: Vec::new(), ..call.clone() };
     match services.store.commit_call(call, events, parameters, state, services.limits.lease).await {
         Ok(accepted) => {
             drop(acceptance::start(services, accepted, slots));
             reply
         }
-        // The same call was done while this one ran: only where one of them waited for another run.
         Err(StoreError::KeyReused { .. }) => {
             let (failure, reply) = repeated();
-            (repeat.state, repeat.failure) = (CallState::Rejected, Some(failure));
-            commit_alone(services, repeat, reply).await
+            let call = Call { state: CallState::Rejected, failure: Some(failure), ..spare };
+            commit_alone(services, call, reply).await
+        }
+        Err(StoreError::StateFull { limit, max }) => {
+            let failure = PluginFailure::Limit(limit, max);
+            tracing::warn!(call = %spare.id, receiver = spare.receiver, kind = failure.kind(), detail = %failure, "a receiver failed");
+            let call = Call { state: CallState::Failed, failure: Some(Failure::from(&failure)), ..spare };
+            commit_alone(services, call, failed_reply(&failure)).await
         }
         Err(error) => Reply::unavailable(&error),
     }
 }
 
+/// What the call's plugin changes of its state, and how much it may keep.
+fn state_changes(services: &Services, call: &Call, changes: Vec<(String, Option<Vec<u8>>)>) -> Option<StateChanges> {
+    let plugin = call.plugin.as_ref().filter(|_| !changes.is_empty())?;
+    let limits = services.plugins.get(&plugin.name, plugin.version).map(|plugin| plugin.limits).unwrap_or_default();
+    Some(StateChanges { plugin: plugin.name.clone(), changes, keys_max: limits.state_keys, bytes_max: limits.state_bytes })
+}
+
 /// Commits a call that has no effects.
 pub(super) async fn commit_alone(services: &Services, mut call: Call, reply: Reply) -> Reply {
     call.reply = Some(recorded_reply(&reply));
-    match services.store.commit_call(call, Vec::new(), Vec::new(), Vec::new(), services.limits.lease).await {
+    match services.store.commit_call(call, Vec::new(), Vec::new(), None, services.limits.lease).await {
         Ok(_) => reply,
         Err(error) => Reply::unavailable(&error),
     }

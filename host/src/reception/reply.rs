@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     model::{
-        plugin::PluginFailure,
+        plugin::{PluginFailure, limits::Limit},
         receiver::{MESSAGE_CHARS_MAX, Receiver},
     },
     store::StoreError,
@@ -50,8 +50,12 @@ impl Reply {
     }
 
     pub(super) fn later() -> Self {
+        Self::later_than(RETRY_AFTER_S.into())
+    }
+
+    fn later_than(seconds: u64) -> Self {
         let mut reply = Self::message(503, "not now; try again later");
-        reply.headers.push(("retry-after".to_owned(), RETRY_AFTER_S.to_string()));
+        reply.headers.push(("retry-after".to_owned(), seconds.to_string()));
         reply
     }
 
@@ -97,10 +101,13 @@ fn sentence(body: &[u8], status: u16) -> String {
 pub(super) fn failed_reply(failure: &PluginFailure) -> Reply {
     match failure {
         PluginFailure::Rejected(message) => Reply::message(400, message),
-        PluginFailure::RetryLater(_) | PluginFailure::Busy(_) | PluginFailure::Missing(_) | PluginFailure::DirectoryFull(_) => {
-            Reply::later()
-        }
-        PluginFailure::Deadline(_) => Reply::message(504, "the call took too long"),
+        PluginFailure::SetAside { seconds, .. } => Reply::later_than(*seconds),
+        PluginFailure::Limit(Limit::CpuMs | Limit::WallMs | Limit::InvokeMs, _) => Reply::message(504, "the call took too long"),
+        // Mended by others: those before it, or an admin.
+        PluginFailure::Limit(Limit::Queue | Limit::DirectoryBytes | Limit::DirectoryFiles, _)
+        | PluginFailure::RetryLater(_)
+        | PluginFailure::Busy(_)
+        | PluginFailure::Missing(_) => Reply::later(),
         _ => Reply::message(500, "the call failed"),
     }
 }

@@ -1,6 +1,9 @@
 //! One run of a receiver's plugin.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
 
@@ -45,7 +48,8 @@ pub(super) async fn run_plugin(
         call_id: Some(call.id.clone()),
         session: call.session.clone(),
         environment: call.environment.clone(),
-        time_max: Some(receiver.timeout),
+        // The receiver's own, unless an admin gave the plugin less.
+        time_max: Some(plugin.own_limits.wall_ms.map_or(receiver.timeout, |ms| receiver.timeout.min(Duration::from_millis(ms)))),
         invoke: Some(invoke_for(services, call, Arc::clone(&statuses))),
         ..dispatcher::call_context(services, config, &plugin, parameters)
     };

@@ -17,7 +17,7 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
     let StoreStats { commits, syncs, compactions, leases, waiting, deliveries_waiting, bytes_on_disk, bytes_live, failed, .. } =
         services.store.stats();
-    let written = services.metrics.text(StoreState {
+    let store = StoreState {
         waiting: deliveries_waiting,
         leases,
         oldest_due: services.store.oldest_due(),
@@ -28,6 +28,7 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
         compactions,
         commits_waiting: waiting,
         failed,
-    });
+    };
+    let written = services.metrics.text(store, services.plugins.set_aside());
     text(MEDIA_TYPE, written)
 }

@@ -1,4 +1,4 @@
-//! `/v1/plugins`: upload, activate, configure, grant, delete.
+//! `/v1/plugins`: upload, activate, configure, grant, delete; in `conduct` what bounds them and what becomes of those that fail.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,10 +9,18 @@ use super::{
     respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
 };
 use crate::{
-    model::plugin::{ActiveVersion, Digest, Export, Grants, PluginKind, PluginVersion},
+    model::plugin::{
+        ActiveVersion, Digest, Export, Grants, PluginKind, PluginVersion,
+        history::Actor,
+        limits::{PluginLimits, PluginLimitsSpec},
+    },
     plugin::PluginInfo,
     services::Services,
 };
+
+pub mod conduct;
+
+use conduct::{BreakerView, RollbackView, rollback_view};
 
 /// A plugin as shown.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,6 +41,17 @@ pub struct PluginView {
     pub grants: Grants,
     /// Interfaces the active (or newest) version imports that nothing is granted for.
     pub missing_grants: Vec<String>,
+    /// The limits that hold.
+    pub limits: PluginLimits,
+    /// What of that an admin set; the rest is the host's default.
+    pub own_limits: PluginLimitsSpec,
+    /// When it is rolled back by itself, and to what.
+    pub rollback: RollbackView,
+    /// How the active version behaves, and whether it is set aside; null: none is active.
+    pub breaker: Option<BreakerView>,
+    /// Other versions that are set aside: webhooks may be pinned to them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others_set_aside: Vec<BreakerView>,
 }
 
 /// An upload as answered.
@@ -68,12 +87,9 @@ pub struct ActivateInput {
 }
 
 fn shown(info: PluginInfo) -> PluginView {
-    let PluginInfo { record, builtin, exports, missing_grants } = info;
-    let active = match record.active {
-        ActiveVersion::Builtin => Some(Value::from("builtin")),
-        ActiveVersion::Version(version) => Some(Value::from(version)),
-        ActiveVersion::None => None,
-    };
+    let rollback = rollback_view(&info);
+    let PluginInfo { record, builtin, exports, missing_grants, limits, conduct, others_set_aside, .. } = info;
+    let active = version_shown(record.active);
     PluginView {
         name: record.name,
         active,
@@ -83,7 +99,26 @@ fn shown(info: PluginInfo) -> PluginView {
         config: record.config,
         grants: record.grants,
         missing_grants,
+        limits,
+        own_limits: record.limits,
+        rollback,
+        breaker: conduct.map(BreakerView::from),
+        others_set_aside: others_set_aside.into_iter().map(BreakerView::from).collect(),
     }
+}
+
+/// A version's number, or `builtin`.
+fn version_shown(version: ActiveVersion) -> Option<Value> {
+    match version {
+        ActiveVersion::Builtin => Some(Value::from("builtin")),
+        ActiveVersion::Version(version) => Some(Value::from(version)),
+        ActiveVersion::None => None,
+    }
+}
+
+/// Who asks.
+fn actor(asked: &Asked) -> Actor {
+    asked.token.as_ref().map_or_else(Actor::host, |token| Actor::token(&token.name))
 }
 
 fn find(services: &Services, name: &str) -> Result<PluginInfo, ApiError> {
@@ -122,7 +157,7 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
              curl: -H 'content-type: application/wasm' --data-binary @FILE"
         ))
     })?;
-    let uploaded = services.plugins.upload(asked.path(0), asked.body.clone(), kind, activate).await?;
+    let uploaded = services.plugins.upload(asked.path(0), asked.body.clone(), kind, activate, actor(&asked)).await?;
     services.window.wake();
     let version = uploaded.version;
     created(
@@ -154,7 +189,7 @@ pub async fn activate(services: Services, asked: Asked) -> Answer {
         _ => None,
     };
     let version = version.ok_or_else(|| ApiError::invalid("/version", "a version's number, or `\"builtin\"`"))?;
-    services.plugins.activate(asked.path(0), version).await?;
+    services.plugins.activate(asked.path(0), version, actor(&asked)).await?;
     services.window.wake();
     ok(&shown(find(&services, asked.path(0))?))
 }
@@ -164,7 +199,7 @@ pub async fn activate(services: Services, asked: Asked) -> Answer {
     responses((status = 200, description = "configured", body = PluginView), (status = 400, body = ProblemDetails, description = "no object", content_type = "application/problem+json")))]
 pub async fn put_config(services: Services, asked: Asked) -> Answer {
     let config: Map<String, Value> = asked.json()?;
-    services.plugins.set_config(asked.path(0), Value::Object(config)).await?;
+    services.plugins.set_config(asked.path(0), Value::Object(config), actor(&asked)).await?;
     ok(&shown(find(&services, asked.path(0))?))
 }
 
@@ -178,7 +213,7 @@ pub async fn put_grants(services: Services, asked: Asked) -> Answer {
             return Err(ApiError::invalid(format!("/triggers/{index}"), error.to_string()));
         }
     }
-    services.plugins.set_grants(asked.path(0), grants).await?;
+    services.plugins.set_grants(asked.path(0), grants, actor(&asked)).await?;
     ok(&shown(find(&services, asked.path(0))?))
 }
 

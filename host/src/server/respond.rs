@@ -389,6 +389,8 @@ impl From<UploadError> for ApiError {
         match error {
             UploadError::Missing(what) => Self::NotFound(what),
             UploadError::Name(_) => Self::invalid("/name", error.to_string()),
+            UploadError::Limits(problems) => Self::problems(problems),
+            UploadError::NothingBefore { .. } => Self::Conflict(error.to_string()),
             UploadError::Store(error) => error.into(),
             other => Self::Unprocessable(other.to_string()),
         }

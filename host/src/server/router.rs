@@ -122,6 +122,12 @@ pub fn routes() -> Vec<Route> {
         POST "/v1/plugins/{name}/compare" PLUGINS => rehearsals::compare;
         PUT "/v1/plugins/{name}/config" PLUGINS => plugins::put_config;
         PUT "/v1/plugins/{name}/grants" ADMIN => plugins::put_grants;
+        GET "/v1/plugins/{name}/limits" READ => plugins::conduct::limits;
+        PUT "/v1/plugins/{name}/limits" ADMIN => plugins::conduct::put_limits;
+        POST "/v1/plugins/{name}/rollback" PLUGINS => plugins::conduct::rollback;
+        PUT "/v1/plugins/{name}/rollback" PLUGINS => plugins::conduct::put_rollback;
+        POST "/v1/plugins/{name}/resume" PLUGINS => plugins::conduct::resume;
+        GET "/v1/plugins/{name}/history" READ => plugins::conduct::history;
         GET "/v1/receivers" READ => receivers::list;
         PUT "/v1/receivers/{name}" ADMIN => receivers::put;
         GET "/v1/receivers/{name}" READ => receivers::get;

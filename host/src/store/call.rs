@@ -10,6 +10,7 @@ use super::{
     key,
     log::{EXAMINED_MAX, Page, before},
     session,
+    state::{self, StateChanges},
     transaction::{Transaction, decode, encode},
 };
 use crate::model::{
@@ -34,17 +35,6 @@ pub struct CallFilter {
     pub state: Option<CallState>,
 }
 
-/// A change to what a plugin remembers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateChange {
-    /// The plugin.
-    pub plugin: String,
-    /// Its key.
-    pub key: String,
-    /// The new value; `None` removes.
-    pub value: Option<Vec<u8>>,
-}
-
 impl Store {
     /// Records a call that will be run later.
     pub async fn begin_call(&self, call: Call) -> Result<(), StoreError> {
@@ -59,7 +49,7 @@ impl Store {
         call: Call,
         events: Vec<AcceptEvent>,
         parameters: Vec<(String, Change)>,
-        state_changes: Vec<StateChange>,
+        state: Option<StateChanges>,
         lease_for: Duration,
     ) -> Result<Vec<Accepted>, StoreError> {
         let encoded = encode(&call)?;
@@ -76,12 +66,8 @@ impl Store {
             for (session, changes) in by_session(parameters) {
                 session::merge(transaction, &session, changes, lives.session)?;
             }
-            for StateChange { plugin, key, value } in state_changes {
-                let key = key::plugin_state(&plugin, &key);
-                match value {
-                    Some(value) => transaction.put_bytes(key, &value)?,
-                    None => transaction.remove(key)?,
-                }
+            if let Some(changes) = state {
+                state::change(transaction, changes)?;
             }
             let accepted = ready.into_iter().enumerate();
             accepted.map(|(index, ready)| accept::accept(transaction, index, ready, lives)).collect()

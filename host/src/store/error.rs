@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{delivery::DeliveryState, id::DeliveryId};
+use crate::model::{delivery::DeliveryState, id::DeliveryId, plugin::limits::Limit};
 
 /// What lies under a failure: shared, because one failed sync fails everyone who waited for it.
 #[derive(Clone, Debug)]
@@ -61,6 +61,14 @@ pub enum StoreError {
     )]
     BacklogFull {
         /// How many may wait.
+        max: u64,
+    },
+    /// A plugin would keep more state than it may; nothing was written.
+    #[error("the plugin {} (limit `{}`)", .limit.breach(*.max), .limit.name())]
+    StateFull {
+        /// The limit.
+        limit: Limit,
+        /// Its value.
         max: u64,
     },
     /// There is no such record.

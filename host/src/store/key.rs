@@ -31,6 +31,7 @@
 //! | `R` | revision | kind and id of what it changed |
 //! | `v` | name | sealed secret |
 //! | `h` | plugin, key | plugin state |
+//! | `H` | plugin | how much state it keeps |
 //! | `Z` | stamp, number | a piece of a long value |
 //!
 //! Keys stay short (text beyond [`TEXT_BYTES_MAX`] is hashed): the engine would write index pages of long ones to files of their own.
@@ -324,6 +325,16 @@ pub(super) fn secret(name: &str) -> Vec<u8> {
 
 pub(super) fn plugin_state(plugin: &str, key: &str) -> Vec<u8> {
     pair(b"h", plugin, key)
+}
+
+/// Everything a plugin keeps.
+pub(super) fn plugin_states(plugin: &str) -> Range {
+    under(&pair(b"h", plugin, ""))
+}
+
+/// How much that is.
+pub(super) fn plugin_usage(plugin: &str) -> Vec<u8> {
+    named(b"H", plugin)
 }
 
 pub(super) fn chunk(stamp: u64, number: u32) -> Vec<u8> {

@@ -124,7 +124,7 @@ fn webhook(name: &str) -> WebhookId {
 }
 
 fn event_id(n: u64) -> EventId {
-    EventId::operational(&webhook("teller"), "told", n)
+    EventId::operational(webhook("teller").as_str(), "told", n)
 }
 
 fn incoming(n: u64, webhooks: &[&str]) -> AcceptEvent {

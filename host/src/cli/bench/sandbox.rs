@@ -58,7 +58,10 @@ impl Subject {
         let size = plugin.strip_prefix("bench-");
         if let Some(size) = size {
             let source = script(size.parse().unwrap_or(SCRIPT_BYTES[1]), size != "evaluated");
-            host.services.plugins.upload(plugin, source.into(), PluginKind::Script, true).await?;
+            host.services
+                .plugins
+                .upload(plugin, source.into(), PluginKind::Script, true, crate::model::plugin::history::Actor::host())
+                .await?;
         }
         let active = host.services.plugins.get(plugin, None).with_context(|| format!("there is no plugin {plugin}"))?;
         if size.is_some_and(|size| size != "evaluated") {

@@ -1,17 +1,16 @@
-//! `hookwright plugin list`, `show`, `activate`, `rollback`, `config`, `delete`: which version a name points at, and how it is configured.
+//! `hookwright plugin list`, `show`, `activate`, `rollback`, `resume`, `config`, `delete`: which version a name points at, and how it is configured.
 
 use std::{fmt, path::PathBuf, process::ExitCode, str::FromStr};
 
-use anyhow::{Context, bail};
 use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{grant, name};
+use super::{grant, history, name};
 use crate::cli::{
     at::{At, segment},
     input,
-    output::{cell, facts, indented, is_there, pretty, table, time},
+    output::{cell, facts, indented, pretty, table, time},
 };
 
 /// A plugin on a host.
@@ -94,9 +93,15 @@ fn path(name: &str) -> String {
 /// All plugins, those in the binary too.
 pub async fn list(at: At) -> anyhow::Result<ExitCode> {
     let list = at.open()?.call(Method::GET, "/v1/plugins", None).await?;
-    at.show_list(&list, &["NAME", "ACTIVE", "EXPORTS", "UPLOADED", "WITHOUT GRANT"], |plugin| {
+    at.show_list(&list, &["NAME", "ACTIVE", "STATE", "EXPORTS", "UPLOADED", "WITHOUT GRANT"], |plugin| {
         let uploaded = plugin["versions"].as_array().map_or(0, Vec::len).to_string();
-        vec![cell(plugin, "/name"), cell(plugin, "/active"), cell(plugin, "/exports"), uploaded, cell(plugin, "/missing_grants")]
+        let state = match plugin["breaker"]["state"].as_str() {
+            None => "-",
+            Some("closed") => "well",
+            Some(_) => "set aside",
+        };
+        let [name, active, exports, missing] = ["/name", "/active", "/exports", "/missing_grants"].map(|at| cell(plugin, at));
+        vec![name, active, state.to_owned(), exports, uploaded, missing]
     })
 }
 
@@ -107,12 +112,21 @@ impl Named {
         self.at.show(&plugin, shown)
     }
 
-    /// Back to the version before the active one.
+    /// Back to what was active before.
     pub async fn rollback(self) -> anyhow::Result<ExitCode> {
-        let api = self.at.open()?;
-        let plugin = api.call(Method::GET, &path(&self.name), None).await?;
-        let version = before(&plugin).with_context(|| self.name.clone())?;
-        activate(&self.at, &self.name, version).await
+        let plugin = self.at.open()?.call(Method::POST, &format!("{}/rollback", path(&self.name)), None).await?;
+        self.at.show(&plugin, |plugin| is_active(&self.name, plugin))
+    }
+
+    /// Lets it be called again.
+    pub async fn resume(self) -> anyhow::Result<ExitCode> {
+        let plugin = self.at.open()?.call(Method::POST, &format!("{}/resume", path(&self.name)), None).await?;
+        self.at.show(&plugin, |_| format!("{} may be called again", self.name))
+    }
+
+    /// Who did what with it.
+    pub async fn history(self) -> anyhow::Result<ExitCode> {
+        history::show(&self.name, &self.at).await
     }
 
     /// Deletes it.
@@ -131,20 +145,11 @@ impl Activate {
 async fn activate(at: &At, name: &str, version: Version) -> anyhow::Result<ExitCode> {
     let body = json!({ "version": version.json() });
     let plugin = at.open()?.call(Method::POST, &format!("{}/activate", path(name)), Some(&body)).await?;
-    at.show(&plugin, |plugin| format!("{name}: {} is active ({})", called(&plugin["active"]), cell(plugin, "/exports")))
+    at.show(&plugin, |plugin| is_active(name, plugin))
 }
 
-/// The next older uploaded version, else the one in the binary.
-fn before(plugin: &Value) -> anyhow::Result<Version> {
-    let Some(active) = plugin["active"].as_u64() else {
-        bail!("{} is active: there is nothing before it", called(&plugin["active"]));
-    };
-    let versions = plugin["versions"].as_array().into_iter().flatten().filter_map(|version| version["version"].as_u64());
-    match versions.filter(|version| *version < active).max() {
-        Some(older) => Ok(Version::Number(older)),
-        None if is_there(plugin, "/builtin") => Ok(Version::Builtin),
-        None => bail!("version {active} is active: there is no older one"),
-    }
+fn is_active(name: &str, plugin: &Value) -> String {
+    format!("{name}: {} is active ({})", called(&plugin["active"]), cell(plugin, "/exports"))
 }
 
 fn called(active: &Value) -> String {
@@ -164,13 +169,29 @@ impl Config {
     }
 }
 
+/// Since when, until when and why; nothing where it is not.
+fn set_aside(breaker: &Value) -> String {
+    match breaker["state"].as_str() {
+        None | Some("closed") => String::new(),
+        Some(state) => {
+            let next =
+                if state == "open" { format!("next call at {}", time(breaker, "/next_probe_at")) } else { "one call looks".to_owned() };
+            format!("since {}, {next}; last: {}", time(breaker, "/since"), cell(breaker, "/last_failure/detail"))
+        }
+    }
+}
+
 fn shown(plugin: &Value) -> String {
+    let limits = plugin["own_limits"].as_object().into_iter().flatten().map(|(name, value)| format!("{name} {value}"));
     let head = facts(&[
         ("name", cell(plugin, "/name")),
         ("active", called(&plugin["active"])),
         ("exports", cell(plugin, "/exports")),
         ("in the binary", cell(plugin, "/builtin")),
         ("without grant", cell(plugin, "/missing_grants")),
+        ("limited to", limits.collect::<Vec<_>>().join(", ")),
+        ("set aside", set_aside(&plugin["breaker"])),
+        ("watched until", time(plugin, "/breaker/watched_until")),
     ]);
     let rows = plugin["versions"].as_array().into_iter().flatten().rev().map(|version| {
         let digest = cell(version, "/digest");
@@ -191,14 +212,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rollback_goes_to_the_next_older_version_then_to_the_one_in_the_binary() {
-        let plugin = |active: Value, builtin: Value| json!({ "active": active, "builtin": builtin, "versions": [{"version": 1}, {"version": 4}, {"version": 5}] });
-        assert_eq!(before(&plugin(json!(5), Value::Null)).ok(), Some(Version::Number(4)));
-        assert_eq!(before(&plugin(json!(4), Value::Null)).ok(), Some(Version::Number(1)));
-        assert_eq!(before(&plugin(json!(1), json!("sha256:00"))).ok(), Some(Version::Builtin));
-        assert!(before(&plugin(json!(1), Value::Null)).is_err());
-        assert!(before(&plugin(json!("builtin"), json!("sha256:00"))).is_err());
-        assert!(before(&plugin(Value::Null, Value::Null)).is_err());
+    fn a_plugin_that_is_set_aside_says_why_and_until_when() {
+        assert_eq!(set_aside(&json!({ "state": "closed" })), "");
+        let open = json!({ "state": "open", "since": "2026-01-02T03:04:05.6Z", "next_probe_at": "2026-01-02T03:04:10.6Z", "last_failure": { "detail": "it trapped" } });
+        assert_eq!(set_aside(&open), "since 2026-01-02T03:04:05Z, next call at 2026-01-02T03:04:10Z; last: it trapped");
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub struct WebhookSpec {
     /// When a failed delivery is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// What becomes of deliveries while the plugin is set aside because it kept failing: `wait` or `fail`.
+    #[serde(default, skip_serializing_if = "WhenSetAside::is_default")]
+    pub when_set_aside: WhenSetAside,
     /// When a webhook that keeps failing is switched off: `{"failures","days"}` or `{"unbroken_hours"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deactivation: Option<Deactivation>,
@@ -178,6 +181,23 @@ pub enum Build {
     Fresh,
     /// Before the first send.
     Stored,
+}
+
+/// What becomes of deliveries whose plugin is set aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenSetAside {
+    /// They wait, without an attempt being made or counted, until the plugin may be called again.
+    #[default]
+    Wait,
+    /// They are `failed` at once, and can be recovered.
+    Fail,
+}
+
+impl WhenSetAside {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How much at once, and how often.

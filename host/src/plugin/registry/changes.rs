@@ -3,9 +3,14 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Plugins, kept, untouched};
+use super::{ActivePlugin, Conducts, Plugins, kept, untouched};
 use crate::{
-    model::plugin::{ActiveVersion, Digest, Grants, PluginKind, PluginRecord, PluginVersion},
+    model::plugin::{
+        ActiveVersion, Digest, Grants, PluginKind, PluginRecord, PluginVersion,
+        history::{Actor, Deed, Entry},
+        limits::PluginLimitsSpec,
+        rollback::RollbackRule,
+    },
     plugin::{
         error::UploadError,
         loaded::{LoadedPlugin, Source},
@@ -42,20 +47,29 @@ pub fn is_plugin_name(name: &str) -> bool {
 
 impl Plugins {
     /// Takes a version of `name`, if it loads, and activates it if asked. Whatever fails, what was active stays active.
-    pub async fn upload(&self, name: &str, bytes: Bytes, kind: PluginKind, activate: bool) -> Result<Uploaded, UploadError> {
+    pub async fn upload(&self, name: &str, bytes: Bytes, kind: PluginKind, activate: bool, by: Actor) -> Result<Uploaded, UploadError> {
         self.check_name(name)?;
         let loader = &self.shared.loader;
         loader.check_upload(kind, &bytes)?;
         let digest = Digest::of(&bytes);
         let before = self.record(name);
-        let uploaded = self.take(name, bytes, kind, &digest, activate).await;
+        let uploaded = self.take(name, bytes, kind, &digest, activate, by).await;
         self.forget(before.versions.into_iter().map(|version| version.digest).chain([digest])).await;
         uploaded
     }
 
-    async fn take(&self, name: &str, bytes: Bytes, kind: PluginKind, digest: &Digest, activate: bool) -> Result<Uploaded, UploadError> {
+    async fn take(
+        &self,
+        name: &str,
+        bytes: Bytes,
+        kind: PluginKind,
+        digest: &Digest,
+        activate: bool,
+        by: Actor,
+    ) -> Result<Uploaded, UploadError> {
         let loader = &self.shared.loader;
-        let ready = loader.load(kind, digest, bytes.clone(), Trial::Run).await?;
+        let limits = self.shared.limits.of_plugin(&self.record(name).limits);
+        let ready = loader.load(kind, digest, bytes.clone(), Trial::Run(limits)).await?;
 
         let _changing = self.shared.changing.lock().await;
         let mut record = self.record(name);
@@ -79,18 +93,124 @@ impl Plugins {
             record.versions.push(version.clone());
             drop_old_versions(&mut record);
         }
-        if let (true, Some(number)) = (activate, version.version) {
-            record.active = ActiveVersion::Version(number);
+        let now = self.shared.clock.now();
+        let mut conducts = Conducts::Kept;
+        if let Some(number) = version.version {
+            if created {
+                record.history.add(now, by.clone(), Deed::Uploaded { version: number, digest: digest.clone() });
+            }
+            let (wanted, before) = (ActiveVersion::Version(number), record.active);
+            if activate && before != wanted {
+                record.activate(wanted, now);
+                record.history.add(now, by, Deed::Activated { version: wanted, before });
+                conducts = Conducts::Fresh;
+            }
         }
         let active = version.version.is_some_and(|number| record.active == ActiveVersion::Version(number));
         let loaded = LoadedPlugin::warm(loader, digest.clone(), kind, ready, Source::Store(self.shared.store.clone()));
-        self.keep(record, Some(&Arc::new(loaded))).await?;
+        self.keep(record, Some(&Arc::new(loaded)), conducts).await?;
         tracing::info!(plugin = name, version = version.version, digest = %version.digest, active, "a plugin was uploaded");
         Ok(Uploaded { version, created, active, missing_grants })
     }
 
     /// Points `name` at another version, which is loaded before.
-    pub async fn activate(&self, name: &str, version: ActiveVersion) -> Result<(), UploadError> {
+    pub async fn activate(&self, name: &str, version: ActiveVersion, by: Actor) -> Result<(), UploadError> {
+        let candidate = self.candidate(name, version).await?;
+        let _changing = self.shared.changing.lock().await;
+        let mut record = self.record(name);
+        check_candidate(&record, candidate.as_deref())?;
+        let (now, before) = (self.shared.clock.now(), record.active);
+        record.activate(version, now);
+        record.history.add(now, by, Deed::Activated { version, before });
+        self.keep(record, None, Conducts::Fresh).await?;
+        tracing::info!(plugin = name, ?version, "a plugin's version was activated");
+        Ok(())
+    }
+
+    /// Points `name` at what was active before: the version, and what it replaced.
+    pub async fn roll_back(&self, name: &str, by: Actor) -> Result<(ActiveVersion, ActiveVersion), UploadError> {
+        let info = self.info(name).ok_or_else(|| UploadError::Missing(format!("plugin `{name}`")))?;
+        let version = info.before.ok_or_else(|| UploadError::NothingBefore { name: name.to_owned(), active: info.record.active })?;
+        let candidate = self.candidate(name, version).await?;
+        let _changing = self.shared.changing.lock().await;
+        let mut record = self.record(name);
+        check_candidate(&record, candidate.as_deref())?;
+        if record.active != info.record.active {
+            return Err(UploadError::Conflict(name.to_owned()));
+        }
+        let before = record.active;
+        record.roll_back(version);
+        record.history.add(self.shared.clock.now(), by, Deed::RolledBack { version, before, reason: None });
+        self.keep(record, None, Conducts::Fresh).await?;
+        tracing::info!(plugin = name, ?version, ?before, "a plugin was rolled back");
+        Ok((version, before))
+    }
+
+    /// The same because `failed` keeps failing, as `reason` says; `None`: it is not active any more, or nothing was before it. That it
+    /// is still to be told of is written with it ([`Plugins::untold`]).
+    pub async fn roll_back_failed(&self, name: &str, failed: Option<u32>, reason: &str) -> Result<Option<ActiveVersion>, UploadError> {
+        let active = failed.map_or(ActiveVersion::Builtin, ActiveVersion::Version);
+        let before = |record: &PluginRecord| record.version_before().filter(|_| record.active == active && record.watched_since.is_some());
+        let Some(version) = before(&self.record(name)) else { return Ok(None) };
+        let candidate = self.candidate(name, version).await?;
+        let _changing = self.shared.changing.lock().await;
+        let mut record = self.record(name);
+        check_candidate(&record, candidate.as_deref())?;
+        if before(&record) != Some(version) {
+            return Ok(None);
+        }
+        record.roll_back(version);
+        let deed = Deed::RolledBack { version, before: active, reason: Some(Deed::reason(reason)) };
+        record.untold = Some(record.history.add(self.shared.clock.now(), Actor::host(), deed));
+        self.keep(record, None, Conducts::Fresh).await?;
+        tracing::error!(plugin = name, ?version, ?active, reason, "a plugin was rolled back because its new version keeps failing");
+        Ok(Some(version))
+    }
+
+    /// Rollbacks nobody was told of yet: the plugin and its entry.
+    pub fn untold(&self) -> Vec<(String, Entry)> {
+        let snapshot = self.shared.snapshot.load();
+        let untold = snapshot.values().filter_map(|entry| {
+            let record = &entry.record;
+            Some((record.name.clone(), record.history.get(record.untold?)?.clone()))
+        });
+        untold.collect()
+    }
+
+    /// The entry was told of.
+    pub async fn told(&self, name: &str, number: u64) -> Result<(), UploadError> {
+        let _changing = self.shared.changing.lock().await;
+        let mut record = self.record(name);
+        if record.untold != Some(number) {
+            return Ok(());
+        }
+        record.untold = None;
+        self.keep(record, None, Conducts::Kept).await
+    }
+
+    /// Writes down that a version was set aside.
+    pub async fn note_set_aside(&self, name: &str, version: Option<u32>, last: &str) -> Result<(), UploadError> {
+        let _changing = self.shared.changing.lock().await;
+        if !self.exists(name) {
+            return Ok(());
+        }
+        let mut record = self.record(name);
+        record.history.add(self.shared.clock.now(), Actor::host(), Deed::SetAside { version, reason: Deed::reason(last) });
+        self.keep(record, None, Conducts::Kept).await
+    }
+
+    /// Lets a plugin that was set aside be called again, all its versions.
+    pub async fn resume(&self, name: &str, by: Actor) -> Result<(), UploadError> {
+        if !self.exists(name) {
+            return Err(UploadError::Missing(format!("plugin `{name}`")));
+        }
+        self.change(name, by, Deed::Resumed, |_| {}).await?;
+        tracing::info!(plugin = name, "a plugin that was set aside may be called again");
+        Ok(())
+    }
+
+    /// A version, loaded.
+    async fn candidate(&self, name: &str, version: ActiveVersion) -> Result<Option<Arc<ActivePlugin>>, UploadError> {
         let missing = |what: String| move || UploadError::Missing(what);
         let candidate = match version {
             _ if !self.exists(name) => return Err(UploadError::Missing(format!("plugin `{name}`"))),
@@ -103,23 +223,7 @@ impl Plugins {
         if let Some(candidate) = &candidate {
             candidate.loaded.load().await?;
         }
-        let _changing = self.shared.changing.lock().await;
-        let mut record = self.record(name);
-        if let Some(candidate) = candidate {
-            let number = candidate.plugin_use.version;
-            if number.is_some() && kept(&record, number).is_none() {
-                return Err(UploadError::Conflict(name.to_owned()));
-            }
-            let names = record.grants.missing(candidate.loaded.imports().unwrap_or_default());
-            // The one in the binary is active without grants from the first start on: what it lacks is refused call by call.
-            if !names.is_empty() && version != ActiveVersion::Builtin {
-                return Err(UploadError::MissingGrants { names });
-            }
-        }
-        record.active = version;
-        self.keep(record, None).await?;
-        tracing::info!(plugin = name, ?version, "a plugin's version was activated");
-        Ok(())
+        Ok(candidate)
     }
 
     /// Forgets all uploaded versions, the configuration and the grants. A name of the binary's is then as at the first start.
@@ -133,7 +237,7 @@ impl Plugins {
             }
             records::delete(&self.shared.store, name).await?;
             let untouched = untouched(name);
-            let entry = (untouched.active == ActiveVersion::Builtin).then(|| self.entry(untouched, None));
+            let entry = (untouched.active == ActiveVersion::Builtin).then(|| self.entry(untouched, None, Conducts::Fresh));
             self.swap(name, entry);
         }
         self.forget(before.versions.into_iter().map(|version| version.digest)).await;
@@ -142,16 +246,34 @@ impl Plugins {
     }
 
     /// Replaces the configuration: a JSON object.
-    pub async fn set_config(&self, name: &str, config: Value) -> Result<(), UploadError> {
+    pub async fn set_config(&self, name: &str, config: Value, by: Actor) -> Result<(), UploadError> {
         if !config.is_object() {
             return Err(UploadError::Config);
         }
-        self.change(name, |record| record.config = config).await
+        self.change(name, by, Deed::Configured, |record| record.config = config).await
     }
 
     /// Replaces the grants; possible before the first upload. What is taken away is refused from the next call on, also to what is active.
-    pub async fn set_grants(&self, name: &str, grants: Grants) -> Result<(), UploadError> {
-        self.change(name, |record| record.grants = grants).await
+    pub async fn set_grants(&self, name: &str, grants: Grants, by: Actor) -> Result<(), UploadError> {
+        self.change(name, by, Deed::Granted, |record| record.grants = grants).await
+    }
+
+    /// Replaces what is limited other than by default; possible before the first upload. It holds from the next call on.
+    pub async fn set_limits(&self, name: &str, limits: PluginLimitsSpec, by: Actor) -> Result<(), UploadError> {
+        let problems = limits.problems(self.maxima());
+        if !problems.is_empty() {
+            return Err(UploadError::Limits(problems));
+        }
+        self.change(name, by, Deed::Limited, |record| record.limits = limits).await
+    }
+
+    /// Says when a new version is rolled back by itself; `None`: as the host's configuration says.
+    pub async fn set_rollback(&self, name: &str, rule: Option<RollbackRule>, by: Actor) -> Result<(), UploadError> {
+        let problems = rule.map(|rule| rule.problems()).unwrap_or_default();
+        if !problems.is_empty() {
+            return Err(UploadError::Limits(problems));
+        }
+        self.change(name, by, Deed::Guarded, |record| record.rollback = rule).await
     }
 
     /// Removes the bytes and the artifacts of these digests, as far as nothing refers to them. Calls in flight have what they need.
@@ -178,12 +300,13 @@ impl Plugins {
         }
     }
 
-    async fn change(&self, name: &str, change: impl FnOnce(&mut PluginRecord)) -> Result<(), UploadError> {
+    async fn change(&self, name: &str, by: Actor, deed: Deed, change: impl FnOnce(&mut PluginRecord)) -> Result<(), UploadError> {
         self.check_name(name)?;
         let _changing = self.shared.changing.lock().await;
         let mut record = self.record(name);
         change(&mut record);
-        self.keep(record, None).await
+        record.history.add(self.shared.clock.now(), by, deed);
+        self.keep(record, None, Conducts::Fresh).await
     }
 
     fn check_name(&self, name: &str) -> Result<(), UploadError> {
@@ -195,13 +318,25 @@ impl Plugins {
     }
 
     /// Commits the record, then shows it.
-    async fn keep(&self, record: PluginRecord, loaded: Option<&Arc<LoadedPlugin>>) -> Result<(), UploadError> {
+    async fn keep(&self, record: PluginRecord, loaded: Option<&Arc<LoadedPlugin>>, conducts: Conducts) -> Result<(), UploadError> {
         records::put(&self.shared.store, &record).await?;
         let name = record.name.clone();
-        let entry = self.entry(record, loaded);
+        let entry = self.entry(record, loaded, conducts);
         self.swap(&name, Some(entry));
         Ok(())
     }
+}
+
+/// Whether the candidate is still there, and has the grants it needs.
+fn check_candidate(record: &PluginRecord, candidate: Option<&ActivePlugin>) -> Result<(), UploadError> {
+    let Some(candidate) = candidate else { return Ok(()) };
+    let number = candidate.plugin_use.version;
+    if number.is_some() && kept(record, number).is_none() {
+        return Err(UploadError::Conflict(record.name.clone()));
+    }
+    let names = record.grants.missing(candidate.loaded.imports().unwrap_or_default());
+    // The one in the binary is active without grants from the first start on: what it lacks is refused call by call.
+    if !names.is_empty() && number.is_some() { Err(UploadError::MissingGrants { names }) } else { Ok(()) }
 }
 
 /// Keeps the number of versions bounded, the active and the newest one always.

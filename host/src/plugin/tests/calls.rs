@@ -14,7 +14,7 @@ use crate::{
 #[tokio::test]
 async fn a_transform_sees_its_delivery_parameters_and_configuration() {
     let host = TestHost::start().await;
-    host.plugins.set_config("echo", json!({ "label": "red" })).await.expect("configured");
+    host.plugins.set_config("echo", json!({ "label": "red" }), Actor::host()).await.expect("configured");
     let echo = host.guest("echo").await;
     let called = transform(&host, &echo, json!({ "n": 1 })).await.expect("echoed");
     assert_eq!(
@@ -54,7 +54,7 @@ async fn an_endless_loop_ends_at_the_deadline_and_others_run_meanwhile() {
     };
     let (looped, good) = tokio::join!(loops, good);
     for looped in looped {
-        assert_eq!(looped.expect_err("stopped").failure, PluginFailure::Deadline(300));
+        assert_eq!(looped.expect_err("stopped").failure, PluginFailure::Limit(Limit::WallMs, 300));
     }
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     assert!(good < Duration::from_millis(200), "{good:?}");
@@ -66,11 +66,11 @@ async fn a_sandboxed_sleep_is_cut() {
     let sleeper = host.guest("sleeper").await;
     let started = Instant::now();
     let failed = transform(&host, &sleeper, json!(1)).await.expect_err("cut");
-    assert_eq!(failed.failure, PluginFailure::Deadline(300));
+    assert_eq!(failed.failure, PluginFailure::Limit(Limit::WallMs, 300));
     assert!((Duration::from_millis(290)..Duration::from_millis(600)).contains(&started.elapsed()));
     let context = CallContext { time_max: Some(Duration::from_millis(50)), ..context(&sleeper, &host) };
     let failed = sleeper.loaded.transform(context, delivery(), Vec::new()).await.expect_err("cut");
-    assert_eq!(failed.failure, PluginFailure::Deadline(50));
+    assert_eq!(failed.failure, PluginFailure::Limit(Limit::WallMs, 50));
 }
 
 #[tokio::test]
@@ -78,14 +78,14 @@ async fn breaches_have_names() {
     let host = TestHost::start().await;
     let hoarder = host.guest("memory_hoarder").await;
     let failed = transform(&host, &hoarder, json!(1)).await.expect_err("denied");
-    assert_eq!(failed.failure, PluginFailure::Memory(16 << 20));
+    assert_eq!(failed.failure, PluginFailure::Limit(Limit::MemoryBytes, 16 << 20));
     assert!(failed.memory_bytes <= 16 << 20);
 
     let huge = host.guest("huge_output").await;
     for bytes in [2_000_000, (1 << 20) + 1] {
         let context = CallContext { config: json!({ "bytes": bytes }), ..context(&huge, &host) };
         let failed = huge.loaded.transform(context, delivery(), Vec::new()).await.expect_err("too large");
-        assert_eq!(failed.failure, PluginFailure::OutputTooLarge(1 << 20), "{bytes}");
+        assert_eq!(failed.failure, PluginFailure::Limit(Limit::OutputBytes, 1 << 20), "{bytes}");
     }
     let context = CallContext { config: json!({ "bytes": 1_000_000 }), ..context(&huge, &host) };
     assert!(huge.loaded.transform(context, delivery(), Vec::new()).await.is_ok());
@@ -108,7 +108,7 @@ async fn a_trap_says_what_and_where() {
 
 #[tokio::test]
 async fn a_flood_of_log_lines_is_counted_not_kept() {
-    let host = TestHost::with(Limits { plugin_time_max: Duration::from_secs(5), ..quick() }).await;
+    let host = TestHost::with(with(PluginLimits { wall_ms: 5000, ..quick_plugin() })).await;
     let flood = host.guest("log_flood").await;
     let called = transform(&host, &flood, json!(1)).await.expect("done");
     let kept: usize = called.log.lines.iter().map(|line| line.text.len()).sum();
@@ -130,7 +130,7 @@ async fn a_guest_finds_nothing_outside_but_the_directory_it_was_granted() {
 
     let directory = host.data.path().join("plugin-data/reads-files");
     assert!(!directory.exists());
-    host.plugins.set_grants("reads-files", Grants { directory: true, ..everything() }).await.expect("granted");
+    host.plugins.set_grants("reads-files", Grants { directory: true, ..everything() }, Actor::host()).await.expect("granted");
     let reader = host.plugins.get("reads-files", None).expect("active");
     transform(&host, &reader, json!(1)).await.expect("reported");
     fs::write(directory.join("hello.txt"), "x").expect("the directory is there");
@@ -179,7 +179,7 @@ async fn what_is_not_granted_is_refused() {
 
 #[tokio::test]
 async fn invocations_need_a_grant_are_counted_and_have_their_own_time() {
-    let host = TestHost::with(Limits { invokes_per_call_max: 2, ..quick() }).await;
+    let host = TestHost::with(with(PluginLimits { invocations: 2, ..quick_plugin() })).await;
     let invoker = host.guest("invoker").await;
     // Longer than the plugin itself may take.
     let invoke = |request: InvokeRequest| {
@@ -191,11 +191,13 @@ async fn invocations_need_a_grant_are_counted_and_have_their_own_time() {
     };
     let invoking = CallContext { invoke: Some(Arc::new(invoke)), ..context(&invoker, &host) };
     let ask = json!({ "webhook": "next", "data": {"n": 1}, "times": 3 });
+    let failed = invoker.loaded.receive(invoking.clone(), invocation(&ask)).await.expect_err("three");
+    assert_eq!(failed.failure, PluginFailure::Limit(Limit::Invocations, 2));
+    let ask = json!({ "webhook": "next", "data": {"n": 1}, "times": 2 });
     let called = invoker.loaded.receive(invoking.clone(), invocation(&ask)).await.expect("invoked");
     let reply: Value = serde_json::from_slice(&called.value.body).expect("JSON");
     assert_eq!(reply["invoked"][0]["output"], json!({ "n": 1 }));
     assert_eq!(reply["invoked"][1]["delivered"], true);
-    assert!(reply["invoked"][2]["error"].as_str().is_some_and(|error| error.contains("at most 2")), "{reply}");
     let called = invoker.loaded.receive(invoking, invocation(&json!({ "webhook": "other" }))).await.expect("refused");
     assert!(String::from_utf8_lossy(&called.value.body).contains("not granted"));
 }
@@ -217,8 +219,14 @@ async fn secrets_never_enter_the_guest() {
 
 #[tokio::test]
 async fn a_dropped_call_gives_its_instance_back() {
-    let host =
-        TestHost::with(Limits { plugin_instances_max: 2, plugin_queue_max: 0, plugin_time_max: Duration::from_secs(60), ..quick() }).await;
+    let host = TestHost::with(Limits {
+        plugin_instances_max: 2,
+        plugin_queue_max: 0,
+        // So that it is the host's places that run out, and not the plugin's.
+        plugin_defaults: PluginLimits { wall_ms: 60_000, ..quick_plugin() },
+        ..quick()
+    })
+    .await;
     let (sleeper, echo) = (host.guest("sleeper").await, host.guest("echo").await);
     for _ in 0..50 {
         let mut calls: Vec<_> = (0..2).map(|_| Box::pin(transform(&host, &sleeper, json!(1)))).collect();

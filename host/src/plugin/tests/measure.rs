@@ -9,7 +9,7 @@ use super::*;
 async fn measure_calls() {
     let host = TestHost::with(Limits::default()).await;
     let script = "export function transform(delivery, events) { return { body: { n: events[0].data.n + 1 } }; }";
-    host.plugins.upload("script", script.into(), PluginKind::Script, true).await.expect("a good script");
+    host.plugins.upload("script", script.into(), PluginKind::Script, true, Actor::host()).await.expect("a good script");
     host.guest("echo").await;
     host.guest("sends_nothing").await;
     for name in ["sends-nothing", "echo", "arcgis-organization", "slack", "script"] {

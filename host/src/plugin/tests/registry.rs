@@ -31,7 +31,7 @@ async fn no_call_fails_while_versions_are_swapped_under_load() {
         })
         .collect();
     for turn in 0..200 {
-        host.plugins.activate("x", ActiveVersion::Version(1 + turn % 2)).await.expect("activated");
+        host.plugins.activate("x", ActiveVersion::Version(1 + turn % 2), Actor::host()).await.expect("activated");
         tokio::task::yield_now().await;
     }
     host.upload("x", echo(3)).await.expect("good");
@@ -50,8 +50,8 @@ async fn an_older_version_can_be_named_activated_and_outlives_a_restart() {
     for number in 1..=2 {
         host.upload("x", echo(number)).await.expect("good");
     }
-    host.plugins.activate("x", ActiveVersion::Version(1)).await.expect("rolled back");
-    host.plugins.set_config("x", json!({ "label": "kept" })).await.expect("configured");
+    host.plugins.activate("x", ActiveVersion::Version(1), Actor::host()).await.expect("rolled back");
+    host.plugins.set_config("x", json!({ "label": "kept" }), Actor::host()).await.expect("configured");
     let host = host.again().await;
     let version = async |number| {
         let plugin = host.plugins.get("x", number).expect("there");
@@ -60,7 +60,7 @@ async fn an_older_version_can_be_named_activated_and_outlives_a_restart() {
     assert_eq!((&version(None).await["version"], &version(Some(2)).await["version"]), (&json!("0001"), &json!("0002")));
     assert_eq!(version(None).await["label"], "kept");
     assert!(host.plugins.get("x", Some(3)).is_none());
-    let missing = host.plugins.activate("x", ActiveVersion::Version(3)).await;
+    let missing = host.plugins.activate("x", ActiveVersion::Version(3), Actor::host()).await;
     assert!(matches!(missing, Err(UploadError::Missing(what)) if what == "version 3 of plugin `x`"));
     let held = host.plugins.get("x", None).expect("active");
     host.plugins.delete("x").await.expect("deleted");
@@ -77,9 +77,9 @@ async fn a_plugin_of_the_binary_can_be_replaced_and_comes_back() {
     assert_eq!(host.plugins.info("slack").expect("shown").builtin, Some(builtin.digest.clone()));
     host.upload("slack", echo(7)).await.expect("replaced");
     assert_eq!(host.plugins.get("slack", None).expect("active").plugin_use.version, Some(1));
-    host.plugins.activate("slack", ActiveVersion::Builtin).await.expect("back");
+    host.plugins.activate("slack", ActiveVersion::Builtin, Actor::host()).await.expect("back");
     assert_eq!(host.plugins.get("slack", None).expect("active").plugin_use.version, None);
-    host.plugins.activate("slack", ActiveVersion::Version(1)).await.expect("forth");
+    host.plugins.activate("slack", ActiveVersion::Version(1), Actor::host()).await.expect("forth");
     host.plugins.delete("slack").await.expect("deleted");
     assert_eq!(host.plugins.get("slack", None).expect("active").plugin_use.digest, builtin.digest);
     assert!(host.plugins.list().iter().any(|info| info.record.name == "slack" && info.record.versions.is_empty()));

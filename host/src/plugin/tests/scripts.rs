@@ -7,7 +7,7 @@ use crate::{
 };
 
 async fn script(host: &TestHost, name: &str, source: &str) -> Result<Uploaded, UploadError> {
-    host.plugins.upload(name, source.to_owned().into(), PluginKind::Script, true).await
+    host.plugins.upload(name, source.to_owned().into(), PluginKind::Script, true, Actor::host()).await
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn a_bad_script_is_refused_with_line_and_column() {
     let error = script(&host, "x", "export function transform() {}\nnull.x;\n").await.expect_err("refused");
     assert!(matches!(error, UploadError::Script { line: Some(2), .. }), "{error}");
     let error = script(&host, "x", "export function transform() {}\nfor (;;) {}\n").await.expect_err("refused");
-    assert!(matches!(error, UploadError::StartDeadline(300)), "{error}");
+    assert!(matches!(error, UploadError::StartLimit(Limit::WallMs, 300)), "{error}");
     let error = host.upload("x", "export function transform() {}").await.expect_err("sent as WebAssembly");
     assert!(error.to_string().contains("text/javascript"), "{error}");
     assert!(!host.plugins.exists("x"));
@@ -54,10 +54,13 @@ async fn a_script_is_bounded_like_any_plugin() {
         println!("{name}: {failed}");
         failed.failure
     };
-    assert_eq!(failure("endless", "for (;;) {}").await, PluginFailure::Deadline(300));
+    assert_eq!(failure("endless", "for (;;) {}").await, PluginFailure::Limit(Limit::WallMs, 300));
     assert!(matches!(failure("deep", "const f = () => f() + 1; f();").await, PluginFailure::Rejected(_) | PluginFailure::Trapped(_)));
-    assert_eq!(failure("huge", "return { body: 'x'.repeat(2000000) };").await, PluginFailure::OutputTooLarge(1 << 20));
-    assert_eq!(failure("greedy", "const a = []; for (;;) a.push('x'.repeat(1000) + a.length);").await, PluginFailure::Memory(16 << 20));
+    assert_eq!(failure("huge", "return { body: 'x'.repeat(2000000) };").await, PluginFailure::Limit(Limit::OutputBytes, 1 << 20));
+    assert_eq!(
+        failure("greedy", "const a = []; for (;;) a.push('x'.repeat(1000) + a.length);").await,
+        PluginFailure::Limit(Limit::MemoryBytes, 16 << 20)
+    );
 }
 
 #[tokio::test]
@@ -65,7 +68,7 @@ async fn typescript_is_a_script_and_its_errors_are_at_the_authors_place() {
     let host = TestHost::start().await;
     let source = "type N = { n: number };\nexport function transform(delivery: Delivery, events: { data: N }[]): object {\n  \
                   const { n } = events[0].data as N; if (n < 0) null!.x;\n  return { body: { n: n + 1 } };\n}\n";
-    host.plugins.upload("typed", source.into(), PluginKind::TypeScript, true).await.expect("a good script");
+    host.plugins.upload("typed", source.into(), PluginKind::TypeScript, true, Actor::host()).await.expect("a good script");
     let typed = host.plugins.get("typed", None).expect("active");
     assert_eq!(body(&transform(&host, &typed, json!({ "n": 41 })).await.expect("built")), json!({ "n": 42 }));
     let failed = transform(&host, &typed, json!({ "n": -1 })).await.expect_err("a null");
@@ -73,7 +76,7 @@ async fn typescript_is_a_script_and_its_errors_are_at_the_authors_place() {
     let host = host.again().await;
     let typed = host.plugins.get("typed", None).expect("active");
     assert_eq!(body(&transform(&host, &typed, json!({ "n": 1 })).await.expect("built")), json!({ "n": 2 }));
-    let refused = host.plugins.upload("typed", "enum A { B }".into(), PluginKind::TypeScript, true).await.expect_err("code");
+    let refused = host.plugins.upload("typed", "enum A { B }".into(), PluginKind::TypeScript, true, Actor::host()).await.expect_err("code");
     assert!(matches!(refused, UploadError::Script { line: Some(1), .. }), "{refused}");
 }
 
@@ -93,7 +96,7 @@ async fn a_script_evaluated_ahead_does_what_it_did() {
         assert_eq!((&built["calls"], &built["of"]), (&json!(1), &json!(1)), "no call sees what another one changed");
     }
     assert_ne!(after["random"], again["random"]);
-    host.plugins.set_config("ahead", json!({ "mark": "new" })).await.expect("set");
+    host.plugins.set_config("ahead", json!({ "mark": "new" }), Actor::host()).await.expect("set");
     let ahead = host.plugins.get("ahead", None).expect("active");
     assert_eq!(body(&transform(&host, &ahead, json!(1)).await.expect("built"))["configured"], json!("new"));
     let failed = transform(&host, &ahead, json!("fail")).await.expect_err("a null");
@@ -118,7 +121,7 @@ async fn a_script_whose_top_level_asks_the_host_is_evaluated_at_each_call() {
     ] {
         let source = format!("{top}\nexport const transform = () => ({{ body: {{ top }} }});");
         script(&host, name, &source).await.expect("a good script");
-        host.plugins.set_config(name, json!({ "mark": name })).await.expect("set");
+        host.plugins.set_config(name, json!({ "mark": name }), Actor::host()).await.expect("set");
         let plugin = host.plugins.get(name, None).expect("active");
         let refused = plugin.loaded.snapshot().await.expect_err("it asks the host");
         println!("{name}: {refused}");

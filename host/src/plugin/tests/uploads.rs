@@ -22,7 +22,7 @@ async fn what_does_not_load_is_refused_by_name_and_displaces_nothing() {
         matches!(refused(guest_bytes("wrong_world")).await, UploadError::NoExport { exports } if exports[0].starts_with("test:elsewhere"))
     );
     assert!(matches!(refused(guest_bytes("start_trap")).await, UploadError::StartTrap(why) if why.contains("unreachable")));
-    assert!(matches!(refused(guest_bytes("start_loop")).await, UploadError::StartDeadline(300)));
+    assert!(matches!(refused(guest_bytes("start_loop")).await, UploadError::StartLimit(Limit::WallMs, 300)));
     assert!(matches!(refused(b"hello".to_vec()).await, UploadError::NotWasm(_)));
     assert!(matches!(refused(b"\x7fELF....".to_vec()).await, UploadError::Precompiled));
     assert!(matches!(refused(b"\0asm\x01\0\0\0".to_vec()).await, UploadError::NotAPlugin));
@@ -62,16 +62,16 @@ async fn grants_gate_activation_not_storing() {
     assert!(matches!(&error, UploadError::MissingGrants { names } if names == &["state"]), "{error}");
     assert!(!host.plugins.exists("counter"), "nothing was kept");
 
-    let staged = host.plugins.upload("counter", bytes.clone().into(), PluginKind::Wasm, false).await.expect("staged");
+    let staged = host.plugins.upload("counter", bytes.clone().into(), PluginKind::Wasm, false, Actor::host()).await.expect("staged");
     assert!(!staged.active && staged.created && staged.missing_grants == ["state"]);
     assert_eq!(staged.version.exports, [Export::Transform, Export::Receive]);
     assert!(host.plugins.get("counter", None).is_none());
     assert_eq!(host.plugins.info("counter").expect("there").missing_grants, ["state"]);
-    let activated = host.plugins.activate("counter", ActiveVersion::Version(1)).await;
+    let activated = host.plugins.activate("counter", ActiveVersion::Version(1), Actor::host()).await;
     assert!(matches!(activated, Err(UploadError::MissingGrants { .. })));
 
-    host.plugins.set_grants("counter", Grants { state: true, ..Grants::default() }).await.expect("granted");
-    host.plugins.activate("counter", ActiveVersion::Version(1)).await.expect("active");
+    host.plugins.set_grants("counter", Grants { state: true, ..Grants::default() }, Actor::host()).await.expect("granted");
+    host.plugins.activate("counter", ActiveVersion::Version(1), Actor::host()).await.expect("active");
     assert!(host.plugins.get("counter", None).is_some());
     let again = host.upload("counter", bytes).await.expect("the same bytes");
     assert!(!again.created && again.active && again.version.version == Some(1));

@@ -1,3 +1,4 @@
+use crate::model::plugin::limits::Limit;
 use serde_json::json;
 
 use super::*;
@@ -40,11 +41,41 @@ pub(super) fn call(n: u64, receiver: &str, state: CallState) -> Call {
     }
 }
 
-type Effects = (Vec<AcceptEvent>, Vec<(String, Change)>, Vec<StateChange>);
+type Effects = (Vec<AcceptEvent>, Vec<(String, Change)>, Option<StateChanges>);
 
 fn effects(n: u64) -> Effects {
-    let state = StateChange { plugin: "p".into(), key: "count".into(), value: Some(b"1".to_vec()) };
-    (vec![incoming(n, &["a"])], vec![("s1".into(), change("x", json!(1)))], vec![state])
+    let state = state(vec![("count", Some("1"))]);
+    (vec![incoming(n, &["a"])], vec![("s1".into(), change("x", json!(1)))], Some(state))
+}
+
+/// Changes of a plugin that may keep 3 keys and 100 bytes.
+fn state(changes: Vec<(&str, Option<&str>)>) -> StateChanges {
+    let changes = changes.into_iter().map(|(key, value)| (key.to_owned(), value.map(|value| value.as_bytes().to_vec())));
+    StateChanges { plugin: "p".into(), changes: changes.collect(), keys_max: 3, bytes_max: 100 }
+}
+
+#[tokio::test]
+async fn a_plugin_keeps_no_more_state_than_it_may() {
+    let bench = Bench::new();
+    let mut n = 0;
+    let mut keep = async |changes: Vec<(&str, Option<&str>)>| {
+        n += 1;
+        let kept = bench.store.commit_call(call(n, "r", CallState::Done), Vec::new(), Vec::new(), Some(state(changes)), LEASE).await;
+        kept.map(|_| ()).map_err(|error| match error {
+            StoreError::StateFull { limit, max } => (limit, max),
+            other => panic!("{other}"),
+        })
+    };
+    let (long, longer) = ("x".repeat(90), "x".repeat(95));
+    assert_eq!(keep(vec![("a", Some("1")), ("b", Some("2")), ("c", Some("3"))]).await, Ok(()));
+    assert_eq!(keep(vec![("d", Some("4"))]).await, Err((Limit::StateKeys, 3)));
+    assert_eq!(keep(vec![("a", Some("7")), ("a2", Some("4")), ("c", None)]).await, Ok(()), "one goes as one comes");
+    assert_eq!(keep(vec![("a", Some(&longer))]).await, Err((Limit::StateBytes, 100)));
+    assert_eq!(keep(vec![("a", None), ("a2", None), ("b", Some(&long))]).await, Ok(()));
+    assert_eq!(bench.store.plugin_state("p", "a").await.expect("read"), None);
+    bench.store.forget_plugin_state("p").await.expect("forgotten");
+    assert_eq!(bench.store.plugin_state("p", "b").await.expect("read"), None);
+    assert_eq!(keep(vec![("a", Some(&longer))]).await, Ok(()));
 }
 
 #[tokio::test]
@@ -97,7 +128,7 @@ async fn calls_are_found_by_receiver_and_state() {
     for n in 1..=6 {
         let receiver = if n % 2 == 0 { "even" } else { "odd" };
         let state = if n < 3 { CallState::Failed } else { CallState::Done };
-        bench.store.commit_call(call(n, receiver, state), Vec::new(), Vec::new(), Vec::new(), LEASE).await.expect("committed");
+        bench.store.commit_call(call(n, receiver, state), Vec::new(), Vec::new(), None, LEASE).await.expect("committed");
     }
     let even = CallFilter { receiver: Some("even".into()), state: None };
     let page = bench.store.calls(even.clone(), None, 2).await.expect("read");

@@ -57,7 +57,7 @@ async fn one_minute(bench: &Bench, minute: u64, per_minute: u64) {
         let mut done = call(minute * per_minute + n, "r", CallState::Done);
         done.received_at = bench.clock.now();
         let event = AcceptEvent { deliveries: Vec::new(), ..incoming((1 << 40) | (minute * per_minute + n), &[]) };
-        bench.store.commit_call(done, vec![event], Vec::new(), Vec::new(), LEASE).await.expect("committed");
+        bench.store.commit_call(done, vec![event], Vec::new(), None, LEASE).await.expect("committed");
     }
     loop {
         let due = claim(&bench.store, 500).await;

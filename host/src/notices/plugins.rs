@@ -1,0 +1,112 @@
+//! What becomes of plugins that fail: it is written down, told by an operational event, and a new version that fails too often makes room
+//! for the one before it.
+//!
+//! `plugin.set_aside`, `plugin.recovered` and `plugin.rolled_back`. What is set aside is this process's own and told once; a rollback is
+//! a change of the plugin, and told until somebody has heard it: again at the next start, if need be.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{NoticeError, SCAN_EVERY, SOURCE};
+use crate::{
+    acceptance::{self, Incoming},
+    clock::millis,
+    model::{
+        event::NewEvent,
+        id::EventId,
+        plugin::history::{Deed, Entry},
+        trigger::Trigger,
+    },
+    plugin::{UploadError, conduct::News},
+    services::Services,
+};
+
+/// Acts upon news of plugins until the host stops.
+pub async fn work(services: Services) {
+    loop {
+        tell_rollbacks(&services).await;
+        tokio::select! {
+            () = services.stop.cancelled() => return,
+            news = services.plugins.news() => {
+                for one in news {
+                    act(&services, one).await;
+                }
+            }
+            () = tokio::time::sleep(SCAN_EVERY) => {}
+        }
+    }
+}
+
+async fn act(services: &Services, news: News) {
+    let now = services.clock.now();
+    match news {
+        News::SetAside { plugin, version, last } => {
+            tracing::error!(plugin, version, last, "a plugin kept failing and is set aside");
+            services.metrics.plugin_set_aside(&plugin);
+            written(&plugin, services.plugins.note_set_aside(&plugin, version, &last).await);
+            tell(services, &plugin, "set_aside", now, json!({ "version": version, "reason": last })).await;
+        }
+        News::Recovered { plugin, version } => {
+            tracing::info!(plugin, version, "a plugin that was set aside works again");
+            tell(services, &plugin, "recovered", now, json!({ "version": version })).await;
+        }
+        News::Condemned { plugin, version, reason } => {
+            match services.plugins.roll_back_failed(&plugin, version, &reason).await {
+                Ok(Some(_)) => services.metrics.plugin_rolled_back(&plugin),
+                Ok(None) => {}
+                Err(error) => tracing::error!(plugin, version, %error, "a plugin that keeps failing cannot be rolled back"),
+            }
+            tell_rollbacks(services).await;
+        }
+    }
+    services.window.wake();
+}
+
+async fn tell_rollbacks(services: &Services) {
+    for (plugin, Entry { number, at, deed, .. }) in services.plugins.untold() {
+        if let Deed::RolledBack { version, before, reason } = deed {
+            let data = json!({ "version": version.number(), "failed_version": before.number(), "reason": reason });
+            if !tell(services, &plugin, "rolled_back", at, data).await {
+                continue;
+            }
+        }
+        written(&plugin, services.plugins.told(&plugin, number).await);
+    }
+}
+
+fn written(plugin: &str, result: Result<(), UploadError>) {
+    if let Err(error) = result {
+        tracing::error!(plugin, %error, "what became of a plugin cannot be written down");
+    }
+}
+
+/// Whether it was accepted.
+async fn tell(services: &Services, plugin: &str, what: &str, at: Timestamp, mut data: Value) -> bool {
+    data["plugin"] = plugin.into();
+    data["at"] = json!(at);
+    let told = accept(services, plugin, what, at, data).await;
+    if let Err(error) = &told {
+        tracing::error!(plugin, %error, "nobody is told what became of a plugin");
+    }
+    told.is_ok()
+}
+
+async fn accept(services: &Services, plugin: &str, what: &str, at: Timestamp, data: Value) -> Result<(), NoticeError> {
+    let Ok(trigger) = Trigger::parse(&format!("plugin.{what}")) else { return Ok(()) };
+    let event = NewEvent {
+        id: EventId::operational(plugin, what, millis(at)),
+        trigger,
+        source: SOURCE.to_owned(),
+        time: at,
+        session: None,
+        environment: None,
+        attributes: BTreeMap::new(),
+        data,
+        call: None,
+        depth: 0,
+    };
+    acceptance::accept(services, vec![Incoming { event, parameters: Map::new(), dedup: None }]).await?;
+    Ok(())
+}
