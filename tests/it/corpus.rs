@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use hookwright_tests::{Client, Endpoint, Script, guests::guest, root, run, shared, unique};
+use hookwright_tests::{
+    Client, Endpoint, Script,
+    guests::{component, guest},
+    root, run, shared, unique,
+};
 use serde_json::{Value, json};
 use wit_parser::{Function, InterfaceId, PackageId, Resolve, Type, TypeDefKind, TypeId, WorldItem};
 
@@ -15,14 +19,6 @@ fn releases() -> Vec<String> {
     releases
 }
 
-/// A module as `wasm32-wasip2` and `wasm-tools component new` make one: a component that imports WASI 0.2.
-fn component_of(module: &[u8]) -> Vec<u8> {
-    use wasi_preview1_component_adapter_provider::{WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER};
-    let encoder = wit_component::ComponentEncoder::default().module(module).expect("a module");
-    let encoder = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
-    encoder.expect("an adapter").encode().expect("a component")
-}
-
 #[test]
 fn plugins_built_against_every_release_do_what_they_did() {
     run(async {
@@ -33,7 +29,7 @@ fn plugins_built_against_every_release_do_what_they_did() {
         client.webhook("corpus-target", target).await;
         for release in releases() {
             let module = guest(&format!("corpus_{}", release.replace('.', "_")));
-            let component = component_of(&module);
+            let component = component(&module);
             let javascript = guest(&format!("corpus_js_{}", release.replace('.', "_")));
             for (kind, bytes) in [("module", module), ("component", component.into()), ("javascript", javascript)] {
                 println!("{release}, {kind}");

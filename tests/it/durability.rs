@@ -381,12 +381,12 @@ fn everything_written_is_there_after_a_restart() {
         ];
         let mut before = Vec::new();
         for path in &paths {
-            before.push(client.look(path).await);
+            before.push(kept(client.look(path).await));
         }
         let host = host.restart().await;
         let client = &host.client;
         for (path, before) in paths.iter().zip(&before) {
-            assert_eq!(&client.look(path).await, before, "{path}");
+            assert_eq!(&kept(client.look(path).await), before, "{path}");
         }
         assert_eq!(client.look("/v1/receivers/receiver/codes").await["data"][0]["code"], code.as_str());
         assert_eq!(client.call(&code, "", "").await.json()["message"], "kept");
@@ -425,4 +425,12 @@ fn a_process_that_is_asked_to_stop_ends_what_is_in_flight() {
         assert_eq!((&delivered["state"], &delivered["attempts"]), (&json!("delivered"), &json!(1)));
         process.kill().await;
     });
+}
+
+/// What is shown of something, without what only this process has seen of it.
+fn kept(mut shown: Value) -> Value {
+    if let Some(breaker) = shown.get_mut("breaker").and_then(Value::as_object_mut) {
+        breaker.retain(|name, _| name == "version" || name == "watched_until");
+    }
+    shown
 }

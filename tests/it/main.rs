@@ -28,6 +28,7 @@ mod plugins;
 mod power_loss;
 mod proxy;
 mod readme;
+mod red_team;
 mod rehearsal;
 mod scenario;
 mod scripts;

@@ -219,7 +219,7 @@ fn a_script_that_does_not_end_or_hoards_ends_by_its_limit() {
         let name = unique("runs");
         client.webhook(&name, json!({ "request": { "url": "http://127.0.0.1:9/" } })).await;
         for (source, kinds) in [
-            ("export function transform() { for (;;) {} }", &["plugin_deadline"][..]),
+            ("export function transform() { for (;;) {} }", &["plugin_deadline", "plugin_cpu"][..]),
             ("export function transform() { const hoard = []; for (;;) hoard.push(new Uint8Array(1 << 20).fill(1)) }", &["plugin_memory"]),
             // QuickJS notices its own stack before the sandbox does.
             ("export function transform() { return transform() }", &["plugin_rejected", "plugin_trapped"]),

@@ -26,3 +26,12 @@ pub fn echo(version: u32) -> Bytes {
     bytes[digits..digits + 4].copy_from_slice(format!("{version:04}").as_bytes());
     bytes.into()
 }
+
+/// A module as `wasm32-wasip2` and `wasm-tools component new` make one: a component that imports WASI 0.2.
+#[track_caller]
+pub fn component(module: &[u8]) -> Vec<u8> {
+    use wasi_preview1_component_adapter_provider::{WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER};
+    let encoder = wit_component::ComponentEncoder::default().module(module).expect("a module");
+    let encoder = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
+    encoder.expect("an adapter").encode().expect("a component")
+}

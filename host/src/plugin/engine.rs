@@ -26,7 +26,7 @@ use super::{
 use crate::{config::Limits, model::plugin::PluginFailure};
 
 /// How often running guests yield to others and look at their deadline.
-const TICK: Duration = Duration::from_millis(2);
+const TICK: Duration = Duration::from_millis(1);
 /// How often the ticker, when nothing runs, looks whether the engine is still there.
 const LOOK_FOR_ENGINE: Duration = Duration::from_secs(1);
 /// Instances kept for trials at upload, so that a burst of calls cannot stop one.

@@ -1,0 +1,14 @@
+//! Asks for its configuration without end.
+
+use hookwright_guest::{Error, Invocation, Receive, Reply, config};
+
+struct ConfigStorm;
+hookwright_guest::export!(ConfigStorm: receive);
+
+impl Receive for ConfigStorm {
+    fn receive(_: Invocation) -> Result<Reply, Error> {
+        loop {
+            std::hint::black_box(config::<serde_json::Value>()?);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Ends the process, as it thinks.
+
+use hookwright_guest::{Error, Invocation, Receive, Reply};
+
+struct Exits;
+hookwright_guest::export!(Exits: receive);
+
+impl Receive for Exits {
+    fn receive(_: Invocation) -> Result<Reply, Error> {
+        std::process::exit(0)
+    }
+}

@@ -1,0 +1,12 @@
+//! Answers with a header that would be two.
+
+use hookwright_guest::{Error, Invocation, Receive, Reply};
+
+struct HeaderSplitter;
+hookwright_guest::export!(HeaderSplitter: receive);
+
+impl Receive for HeaderSplitter {
+    fn receive(_: Invocation) -> Result<Reply, Error> {
+        Ok(Reply::ok("x").header("x-split", "a\r\nset-cookie: b=c"))
+    }
+}

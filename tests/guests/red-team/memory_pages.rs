@@ -1,0 +1,17 @@
+//! Grows its memory a page at a time, and breaks down when it gets no more.
+
+use hookwright_guest::{Error, Invocation, Receive, Reply};
+
+struct MemoryPages;
+hookwright_guest::export!(MemoryPages: receive);
+
+impl Receive for MemoryPages {
+    fn receive(_: Invocation) -> Result<Reply, Error> {
+        loop {
+            #[cfg(target_family = "wasm")]
+            if std::arch::wasm32::memory_grow::<0>(1) == usize::MAX {
+                std::process::abort();
+            }
+        }
+    }
+}
