@@ -11,6 +11,7 @@ mod backlog;
 mod check;
 mod cli;
 mod codes;
+mod conduct;
 mod corpus;
 mod cx;
 mod dialogflow;

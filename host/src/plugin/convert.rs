@@ -94,7 +94,30 @@ pub(super) fn reply(reply: types::Reply, bytes_max: u64) -> Result<PluginReply, 
     if !(200..=599).contains(&status) {
         return Err(PluginFailure::BadOutput(format!("the reply's status {status} is not one of 200 to 599")));
     }
+    for (name, value) in &headers {
+        check_header(name, value)
+            .map_err(|why| PluginFailure::BadOutput(format!("the reply's header `{}` {why}", name.escape_default())))?;
+    }
     Ok(PluginReply { status, headers, body })
+}
+
+/// Headers of the connection (RFC 9110, 7.6.1) and the length are the host's.
+const HOSTS_OWN: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+];
+
+fn check_header(name: &str, value: &str) -> Result<(), &'static str> {
+    let parsed: http::HeaderName = name.parse().map_err(|_| "is no header name")?;
+    http::HeaderValue::from_str(value).map_err(|_| "has a value no header can have")?;
+    if HOSTS_OWN.contains(&parsed.as_str()) { Err("is the host's own") } else { Ok(()) }
 }
 
 /// The guest's own error, of bounded length.

@@ -1,4 +1,4 @@
-//! Writes fifty megabytes to standard output without ending the line, and then does its work.
+//! Writes ten megabytes to standard output without ending the line, and then does its work.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply};
 
@@ -8,7 +8,7 @@ hookwright_guest::export!(StdoutLine: receive);
 impl Receive for StdoutLine {
     fn receive(_: Invocation) -> Result<Reply, Error> {
         let piece = "x".repeat(50_000);
-        for _ in 0..1000 {
+        for _ in 0..200 {
             print!("{piece}");
         }
         Ok(Reply::ok("written"))
