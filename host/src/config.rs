@@ -31,6 +31,8 @@ pub struct Config {
     /// Whether the active plugins are made ready in the background at the start, so that the first delivery after an upgrade waits
     /// for no compilation.
     pub warm_plugins: bool,
+    /// Whether plugins' instructions are counted: for testing them.
+    pub counts_instructions: bool,
     /// Where codes are called.
     pub bases: Bases,
     /// What sends mail; absent: none is sent.
@@ -139,6 +141,7 @@ impl Config {
             key_file: None,
             compiler: None,
             warm_plugins: false,
+            counts_instructions: false,
             bases: Bases::default(),
             smtp: None,
             limits: Limits::default(),

@@ -96,7 +96,12 @@ impl Host {
         let store = Store::open(&config.data, options)?;
         let catalog = Catalog::open(store.clone()).await?;
         let new_token = first_token(&config.data, &catalog, &clock, admin_token).await?;
-        let plugin_options = PluginOptions { data: config.data.clone(), limits: Arc::clone(&limits), compiler: config.compiler.clone() };
+        let plugin_options = PluginOptions {
+            data: config.data.clone(),
+            limits: Arc::clone(&limits),
+            compiler: config.compiler.clone(),
+            counts_instructions: config.counts_instructions,
+        };
         let plugins =
             Plugins::open(plugin_options, store.clone(), Arc::clone(&clock)).await.map_err(|error| StartError::Plugins(Box::new(error)))?;
         if config.warm_plugins {

@@ -26,7 +26,9 @@ use crate::{
         request::{BuiltRequest, PluginRequest},
         webhook::Webhook,
     },
-    plugin::{ActivePlugin, CallContext, CallFailure, DeliveryInput, Effects, InvocationInput, InvokeFn, InvokeRequest, PluginReply},
+    plugin::{
+        ActivePlugin, CallContext, CallFailure, Called, DeliveryInput, Effects, InvocationInput, InvokeFn, InvokeRequest, PluginReply,
+    },
     services::Services,
     store::{Claimed, DeliveryFilter, Session, StoreError},
 };
@@ -124,6 +126,8 @@ pub struct Tried {
     pub duration: Duration,
     /// Memory it held at its end.
     pub memory_bytes: u64,
+    /// Instructions it ran, where they are counted.
+    pub instructions: Option<u64>,
 }
 
 /// Tries a plugin out.
@@ -177,10 +181,7 @@ async fn try_transform(services: &Services, plugin: &ActivePlugin, outbound: Out
     let (invoke, invoked) = wishes();
     let call = CallContext { invoke: Some(invoke), ..rehearsed(services, plugin, [webhook_config, config], parameters, now) };
     let called = plugin.loaded.transform(call, input, events).await;
-    Ok(tried(
-        called.map(|called| (Said::Request(called.value), called.effects, called.log, called.duration, called.memory_bytes)),
-        &invoked,
-    ))
+    Ok(tried(called, Said::Request, &invoked))
 }
 
 async fn try_receive(services: &Services, plugin: &ActivePlugin, inbound: Inbound, setting: Setting) -> Result<Tried, TryError> {
@@ -210,7 +211,7 @@ async fn try_receive(services: &Services, plugin: &ActivePlugin, inbound: Inboun
         ..rehearsed(services, plugin, [receiver_config, config], parameters, at)
     };
     let called = plugin.loaded.receive(call, input).await;
-    Ok(tried(called.map(|called| (Said::Reply(called.value), called.effects, called.log, called.duration, called.memory_bytes)), &invoked))
+    Ok(tried(called, Said::Reply, &invoked))
 }
 
 /// What a tried call is given: what any call is, `over` merged over its configuration, the moment `now`, and always the same randomness.
@@ -223,20 +224,21 @@ fn rehearsed(
 ) -> CallContext {
     let mut context = dispatcher::call_context(services, &own, plugin, Arc::new(parameters));
     merge(&mut context.config, &Value::Object(over));
-    CallContext { now_ms: millis(now), rehearsal: Some(Ambient { now, seed: SEED }), ..context }
+    // A try says nothing of how a plugin behaves.
+    CallContext { now_ms: millis(now), rehearsal: Some(Ambient { now, seed: SEED }), conduct: None, ..context }
 }
 
 /// The randomness of every try.
 const SEED: [u8; 32] = *b"a try is never a matter of luck.";
 
-type Success = (Said, Effects, GuestLog, Duration, u64);
-
-fn tried(called: Result<Success, CallFailure>, invoked: &Mutex<Vec<InvokeRequest>>) -> Tried {
+fn tried<T>(called: Result<Called<T>, CallFailure>, said: impl FnOnce(T) -> Said, invoked: &Mutex<Vec<InvokeRequest>>) -> Tried {
     let invoked = std::mem::take(&mut *invoked.lock().unwrap_or_else(PoisonError::into_inner));
     match called {
-        Ok((said, effects, log, duration, memory_bytes)) => Tried { outcome: Ok(said), effects, invoked, log, duration, memory_bytes },
-        Err(CallFailure { failure, log, duration, memory_bytes }) => {
-            Tried { outcome: Err(failure), effects: Effects::default(), invoked, log, duration, memory_bytes }
+        Ok(Called { value, effects, log, duration, memory_bytes, instructions }) => {
+            Tried { outcome: Ok(said(value)), effects, invoked, log, duration, memory_bytes, instructions }
+        }
+        Err(CallFailure { failure, log, duration, memory_bytes, instructions }) => {
+            Tried { outcome: Err(failure), effects: Effects::default(), invoked, log, duration, memory_bytes, instructions }
         }
     }
 }

@@ -66,6 +66,9 @@ pub struct CompileArgs {
     /// Processor time it may take.
     #[arg(long)]
     pub cpu_seconds: u64,
+    /// Whether the code counts its instructions.
+    #[arg(long)]
+    pub count_instructions: bool,
 }
 
 impl CompileArgs {
@@ -75,6 +78,7 @@ impl CompileArgs {
         for (name, path) in [("--input", &self.input), ("--output", &self.output)] {
             line.extend([name.into(), path.into()]);
         }
+        line.extend(self.count_instructions.then(|| "--count-instructions".into()));
         line.extend(numbers.into_iter().flat_map(|(name, number)| [name.into(), number.to_string().into()]));
         line
     }
@@ -108,7 +112,8 @@ fn limit_myself(args: &CompileArgs) -> io::Result<()> {
 
 fn compile_file(args: &CompileArgs) -> io::Result<u8> {
     let compiled = componentize::componentize(fs::read(&args.input)?).and_then(|component| {
-        let engine = Engine::new(&engine::engine_config()).map_err(|error| Refusal::Invalid(format!("{error:#}")))?;
+        let engine =
+            Engine::new(&engine::engine_config(args.count_instructions)).map_err(|error| Refusal::Invalid(format!("{error:#}")))?;
         engine.precompile_component(&component).map_err(|error| Refusal::Invalid(format!("{error:#}")))
     });
     match compiled {
@@ -123,12 +128,13 @@ pub(super) struct Compiler {
     scratch: PathBuf,
     time_max: Duration,
     memory_bytes_max: u64,
+    counts_instructions: bool,
     gate: Semaphore,
 }
 
 impl Compiler {
     /// Compiles with `program`, or with this very executable, in directories below `scratch`. What a killed host left there is removed.
-    pub fn new(program: Option<PathBuf>, scratch: PathBuf, limits: &Limits) -> io::Result<Self> {
+    pub fn new(program: Option<PathBuf>, scratch: PathBuf, limits: &Limits, counts_instructions: bool) -> io::Result<Self> {
         for entry in fs::read_dir(&scratch)?.flatten() {
             if entry.file_name().to_string_lossy().starts_with(SCRATCH_PREFIX) {
                 fs::remove_dir_all(entry.path())?;
@@ -136,7 +142,7 @@ impl Compiler {
         }
         let program = program.map_or_else(std::env::current_exe, Ok)?;
         let (time_max, memory_bytes_max) = (limits.compile_time_max, limits.compile_memory_bytes_max);
-        Ok(Self { program, scratch, time_max, memory_bytes_max, gate: Semaphore::new(1) })
+        Ok(Self { program, scratch, time_max, memory_bytes_max, counts_instructions, gate: Semaphore::new(1) })
     }
 
     /// The right to compile. Look into the cache again once it is given: the same bytes may have been compiled meanwhile.
@@ -155,6 +161,7 @@ impl Compiler {
             memory_bytes: self.memory_bytes_max,
             // Compilation runs on several threads; the wall clock is what ends it.
             cpu_seconds: self.time_max.as_secs().saturating_mul(2).max(1),
+            count_instructions: self.counts_instructions,
         };
         tokio::fs::write(&args.input, bytes).await.map_err(trouble)?;
         let (status, stderr) = self.run(&args).await?;
@@ -224,9 +231,13 @@ mod tests {
         enum Cli {
             Compile(CompileArgs),
         }
-        let args = CompileArgs { input: "/a b/in".into(), output: "/a b/out".into(), memory_bytes: 7, cpu_seconds: 9 };
+        let args =
+            CompileArgs { input: "/a b/in".into(), output: "/a b/out".into(), memory_bytes: 7, cpu_seconds: 9, count_instructions: true };
         let line = [OsString::from("hookwright")].into_iter().chain(args.to_command_line());
         let Ok(Cli::Compile(read)) = <Cli as clap::Parser>::try_parse_from(line) else { panic!("not understood") };
-        assert_eq!((read.input, read.output, read.memory_bytes, read.cpu_seconds), (args.input, args.output, 7, 9));
+        assert_eq!(
+            (read.input, read.output, read.memory_bytes, read.cpu_seconds, read.count_instructions),
+            (args.input, args.output, 7, 9, true)
+        );
     }
 }

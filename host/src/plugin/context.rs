@@ -204,6 +204,8 @@ pub struct Called<T> {
     pub duration: Duration,
     /// Linear memory it held at its end.
     pub memory_bytes: u64,
+    /// Instructions it ran, where they are counted.
+    pub instructions: Option<u64>,
 }
 
 /// A call that did not. Its effects are gone.
@@ -218,11 +220,13 @@ pub struct CallFailure {
     pub duration: Duration,
     /// Linear memory it held.
     pub memory_bytes: u64,
+    /// Instructions it ran, where they are counted.
+    pub instructions: Option<u64>,
 }
 
 impl From<PluginFailure> for CallFailure {
     fn from(failure: PluginFailure) -> Self {
-        Self { failure, log: GuestLog::default(), duration: Duration::ZERO, memory_bytes: 0 }
+        Self { failure, log: GuestLog::default(), duration: Duration::ZERO, memory_bytes: 0, instructions: None }
     }
 }
 

@@ -53,20 +53,30 @@ pub(super) struct Sandbox {
     pub script_linker: Linker<Guest>,
     /// Bytes of one emitted event's data.
     pub event_bytes_max: usize,
+    /// Whether instructions are counted, which costs guests a part of their speed.
+    pub counts_instructions: bool,
     slots: Slots,
     ticker: Ticker,
 }
 
 impl Sandbox {
     /// Makes the engine and starts its clock.
-    pub fn new(limits: &Limits) -> wasmtime::Result<Self> {
-        let engine = pooled_engine(limits)?;
+    pub fn new(limits: &Limits, counts_instructions: bool) -> wasmtime::Result<Self> {
+        let engine = pooled_engine(limits, counts_instructions)?;
         let ticker = Ticker::start(engine.weak())?;
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker)?;
         let mut script_linker = linker.clone();
         imports::link_script(&mut script_linker)?;
-        Ok(Self { engine, linker, script_linker, event_bytes_max: limits.event_bytes_max, slots: Slots::new(limits), ticker })
+        Ok(Self {
+            engine,
+            linker,
+            script_linker,
+            event_bytes_max: limits.event_bytes_max,
+            counts_instructions,
+            slots: Slots::new(limits),
+            ticker,
+        })
     }
 
     /// Waits for an instance; refuses when too many wait already.
@@ -77,8 +87,9 @@ impl Sandbox {
 }
 
 /// Everything that decides what compiled code looks like: the same in the parent and in the child that compiles.
-pub(super) fn engine_config() -> Config {
+pub(super) fn engine_config(counts_instructions: bool) -> Config {
     let mut config = Config::new();
+    config.consume_fuel(counts_instructions);
     config.epoch_interruption(true);
     config.concurrency_support(false);
     config.memory_init_cow(true);
@@ -104,7 +115,7 @@ pub(super) fn compatibility(engine: &Engine) -> String {
     hex::encode(&hasher.0.finalize()[..8])
 }
 
-fn pooled_engine(limits: &Limits) -> wasmtime::Result<Engine> {
+fn pooled_engine(limits: &Limits, counts_instructions: bool) -> wasmtime::Result<Engine> {
     let instances = limits.plugin_instances_max.saturating_add(TRIALS_MAX);
     let most = &limits.plugin_maxima;
     let core_instances = u32::try_from(most.core_instances).unwrap_or(u32::MAX);
@@ -122,7 +133,7 @@ fn pooled_engine(limits: &Limits) -> wasmtime::Result<Engine> {
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES)
         .max_unused_warm_slots(instances);
-    let mut config = engine_config();
+    let mut config = engine_config(counts_instructions);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config).or_else(|error| {
         // A pool reserves about 8 GiB of address space for each instance; some containers and `ulimit -v` do not give that.
@@ -132,7 +143,7 @@ fn pooled_engine(limits: &Limits) -> wasmtime::Result<Engine> {
             "no address space for the pool of plugin instances; each call allocates its own and is slower. \
              Fewer `plugin_instances_max` or a larger address space limit helps"
         );
-        Engine::new(&engine_config())
+        Engine::new(&engine_config(counts_instructions))
     })
 }
 
@@ -291,8 +302,8 @@ mod tests {
 
     #[test]
     fn a_pool_does_not_change_compiled_code() {
-        let pooled = pooled_engine(&Limits { plugin_instances_max: 2, ..Limits::default() }).expect("an engine");
-        let child = Engine::new(&engine_config()).expect("an engine");
+        let pooled = pooled_engine(&Limits { plugin_instances_max: 2, ..Limits::default() }, false).expect("an engine");
+        let child = Engine::new(&engine_config(false)).expect("an engine");
         assert_eq!(compatibility(&pooled), compatibility(&child));
     }
 }

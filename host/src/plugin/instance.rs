@@ -145,6 +145,10 @@ impl Running {
         store.set_hostcall_fuel(failure::hostcall_fuel(limits.output_bytes));
         store.set_max_component_handles(as_size(limits.handles));
         store.set_epoch_deadline(1);
+        if sandbox.counts_instructions {
+            // Never the limit: time is.
+            store.set_fuel(u64::MAX)?;
+        }
         store.epoch_deadline_callback(move |mut store| {
             let guest = store.data_mut();
             let breached = match watch.as_mut().and_then(Watch::finds_overfull) {
@@ -193,6 +197,7 @@ impl Running {
         read: impl FnOnce(Said) -> Result<T, PluginFailure>,
     ) -> Result<Called<T>, CallFailure> {
         let duration = self.started.elapsed();
+        let instructions = self.store.get_fuel().ok().map(|left| u64::MAX - left);
         let guest = self.store.data_mut();
         let log = guest.log.take();
         let memory_bytes = guest.quota.memory_bytes as u64;
@@ -207,8 +212,8 @@ impl Running {
             Err(Due { limit, value, .. }) => Err(PluginFailure::Limit(limit, u64::try_from(value.as_millis()).unwrap_or(u64::MAX))),
         };
         match value {
-            Ok(value) => Ok(Called { value, effects: self.effects(), log, duration, memory_bytes }),
-            Err(failure) => Err(CallFailure { failure, log, duration, memory_bytes }),
+            Ok(value) => Ok(Called { value, effects: self.effects(), log, duration, memory_bytes, instructions }),
+            Err(failure) => Err(CallFailure { failure, log, duration, memory_bytes, instructions }),
         }
     }
 

@@ -81,12 +81,13 @@ impl Loader {
     /// Prepares the sandbox, the cache and the compiler.
     pub fn new(options: &PluginOptions, artifact_key: [u8; 32]) -> Result<Self, UploadError> {
         let host = |error: io::Error| UploadError::Host(error.to_string());
-        let sandbox = Sandbox::new(&options.limits).map_err(|error| UploadError::Host(format!("{error:#}")))?;
+        let sandbox =
+            Sandbox::new(&options.limits, options.counts_instructions).map_err(|error| UploadError::Host(format!("{error:#}")))?;
         let cache = options.data.join("cache");
         let compatibility = engine::compatibility(&sandbox.engine);
         private_directory(&cache).map_err(host)?;
         let artifacts = Artifacts::open(cache.join("artifacts"), artifact_key, compatibility).map_err(host)?;
-        let compiler = Compiler::new(options.compiler.clone(), cache, &options.limits).map_err(host)?;
+        let compiler = Compiler::new(options.compiler.clone(), cache, &options.limits, options.counts_instructions).map_err(host)?;
         let plugin_bytes_max = options.limits.plugin_bytes_max;
         Ok(Self {
             sandbox,

@@ -45,6 +45,8 @@ pub struct PluginOptions {
     pub limits: Arc<Limits>,
     /// The executable that understands `compile`; absent: this one.
     pub compiler: Option<PathBuf>,
+    /// Whether instructions are counted.
+    pub counts_instructions: bool,
 }
 
 /// All plugins. Cheap to clone.

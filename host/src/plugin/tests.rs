@@ -100,7 +100,12 @@ fn open_store(data: &TempDir) -> Store {
 }
 
 async fn open(data: &TempDir, store: &Store, limits: Limits) -> Plugins {
-    let options = PluginOptions { data: data.path().to_owned(), limits: Arc::new(limits), compiler: Some(compiler(data)) };
+    let options = PluginOptions {
+        data: data.path().to_owned(),
+        limits: Arc::new(limits),
+        compiler: Some(compiler(data)),
+        counts_instructions: false,
+    };
     Plugins::open(options, store.clone(), Arc::new(SystemClock)).await.expect("a plugin host")
 }
 

@@ -139,6 +139,9 @@ pub struct TryAnswer {
     pub duration_us: u64,
     /// Linear memory it held at its end.
     pub memory_bytes: u64,
+    /// WebAssembly instructions it ran: only where `hookwright plugin test` counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<u64>,
 }
 
 /// A request as a transform returned it: what is left out comes from the webhook.
@@ -410,7 +413,7 @@ fn read_call(call: TryCall) -> InvocationInput {
 }
 
 fn shown(plugin: PluginUse, tried: Tried) -> TryAnswer {
-    let Tried { outcome, effects, invoked, log, duration, memory_bytes } = tried;
+    let Tried { outcome, effects, invoked, log, duration, memory_bytes, instructions } = tried;
     let (mut request, mut reply, mut failure) = (None, None, None);
     match outcome {
         Ok(Said::Request(said)) => request = said.map(shown_request),
@@ -434,7 +437,7 @@ fn shown(plugin: PluginUse, tried: Tried) -> TryAnswer {
             .collect(),
     };
     let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    TryAnswer { plugin, request, reply, failure, effects, log, duration_us, memory_bytes }
+    TryAnswer { plugin, request, reply, failure, effects, log, duration_us, memory_bytes, instructions }
 }
 
 fn text(bytes: Vec<u8>) -> (String, BodyEncoding) {

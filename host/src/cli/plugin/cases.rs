@@ -109,7 +109,7 @@ impl Test {
             if !self.json {
                 output::print(&told(case, &tried, &wrong))?;
             }
-            results.push(json!({ "case": case.name, "passed": wrong.is_empty(), "wrong": wrong, "duration_us": tried["duration_us"], "memory_bytes": tried["memory_bytes"] }));
+            results.push(json!({ "case": case.name, "passed": wrong.is_empty(), "wrong": wrong, "duration_us": tried["duration_us"], "memory_bytes": tried["memory_bytes"], "instructions": tried["instructions"] }));
         }
         let failed = cases.len() - passed;
         if self.json {
@@ -124,7 +124,7 @@ impl Test {
 /// A host of its own: nothing but this process speaks to it.
 async fn start(data: &Path) -> anyhow::Result<Host> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.context("cannot listen on 127.0.0.1")?;
-    let config = Config::new(data, listener.local_addr()?);
+    let config = Config { counts_instructions: true, ..Config::new(data, listener.local_addr()?) };
     Host::start(config, listener, Arc::new(SystemClock), None).await.context("the host did not start")
 }
 
@@ -257,7 +257,8 @@ fn told(case: &Case, tried: &Value, wrong: &[String]) -> String {
     let milliseconds = tried["duration_us"].as_f64().unwrap_or_default() / 1000.0;
     let kibibytes = tried["memory_bytes"].as_u64().unwrap_or_default() / 1024;
     let word = if wrong.is_empty() { "ok    " } else { "FAILED" };
-    let mut text = format!("{word}  {:<24} {milliseconds:.2} ms, {kibibytes} KiB", case.name);
+    let mut text =
+        format!("{word}  {:<24} {milliseconds:.2} ms, {kibibytes} KiB, {} instructions", case.name, cell(tried, "/instructions"));
     for line in wrong {
         text.push_str(&format!("\n          {line}"));
     }
