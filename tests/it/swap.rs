@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -11,16 +11,21 @@ use std::{
 use hookwright_tests::{Endpoint, Gate, Options, Script, TestHost, guests::echo, run};
 use serde_json::json;
 
-/// Swaps of each kind.
-const SWAPS: u32 = 200;
+/// Swaps of each kind; `tests/run swaps N` asks for more.
+static SWAPS: LazyLock<u32> =
+    LazyLock::new(|| std::env::var("HOOKWRIGHT_TEST_SWAPS").ok().and_then(|number| number.parse().ok()).unwrap_or(200));
 /// Callers at once.
 const CALLERS: usize = 3;
 
-/// Calls without end, while versions 1 to [`SWAPS`] are put in one after the other.
+/// Calls without end, while changes 1 to [`SWAPS`] are made one after the other; `version_of` a change is what is active after it.
 ///
 /// `call` answers with the version that served it. It may be none older than the one whose PUT had returned when the call began, and
 /// none newer than the one being put in when it ended.
-async fn under_calls<C, P>(call: impl Fn() -> C + Send + Sync + 'static, put: impl Fn(u32) -> P) -> u64
+async fn under_calls<C, P>(
+    call: impl Fn() -> C + Send + Sync + 'static,
+    version_of: impl Fn(u32) -> u32 + Copy + Send + Sync + 'static,
+    put: impl Fn(u32) -> P,
+) -> u64
 where
     C: Future<Output = u32> + Send,
     P: Future<Output = ()>,
@@ -38,13 +43,14 @@ where
                     let least = returned.load(Ordering::SeqCst);
                     let served = call().await;
                     let most = begun.load(Ordering::SeqCst);
-                    assert!((least..=most).contains(&served), "a call was served by {served}; the active version was {least} to {most}");
+                    let active: Vec<_> = (least..=most).map(version_of).collect();
+                    assert!(active.contains(&served), "a call was served by {served}; active were {active:?}");
                     calls.fetch_add(1, Ordering::SeqCst);
                 }
             })
         })
         .collect();
-    for version in 1..=SWAPS {
+    for version in 1..=*SWAPS {
         begun.store(version, Ordering::SeqCst);
         put(version).await;
         returned.store(version, Ordering::SeqCst);
@@ -62,7 +68,7 @@ where
 }
 
 #[test]
-fn a_plugin_is_swapped_200_times_under_calls() {
+fn a_plugin_is_swapped_again_and_again_under_calls() {
     run(async {
         let host = TestHost::with(Options::default()).await;
         let client = host.client.clone();
@@ -70,7 +76,7 @@ fn a_plugin_is_swapped_200_times_under_calls() {
         // What arrives is sent back, so that a call's answer is what the plugin made.
         client.plugin("swapped", echo(0)).await;
         client.webhook("swapped", json!({ "transform": "swapped", "request": { "url": endpoint.url("/") } })).await;
-        let digests: Vec<_> = (0..=SWAPS).map(|version| hookwright::model::plugin::Digest::of(&echo(version)).to_string()).collect();
+        let digests: Vec<_> = (0..=*SWAPS).map(|version| hookwright::model::plugin::Digest::of(&echo(version)).to_string()).collect();
         let caller = client.clone();
         let call = move || {
             let (client, digests) = (caller.clone(), digests.clone());
@@ -86,15 +92,51 @@ fn a_plugin_is_swapped_200_times_under_calls() {
                 version
             }
         };
-        let calls = under_calls(call, async |version| drop(client.plugin("swapped", echo(version)).await)).await;
-        println!("{SWAPS} plugin swaps under {calls} calls");
+        let calls = under_calls(call, |change| change, async |version| drop(client.plugin("swapped", echo(version)).await)).await;
+        println!("{} plugin swaps under {calls} calls", *SWAPS);
         let versions = client.look("/v1/plugins/swapped").await["versions"].as_array().map(Vec::len);
         assert!(versions.is_some_and(|versions| versions <= 100), "old versions go: {versions:?}");
     });
 }
 
 #[test]
-fn a_script_is_swapped_200_times_under_calls() {
+fn versions_come_and_are_rolled_back_under_calls() {
+    run(async {
+        let host = TestHost::with(Options::default()).await;
+        let client = host.client.clone();
+        let endpoint = Endpoint::start().await;
+        client.webhook("watch", json!({ "selectors": ["plugin.*"], "request": { "url": endpoint.url("/told") } })).await;
+        client.plugin("back", echo(0)).await;
+        client.webhook("back", json!({ "transform": "back", "request": { "url": endpoint.url("/") } })).await;
+        let caller = client.clone();
+        let call = move || {
+            let client = caller.clone();
+            async move {
+                let invoked = client.invoke("back", json!({})).await;
+                assert_eq!(invoked["state"], "delivered", "a call failed: {invoked}");
+                let attempt = client.delivery(invoked["delivery"].as_str().expect("an id")).await["attempt_log"][0].clone();
+                let body: serde_json::Value = serde_json::from_str(attempt["request"]["body"].as_str().expect("a body")).expect("JSON");
+                body["version"].as_str().expect("a version").parse().expect("a number")
+            }
+        };
+        // Every other change takes back the one before it.
+        let version_of = |change: u32| if change % 2 == 1 { change.div_ceil(2) } else { 0 };
+        let calls = under_calls(call, version_of, async |change| {
+            if change % 2 == 1 {
+                client.plugin("back", echo(change.div_ceil(2))).await;
+            } else if change > 0 {
+                let (status, answer) = client.post("/v1/plugins/back/rollback", &json!({})).await;
+                assert_eq!(status, 200, "{answer}");
+            }
+        })
+        .await;
+        println!("{} swaps and rollbacks under {calls} calls", *SWAPS);
+        assert!(endpoint.seen().iter().all(|seen| seen.path != "/told"), "no version was set aside or taken back by itself");
+    });
+}
+
+#[test]
+fn a_script_is_swapped_again_and_again_under_calls() {
     run(async {
         let host = TestHost::with(Options::default()).await;
         let client = host.client.clone();
@@ -119,8 +161,8 @@ fn a_script_is_swapped_200_times_under_calls() {
                 versions[0]
             }
         };
-        let calls = under_calls(call, async |version| drop(client.script("swapped", &script(version)).await)).await;
-        println!("{SWAPS} script swaps under {calls} calls");
+        let calls = under_calls(call, |change| change, async |version| drop(client.script("swapped", &script(version)).await)).await;
+        println!("{} script swaps under {calls} calls", *SWAPS);
     });
 }
 
