@@ -261,7 +261,7 @@ pub fn plugin_of(services: &Services, transform: &TransformFull) -> Result<Arc<A
     services.plugins.get(&transform.plugin, transform.version).ok_or_else(|| PluginFailure::Missing(transform.plugin.clone()))
 }
 
-/// When a delivery whose plugin is set aside is looked at again: at the plugin's next probe, and not after [`SET_ASIDE_LOOK_MAX`], because
+/// When a delivery whose plugin is set aside is looked at again: at the plugin's next probe, and not after `SET_ASIDE_LOOK_MAX`, because
 /// an admin may mend it before.
 pub fn set_aside_until(services: &Services, claimed: &Claimed, webhook: &Webhook) -> Timestamp {
     let replayed = claimed.delivery.replay.as_ref().and_then(|replay| replay.version);

@@ -59,8 +59,8 @@ struct Lab {
 
 /// A host in this process, with limits of the test's own; or the real binary, whose memory is nobody else's.
 enum Host {
-    Here(TestHost),
-    Apart { process: Process, _directory: tempfile::TempDir },
+    Here(Box<TestHost>),
+    Apart { process: Box<Process>, _directory: tempfile::TempDir },
 }
 
 impl Lab {
@@ -71,13 +71,13 @@ impl Lab {
         (limits.directory_bytes, limits.state_keys, limits.handles, limits.log_bytes) = (8 << 20, 10, 128, 8 * 1024);
         options.limits.plugin_bytes_max = 4 << 20;
         let host = TestHost::with(options).await;
-        Self::with(host.client.clone(), Host::Here(host)).await
+        Self::with(host.client.clone(), Host::Here(Box::new(host))).await
     }
 
     async fn apart() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let host = Process::serve(&directory.path().join("data")).await;
-        Self::with(host.client.clone(), Host::Apart { process: host, _directory: directory }).await
+        Self::with(host.client.clone(), Host::Apart { process: Box::new(host), _directory: directory }).await
     }
 
     async fn with(client: Client, host: Host) -> Self {

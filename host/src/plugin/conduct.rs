@@ -347,13 +347,13 @@ mod tests {
     fn so_many_run_so_many_wait_and_the_next_one_is_told() {
         let gate = Arc::new(Gate::default());
         let limits = limits(1, 1);
-        let inside = Arc::clone(&gate).enter(&limits).now_or_never().expect("at once").ok().expect("a place");
+        let inside = Arc::clone(&gate).enter(&limits).now_or_never().expect("at once").expect("a place");
         let mut waiting = Box::pin(Arc::clone(&gate).enter(&limits));
         assert!((&mut waiting).now_or_never().is_none());
         let refused = Arc::clone(&gate).enter(&limits).now_or_never().expect("at once");
         assert_eq!(refused.err(), Some(PluginFailure::Limit(Limit::Queue, 1)));
         drop(inside);
-        let place = waiting.now_or_never().expect("its turn").ok().expect("a place");
+        let place = waiting.now_or_never().expect("its turn").expect("a place");
         drop(place);
         let state = gate.state();
         assert_eq!((state.inside, state.waiting), (0, 0));
@@ -387,7 +387,7 @@ mod tests {
         let rule = RollbackRule { calls_min: 100, ..RollbackRule::default() };
         let conduct = conduct(Some(Watch { since: crate::clock::Clock::now(&SystemClock), rule }));
         for _ in 0..10 {
-            let admitted = conduct.admit(Export::Transform).ok().expect("let through");
+            let admitted = conduct.admit(Export::Transform).expect("let through");
             admitted.failed(&PluginFailure::Trapped("no".into()));
         }
         let refused = conduct.admit(Export::Receive).err().expect("set aside");

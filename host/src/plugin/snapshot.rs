@@ -115,10 +115,9 @@ impl Snapshot {
     pub async fn look_up(&self, loader: &Arc<Loader>, script: &Digest, evaluated: &Ready) {
         if let Ok(permit) = Arc::clone(&loader.snapshots).try_acquire_owned()
             && let Some(ready) = loader.cached_snapshot(script, evaluated).await
+            && self.begin()
         {
-            if self.begin() {
-                self.keep(ready, permit);
-            }
+            self.keep(ready, permit);
         }
     }
 

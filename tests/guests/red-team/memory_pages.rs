@@ -8,10 +8,19 @@ hookwright_guest::export!(MemoryPages: receive);
 impl Receive for MemoryPages {
     fn receive(_: Invocation) -> Result<Reply, Error> {
         loop {
-            #[cfg(target_family = "wasm")]
-            if std::arch::wasm32::memory_grow::<0>(1) == usize::MAX {
+            if !grows() {
                 std::process::abort();
             }
         }
     }
+}
+
+#[cfg(target_family = "wasm")]
+fn grows() -> bool {
+    std::arch::wasm32::memory_grow::<0>(1) != usize::MAX
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn grows() -> bool {
+    false
 }
