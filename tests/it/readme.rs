@@ -1,6 +1,6 @@
 //! The README's examples, run as they stand: every block marked `sh run`, in order, against a real host and a real endpoint.
 
-use hookwright_tests::{Endpoint, MailServer, Options, Script, TestHost, host::TOKEN, root, run};
+use hookwright_tests::{Endpoint, MailServer, Options, Script, TestHost, binary, host::TOKEN, root, run};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -21,6 +21,7 @@ fn the_examples_of_the_readme_do_what_they_say() {
         let output = Command::new("bash")
             .args(["-euo", "pipefail", "-c", &script])
             .current_dir(folder.path())
+            .env("PATH", path_with_the_binary())
             .env("HOOKWRIGHT_URL", host.client.url("").trim_end_matches('/'))
             .env("HOOKWRIGHT_TOKEN", TOKEN)
             .env("SINK", endpoint.url("").trim_end_matches('/'))
@@ -40,6 +41,12 @@ fn the_examples_of_the_readme_do_what_they_say() {
         assert!(mails.next().await.message.contains("MONWEBHOOKACADEMY123456789012363F53"));
         host.stop().await;
     });
+}
+
+/// Where commands are found: `hookwright` is the one that was built.
+fn path_with_the_binary() -> String {
+    let binary = binary();
+    format!("{}:{}", binary.parent().expect("a folder").display(), std::env::var("PATH").unwrap_or_default())
 }
 
 /// The blocks marked `sh run`, one script.
