@@ -67,7 +67,7 @@ pub enum Plugin {
         after_help = "Examples:\n  hookwright plugin config slack slack.json\n  echo '{\"channel\":\"#gis\"}' | hookwright plugin config slack -"
     )]
     Config(versions::Config),
-    /// Delete one nothing refers to: versions, configuration, grants.
+    /// Delete one nothing refers to: versions, configuration, grants, limits, history, state.
     Delete(versions::Named),
 }
 

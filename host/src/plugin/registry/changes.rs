@@ -226,7 +226,7 @@ impl Plugins {
         Ok(candidate)
     }
 
-    /// Forgets all uploaded versions, the configuration and the grants. A name of the binary's is then as at the first start.
+    /// Forgets all uploaded versions, the configuration, the grants and limits, the history and the state it kept. A name of the binary's is then as at the first start.
     /// Whether something still refers to it is the caller's business.
     pub async fn delete(&self, name: &str) -> Result<(), UploadError> {
         let before = self.record(name);
@@ -240,6 +240,8 @@ impl Plugins {
             let entry = (untouched.active == ActiveVersion::Builtin).then(|| self.entry(untouched, None, Conducts::Fresh));
             self.swap(name, entry);
         }
+        // Another plugin of this name is not to find what this one kept.
+        self.shared.store.forget_plugin_state(name).await?;
         self.forget(before.versions.into_iter().map(|version| version.digest)).await;
         tracing::info!(plugin = name, "a plugin was deleted");
         Ok(())
