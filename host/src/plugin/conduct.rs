@@ -3,7 +3,10 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use jiff::Timestamp;
@@ -172,6 +175,8 @@ pub struct Conduct {
     clock: SharedClock,
     desk: Arc<NewsDesk>,
     state: Mutex<ConductState>,
+    /// Whether its last call was a long one.
+    is_long: AtomicBool,
 }
 
 #[derive(Default)]
@@ -217,11 +222,21 @@ pub(super) struct Of {
 impl Conduct {
     /// Of a version nobody has called yet.
     pub(super) fn new(Of { plugin, version, gates, watch, clock, desk }: Of) -> Self {
-        Self { plugin, version, gates, watch, clock, desk, state: Mutex::default() }
+        Self { plugin, version, gates, watch, clock, desk, state: Mutex::default(), is_long: AtomicBool::new(false) }
     }
 
     fn state(&self) -> MutexGuard<'_, ConductState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether its last call was a long one, and the next one probably is.
+    pub(super) fn is_long(&self) -> bool {
+        self.is_long.load(Ordering::Relaxed)
+    }
+
+    /// Whether the call that just ended was.
+    pub(super) fn set_long(&self, is_long: bool) {
+        self.is_long.store(is_long, Ordering::Relaxed);
     }
 
     /// How it stands.

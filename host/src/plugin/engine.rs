@@ -21,12 +21,13 @@ use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAl
 use super::{
     guest::Guest,
     imports,
+    lane::Lane,
     limits::{MEMORIES_PER_COMPONENT_MAX, TABLES_PER_COMPONENT_MAX, as_size},
 };
 use crate::{config::Limits, model::plugin::PluginFailure};
 
 /// How often running guests yield to others and look at their deadline.
-const TICK: Duration = Duration::from_millis(1);
+pub(super) const TICK: Duration = Duration::from_millis(1);
 /// How often the ticker, when nothing runs, looks whether the engine is still there.
 const LOOK_FOR_ENGINE: Duration = Duration::from_secs(1);
 /// Instances kept for trials at upload, so that a burst of calls cannot stop one.
@@ -55,6 +56,8 @@ pub(super) struct Sandbox {
     pub event_bytes_max: usize,
     /// Whether instructions are counted, which costs guests a part of their speed.
     pub counts_instructions: bool,
+    /// Where long calls go on.
+    pub lane: Lane,
     slots: Slots,
     ticker: Ticker,
 }
@@ -74,6 +77,7 @@ impl Sandbox {
             script_linker,
             event_bytes_max: limits.event_bytes_max,
             counts_instructions,
+            lane: Lane::start()?,
             slots: Slots::new(limits),
             ticker,
         })

@@ -18,9 +18,10 @@ use super::{
     context::{CallContext, CallFailure, Called, Effects},
     convert,
     directory::Watch,
-    engine::{Sandbox, SlotKind},
+    engine::{Sandbox, SlotKind, TICK},
     failure,
     guest::{Guest, GuestParts},
+    lane::IsLong,
     limits::as_size,
     meter::{Due, Meter, Times},
     snapshot,
@@ -93,17 +94,33 @@ struct Running {
 
 impl Call<'_> {
     /// Makes the call, and reads what the guest said with `read`.
-    pub async fn run<T>(self, asked: Asked, read: impl FnOnce(Said) -> Result<T, PluginFailure>) -> Result<Called<T>, CallFailure> {
+    pub async fn run<T: Send + 'static>(
+        self,
+        asked: Asked,
+        read: impl FnOnce(Said) -> Result<T, PluginFailure> + Send + 'static,
+    ) -> Result<Called<T>, CallFailure> {
         let kind = match &asked {
             Asked::Receive(_) => SlotKind::Receive,
             Asked::Trial | Asked::Record(_) => SlotKind::Trial,
             Asked::Transform(..) | Asked::Answers(..) => SlotKind::Build,
         };
-        let _slot = self.sandbox.slot(kind).await?;
-        let (pre, exports) = (self.pre, self.exports);
-        let mut running = Running::new(self).map_err(|error| PluginFailure::Trapped(format!("it cannot be started: {error:#}")))?;
-        let result = running.until_its_end(pre, exports, asked).await;
-        running.finish(result, read)
+        let slot = self.sandbox.slot(kind).await?;
+        let (lane, pre, exports) = (&self.sandbox.lane, self.pre.clone(), self.exports.clone());
+        let (is_long, conduct) = (IsLong::default(), self.context.conduct.clone());
+        let begins_long = conduct.as_ref().is_some_and(|conduct| conduct.is_long());
+        let mut running =
+            Running::new(self, is_long.clone()).map_err(|error| PluginFailure::Trapped(format!("it cannot be started: {error:#}")))?;
+        let call = async move {
+            // Given back when everything of the call is, wherever that happens.
+            let _slot = slot;
+            let result = running.until_its_end(&pre, &exports, asked).await;
+            running.finish(result, read)
+        };
+        let called = lane.run(call, &is_long, begins_long).await;
+        if let Some(conduct) = conduct {
+            conduct.set_long(is_long.get());
+        }
+        called
     }
 
     /// How long each of `turns` calls of `transform` takes in one and the same instance: what a fresh instance per call is measured
@@ -111,7 +128,7 @@ impl Call<'_> {
     pub async fn repeat(self, delivery: types::Delivery, events: Vec<types::Event>, turns: usize) -> wasmtime::Result<Vec<Duration>> {
         let fuel = failure::hostcall_fuel(self.context.limits.output_bytes);
         let (pre, exports) = (self.pre, self.exports);
-        let mut running = Running::new(self)?;
+        let mut running = Running::new(self, IsLong::default())?;
         let store = &mut running.store;
         let instance = pre.instantiate_async(&mut *store).await?;
         let transform = found(&exports.transform, "transform")?.load(&mut *store, &instance)?;
@@ -130,7 +147,7 @@ impl Call<'_> {
 }
 
 impl Running {
-    fn new(call: Call<'_>) -> wasmtime::Result<Self> {
+    fn new(call: Call<'_>, is_long: IsLong) -> wasmtime::Result<Self> {
         let Call { sandbox, context, script, directory, .. } = call;
         let limits = context.limits;
         let started = Instant::now();
@@ -151,16 +168,22 @@ impl Running {
         }
         store.epoch_deadline_callback(move |mut store| {
             let guest = store.data_mut();
+            let used = guest.meter.cpu_used();
             let breached = match watch.as_mut().and_then(Watch::finds_overfull) {
                 Some(full) => Some(full),
                 None if guest.has_no_calls_left() => Some(Limit::HostCalls),
-                None if guest.meter.has_no_cpu_left() => Some(Limit::CpuMs),
+                None if used > guest.meter.cpu_max() => Some(Limit::CpuMs),
                 None => None,
             };
             if let Some(limit) = breached {
                 return guest.end(PluginFailure::Limit(limit, guest.limits().get(limit)));
             }
             if Instant::now() < guest.meter.due().at {
+                // A short call that a tick happens to fall into goes on.
+                if used < TICK {
+                    return Ok(UpdateDeadline::Continue(1));
+                }
+                is_long.set();
                 return Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())));
             }
             Ok(UpdateDeadline::Interrupt)

@@ -106,7 +106,7 @@ impl LoadedPlugin {
     ) -> Result<Called<Option<PluginRequest>>, CallFailure> {
         let asked = Asked::Transform(convert::delivery(delivery), events.into_iter().map(convert::event).collect());
         let bytes_max = context.limits.output_bytes;
-        self.call(context, Export::Transform, asked, |said| match said {
+        self.call(context, Export::Transform, asked, move |said| match said {
             Said::Request(request) => convert::request(request, bytes_max),
             _ => Err(not_asked()),
         })
@@ -122,7 +122,7 @@ impl LoadedPlugin {
     ) -> Result<Called<PluginOutcome>, CallFailure> {
         let asked = Asked::Answers(convert::delivery(delivery), convert::answer(answer));
         let bytes_max = context.limits.output_bytes;
-        self.call(context, Export::Answers, asked, |said| match said {
+        self.call(context, Export::Answers, asked, move |said| match said {
             Said::Outcome(outcome) => convert::outcome(outcome, bytes_max),
             _ => Err(not_asked()),
         })
@@ -133,7 +133,7 @@ impl LoadedPlugin {
     pub async fn receive(&self, context: CallContext, invocation: InvocationInput) -> Result<Called<PluginReply>, CallFailure> {
         let asked = Asked::Receive(convert::invocation(invocation));
         let bytes_max = context.limits.output_bytes;
-        self.call(context, Export::Receive, asked, |said| match said {
+        self.call(context, Export::Receive, asked, move |said| match said {
             Said::Reply(reply) => convert::reply(reply, bytes_max),
             _ => Err(not_asked()),
         })
@@ -158,12 +158,12 @@ impl LoadedPlugin {
     }
 
     /// A call, if the plugin is not set aside, once it is its turn; how it ends is taken note of.
-    async fn call<T>(
+    async fn call<T: Send + 'static>(
         &self,
         context: CallContext,
         export: Export,
         asked: Asked,
-        read: impl FnOnce(Said) -> Result<T, PluginFailure>,
+        read: impl FnOnce(Said) -> Result<T, PluginFailure> + Send + 'static,
     ) -> Result<Called<T>, CallFailure> {
         let Some(conduct) = context.conduct.clone() else { return self.run(context, export, asked, read).await };
         let admitted = if context.rehearsal.is_some() { None } else { Some(conduct.admit(export)?) };
@@ -179,12 +179,12 @@ impl LoadedPlugin {
         called
     }
 
-    async fn run<T>(
+    async fn run<T: Send + 'static>(
         &self,
         context: CallContext,
         export: Export,
         asked: Asked,
-        read: impl FnOnce(Said) -> Result<T, PluginFailure>,
+        read: impl FnOnce(Said) -> Result<T, PluginFailure> + Send + 'static,
     ) -> Result<Called<T>, CallFailure> {
         if !self.exports.contains(&export) {
             return Err(PluginFailure::Missing(context.plugin).into());

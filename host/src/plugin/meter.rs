@@ -98,12 +98,16 @@ impl Meter {
         }
     }
 
-    /// Whether the call has used more processor time than it may. Asked on the thread that polls it.
-    pub fn has_no_cpu_left(&self) -> bool {
+    /// Processor time the call has used. Asked on the thread that polls it.
+    pub fn cpu_used(&self) -> Duration {
         let since = self.cpu_since.load(Ordering::Relaxed);
         let polling = if since == IDLE { 0 } else { thread_time().saturating_sub(since) };
-        let spent = self.cpu_spent.load(Ordering::Relaxed).saturating_add(polling);
-        u128::from(spent) > self.cpu_max.as_nanos()
+        Duration::from_nanos(self.cpu_spent.load(Ordering::Relaxed).saturating_add(polling))
+    }
+
+    /// The most it may.
+    pub fn cpu_max(&self) -> Duration {
+        self.cpu_max
     }
 
     /// `call`, with its processor time counted.
@@ -164,9 +168,9 @@ mod tests {
     #[test]
     fn only_time_in_polls_is_processor_time() {
         let meter = Meter::start(Instant::now(), times(0));
-        assert!(!meter.has_no_cpu_left());
+        assert_eq!(meter.cpu_used(), Duration::ZERO);
         let mut work = std::pin::pin!(async { (0..100_000_u64).map(std::hint::black_box).sum::<u64>() });
         let _ = futures::FutureExt::now_or_never(meter.metered(work.as_mut()));
-        assert!(meter.has_no_cpu_left());
+        assert!(meter.cpu_used() > meter.cpu_max());
     }
 }
