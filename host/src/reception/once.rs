@@ -48,10 +48,16 @@ impl Drop for Turn {
     }
 }
 
-/// Whether this call is to be answered. The turn comes before the look into the store: what ends between the two is found there.
+/// Whether this call is to be answered. The turn comes before the look into the store: what ends between the two is found there. A turn
+/// ends a moment after its commit, so a turn that is taken says nothing of what the store says already.
 pub(super) async fn standing(services: &Services, key: RepeatKey) -> Result<Standing, StoreError> {
-    let Some(turn) = services.answering.begin(key) else { return Ok(Standing::UnderWay) };
-    Ok(if acceptance::is_repeat(services, key).await? { Standing::Done } else { Standing::First(turn) })
+    let turn = services.answering.begin(key);
+    let is_done = acceptance::is_repeat(services, key).await?;
+    Ok(match turn {
+        _ if is_done => Standing::Done,
+        Some(turn) => Standing::First(turn),
+        None => Standing::UnderWay,
+    })
 }
 
 /// What is kept of a repeat, and what its sender is told: that it need not send it again.
