@@ -25,6 +25,7 @@ use crate::{
         ordering::Ordering,
         outcome::{Failure, FailureKind, error_event},
         parameter::{Change, Parameters},
+        plugin::PluginFailure,
         profile::RetryOn,
         reference::{Expansion, Scope},
         request::{BuiltRequest, redact_url},
@@ -32,7 +33,7 @@ use crate::{
     },
     plugin::AnswerInput,
     services::Services,
-    store::{Claimed, Next, Session, StoreError},
+    store::{Claimed, Next, Session, StateChanges, StoreError},
     transport::{Answer, Outgoing, Probe, Step},
     window::{Slot, Turn},
 };
@@ -175,10 +176,15 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>)
     let mut attempt = attempt_of(services, claimed);
     let (prepared, failure) = match dispatcher::build(services, claimed, webhook).await {
         Ok(prepared) => (prepared, None),
-        Err(BuildFailure { failure, trace }) => (Prepared { request: None, trace: *trace }, Some(failure)),
+        Err(BuildFailure { failure, trace }) => (Prepared { request: None, state: None, trace: *trace }, Some(failure)),
     };
     let Trace { stages, plugin, log, unset } = prepared.trace;
     (attempt.stages, attempt.plugin, attempt.log, attempt.unset, attempt.failure) = (stages, plugin, log, unset, failure);
+    // Recorded before it is acted on: a plugin that may remember no more has failed, and nothing was sent.
+    if let Err(failure) = remember(services, claimed, prepared.state).await {
+        attempt.failure = Some(failure);
+        return Made::unsent(attempt);
+    }
     let Some(request) = prepared.request else { return Made::unsent(attempt) };
     // Kept before the first byte goes out, so that a crash sends the same bytes again.
     if webhook.build == Build::Stored
@@ -196,6 +202,15 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>)
     });
     attempt.parameters = changes.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or(Value::Null))).collect();
     Made { attempt, built: Some(request), changes, retry_after }
+}
+
+/// Keeps what a plugin remembers of its call for this delivery.
+async fn remember(services: &Services, claimed: &Claimed, state: Option<StateChanges>) -> Result<(), Failure> {
+    let Some(changes) = state else { return Ok(()) };
+    services.store.change_plugin_state(claimed.delivery.id.clone(), claimed.token, changes).await.map_err(|error| match error {
+        StoreError::StateFull { limit, max } => Failure::from(&PluginFailure::Limit(limit, max)),
+        error => Failure::new(FailureKind::Interrupted, format!("what the plugin remembers cannot be kept: {error}")),
+    })
 }
 
 /// Sign, send, judge, bind.
@@ -337,6 +352,7 @@ async fn bind(
             Ok(called) => {
                 attempt.log.lines.extend(called.log.lines);
                 attempt.log.dropped += called.log.dropped;
+                remember(services, claimed, dispatcher::state_changes(services, &plugin.plugin_use, called.effects.state)).await?;
                 called.value
             }
             Err(failed) => {
@@ -376,7 +392,7 @@ fn report(services: &Services, delivery: &Delivery, attempt: &Attempt, next: &Ne
 pub async fn preview(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>, session: Session) -> (Attempt, Result<(), Failure>) {
     let mut attempt = attempt_of(services, claimed);
     let outcome = match dispatcher::build_with(services, claimed, webhook, session, &Occasion::now(services)).await {
-        Ok(Prepared { request, trace: Trace { stages, plugin, log, unset } }) => {
+        Ok(Prepared { request, trace: Trace { stages, plugin, log, unset }, .. }) => {
             (attempt.stages, attempt.plugin, attempt.log, attempt.unset) = (stages, plugin, log, unset);
             match request {
                 None => Ok(()),

@@ -29,7 +29,7 @@ use crate::{
     },
     plugin::{ActivePlugin, CallContext, CallFailure, DeliveryInput},
     services::Services,
-    store::{Claimed, Session, StoreError},
+    store::{Claimed, Session, StateChanges, StoreError},
     window::{Rules, Slot},
 };
 
@@ -122,6 +122,8 @@ async fn round(services: &Services, skipped: &mut usize) -> Result<Option<Timest
 pub struct Prepared {
     /// `None`: the plugin said there is nothing to send.
     pub request: Option<BuiltRequest>,
+    /// What the plugin remembers of it: to be kept before anything is sent.
+    pub state: Option<StateChanges>,
     /// What building it left behind.
     pub trace: Trace,
 }
@@ -170,7 +172,7 @@ pub async fn build(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook
         let request = serde_json::from_value(stored.clone()).map_err(|error| {
             failed(FailureKind::RequestInvalid, format!("the stored request cannot be read: {error}"), Trace::default())
         })?;
-        return Ok(Prepared { request: Some(request), trace: Trace::default() });
+        return Ok(Prepared { request: Some(request), state: None, trace: Trace::default() });
     }
     match session(services, &claimed.delivery).await {
         Ok(session) => build_with(services, claimed, webhook, session, &Occasion::now(services)).await,
@@ -188,11 +190,11 @@ pub async fn build_with(
 ) -> Result<Prepared, BuildFailure> {
     let mut trace = Trace::default();
     let parameters = Arc::new(session.parameters);
-    let from_plugin = match &webhook.transform {
-        None => None,
+    let (from_plugin, state) = match &webhook.transform {
+        None => (None, None),
         Some(transform) => match run_transform(services, transform, claimed, Arc::clone(&parameters), occasion, &mut trace).await {
-            Ok(Some(request)) => Some(request),
-            Ok(None) => return Ok(Prepared { request: None, trace }),
+            Ok((Some(request), state)) => (Some(request), state),
+            Ok((None, state)) => return Ok(Prepared { request: None, state, trace }),
             Err(failure) => return Err(BuildFailure { failure: Failure::from(&failure), trace: Box::new(trace) }),
         },
     };
@@ -204,7 +206,7 @@ pub async fn build_with(
     match built {
         Ok((request, unset)) => {
             trace.unset = unset.into_names();
-            Ok(Prepared { request: Some(request), trace })
+            Ok(Prepared { request: Some(request), state, trace })
         }
         Err(problem) => Err(failed(problem.kind(), problem.to_string(), trace)),
     }
@@ -256,6 +258,15 @@ pub fn call_context(services: &Services, own: &Map<String, Value>, plugin: &Acti
     }
 }
 
+/// What a call changed of its plugin's state, and how much that one may keep; `None`: nothing.
+pub fn state_changes(services: &Services, plugin: &PluginUse, changes: Vec<(String, Option<Vec<u8>>)>) -> Option<StateChanges> {
+    if changes.is_empty() {
+        return None;
+    }
+    let limits = services.plugins.get(&plugin.name, plugin.version).map(|plugin| plugin.limits).unwrap_or_default();
+    Some(StateChanges { plugin: plugin.name.clone(), changes, keys_max: limits.state_keys, bytes_max: limits.state_bytes })
+}
+
 /// The plugin a webhook names.
 pub fn plugin_of(services: &Services, transform: &TransformFull) -> Result<Arc<ActivePlugin>, PluginFailure> {
     services.plugins.get(&transform.plugin, transform.version).ok_or_else(|| PluginFailure::Missing(transform.plugin.clone()))
@@ -292,7 +303,7 @@ async fn run_transform(
     parameters: Arc<Parameters>,
     occasion: &Occasion,
     trace: &mut Trace,
-) -> Result<Option<PluginRequest>, PluginFailure> {
+) -> Result<(Option<PluginRequest>, Option<StateChanges>), PluginFailure> {
     let replayed = claimed.delivery.replay.as_ref().and_then(|replay| replay.version);
     let plugin = match (&occasion.stand_in, replayed) {
         (Some(plugin), _) => Arc::clone(plugin),
@@ -311,7 +322,7 @@ async fn run_transform(
     match called {
         Ok(called) => {
             trace.log = called.log;
-            Ok(called.value)
+            Ok((called.value, state_changes(services, &plugin.plugin_use, called.effects.state)))
         }
         Err(CallFailure { failure, log, .. }) => {
             trace.log = log;

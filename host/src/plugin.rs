@@ -3,7 +3,7 @@
 //! An upload goes `registry` -> `loader` -> (`artifact`, or `compile` in a child process with `componentize`) -> `interfaces` -> a trial
 //! -> the registry's one swap. A call goes `registry` -> `loaded` -> `instance`, a fresh store and instance each time: `guest` is what
 //! the host knows during it, `imports` what the guest may ask for, `limits`, `meter`, `directory` and `guest_log` what bounds it, `conduct`
-//! who lets it in, `lane` where a long one goes on, `convert` and `failure` what comes back. `script` and one embedded component make JavaScript of it, `snapshot` what it
+//! and `slots` who lets it in, `lane` where a long one goes on, `convert` and `failure` what comes back. `script` and one embedded component make JavaScript of it, `snapshot` what it
 //! is once its top level has run; `builtin` are the plugins the binary carries; `inbox`
 //! uploads files.
 //!
@@ -35,6 +35,7 @@ mod meter;
 mod records;
 mod registry;
 pub mod script;
+mod slots;
 mod snapshot;
 #[cfg(test)]
 mod tests;

@@ -396,7 +396,7 @@ async fn build(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>, s
     let ambient = Ambient { now: claimed.delivery.created_at, seed: SEED };
     let occasion = Occasion { ambient, stand_in: Some(Arc::clone(plugin)) };
     match dispatcher::build_with(services, claimed, webhook, session, &occasion).await {
-        Ok(Prepared { request, trace }) => Built { request: Ok(request), transform_us: trace.stages.transform_us },
+        Ok(Prepared { request, trace, .. }) => Built { request: Ok(request), transform_us: trace.stages.transform_us },
         Err(failed) => Built { request: Err(failed.failure), transform_us: failed.trace.stages.transform_us },
     }
 }

@@ -460,3 +460,37 @@ fn what_plugin_new_writes_builds_offline_as_it_is() {
         assert_eq!(client.look(&format!("/v1/plugins/{name}")).await["active"], 1);
     });
 }
+
+#[test]
+fn what_a_transform_keeps_in_its_state_is_there_for_the_next_and_only_trying_it_keeps_nothing() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let name = unique("counts");
+        client.grant(&name, json!({ "state": true })).await;
+        let source = "export function transform(delivery, events) {\n  const seen = (hookwright.state.get('seen') ?? 0) + 1;\n  hookwright.state.set('seen', seen);\n  for (let i = 0; i < (events[0].data?.keys ?? 0); i++) hookwright.state.set(`k${i}`, i);\n  if (events[0].data?.fails) throw new Rejected('no');\n  return events[0].data?.nothing ? null : { body: { seen } };\n}";
+        client.script(&name, source).await;
+        client.webhook(&name, json!({ "transform": name, "request": { "url": endpoint.url("/") } })).await;
+        let seen = async |data: Value| {
+            assert_eq!(client.invoke(&name, json!({ "data": data })).await["state"], "delivered");
+            endpoint.next_request().await.json()["seen"].clone()
+        };
+        assert_eq!(seen(json!({})).await, 1);
+        assert_eq!(seen(json!({})).await, 2);
+        // A call that ends badly keeps nothing, one with nothing to send keeps what it set.
+        assert_eq!(client.invoke(&name, json!({ "data": { "fails": true } })).await["failure"]["kind"], "plugin_rejected");
+        assert_eq!(seen(json!({})).await, 3);
+        client.invoke(&name, json!({ "data": { "nothing": true } })).await;
+        assert_eq!(seen(json!({})).await, 5);
+        // Looking at what would be sent changes nothing.
+        client.post(&format!("/v1/webhooks/{name}/preview"), &json!({ "data": {} })).await;
+        client.post(&format!("/v1/plugins/{name}/try"), &json!({ "event": { "trigger": "a", "data": {} } })).await;
+        assert_eq!(seen(json!({})).await, 6);
+        // More than it may keep: it has failed, nothing of it is kept, and nothing was sent.
+        assert_eq!(client.put(&format!("/v1/plugins/{name}/limits"), &json!({ "state_keys": 4 })).await.0, 200);
+        let full = client.invoke(&name, json!({ "data": { "keys": 10 } })).await;
+        assert_eq!(full["failure"]["kind"], "plugin_state_full", "{full}");
+        assert!(full["failure"]["detail"].as_str().is_some_and(|detail| detail.contains("state_keys")), "{full}");
+        assert_eq!(seen(json!({})).await, 7);
+    });
+}

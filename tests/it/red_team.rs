@@ -226,6 +226,79 @@ fn the_hosts_memory_is_back_at_its_level_after_the_attacks() {
     });
 }
 
+/// Plugins that attack together, each with code of its own.
+const SWARM: usize = 16;
+
+/// The guest with a byte more that means nothing: other code, as far as the host can tell.
+fn variant(name: &str, number: usize) -> Vec<u8> {
+    let byte = u8::try_from(number).expect("few");
+    [&guest(name)[..], &forge::section(0, &[1, b'x', byte])].concat()
+}
+
+#[test]
+fn many_small_plugins_that_hold_every_instance_together_do_not_keep_another_from_one() {
+    run(async {
+        let mut options = Options::default();
+        (options.limits.plugin_instances_max, options.limits.plugin_queue_max) = (8, SWARM);
+        options.limits.plugin_defaults.wall_ms = 500;
+        let host = TestHost::with(options).await;
+        let lab = Lab::with(host.client.clone(), Host::Here(Box::new(host))).await;
+        let client = lab.client();
+        let mut swarm = Vec::new();
+        for number in 0..SWARM {
+            let name = unique("swarm");
+            client.plugin(&name, variant("sleeper", number)).await;
+            client.webhook(&name, json!({ "transform": name, "request": { "url": lab.endpoint.url("/never") } })).await;
+            swarm.push(name);
+        }
+        // Each alone stays within its own limits: together they want six times what there is, more than the queue holds, and each call
+        // lasts until its deadline.
+        let attacks = futures::future::join_all(swarm.iter().flat_map(|name| [name, name, name]).map(async |name| {
+            let invoked = client.invoke(name, json!({ "data": {} })).await;
+            invoked["failure"]["kind"].as_str().unwrap_or("done").to_owned()
+        }));
+        let good = async {
+            for _ in 0..5 {
+                lab.is_well().await;
+            }
+        };
+        let (kinds, ()) = futures::future::join(attacks, good).await;
+        assert!(kinds.iter().all(|kind| ["plugin_deadline", "plugin_busy", "plugin_set_aside"].contains(&kind.as_str())), "{kinds:?}");
+        assert!(kinds.iter().any(|kind| kind == "plugin_deadline"), "{kinds:?}");
+    });
+}
+
+#[test]
+fn what_many_small_plugins_held_is_given_back_when_they_are_deleted() {
+    run(async {
+        let lab = Lab::apart().await;
+        let client = lab.client();
+        let swarm = async || {
+            for number in 0..SWARM {
+                let name = format!("small-{number}");
+                client.plugin(&name, variant("echo", number)).await;
+                client.webhook(&name, json!({ "transform": name, "request": { "url": lab.endpoint.url("/small") } })).await;
+                assert_eq!(client.invoke(&name, json!({ "data": 1 })).await["state"], "delivered");
+                lab.endpoint.next_request().await;
+            }
+            for number in 0..SWARM {
+                for path in [format!("/v1/webhooks/small-{number}"), format!("/v1/plugins/small-{number}")] {
+                    assert_eq!(client.delete(&path).await.0, 204, "{path}");
+                }
+            }
+        };
+        swarm().await;
+        let before = lab.resident_bytes();
+        for _ in 0..3 {
+            swarm().await;
+        }
+        let after = lab.resident_bytes();
+        println!("resident before {} MiB, after {} MiB", before >> 20, after >> 20);
+        assert!(after <= before + MEMORY_ALLOWANCE_BYTES / 2, "{before} bytes before, {after} after");
+        lab.is_well().await;
+    });
+}
+
 #[test]
 fn an_event_that_makes_its_own_cause_ends() {
     run(async {

@@ -15,7 +15,6 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, component::Linker};
 
 use super::{
@@ -23,6 +22,7 @@ use super::{
     imports,
     lane::Lane,
     limits::{MEMORIES_PER_COMPONENT_MAX, TABLES_PER_COMPONENT_MAX, as_size},
+    slots::{Permit, SlotKind, Slots, TRIALS_MAX},
 };
 use crate::{config::Limits, model::plugin::PluginFailure};
 
@@ -30,8 +30,6 @@ use crate::{config::Limits, model::plugin::PluginFailure};
 pub(super) const TICK: Duration = Duration::from_millis(1);
 /// How often the ticker, when nothing runs, looks whether the engine is still there.
 const LOOK_FOR_ENGINE: Duration = Duration::from_secs(1);
-/// Instances kept for trials at upload, so that a burst of calls cannot stop one.
-const TRIALS_MAX: u32 = 2;
 /// Bytes of a used table that are cleared rather than given back: a guest's few hundred function pointers. Worth 5 of 30 us a call.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 16 * 1024;
 /// Bytes of a used linear memory that are written anew rather than given back to the kernel: all that a plugin usually has (1 MiB of stack,
@@ -84,9 +82,9 @@ impl Sandbox {
     }
 
     /// Waits for an instance; refuses when too many wait already.
-    pub async fn slot(&self, kind: SlotKind) -> Result<Slot, PluginFailure> {
-        let permits = self.slots.take(kind).await?;
-        Ok(Slot { _permits: permits, _ticking: self.ticker.tick() })
+    pub async fn slot(&self, kind: SlotKind, plugin: &str) -> Result<Slot, PluginFailure> {
+        let permit = self.slots.take(kind, plugin).await?;
+        Ok(Slot { _permit: permit, _ticking: self.ticker.tick() })
     }
 }
 
@@ -194,115 +192,15 @@ impl Drop for Ticking {
     }
 }
 
-/// What an instance is wanted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SlotKind {
-    /// A transform, or the reading of an answer: ends by itself.
-    Build,
-    /// A receiver: it may wait for webhooks whose transforms need instances too.
-    Receive,
-    /// A trial at upload.
-    Trial,
-}
-
 /// The right to one instance, for as long as it lives.
 pub(super) struct Slot {
-    _permits: Permits,
+    _permit: Permit,
     _ticking: Ticking,
-}
-
-type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
-
-/// Who may have an instance. Receivers get three quarters at most: what they invoke must find one.
-struct Slots {
-    all: Arc<Semaphore>,
-    receivers: Arc<Semaphore>,
-    trials: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    queue_max: usize,
-}
-
-impl Slots {
-    fn new(limits: &Limits) -> Self {
-        let all = limits.plugin_instances_max.max(2) as usize;
-        Self {
-            all: Arc::new(Semaphore::new(all)),
-            receivers: Arc::new(Semaphore::new((all - all / 4).min(all - 1))),
-            trials: Arc::new(Semaphore::new(TRIALS_MAX as usize)),
-            waiting: AtomicUsize::new(0),
-            queue_max: limits.plugin_queue_max,
-        }
-    }
-
-    async fn take(&self, kind: SlotKind) -> Result<Permits, PluginFailure> {
-        Ok(match kind {
-            SlotKind::Build => (self.one_of(&self.all).await?, None),
-            SlotKind::Receive => {
-                let receiver = self.one_of(&self.receivers).await?;
-                (self.one_of(&self.all).await?, Some(receiver))
-            }
-            SlotKind::Trial => (self.one_of(&self.trials).await?, None),
-        })
-    }
-
-    async fn one_of(&self, slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, PluginFailure> {
-        if let Ok(permit) = Arc::clone(slots).try_acquire_owned() {
-            return Ok(permit);
-        }
-        let waiting = Waiting::begin(&self.waiting, self.queue_max)?;
-        let permit = Arc::clone(slots).acquire_owned().await;
-        drop(waiting);
-        // The semaphores are never closed.
-        permit.map_err(|_| PluginFailure::Busy(0))
-    }
-}
-
-/// One place in the queue; given back when the caller stops waiting, for whatever reason.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn begin(waiting: &'a AtomicUsize, max: usize) -> Result<Self, PluginFailure> {
-        let before = waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Self(waiting);
-        if before < max { Ok(place) } else { Err(PluginFailure::Busy(before)) }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::{FutureExt, future};
-
     use super::*;
-
-    fn slots(instances: u32, queue: usize) -> Slots {
-        Slots::new(&Limits { plugin_instances_max: instances, plugin_queue_max: queue, ..Limits::default() })
-    }
-
-    #[test]
-    fn receivers_leave_instances_for_what_they_invoke() {
-        let slots = slots(4, 10);
-        let _held: Vec<_> = (0..3).map(|_| slots.take(SlotKind::Receive).now_or_never()).map(|slot| slot.expect("free")).collect();
-        assert!(slots.take(SlotKind::Receive).now_or_never().is_none());
-        assert!(slots.take(SlotKind::Build).now_or_never().is_some_and(|slot| slot.is_ok()));
-    }
-
-    #[test]
-    fn a_full_queue_is_busy_and_whoever_leaves_makes_room() {
-        let slots = slots(2, 1);
-        let _held = (slots.take(SlotKind::Build).now_or_never(), slots.take(SlotKind::Build).now_or_never());
-        let mut waiter = Box::pin(slots.take(SlotKind::Build));
-        assert!((&mut waiter).now_or_never().is_none());
-        let refused = slots.take(SlotKind::Build).now_or_never();
-        assert!(matches!(refused, Some(Err(PluginFailure::Busy(1)))));
-        drop(waiter);
-        assert!(future::poll_immediate(Box::pin(slots.take(SlotKind::Build))).now_or_never().flatten().is_none());
-    }
 
     #[test]
     fn a_pool_does_not_change_compiled_code() {

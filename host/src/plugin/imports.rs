@@ -108,6 +108,9 @@ impl Guest {
     }
 
     fn set_parameter(&mut self, session: String, name: String, value: Option<String>) -> Result<(), Refused> {
+        if self.context.call_id.is_none() {
+            return Err("parameters can be set only while a call is answered".to_owned().into());
+        }
         if !self.may_write(&session) {
             return Err(format!("not granted: writing session `{session}`").into());
         }

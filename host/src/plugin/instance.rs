@@ -18,12 +18,13 @@ use super::{
     context::{CallContext, CallFailure, Called, Effects},
     convert,
     directory::Watch,
-    engine::{Sandbox, SlotKind, TICK},
+    engine::{Sandbox, TICK},
     failure,
     guest::{Guest, GuestParts},
     lane::IsLong,
     limits::as_size,
     meter::{Due, Meter, Times},
+    slots::SlotKind,
     snapshot,
 };
 use crate::model::plugin::{PluginFailure, limits::Limit};
@@ -106,7 +107,7 @@ impl Call<'_> {
         };
         // A short call waits for nothing: whoever makes many in a row would otherwise never let another task have its turn.
         tokio::task::consume_budget().await;
-        let slot = self.sandbox.slot(kind).await?;
+        let slot = self.sandbox.slot(kind, &self.context.plugin).await?;
         let (lane, pre, exports) = (&self.sandbox.lane, self.pre.clone(), self.exports.clone());
         let (is_long, conduct) = (IsLong::default(), self.context.conduct.clone());
         let begins_long = conduct.as_ref().is_some_and(|conduct| conduct.is_long());

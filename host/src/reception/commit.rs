@@ -13,6 +13,7 @@ use super::{
 use crate::{
     acceptance::{self, Incoming, RepeatKey},
     clock::millis,
+    dispatcher::state_changes,
     model::{
         call::{Call, CallState},
         event::NewEvent,
@@ -25,7 +26,7 @@ use crate::{
     },
     plugin::Effects,
     services::Services,
-    store::{StateChanges, StoreError},
+    store::StoreError,
 };
 
 /// The host's own events of a call are numbered from here on, so that they never share an identifier with a guest's.
@@ -63,7 +64,7 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
         }
     };
     let parameters: Vec<(String, Change)> = effects.parameters;
-    let state = state_changes(services, &call, effects.state);
+    let state = call.plugin.as_ref().and_then(|plugin| state_changes(services, plugin, effects.state));
     let (events, slots) = acceptance::apart(prepared);
     // Only where one of two that are the same waited for another run, or a call changes state, may it have to be kept without its effects.
     let spare = Call { events: Vec::new(), ..call.clone() };
@@ -85,13 +86,6 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
         }
         Err(error) => Reply::unavailable(&error),
     }
-}
-
-/// What the call's plugin changes of its state, and how much it may keep.
-fn state_changes(services: &Services, call: &Call, changes: Vec<(String, Option<Vec<u8>>)>) -> Option<StateChanges> {
-    let plugin = call.plugin.as_ref().filter(|_| !changes.is_empty())?;
-    let limits = services.plugins.get(&plugin.name, plugin.version).map(|plugin| plugin.limits).unwrap_or_default();
-    Some(StateChanges { plugin: plugin.name.clone(), changes, keys_max: limits.state_keys, bytes_max: limits.state_bytes })
 }
 
 /// Commits a call that has no effects.

@@ -1,9 +1,10 @@
-//! What plugins remember, and how much of it there is. Written with the call that changed it ([`super::call`]).
+//! What plugins remember, and how much of it there is. Written with the call that changed it ([`super::call`]), or before what a
+//! transform made is sent.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Store, error::StoreError, key, transaction::Transaction};
-use crate::model::plugin::limits::Limit;
+use crate::model::{id::DeliveryId, plugin::limits::Limit};
 
 /// Changes to what a plugin remembers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,18 @@ impl Store {
     /// What `plugin` keeps under `key`.
     pub async fn plugin_state(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.engine().get(&key::plugin_state(plugin, key))
+    }
+
+    /// Keeps what a plugin remembers of its call for a delivery that is being sent, before it is.
+    pub async fn change_plugin_state(&self, id: DeliveryId, token: u64, changes: StateChanges) -> Result<(), StoreError> {
+        let bytes = changes.changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        self.commit(bytes, move |transaction| {
+            if !transaction.holds(&id, token) {
+                return Err(StoreError::LeaseLost);
+            }
+            change(transaction, changes)
+        })
+        .await
     }
 
     /// Forgets everything `plugin` keeps.
