@@ -86,6 +86,21 @@ async fn answers(client: &Client, endpoint: &Endpoint, plugin: &str) {
     assert_eq!(call["events"].as_array().map(Vec::len), Some(2), "{call}");
 }
 
+#[test]
+fn the_component_in_javascript_that_the_sdks_readme_shows_does_what_it_says() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let name = unique("readme");
+        client.plugin(&name, guest("readme_component")).await;
+        client.webhook(&name, json!({ "transform": name, "request": { "url": endpoint.url("/") } })).await;
+        assert_eq!(client.invoke(&name, json!({ "data": { "name": "Zoé 😀" } })).await["state"], "delivered");
+        assert_eq!(endpoint.next_request().await.json(), json!({ "text": "Hello, Zoé 😀!" }));
+        let refused = client.invoke(&name, json!({ "data": {} })).await;
+        assert_eq!((&refused["failure"]["kind"], &refused["state"]), (&json!("plugin_rejected"), &json!("refused")), "{refused}");
+    });
+}
+
 /// One release of the interface, as far as it is a promise.
 struct Interface {
     resolve: Resolve,

@@ -142,7 +142,7 @@ impl Plugins {
         record.roll_back(version);
         record.history.add(self.shared.clock.now(), by, Deed::RolledBack { version, before, reason: None });
         self.keep(record, None, Conducts::Fresh).await?;
-        tracing::info!(plugin = name, ?version, ?before, "a plugin was rolled back");
+        tracing::info!(plugin = name, %version, %before, "a plugin was rolled back");
         Ok((version, before))
     }
 
