@@ -25,6 +25,7 @@ mod inbound;
 mod invoke;
 mod maintenance;
 mod metrics;
+mod packaging;
 mod plugins;
 mod power_loss;
 mod proxy;

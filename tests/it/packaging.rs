@@ -1,0 +1,78 @@
+//! The files an operator begins with: what they name is there.
+
+use std::collections::BTreeSet;
+
+use hookwright_tests::{TestHost, binary, process::finish, root, run};
+use http::Method;
+use serde_json::Value;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every `hookwright_...` in a text, as the family it is of.
+fn metrics(text: &str) -> BTreeSet<String> {
+    let words = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    let family = |word: &str| {
+        let word = ["_bucket", "_count", "_sum", "_total"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
+        word.to_owned()
+    };
+    words.filter(|word| word.starts_with("hookwright_")).map(family).collect()
+}
+
+#[test]
+fn alerts_and_the_dashboard_ask_for_metrics_there_are() {
+    run(async {
+        let host = TestHost::start().await;
+        let served = host.client.send(Method::GET, "/metrics", &[], "").await.text();
+        let there = metrics(&served);
+        assert!(there.len() > 15, "{served}");
+        for file in ["host/packaging/alerts.yml", "host/packaging/grafana.json"] {
+            let asked = metrics(&read(file));
+            assert!(!asked.is_empty(), "{file} asks for nothing");
+            let missing: Vec<_> = asked.difference(&there).collect();
+            assert!(missing.is_empty(), "{file} asks for what no host says: {missing:?}");
+        }
+        let dashboard: Value = serde_json::from_str(&read("host/packaging/grafana.json")).expect("JSON");
+        assert!(dashboard["panels"].as_array().is_some_and(|panels| panels.iter().all(|panel| panel["targets"][0]["expr"].is_string())));
+    });
+}
+
+#[test]
+fn the_unit_and_the_image_start_a_command_there_is_with_settings_there_are() {
+    run(async {
+        for file in ["host/packaging/hookwright.service", "host/packaging/Dockerfile"] {
+            let text = read(file);
+            assert!(text.contains("serve"), "{file}");
+            let variables = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+            let directory = tempfile::tempdir().expect("a directory");
+            let mut command = tokio::process::Command::new(binary());
+            command.args(["config", "show"]).env("HOOKWRIGHT_DATA", directory.path());
+            for variable in variables.filter(|word| word.starts_with("HOOKWRIGHT_")) {
+                // As they stand there; the host refuses variables it does not know.
+                let value = if variable == "HOOKWRIGHT_DATA" { directory.path().display().to_string() } else { "127.0.0.1:8400".to_owned() };
+                command.env(variable, value);
+            }
+            let shown = finish(&mut command).await;
+            assert!(shown.status.success(), "{file}: {}", shown.stderr);
+        }
+    });
+}
+
+/// Tables of the operator's guide are the figures' only home; what it points at is there.
+#[test]
+fn what_the_operators_guide_points_at_is_there() {
+    let guide = read("host/OPERATING.md");
+    let targets = guide.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    for target in targets.filter(|target| !target.starts_with("http")) {
+        let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+        let path = root().join("host").join(path);
+        assert!(path.exists(), "{target}");
+        if !heading.is_empty() {
+            let text = std::fs::read_to_string(&path).expect("a page");
+            let slugs = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim().to_lowercase());
+            let mut slugs = slugs.map(|title| title.replace(' ', "-").replace(|c: char| !c.is_alphanumeric() && c != '-', ""));
+            assert!(slugs.any(|slug| slug == heading), "{target}");
+        }
+    }
+}
