@@ -14,6 +14,7 @@ pub mod call;
 pub mod client;
 pub mod compact;
 pub mod compile;
+pub mod config;
 pub mod delivery;
 pub mod demo;
 pub mod endpoint;
@@ -70,6 +71,8 @@ enum Command {
     Session(session::Session),
     #[command(subcommand)]
     Token(token::Token),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Compact(compact::Compact),
@@ -97,6 +100,7 @@ impl Cli {
             Command::Secret(secret) => secret.run(),
             Command::Session(session) => session.run(),
             Command::Token(token) => token.run(),
+            Command::Config(config) => config.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Compact(compact) => compact.run(),

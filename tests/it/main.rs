@@ -12,6 +12,7 @@ mod check;
 mod cli;
 mod codes;
 mod conduct;
+mod config;
 mod corpus;
 mod cx;
 mod dialogflow;
