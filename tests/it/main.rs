@@ -33,6 +33,7 @@ mod readme;
 mod red_team;
 mod rehearsal;
 mod scenario;
+mod schemathesis;
 mod scripts;
 mod security;
 mod signatures;
