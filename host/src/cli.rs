@@ -7,6 +7,7 @@ use std::{future::Future, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 pub mod action;
+pub mod apply;
 pub mod at;
 pub mod backup;
 pub mod bench;
@@ -19,6 +20,7 @@ pub mod delivery;
 pub mod demo;
 pub mod endpoint;
 pub mod event;
+pub mod export;
 pub mod input;
 pub mod maintain;
 pub mod output;
@@ -30,6 +32,7 @@ pub mod secret;
 pub mod serve;
 pub mod session;
 pub mod sink;
+pub mod state;
 pub mod template;
 pub mod token;
 pub mod webhook;
@@ -73,6 +76,8 @@ enum Command {
     Token(token::Token),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Apply(apply::Apply),
+    Export(export::Export),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Compact(compact::Compact),
@@ -101,6 +106,8 @@ impl Cli {
             Command::Session(session) => session.run(),
             Command::Token(token) => token.run(),
             Command::Config(config) => config.run(),
+            Command::Apply(apply) => block_on(apply.run()),
+            Command::Export(export) => block_on(export.run()),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Compact(compact) => compact.run(),

@@ -38,6 +38,7 @@ mod scripts;
 mod security;
 mod signatures;
 mod startup;
+mod state;
 mod swap;
 mod templates;
 mod tidy;

@@ -72,6 +72,21 @@ impl Api {
 
     /// Sends a document and takes any answer.
     pub async fn send(&self, method: Method, path: &str, media: &str, body: impl Into<Bytes>) -> anyhow::Result<Answered> {
+        let (status, bytes) = self.exchange(method, path, media, body).await?;
+        Ok(Answered::new(status, &bytes))
+    }
+
+    /// The bytes at `path`.
+    pub async fn download(&self, path: &str) -> anyhow::Result<Bytes> {
+        let (status, bytes) = self.exchange(Method::GET, path, "application/json", "").await?;
+        if status == 200 {
+            return Ok(bytes);
+        }
+        Answered::new(status, &bytes).success()?;
+        bail!("the host answered {status} and no bytes")
+    }
+
+    async fn exchange(&self, method: Method, path: &str, media: &str, body: impl Into<Bytes>) -> anyhow::Result<(u16, Bytes)> {
         let mut authorization = header::HeaderValue::from_bytes(&[b"Bearer ", self.token.expose()].concat())?;
         authorization.set_sensitive(true);
         let request = Request::builder()
@@ -83,10 +98,7 @@ impl Api {
         let exchange = async {
             let response = self.client.request(request).await.with_context(|| format!("no answer from {}", self.url))?;
             let status = response.status().as_u16();
-            let bytes = response.into_body().collect().await?.to_bytes();
-            let text = String::from_utf8_lossy(&bytes);
-            let body = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
-            Ok(Answered { status, body })
+            Ok((status, response.into_body().collect().await?.to_bytes()))
         };
         match tokio::time::timeout(ANSWER_TIME_MAX, exchange).await {
             Ok(answered) => answered,
@@ -102,6 +114,11 @@ impl Api {
 }
 
 impl Answered {
+    fn new(status: u16, bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        Self { status, body: serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned())) }
+    }
+
     /// The body of a 2xx answer; otherwise an error that says what the host said.
     pub fn success(self) -> anyhow::Result<Value> {
         if (200..300).contains(&self.status) {

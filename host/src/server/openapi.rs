@@ -31,7 +31,7 @@ use crate::{model, services::Services};
         recovery::replay, profiles::list, profiles::get,
         profiles::patch, deliveries::list, deliveries::get, deliveries::resend, deliveries::cancel, calls::list, calls::get,
         sessions::get, sessions::patch, sessions::delete, secrets::list, secrets::put, secrets::delete, plugins::list, plugins::get,
-        plugins::put, plugins::delete, plugins::activate, rehearsals::try_out, rehearsals::compare, plugins::put_config, plugins::put_grants,
+        plugins::put, plugins::version, plugins::delete, plugins::activate, rehearsals::try_out, rehearsals::compare, plugins::put_config, plugins::put_grants,
         plugins::conduct::limits, plugins::conduct::put_limits, plugins::conduct::rollback, plugins::conduct::put_rollback, plugins::conduct::resume,
         plugins::conduct::history, receivers::list, receivers::put,
         receivers::get, receivers::patch, receivers::delete, codes::post, codes::list, codes::delete, codes::mail, codes::refusals, actions::list, actions::put,

@@ -219,6 +219,11 @@ pub fn text(media: &'static str, text: String) -> Answer {
     Ok(reply(200, vec![(header::CONTENT_TYPE.to_string(), media.to_owned())], text.into()))
 }
 
+/// 200 with bytes of some kind.
+pub fn bytes(media: &'static str, bytes: Bytes) -> Answer {
+    Ok(reply(200, vec![(header::CONTENT_TYPE.to_string(), media.to_owned())], bytes))
+}
+
 /// 200 with a document.
 pub fn ok<T: Serialize>(document: &T) -> Answer {
     Ok(write(StatusCode::OK, "application/json", document))
