@@ -15,6 +15,7 @@ pub mod call;
 pub mod client;
 pub mod compact;
 pub mod compile;
+pub mod completion;
 pub mod config;
 pub mod delivery;
 pub mod demo;
@@ -37,9 +38,18 @@ pub mod template;
 pub mod token;
 pub mod webhook;
 
+/// What scripts go by.
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  failed, refused by the host, or not what was asked for (`webhook check`, `plugin test`); the reason is on standard error
+  2  the command line itself is wrong
+
+Which host: --url and --token-file, their variables HOOKWRIGHT_URL, HOOKWRIGHT_TOKEN and HOOKWRIGHT_TOKEN_FILE, or --profile (HOOKWRIGHT_PROFILE),
+a host of ~/.config/hookwright/config.toml.";
+
 /// A webhook engine whose transforms and receivers are sandboxed WebAssembly plugins, swapped while it runs.
 #[derive(Debug, Parser)]
-#[command(name = "hookwright", version, about)]
+#[command(name = "hookwright", version, about, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -76,6 +86,7 @@ enum Command {
     Token(token::Token),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Completion(completion::Completion),
     Apply(apply::Apply),
     Export(export::Export),
     Backup(backup::Backup),
@@ -106,6 +117,7 @@ impl Cli {
             Command::Session(session) => session.run(),
             Command::Token(token) => token.run(),
             Command::Config(config) => config.run(),
+            Command::Completion(completion) => completion.run(),
             Command::Apply(apply) => block_on(apply.run()),
             Command::Export(export) => block_on(export.run()),
             Command::Backup(backup) => backup.run(),
