@@ -7,6 +7,7 @@ use std::{future::Future, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 pub mod action;
+pub mod apply;
 pub mod at;
 pub mod backup;
 pub mod bench;
@@ -14,10 +15,13 @@ pub mod call;
 pub mod client;
 pub mod compact;
 pub mod compile;
+pub mod completion;
+pub mod config;
 pub mod delivery;
 pub mod demo;
 pub mod endpoint;
 pub mod event;
+pub mod export;
 pub mod input;
 pub mod maintain;
 pub mod output;
@@ -29,13 +33,23 @@ pub mod secret;
 pub mod serve;
 pub mod session;
 pub mod sink;
+pub mod state;
 pub mod template;
 pub mod token;
 pub mod webhook;
 
+/// What scripts go by.
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  failed, refused by the host, or not what was asked for (`webhook check`, `plugin test`); the reason is on standard error
+  2  the command line itself is wrong
+
+Which host: --url and --token-file, their variables HOOKWRIGHT_URL, HOOKWRIGHT_TOKEN and HOOKWRIGHT_TOKEN_FILE, or --profile (HOOKWRIGHT_PROFILE),
+a host of ~/.config/hookwright/config.toml.";
+
 /// A webhook engine whose transforms and receivers are sandboxed WebAssembly plugins, swapped while it runs.
 #[derive(Debug, Parser)]
-#[command(name = "hookwright", version, about)]
+#[command(name = "hookwright", version, about, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -70,6 +84,11 @@ enum Command {
     Session(session::Session),
     #[command(subcommand)]
     Token(token::Token),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    Completion(completion::Completion),
+    Apply(apply::Apply),
+    Export(export::Export),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Compact(compact::Compact),
@@ -97,6 +116,10 @@ impl Cli {
             Command::Secret(secret) => secret.run(),
             Command::Session(session) => session.run(),
             Command::Token(token) => token.run(),
+            Command::Config(config) => config.run(),
+            Command::Completion(completion) => completion.run(),
+            Command::Apply(apply) => block_on(apply.run()),
+            Command::Export(export) => block_on(export.run()),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Compact(compact) => compact.run(),

@@ -1,17 +1,17 @@
-//! What was written -> what it means. Every limit lives here with its name, its unit and its default.
+//! What was written -> what it means. [`limits`] is the table of what bounds the host, [`setting`] the one of everything that can be
+//! set, [`load`] reads file, environment and flags by it.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use ipnet::IpNet;
 
-use crate::model::{
-    plugin::{
-        limits::{PluginLimits, PluginLimitsSpec},
-        rollback::RollbackRule,
-    },
-    proxy::Proxies,
-    secret::SecretRef,
-};
+use crate::model::{proxy::Proxies, secret::SecretRef};
+
+pub mod limits;
+pub mod load;
+pub mod setting;
+
+pub use limits::{Limits, Retention};
 
 /// Everything the host is told at its start.
 #[derive(Clone, Debug)]
@@ -108,8 +108,7 @@ pub struct Smtp {
 }
 
 /// How the connection to a mail server is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmtpTls {
     /// From the first byte on (RFC 8314; port 465).
     Implicit,
@@ -119,7 +118,25 @@ pub enum SmtpTls {
     None,
 }
 
+/// One of `implicit`, `starttls` and `none`.
+impl std::str::FromStr for SmtpTls {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Implicit, Self::Starttls, Self::None].into_iter().find(|tls| tls.as_str() == text).ok_or(())
+    }
+}
+
 impl SmtpTls {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Implicit => "implicit",
+            Self::Starttls => "starttls",
+            Self::None => "none",
+        }
+    }
+
     /// The port it usually goes with.
     pub fn port(self) -> u16 {
         match self {
@@ -145,127 +162,6 @@ impl Config {
             bases: Bases::default(),
             smtp: None,
             limits: Limits::default(),
-        }
-    }
-}
-
-/// What bounds the host. Durations are `std::time::Duration`, sizes bytes.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Events in one `POST /v1/events`.
-    pub events_per_request_max: usize,
-    /// Bytes of one event's data.
-    pub event_bytes_max: usize,
-    /// Bytes of an API request's body.
-    pub request_bytes_max: usize,
-    /// Bytes of a plugin's upload.
-    pub plugin_bytes_max: usize,
-    /// What bounds a plugin for which no admin set something else. The units are in the names.
-    pub plugin_defaults: PluginLimits,
-    /// What an admin may set for one plugin at most.
-    pub plugin_maxima: PluginLimits,
-    /// When a new version is rolled back by itself, unless the plugin has a rule of its own.
-    pub plugin_rollback: RollbackRule,
-    /// Plugin instances alive at once.
-    pub plugin_instances_max: u32,
-    /// Calls waiting for a plugin instance.
-    pub plugin_queue_max: usize,
-    /// Scripts kept with their top level evaluated, each 5 MB of memory and of disk; the others are evaluated at each call.
-    pub script_snapshots_max: u32,
-    /// Wall time of one compilation.
-    pub compile_time_max: Duration,
-    /// Memory of one compilation, in bytes.
-    pub compile_memory_bytes_max: u64,
-    /// How long a mail server may take from the connection to its last word.
-    pub mail_time_max: Duration,
-    /// How long a connection to an endpoint may take.
-    pub connect_time_max: Duration,
-    /// Deliveries being sent at once.
-    pub deliveries_in_flight_max: usize,
-    /// Deliveries in memory at once, being sent or next; what more there is waits in the store.
-    pub deliveries_held_max: usize,
-    /// Bytes of events they may hold.
-    pub deliveries_held_bytes_max: usize,
-    /// Deliveries that may wait in the store before events and calls are answered 503.
-    pub backlog_max: u64,
-    /// How long a delivery may be the first of its order before those behind it are let by.
-    pub order_wait_max: Duration,
-    /// How long a claimed delivery stays claimed.
-    pub lease: Duration,
-    /// How long a session lives after its last use.
-    pub session_life: Duration,
-    /// How long an event's dedup key is remembered.
-    pub dedup_life: Duration,
-    /// Webhooks one `invoke` chain may go through.
-    pub invoke_depth_max: u8,
-    /// Bytes that stay free on the disk of the data directory: below, no event and no call is taken. 0: nobody looks.
-    pub disk_free_bytes_min: u64,
-    /// How long a stop waits for what is in flight.
-    pub drain_time_max: Duration,
-    /// What is kept, and for how long.
-    pub retention: Retention,
-}
-
-/// Of the host's instances, those one plugin may have at once unless an admin says otherwise: three eighths for `receive` and as many for
-/// the rest, so that a quarter is always there for the others.
-const CONCURRENCY_SHARE: (u64, u64) = (3, 8);
-
-impl Limits {
-    /// The limits that hold for a plugin for which `spec` was set.
-    pub fn of_plugin(&self, spec: &PluginLimitsSpec) -> PluginLimits {
-        let mut limits = self.plugin_defaults.with(spec).within(&self.plugin_maxima);
-        let instances = u64::from(self.plugin_instances_max);
-        let (part, whole) = CONCURRENCY_SHARE;
-        let share = if spec.concurrency.is_some() { instances } else { instances * part / whole };
-        limits.concurrency = limits.concurrency.min(share).max(1);
-        limits
-    }
-}
-
-/// What is kept of what is over, and for how long. What is still on its way is never removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Events with their finished deliveries and attempts.
-    pub events: Duration,
-    /// Calls.
-    pub calls: Duration,
-    /// Events at most, and calls at most.
-    pub count_max: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            events_per_request_max: 500,
-            event_bytes_max: 256 * 1024,
-            request_bytes_max: 4 * 1024 * 1024,
-            plugin_bytes_max: 16 * 1024 * 1024,
-            plugin_defaults: PluginLimits::DEFAULT,
-            plugin_maxima: PluginLimits::MAXIMUM,
-            plugin_rollback: RollbackRule::default(),
-            plugin_instances_max: 64,
-            plugin_queue_max: 1024,
-            script_snapshots_max: 32,
-            compile_time_max: Duration::from_secs(60),
-            compile_memory_bytes_max: 2 * 1024 * 1024 * 1024,
-            mail_time_max: Duration::from_secs(20),
-            connect_time_max: Duration::from_secs(10),
-            deliveries_in_flight_max: 512,
-            deliveries_held_max: 8192,
-            deliveries_held_bytes_max: 64 * 1024 * 1024,
-            backlog_max: 5_000_000,
-            order_wait_max: Duration::from_secs(3600),
-            lease: Duration::from_secs(120),
-            session_life: Duration::from_secs(30 * 60),
-            dedup_life: Duration::from_secs(24 * 3600),
-            invoke_depth_max: 4,
-            disk_free_bytes_min: 256 * 1024 * 1024,
-            drain_time_max: Duration::from_secs(30),
-            retention: Retention {
-                events: Duration::from_secs(30 * 24 * 3600),
-                calls: Duration::from_secs(30 * 24 * 3600),
-                count_max: 10_000_000,
-            },
         }
     }
 }

@@ -45,6 +45,10 @@ struct Shared {
     plugins_set_aside: Family<Plugin, Counter>,
     plugin_rollbacks: Family<Plugin, Counter>,
     plugin_is_set_aside: Family<Plugin, Gauge>,
+    webhook_due: Family<Webhook, Gauge>,
+    instances_max: Gauge,
+    instances: Gauge,
+    instances_waited_for: Gauge,
     requests: Family<Answered, Counter>,
     waiting: Gauge,
     leases: Gauge,
@@ -96,6 +100,27 @@ struct Answered {
     status: u16,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Webhook {
+    webhook: String,
+}
+
+/// Webhooks of which it is said for how long their oldest delivery has been due: those that have been due longest.
+pub const WEBHOOKS_DUE_MAX: usize = 100;
+
+/// What is looked at, not counted, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Moment {
+    /// The store.
+    pub store: StoreState,
+    /// Plugins that are set aside.
+    pub set_aside: Vec<String>,
+    /// Of webhooks with a delivery that is due, for how long the oldest has been; at most [`WEBHOOKS_DUE_MAX`].
+    pub due: Vec<(String, Duration)>,
+    /// Plugin instances that may be, that are called, and calls that wait for one.
+    pub instances: (usize, usize, usize),
+}
+
 /// How the store stands at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StoreState {
@@ -142,6 +167,10 @@ impl Default for Metrics {
             plugins_set_aside: Family::default(),
             plugin_rollbacks: Family::default(),
             plugin_is_set_aside: Family::default(),
+            webhook_due: Family::default(),
+            instances_max: Gauge::default(),
+            instances: Gauge::default(),
+            instances_waited_for: Gauge::default(),
             requests: Family::default(),
             waiting: Gauge::default(),
             leases: Gauge::default(),
@@ -176,6 +205,9 @@ impl Default for Metrics {
         for (name, help, gauge) in [
             ("deliveries_waiting", "Deliveries that wait, for a time or for their turn", &shared.waiting),
             ("deliveries_sending", "Deliveries being sent", &shared.leases),
+            ("plugin_instances_max", "Plugin instances there may be", &shared.instances_max),
+            ("plugin_instances_in_use", "Plugin instances that are called", &shared.instances),
+            ("plugin_calls_waiting", "Calls that wait for a plugin instance", &shared.instances_waited_for),
             ("store_commits", "Commits since the start", &shared.commits),
             ("store_syncs", "Times the disk was synced since the start", &shared.syncs),
             ("store_compactions", "Times the store was written anew since the start", &shared.compactions),
@@ -186,6 +218,8 @@ impl Default for Metrics {
         }
         let help = "For how long the delivery that is due longest has been due";
         registry.register_with_unit("deliveries_oldest_due", help, Unit::Seconds, shared.oldest_due.clone());
+        let help = "For how long a webhook's delivery that is due longest has been due; of the hundred that have been so longest";
+        registry.register_with_unit("webhook_oldest_due", help, Unit::Seconds, shared.webhook_due.clone());
         registry.register_with_unit("store_disk", "The store's file", Unit::Bytes, shared.store_bytes.clone());
         registry.register_with_unit("store_live", "Keys and values in the store, about", Unit::Bytes, shared.store_live_bytes.clone());
         shared.registry = registry;
@@ -252,14 +286,24 @@ impl Metrics {
         }
     }
 
-    /// Everything, with the store as it stands now, and the plugins that are set aside.
-    pub fn text(&self, store: StoreState, set_aside: Vec<String>) -> String {
+    /// Everything, with what is looked at now.
+    pub fn text(&self, moment: Moment) -> String {
+        let Moment { store, set_aside, due, instances } = moment;
+        self.shared.webhook_due.clear();
+        for (webhook, since) in due.into_iter().take(WEBHOOKS_DUE_MAX) {
+            let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+            self.shared.webhook_due.get_or_create(&Webhook { webhook }).set(seconds);
+        }
+        let whole = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         self.shared.plugin_is_set_aside.clear();
         for plugin in set_aside {
             self.shared.plugin_is_set_aside.get_or_create(&Plugin { plugin }).set(1);
         }
         let Shared { registry, .. } = &*self.shared;
         for (gauge, value) in [
+            (&self.shared.instances_max, whole(instances.0)),
+            (&self.shared.instances, whole(instances.1)),
+            (&self.shared.instances_waited_for, whole(instances.2)),
             (&self.shared.waiting, store.waiting),
             (&self.shared.leases, store.leases),
             (&self.shared.oldest_due, store.oldest_due.as_secs()),
@@ -303,13 +347,20 @@ mod tests {
         metrics.stage("send", 1500);
         metrics.stage("bind", 0);
         metrics.forget_webhook("gone");
-        let text = metrics.text(StoreState { waiting: 7, ..StoreState::default() }, vec!["slow".to_owned()]);
+        let text = metrics.text(Moment {
+            store: StoreState { waiting: 7, ..StoreState::default() },
+            set_aside: vec!["slow".to_owned()],
+            due: vec![("chat".to_owned(), Duration::from_secs(61))],
+            instances: (64, 3, 0),
+        });
         for line in [
             "hookwright_events_accepted_total 1",
             "hookwright_deliveries_owed_total 2",
             "hookwright_attempts_total{webhook=\"chat\",outcome=\"delivered\"} 1",
             "hookwright_attempt_stage_seconds_count{stage=\"send\"} 1",
             "hookwright_deliveries_waiting 7",
+            "hookwright_webhook_oldest_due_seconds{webhook=\"chat\"} 61",
+            "hookwright_plugin_instances_in_use 3",
             "hookwright_plugin_set_aside{plugin=\"slow\"} 1",
             "# EOF",
         ] {

@@ -122,3 +122,49 @@ fn a_token_is_made_shown_once_and_revoked() {
         }
     });
 }
+
+#[test]
+fn shells_complete_what_there_is() {
+    run(async {
+        for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+            let script = finish(&mut hookwright(&["completion", shell])).await.success().stdout;
+            for word in ["webhook", "apply", "token-file"] {
+                assert!(script.contains(word), "{word} for {shell}");
+            }
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        let script = directory.path().join("completion.bash");
+        let made = finish(&mut hookwright(&["completion", "bash"])).await.success().stdout;
+        std::fs::write(&script, made).expect("written");
+        let asks = format!(
+            "source {}; COMP_WORDS=(hookwright plu); COMP_CWORD=1; _hookwright hookwright plu hookwright; echo \"${{COMPREPLY[@]}}\"",
+            script.display()
+        );
+        let completed = finish(tokio::process::Command::new("bash").args(["-c", &asks])).await.success().stdout;
+        assert_eq!(completed.trim(), "plugin");
+    });
+}
+
+#[test]
+fn a_profile_is_a_host_and_its_token_together() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let token = directory.path().join("token");
+        std::fs::write(&token, format!("{TOKEN}\n")).expect("written");
+        let hosts = directory.path().join("hookwright/config.toml");
+        std::fs::create_dir_all(hosts.parent().expect("a folder")).expect("made");
+        let url = shared().await.client.url("");
+        std::fs::write(&hosts, format!("[profiles.staging]\nurl = \"{url}\"\ntoken_file = \"{}\"\n", token.display())).expect("written");
+        let at = async |arguments: &[&str], more: &[(&str, &str)]| {
+            finish(hookwright(arguments).env("XDG_CONFIG_HOME", directory.path()).envs(more.iter().copied())).await
+        };
+        // Neither the address nor the token of another host comes in.
+        let others = [("HOOKWRIGHT_URL", "http://127.0.0.1:1"), ("HOOKWRIGHT_TOKEN", "another")];
+        assert!(at(&["plugin", "list", "--profile", "staging"], &others).await.success().stdout.contains("slack"));
+        assert!(at(&["plugin", "list"], &[("HOOKWRIGHT_PROFILE", "staging")]).await.success().stdout.contains("slack"));
+        let unknown = at(&["plugin", "list", "--profile", "stagin"], &[]).await;
+        assert!(unknown.status.code() == Some(1) && unknown.stderr.contains("did you mean `staging`?"), "{}", unknown.stderr);
+        let both = at(&["plugin", "list", "--profile", "staging", "--url", "http://127.0.0.1:1"], &[]).await;
+        assert!(both.stderr.contains("--url and --token-file do not go with it"), "{}", both.stderr);
+    });
+}

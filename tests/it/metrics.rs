@@ -37,6 +37,8 @@ fn prometheus_reads_what_was_counted_and_no_stranger_does() {
             ("hookwright_plugin_runs_total{outcome=ok,plugin=speaks}", 2.0),
             ("hookwright_calls_total{outcome=done,receiver=answers}", 1.0),
             ("hookwright_store_failed{}", 0.0),
+            ("hookwright_plugin_instances_max{}", 64.0),
+            ("hookwright_plugin_instances_in_use{}", 0.0),
         ] {
             assert_eq!(samples[name].as_f64(), Some(value), "{name} in {samples}");
         }

@@ -93,8 +93,8 @@ async fn work(root: &Path, log: &Path, key: &Path) -> Vec<(String, u64)> {
     let (library, root, log_path, key) = (text(&library), text(root), text(log), text(key));
     let environment = [
         ("LD_PRELOAD", library.as_str()),
-        ("HOOKWRIGHT_POWER_ROOT", &root),
-        ("HOOKWRIGHT_POWER_LOG", &log_path),
+        ("HOOKWRIGHT_TEST_POWER_ROOT", &root),
+        ("HOOKWRIGHT_TEST_POWER_LOG", &log_path),
         ("HOOKWRIGHT_KEY_FILE", &key),
         ("HOOKWRIGHT_ADMIN_TOKEN", TOKEN),
     ];

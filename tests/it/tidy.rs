@@ -197,17 +197,32 @@ fn an_exception_from_a_lint_gives_its_reason() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+/// Which they are, their units and their bounds is one table; the names say the unit, or what is counted.
 #[test]
 fn every_limit_says_what_it_limits_and_in_what_unit() {
-    let text = read(&root().join("host/src/config.rs"));
-    let limits = text.split("pub struct Limits {").nth(1).and_then(|rest| rest.split("\n}").next()).expect("the limits");
-    for field in limits.lines().map(str::trim).filter_map(|line| line.strip_prefix("pub ")) {
-        let (name, kind) = field.trim_end_matches(',').split_once(": ").expect("a field");
-        // A duration has its unit in its type; the limits of plugins have theirs in a table of their own.
-        assert!(
-            ["Duration", "Retention", "PluginLimits", "RollbackRule"].contains(&kind) || name.ends_with("_max") || name.ends_with("_min"),
-            "{field}"
-        );
+    use hookwright::config::{Limits, Retention};
+    let named = |key: &str, unit: &str| match unit {
+        "seconds" | "days" | "bytes" => key.contains(unit),
+        _ => ["_max", "_min"].iter().any(|end| key.ends_with(end)),
+    };
+    let all = Limits::NUMBERS.iter().map(|number| (number.key, number.unit));
+    for (key, unit) in all.chain(Retention::NUMBERS.iter().map(|number| (number.key, number.unit))) {
+        assert!(named(key, unit), "{key} counts {unit}");
+    }
+}
+
+/// `UPDATE_SNAPSHOTS=1` writes the list anew.
+#[test]
+fn the_first_page_lists_every_setting() {
+    let page = root().join("README.md");
+    let text = read(&page);
+    let now = hookwright::config::load::page();
+    let (before, rest) = text.split_once("<!-- settings -->\n").expect("where the list begins");
+    let (list, after) = rest.split_once("<!-- end of settings -->").expect("where it ends");
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(&page, format!("{before}<!-- settings -->\n{now}<!-- end of settings -->{after}")).expect("a writable repository");
+    } else {
+        assert_eq!(list, now, "if that is meant, run with UPDATE_SNAPSHOTS=1");
     }
 }
 

@@ -388,7 +388,7 @@ fn a_clock_that_jumps_loses_nothing_and_delays_nothing() {
         let library = library("clock");
         let text = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
         let (library, file) = (text(&library), text(&wall.0));
-        let process = Process::serve_under(&data, &[], &[("LD_PRELOAD", &library), ("HOOKWRIGHT_CLOCK_FILE", &file)]).await;
+        let process = Process::serve_under(&data, &[], &[("LD_PRELOAD", &library), ("HOOKWRIGHT_TEST_CLOCK_FILE", &file)]).await;
         let client = &process.client;
         let endpoint = Endpoint::start().await;
         let hook = json!({ "selectors": ["clock.*"], "retry": { "schedule_seconds": [2, 2, 2] }, "request": { "url": endpoint.url("/") } });

@@ -1,4 +1,4 @@
-/* A clock on the wall that a test sets: the seconds in the file HOOKWRIGHT_CLOCK_FILE (8 bytes, little-endian) are added to it. Loaded
+/* A clock on the wall that a test sets: the seconds in the file HOOKWRIGHT_TEST_CLOCK_FILE (8 bytes, little-endian) are added to it. Loaded
  * into a process with LD_PRELOAD. The clock that only counts (CLOCK_MONOTONIC) goes on as it does when somebody sets the real one. */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 static volatile const int64_t *offset;
 
 __attribute__((constructor)) static void begin(void) {
-    const char *path = getenv("HOOKWRIGHT_CLOCK_FILE");
+    const char *path = getenv("HOOKWRIGHT_TEST_CLOCK_FILE");
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0) return;
     void *shared = mmap(NULL, sizeof *offset, PROT_READ, MAP_SHARED, fd, 0);

@@ -1,6 +1,6 @@
 /* What a process does to the files below a directory, in order, in a log: loaded into it with LD_PRELOAD.
  *
- * HOOKWRIGHT_POWER_ROOT is the directory, HOOKWRIGHT_POWER_LOG the file. `tests/it/power_loss.rs` reads the log and makes of it what
+ * HOOKWRIGHT_TEST_POWER_ROOT is the directory, HOOKWRIGHT_TEST_POWER_LOG the file. `tests/it/power_loss.rs` reads the log and makes of it what
  * the disk may hold after a power cut at any moment. It also checks that the whole log makes the directory as it is: what is not
  * seen here (a call that does not go through the C library) fails that check.
  *
@@ -37,7 +37,7 @@ static uint64_t syncs;
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 __attribute__((constructor)) static void begin(void) {
-    const char *directory = getenv("HOOKWRIGHT_POWER_ROOT"), *log = getenv("HOOKWRIGHT_POWER_LOG");
+    const char *directory = getenv("HOOKWRIGHT_TEST_POWER_ROOT"), *log = getenv("HOOKWRIGHT_TEST_POWER_LOG");
     if (!directory || !log) return;
     snprintf(root, sizeof root, "%s", directory);
     root_len = strlen(root);

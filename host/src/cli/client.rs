@@ -1,6 +1,10 @@
 //! The HTTP client the other subcommands speak to a host with.
 
-use std::{path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -9,9 +13,10 @@ use http::{Method, Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::secret::Secret;
+use crate::model::{problem::nearest, secret::Secret};
 
 /// How long an answer may take: an upload compiles before it answers.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(120);
@@ -19,12 +24,63 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(120);
 /// Which host, and who asks.
 #[derive(Clone, Debug, Args)]
 pub struct Target {
-    /// The host's address.
-    #[arg(long, env = "HOOKWRIGHT_URL", default_value = "http://127.0.0.1:8400")]
-    pub url: String,
-    /// File with the token [default: ./data/admin-token]; HOOKWRIGHT_TOKEN holds the token itself.
-    #[arg(long, env = "HOOKWRIGHT_TOKEN_FILE")]
-    pub token_file: Option<std::path::PathBuf>,
+    /// The host's address (HOOKWRIGHT_URL) [default: http://127.0.0.1:8400].
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// File with the token (HOOKWRIGHT_TOKEN_FILE) [default: ./data/admin-token]; HOOKWRIGHT_TOKEN holds the token itself.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// A host of ~/.config/hookwright/config.toml: `[profiles.NAME]` with `url` and `token_file`. With it, HOOKWRIGHT_URL and
+    /// HOOKWRIGHT_TOKEN are not read.
+    #[arg(long, env = "HOOKWRIGHT_PROFILE", value_name = "NAME")]
+    profile: Option<String>,
+}
+
+/// Where hosts are looked up by name, below the folder of the user's configuration.
+const PROFILES: &str = "hookwright/config.toml";
+
+/// The file of hosts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hosts {
+    #[serde(default)]
+    profiles: BTreeMap<String, Profile>,
+}
+
+/// One of them: its address and its token belong together.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Profile {
+    url: String,
+    token_file: PathBuf,
+}
+
+impl Profile {
+    fn named(name: &str) -> anyhow::Result<Self> {
+        let home = || variable("HOME").map(|home| Path::new(&home).join(".config"));
+        let folder = variable("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home).context("HOME is not set")?;
+        let path = folder.join(PROFILES);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("no profile `{name}`: {} cannot be read", path.display()))?;
+        let hosts: Hosts = toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))?;
+        let known = || hosts.profiles.keys().map(String::as_str);
+        hosts.profiles.get(name).cloned().with_context(|| {
+            let hint = nearest(name, known()).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            format!("{} has no profile `{name}`{hint}", path.display())
+        })
+    }
+}
+
+/// A variable of the environment that says something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// The host where nothing names another.
+const DEFAULT_URL: &str = "http://127.0.0.1:8400";
+
+fn token_in(path: &Path, hint: &str) -> anyhow::Result<Secret> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("no token in {}; {hint}", path.display()))?;
+    Ok(Secret::new(text.trim()))
 }
 
 /// A host, spoken to over its API.
@@ -51,15 +107,23 @@ impl Target {
 
     /// The same; a token that is named nowhere is looked for in `data`.
     pub fn open_beside(&self, data: &Path) -> anyhow::Result<Api> {
-        let token = match std::env::var("HOOKWRIGHT_TOKEN").ok().filter(|token| !token.is_empty()) {
-            Some(token) => token,
+        if let Some(name) = self.profile.as_deref().filter(|name| !name.is_empty()) {
+            // The token of one host is never sent to another.
+            if self.url.is_some() || self.token_file.is_some() {
+                bail!("a profile is a host and its token: --url and --token-file do not go with it");
+            }
+            let Profile { url, token_file } = Profile::named(name)?;
+            return Ok(Api::new(url, token_in(&token_file, "the profile names it")?));
+        }
+        let url = self.url.clone().or_else(|| variable("HOOKWRIGHT_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
+        let token = match variable("HOOKWRIGHT_TOKEN") {
+            Some(token) => Secret::new(token),
             None => {
-                let path = self.token_file.clone().unwrap_or_else(|| data.join("admin-token"));
-                let hint = "set HOOKWRIGHT_TOKEN, or name the file with --token-file";
-                std::fs::read_to_string(&path).with_context(|| format!("no token in {}; {hint}", path.display()))?.trim().to_owned()
+                let named = self.token_file.clone().or_else(|| variable("HOOKWRIGHT_TOKEN_FILE").map(PathBuf::from));
+                token_in(&named.unwrap_or_else(|| data.join("admin-token")), "set HOOKWRIGHT_TOKEN, or name the file with --token-file")?
             }
         };
-        Ok(Api::new(self.url.clone(), Secret::new(token)))
+        Ok(Api::new(url, token))
     }
 }
 
@@ -72,6 +136,21 @@ impl Api {
 
     /// Sends a document and takes any answer.
     pub async fn send(&self, method: Method, path: &str, media: &str, body: impl Into<Bytes>) -> anyhow::Result<Answered> {
+        let (status, bytes) = self.exchange(method, path, media, body).await?;
+        Ok(Answered::new(status, &bytes))
+    }
+
+    /// The bytes at `path`.
+    pub async fn download(&self, path: &str) -> anyhow::Result<Bytes> {
+        let (status, bytes) = self.exchange(Method::GET, path, "application/json", "").await?;
+        if status == 200 {
+            return Ok(bytes);
+        }
+        Answered::new(status, &bytes).success()?;
+        bail!("the host answered {status} and no bytes")
+    }
+
+    async fn exchange(&self, method: Method, path: &str, media: &str, body: impl Into<Bytes>) -> anyhow::Result<(u16, Bytes)> {
         let mut authorization = header::HeaderValue::from_bytes(&[b"Bearer ", self.token.expose()].concat())?;
         authorization.set_sensitive(true);
         let request = Request::builder()
@@ -83,10 +162,7 @@ impl Api {
         let exchange = async {
             let response = self.client.request(request).await.with_context(|| format!("no answer from {}", self.url))?;
             let status = response.status().as_u16();
-            let bytes = response.into_body().collect().await?.to_bytes();
-            let text = String::from_utf8_lossy(&bytes);
-            let body = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
-            Ok(Answered { status, body })
+            Ok((status, response.into_body().collect().await?.to_bytes()))
         };
         match tokio::time::timeout(ANSWER_TIME_MAX, exchange).await {
             Ok(answered) => answered,
@@ -102,6 +178,11 @@ impl Api {
 }
 
 impl Answered {
+    fn new(status: u16, bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        Self { status, body: serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned())) }
+    }
+
     /// The body of a 2xx answer; otherwise an error that says what the host said.
     pub fn success(self) -> anyhow::Result<Value> {
         if (200..300).contains(&self.status) {

@@ -35,3 +35,9 @@ fn styled(line: ProgressBar, template: &str) -> ProgressBar {
         Err(_) => line,
     }
 }
+
+/// A bar for work of so many steps, each named by the line's message.
+pub fn steps(what: &str, count: usize) -> ProgressBar {
+    let bar = ProgressBar::new(u64::try_from(count).unwrap_or(u64::MAX));
+    styled(bar, "{prefix} {bar:40} {pos}/{len} {msg}").with_prefix(what.to_owned())
+}

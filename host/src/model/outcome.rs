@@ -3,7 +3,10 @@
 //! A failure of the remote is data, not an error: it is recorded, shown and decides what happens next.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
+};
 
 use super::{id::DeliveryId, plugin::PluginFailure};
 
@@ -19,10 +22,20 @@ pub struct Failure {
 macro_rules! failure_kinds {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
         /// The words for failures.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum FailureKind {
             $($(#[$doc])* #[serde(rename = $word)] $name,)*
         }
+
+        /// The words, not the names they have in the code, which is all that could be derived inside of a macro.
+        impl PartialSchema for FailureKind {
+            fn schema() -> RefOr<Schema> {
+                let words = Self::ALL.iter().map(|kind| kind.as_str());
+                ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).description(Some("The words for failures.")).into()
+            }
+        }
+
+        impl ToSchema for FailureKind {}
 
         impl FailureKind {
             /// All of them, in the order of a delivery's stages.

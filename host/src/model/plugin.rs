@@ -99,6 +99,11 @@ impl PluginKind {
         Self::KNOWN.into_iter().find(|(.., types)| types.contains(&media_type)).map(|(kind, ..)| kind)
     }
 
+    /// What its files end with.
+    pub fn ending(self) -> &'static str {
+        Self::KNOWN.into_iter().find(|(kind, ..)| *kind == self).map_or("bin", |(_, endings, _)| endings[0])
+    }
+
     /// The media type it is sent as.
     pub fn media_type(self) -> &'static str {
         Self::KNOWN.into_iter().find(|(kind, ..)| *kind == self).map_or("application/octet-stream", |(.., types)| types[0])

@@ -115,6 +115,16 @@ impl ProxyRule {
         let through = if url == "direct" { None } else { Some(Arc::new(proxy(url, resolve)?)) };
         Ok(Self { hosts, through })
     }
+
+    /// Its URL as people may see it: no credential.
+    pub fn shown(&self) -> String {
+        let Some(proxy) = &self.through else { return "direct".to_owned() };
+        let credentials = if proxy.authorization.is_some() { "(redacted)@" } else { "" };
+        match proxy.host.contains(':') {
+            true => format!("http://{credentials}[{}]:{}", proxy.host, proxy.port),
+            false => format!("http://{credentials}{}:{}", proxy.host, proxy.port),
+        }
+    }
 }
 
 fn proxy(url: &str, resolve: Resolve) -> Result<Proxy, BadProxy> {

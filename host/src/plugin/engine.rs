@@ -22,7 +22,7 @@ use super::{
     imports,
     lane::Lane,
     limits::{MEMORIES_PER_COMPONENT_MAX, TABLES_PER_COMPONENT_MAX, as_size},
-    slots::{Permit, SlotKind, Slots, TRIALS_MAX},
+    slots::{Permit, Pool, SlotKind, Slots, TRIALS_MAX},
 };
 use crate::{config::Limits, model::plugin::PluginFailure};
 
@@ -61,6 +61,11 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
+    /// How much of it is in use.
+    pub fn pool(&self) -> Pool {
+        self.slots.pool()
+    }
+
     /// Makes the engine and starts its clock.
     pub fn new(limits: &Limits, counts_instructions: bool) -> wasmtime::Result<Self> {
         let engine = pooled_engine(limits, counts_instructions)?;

@@ -20,7 +20,9 @@ use super::{
     error::UploadError,
     loaded::{LoadedPlugin, Source},
     loader::Loader,
-    records, snapshot,
+    records,
+    slots::Pool,
+    snapshot,
 };
 use crate::{
     clock::SharedClock,
@@ -192,6 +194,11 @@ impl Plugins {
         let snapshot = self.shared.snapshot.load();
         let is_out = |entry: &&Arc<Entry>| entry.active().is_some_and(|active| active.conduct.refusal().is_some());
         snapshot.values().filter(is_out).map(|entry| entry.record.name.clone()).collect()
+    }
+
+    /// How much of the sandbox is in use.
+    pub fn pool(&self) -> Pool {
+        self.shared.loader.sandbox.pool()
     }
 
     /// Why a plugin is not to be called now, and until when, if it is not.

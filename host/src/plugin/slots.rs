@@ -13,6 +13,17 @@ use crate::{config::Limits, model::plugin::PluginFailure};
 /// Instances kept for trials at upload, so that a burst of calls cannot stop one.
 pub(super) const TRIALS_MAX: u32 = 2;
 
+/// How much of the sandbox is in use.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pool {
+    /// Instances there may be.
+    pub max: usize,
+    /// Instances that are called.
+    pub in_use: usize,
+    /// Calls that wait for one.
+    pub waiting: usize,
+}
+
 /// What an instance is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SlotKind {
@@ -28,6 +39,7 @@ pub(super) enum SlotKind {
 pub(super) struct Slots {
     shared: Arc<Shared>,
     trials: Arc<Semaphore>,
+    max: usize,
     queue_max: usize,
 }
 
@@ -72,8 +84,16 @@ impl Slots {
         Self {
             shared: Arc::new(Shared(Mutex::new(state))),
             trials: Arc::new(Semaphore::new(TRIALS_MAX as usize)),
+            max: all,
             queue_max: limits.plugin_queue_max,
         }
+    }
+
+    /// How much of it is in use, trials apart.
+    pub(super) fn pool(&self) -> Pool {
+        let state = self.shared.state();
+        let waiting = state.waiting.iter().filter(|waiter| !waiter.turn.is_closed()).count();
+        Pool { max: self.max, in_use: self.max.saturating_sub(state.free), waiting }
     }
 
     /// Waits for an instance for `plugin`; refuses when too many wait already.

@@ -120,6 +120,10 @@ impl Asked<'_> {
 
 /// Answers one request.
 pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut Incoming) -> Response<Body> {
+    // By any other method nothing is shown, and nothing done.
+    if ![Method::GET, Method::HEAD, Method::POST].contains(&parts.method) {
+        return ApiError::MethodNotAllowed("GET, HEAD, POST".to_owned()).into_response();
+    }
     let mut fields: Vec<(String, String)> =
         url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let read = read_form(services, parts, body).await.map(|form| fields.extend(form));

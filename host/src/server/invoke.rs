@@ -117,7 +117,9 @@ pub async fn preview(services: Services, asked: Asked) -> Answer {
 
 /// Send a test: an invoke with `{"test":true}` as data.
 #[utoipa::path(post, path = "/v1/webhooks/{name}/test", tag = "webhooks", params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "how it ended", body = InvokeAnswer), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+    responses((status = 200, description = "how it ended", body = InvokeAnswer), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "it is inactive", content_type = "application/problem+json"),
+        (status = 503, body = ProblemDetails, description = "the disk is nearly full", content_type = "application/problem+json")))]
 pub async fn test(services: Services, asked: Asked) -> Answer {
     let request = invocation::Request { data: json!({ "test": true }), ..invocation::Request::default() };
     services.store.has_room()?;

@@ -1,11 +1,13 @@
 //! `/metrics`: what is counted, for Prometheus.
 
+use std::time::Duration;
+
 use super::{
     request::Asked,
     respond::{Answer, text},
 };
 use crate::{
-    metrics::{MEDIA_TYPE, StoreState},
+    metrics::{MEDIA_TYPE, Moment, StoreState, WEBHOOKS_DUE_MAX},
     services::Services,
     store::StoreStats,
 };
@@ -29,6 +31,21 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
         commits_waiting: waiting,
         failed,
     };
-    let written = services.metrics.text(store, services.plugins.set_aside());
-    text(MEDIA_TYPE, written)
+    let pool = services.plugins.pool();
+    let moment =
+        Moment { store, set_aside: services.plugins.set_aside(), due: due(&services), instances: (pool.max, pool.in_use, pool.waiting) };
+    text(MEDIA_TYPE, services.metrics.text(moment))
+}
+
+/// By webhook, whichever of its endpoints has been due longest.
+fn due(services: &Services) -> Vec<(String, Duration)> {
+    let snapshot = services.catalog.snapshot();
+    let mut found: Vec<(String, Duration)> = Vec::new();
+    for (endpoint, since) in services.store.longest_due(WEBHOOKS_DUE_MAX) {
+        let name = snapshot.webhooks_by_id.get(&endpoint.webhook()).map(|entry| &entry.spec.name);
+        if let Some(name) = name.filter(|name| !found.iter().any(|(known, _)| known == *name)) {
+            found.push((name.clone(), since));
+        }
+    }
+    found
 }

@@ -31,7 +31,7 @@ use crate::{model, services::Services};
         recovery::replay, profiles::list, profiles::get,
         profiles::patch, deliveries::list, deliveries::get, deliveries::resend, deliveries::cancel, calls::list, calls::get,
         sessions::get, sessions::patch, sessions::delete, secrets::list, secrets::put, secrets::delete, plugins::list, plugins::get,
-        plugins::put, plugins::delete, plugins::activate, rehearsals::try_out, rehearsals::compare, plugins::put_config, plugins::put_grants,
+        plugins::put, plugins::version, plugins::delete, plugins::activate, rehearsals::try_out, rehearsals::compare, plugins::put_config, plugins::put_grants,
         plugins::conduct::limits, plugins::conduct::put_limits, plugins::conduct::rollback, plugins::conduct::put_rollback, plugins::conduct::resume,
         plugins::conduct::history, receivers::list, receivers::put,
         receivers::get, receivers::patch, receivers::delete, codes::post, codes::list, codes::delete, codes::mail, codes::refusals, actions::list, actions::put,
@@ -73,8 +73,32 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
             }
         }
     }
+    open_views(&mut document);
     document
 });
+
+/// What is shown is what was written and more, in one object; what is written is closed to fields nobody knows. Where the one refers to
+/// the other, it so refuses its own fields: there, the fields stand themselves.
+fn open_views(document: &mut Value) {
+    fn open(value: &mut Value, schemas: &serde_json::Map<String, Value>) {
+        match value {
+            Value::Object(fields) => {
+                for part in fields.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
+                    let referred = part["$ref"].as_str().and_then(|reference| schemas.get(reference.rsplit('/').next()?));
+                    if let Some(Value::Object(mut opened)) = referred.filter(|schema| schema["additionalProperties"] == false).cloned() {
+                        opened.shift_remove("additionalProperties");
+                        *part = opened.into();
+                    }
+                }
+                fields.values_mut().for_each(|value| open(value, schemas));
+            }
+            Value::Array(items) => items.iter_mut().for_each(|value| open(value, schemas)),
+            _ => {}
+        }
+    }
+    let Some(schemas) = document.pointer("/components/schemas").and_then(Value::as_object).cloned() else { return };
+    open(document, &schemas);
+}
 
 /// `put_webhooks_name`: unique, because method and path are.
 fn operation_id(route: &super::router::Route) -> String {

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{
     request::Asked,
-    respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
+    respond::{Answer, ApiError, List, ProblemDetails, bytes, created, no_content, ok},
 };
 use crate::{
     model::plugin::{
@@ -174,6 +174,20 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
             size_bytes: version.size_bytes,
         },
     )
+}
+
+/// The bytes of an uploaded version, as they were uploaded.
+#[utoipa::path(get, path = "/v1/plugins/{name}/versions/{version}", tag = "plugins",
+    params(("name" = String, Path, description = "its name"), ("version" = u32, Path, description = "the version's number")),
+    responses((status = 200, description = "the bytes", content(([u8] = "application/wasm"), (String = "text/javascript"), (String = "text/typescript"))),
+        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+pub async fn version(services: Services, asked: Asked) -> Answer {
+    let none = || ApiError::NotFound(format!("version `{}` of the plugin `{}`", asked.path(1), asked.path(0)));
+    let number: u32 = asked.path(1).parse().map_err(|_| none())?;
+    let info = find(&services, asked.path(0))?;
+    let version = info.record.versions.iter().find(|version| version.version == Some(number)).ok_or_else(none)?;
+    let stored = services.store.get_blob(&version.digest).await?.ok_or_else(none)?;
+    bytes(version.kind.media_type(), stored)
 }
 
 /// Use another version: an older one is a rollback.

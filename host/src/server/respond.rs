@@ -105,6 +105,10 @@ impl ApiError {
             Self::Internal(_) => "INTERNAL",
             Self::Invalid { .. } | Self::Unprocessable(_) | Self::TooLarge(_) | Self::UnsupportedMedia(_) => "INVALID_ARGUMENT",
         };
+        let allowed = match &self {
+            Self::MethodNotAllowed(allowed) => HeaderValue::from_str(allowed).ok(),
+            _ => None,
+        };
         let mut message = self.to_string();
         let mut details = Vec::new();
         if let Self::Invalid { problems, .. } = self {
@@ -116,7 +120,11 @@ impl ApiError {
             details.push(serde_json::json!({ "@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations }));
         }
         let error = serde_json::json!({ "error": { "code": status.as_u16(), "message": message, "status": name, "details": details } });
-        write(status, "application/json", &error)
+        let mut response = write(status, "application/json", &error);
+        if let Some(allowed) = allowed {
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
+        response
     }
 
     /// The status and the error as ArcGIS's APIs give it. `has_token`: whether the caller gave a token, good or not.
@@ -209,6 +217,11 @@ pub struct List<T> {
 /// 200 with a text of some kind.
 pub fn text(media: &'static str, text: String) -> Answer {
     Ok(reply(200, vec![(header::CONTENT_TYPE.to_string(), media.to_owned())], text.into()))
+}
+
+/// 200 with bytes of some kind.
+pub fn bytes(media: &'static str, bytes: Bytes) -> Answer {
+    Ok(reply(200, vec![(header::CONTENT_TYPE.to_string(), media.to_owned())], bytes))
 }
 
 /// 200 with a document.

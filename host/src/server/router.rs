@@ -116,6 +116,7 @@ pub fn routes() -> Vec<Route> {
         GET "/v1/plugins" READ => plugins::list;
         GET "/v1/plugins/{name}" READ => plugins::get;
         PUT "/v1/plugins/{name}" PLUGINS => plugins::put;
+        GET "/v1/plugins/{name}/versions/{version}" PLUGINS => plugins::version;
         DELETE "/v1/plugins/{name}" PLUGINS => plugins::delete;
         POST "/v1/plugins/{name}/activate" PLUGINS => plugins::activate;
         POST "/v1/plugins/{name}/try" PLUGINS => rehearsals::try_out;

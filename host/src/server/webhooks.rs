@@ -266,7 +266,7 @@ pub async fn set_active(services: &Services, entry: &WebhookEntry, active: bool)
 
 /// Try a filter on events.
 #[utoipa::path(post, path = "/v1/webhooks/{name}/filter-test", tag = "webhooks", request_body = FilterTest, params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "what it says", body = FilterVerdicts), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
+    responses((status = 200, description = "what it says", body = FilterVerdicts), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn filter_test(services: Services, asked: Asked) -> Answer {
     let test: FilterTest = asked.json()?;
     let entry = find(&services, asked.path(0))?;

@@ -90,6 +90,11 @@ impl Agenda {
         self.by_due.iter().take_while(move |(due, _)| *due <= now_ms).map(|(_, endpoint)| endpoint)
     }
 
+    /// What is due first for each endpoint, the longest due first.
+    pub(super) fn dues(&self) -> impl Iterator<Item = (u64, &EndpointId)> {
+        self.by_due.iter().map(|(due, endpoint)| (*due, endpoint))
+    }
+
     /// When what is due longest was due, in milliseconds; what is due later has its time, too.
     pub(super) fn first_due(&self) -> Option<u64> {
         self.by_due.first().map(|(due, _)| *due)

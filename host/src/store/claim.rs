@@ -68,6 +68,14 @@ impl Store {
         Duration::from_millis(due.map_or(0, |due| clock::millis(self.now()).saturating_sub(due)))
     }
 
+    /// The `n` endpoints whose first delivery has been due longest, and for how long.
+    pub fn longest_due(&self, n: usize) -> Vec<(EndpointId, Duration)> {
+        let now = clock::millis(self.now());
+        let agenda = self.shared.published.agenda();
+        let ready = agenda.dues().take_while(|(due, _)| *due <= now).take(n);
+        ready.map(|(due, endpoint)| (endpoint.clone(), Duration::from_millis(now - due))).collect()
+    }
+
     /// When the next thing will be due that is not due now; `None` while there is none.
     pub fn next_due(&self) -> Option<Timestamp> {
         let due = self.shared.published.agenda().next_after(clock::millis(self.now()));

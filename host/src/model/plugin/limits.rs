@@ -96,6 +96,11 @@ macro_rules! limits {
             pub fn get(&self, limit: Limit) -> Option<u64> {
                 match limit { $(Limit::$variant => self.$name,)* }
             }
+
+            /// Sets one limit.
+            pub fn set(&mut self, limit: Limit, value: u64) {
+                match limit { $(Limit::$variant => self.$name = Some(value),)* }
+            }
         }
     };
 }

@@ -78,7 +78,7 @@ fn description() -> Value {
         let mut operation = json!({
             "summary": summary,
             "operationId": format!("{method}{}", path.replace(['{', '}'], "").replace('/', "_")),
-            "responses": { "200": { "description": "what was asked for, or `{\"error\":{\"code\",\"message\",\"details\"}}`", "content": { "application/json": { "schema": { "type": "object" } } } } },
+            "responses": responses(method),
         });
         if method == "get" {
             listed.extend(
@@ -97,6 +97,23 @@ fn description() -> Value {
         "info": { "title": "Hookwright, ArcGIS's webhooks", "version": env!("CARGO_PKG_VERSION"), "description": "Organization and service webhooks as ArcGIS Enterprise's REST APIs have them" },
         "paths": paths,
     })
+}
+
+/// What an operation answers: JSON, or with `f=html` (the default) a page.
+fn responses(method: &str) -> Value {
+    let content = json!({ "application/json": { "schema": { "type": "object" } }, "text/html": { "schema": { "type": "string" } } });
+    let answer = |description: &str| json!({ "description": description, "content": content });
+    let mut answers = json!({
+        "200": answer("what was asked for, or with `f=json` `{\"error\":{\"code\",\"message\",\"details\"}}`"),
+        "303": { "description": "on to the page that shows it, or to the form where one logs in" },
+        "400": answer("not valid"), "401": answer("no token, or one that ended"), "403": answer("the token does not allow it"),
+        "404": answer("none such"),
+    });
+    if method == "post" {
+        answers["409"] = answer("it is as it cannot be changed");
+        answers["413"] = answer("too large");
+    }
+    answers
 }
 
 /// The description of ArcGIS's APIs.

@@ -27,9 +27,12 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
         let token = json!({ "type": "string", "description": "The `pageToken` of the next page; left out: this is the last." });
         schemas[name] = json!({ "type": "object", "properties": { field: list, "nextPageToken": token } });
     }
+    // As `google.protobuf.Any` has it in JSON: the message's fields, and its type.
+    let mut any_of_environment = schemas["Environment"].clone();
+    any_of_environment["properties"]["@type"] = json!({ "type": "string" });
     schemas["Operation"] = json!({
         "type": "object", "description": "`google.longrunning.Operation`: what is asked for is done when it is answered.",
-        "properties": { "name": { "type": "string" }, "done": { "type": "boolean" }, "response": schema("Environment") },
+        "properties": { "name": { "type": "string" }, "done": { "type": "boolean" }, "response": any_of_environment },
     });
     schemas["Error"] = json!({
         "type": "object", "description": "`google.rpc.Status`, as Google's HTTP APIs show it.",

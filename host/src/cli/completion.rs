@@ -1,0 +1,29 @@
+//! `hookwright completion`: what a shell completes commands and flags with.
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::{Cli, output};
+
+/// Print what a shell completes commands and flags with.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hookwright completion bash > /etc/bash_completion.d/hookwright
+  hookwright completion zsh > ~/.zfunc/_hookwright
+  hookwright completion fish > ~/.config/fish/completions/hookwright.fish")]
+pub struct Completion {
+    /// The shell.
+    shell: Shell,
+}
+
+impl Completion {
+    /// Prints it.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "hookwright", &mut script);
+        output::print(&String::from_utf8_lossy(&script))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,226 @@
+//! `hookwright config`: what is set, by whom, and whether a file is right. Also the flags of everything that starts a host.
+
+use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::output::{self, table};
+use crate::{
+    config::load::{Effective, Flag, Loaded, Written},
+    config::setting::VARIABLE_PREFIX,
+    mail::Mailer,
+    model::secret::Secret,
+};
+
+/// Show or check the configuration.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  hookwright config show --config /etc/hookwright.toml
+  hookwright config check /etc/hookwright.toml")]
+pub enum ConfigCommand {
+    /// Every setting: what holds, its unit, its bounds, its default, and who said so. No secret is shown.
+    #[command(after_help = "Examples:
+  hookwright config show
+  HOOKWRIGHT_LIMITS_BACKLOG_MAX=1000 hookwright config show --json | jq '.data[] | select(.origin != \"default\")'")]
+    Show(Show),
+    /// Read a file as a start would, without the environment, and tell everything that is wrong with it.
+    #[command(
+        after_help = "Exit code: 0 it is right, 1 it is not; what is wrong is on standard error.\n\nExample:\n  hookwright config check /etc/hookwright.toml"
+    )]
+    Check(Check),
+}
+
+/// `config show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    #[command(flatten)]
+    configured: Configured,
+    /// Only what somebody set.
+    #[arg(long)]
+    set_only: bool,
+    /// Print JSON, with the variable of each and what it is.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `config check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The file (TOML).
+    file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where a configuration comes from: a file (TOML), over it the environment (`HOOKWRIGHT_` and the key in capitals), over both these flags.
+#[derive(Debug, Args)]
+pub struct Configured {
+    /// Configuration file (TOML); the environment and flags win over it.
+    #[arg(long, env = "HOOKWRIGHT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Any setting, as `hookwright config show` names it; repeat.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    set: Vec<(String, Secret)>,
+    /// Data directory (HOOKWRIGHT_DATA) [default: ./data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address to listen on (HOOKWRIGHT_LISTEN) [default: 127.0.0.1:8400].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Network the host may call besides public addresses, also by plain http (HOOKWRIGHT_ALLOW_NETWORKS); repeat, or separate by commas.
+    #[arg(long = "allow-network", value_name = "NETWORK")]
+    allow_networks: Vec<String>,
+    /// Proxy for every host, http://[USER:PASSWORD@]HOST:PORT, in place of the file's `[[proxy]]` (HOOKWRIGHT_PROXY); it is asked for addresses
+    /// that were tested here. HTTP_PROXY and its like are not read.
+    #[arg(long, value_name = "URL", value_parser = secret)]
+    proxy: Option<Secret>,
+    /// File with the storage key, 64 hexadecimal digits (HOOKWRIGHT_KEY_FILE) [default: DATA/key, made at the first start].
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Where callers find the host: scheme, host and port (HOOKWRIGHT_PUBLIC_URL) [default: as in the admin's own request].
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Path before /api/v1/webhook/CODE, and the environment it stands for: /123456/TEST1=test (HOOKWRIGHT_BASES). With any of them codes
+    /// are found at these alone; repeat, or separate by commas.
+    #[arg(long = "base", value_name = "PATH[=ENVIRONMENT]")]
+    bases: Vec<String>,
+}
+
+fn pair(text: &str) -> Result<(String, Secret), String> {
+    let (key, value) = text.split_once('=').ok_or("it must be KEY=VALUE")?;
+    Ok((key.trim().to_owned(), Secret::new(value)))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap's parsers are fallible")]
+fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
+}
+
+impl Configured {
+    /// Reads all of it.
+    pub fn load(self) -> anyhow::Result<Loaded> {
+        let file = self.config.clone().map(read).transpose()?;
+        Ok(Written { file, variables: variables(), flags: self.flags() }.load()?)
+    }
+
+    fn flags(self) -> Vec<Flag> {
+        let path = |path: PathBuf| Secret::new(path.into_os_string().as_bytes());
+        let list = |list: Vec<String>| Some(list.join(",")).filter(|list| !list.is_empty()).map(Secret::new);
+        let named = [
+            ("--data", "data", self.data.map(path)),
+            ("--listen", "listen", self.listen.map(Secret::new)),
+            ("--allow-network", "allow_networks", list(self.allow_networks)),
+            ("--proxy", "proxy", self.proxy),
+            ("--key-file", "key_file", self.key_file.map(path)),
+            ("--public-url", "public_url", self.public_url.map(Secret::new)),
+            ("--base", "bases", list(self.bases)),
+        ];
+        let named = named.into_iter().filter_map(|(name, key, text)| Some((name, key.to_owned(), text?)));
+        let set = self.set.into_iter().map(|(key, text)| ("--set", key, text));
+        set.chain(named).map(|(name, key, text)| Flag { name: name.to_owned(), key, text }).collect()
+    }
+}
+
+fn read(path: PathBuf) -> anyhow::Result<(PathBuf, Secret)> {
+    let text = std::fs::read_to_string(&path).with_context(|| format!("the configuration {} cannot be read", path.display()))?;
+    Ok((path, Secret::new(text)))
+}
+
+fn variables() -> Vec<(String, Secret)> {
+    let own = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, Secret::new(value.as_bytes())));
+    std::env::vars_os().filter_map(own).filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect()
+}
+
+impl ConfigCommand {
+    /// Does it.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Show(show) => show.run(),
+            Self::Check(check) => check.run(),
+        }
+    }
+}
+
+impl Show {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let loaded = self.configured.load()?;
+        let is_set = |setting: &&Effective| !self.set_only || setting.origin != crate::config::load::Origin::Default;
+        let settings = loaded.settings.iter().filter(is_set);
+        let shown = if self.json {
+            output::pretty(&json!({ "data": settings.map(document).collect::<Vec<_>>() }))
+        } else {
+            let row = |setting: &Effective| {
+                let [value, default] = [&setting.value, &setting.default].map(text);
+                vec![setting.key.clone(), value, setting.unit.to_owned(), default, setting.range.clone(), setting.origin.to_string()]
+            };
+            table(&["SETTING", "VALUE", "UNIT", "DEFAULT", "FROM AND TO", "SAID BY"], settings.map(row))
+        };
+        output::print(&shown)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn document(setting: &Effective) -> Value {
+    let Effective { key, variable, value, default, unit, range, about, origin } = setting;
+    let unit = Some(*unit).filter(|unit| !unit.is_empty());
+    json!({ "key": key, "value": value, "unit": unit, "default": default, "range": range, "origin": origin.to_string(), "variable": variable,
+        "about": about })
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) if list.is_empty() => "-".to_owned(),
+        Value::Object(table) if table.is_empty() => "-".to_owned(),
+        Value::Array(list) if list.iter().all(Value::is_string) => list.iter().map(text).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+impl Check {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let file = read(self.file.clone())?;
+        let loaded = Written { file: Some(file), ..Written::default() }.load()?;
+        let Loaded { config, settings } = loaded;
+        if let Some(smtp) = config.smtp {
+            Mailer::new(smtp, config.limits.mail_time_max).context("`smtp` cannot be used")?;
+        }
+        let set = settings.iter().filter(|setting| setting.origin != crate::config::load::Origin::Default).count();
+        let shown = if self.json {
+            output::pretty(&json!({ "file": self.file, "valid": true, "set": set, "settings": settings.len() }))
+        } else {
+            format!("{}: valid; it sets {set} of {} settings", self.file.display(), settings.len())
+        };
+        output::print(&shown)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::SmtpTls;
+
+    #[test]
+    fn the_configuration_on_the_first_page_is_read() {
+        let page = include_str!("../../../README.md");
+        let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+        let load = |text: &str| Written { file: Some(("README.md".into(), Secret::new(text))), ..Written::default() }.load();
+        let files: Vec<_> = blocks.map(|block| load(block).unwrap_or_else(|error| panic!("{error}: {block}")).config).collect();
+        let config = files.into_iter().find(|config| config.smtp.is_some()).expect("one with a mail server");
+        assert_eq!(config.bases.environment("/123456/TEST1"), Some(Some("test1".to_owned())));
+        let smtp = config.smtp.expect("a mail server");
+        assert_eq!((smtp.port, smtp.tls, smtp.user.as_deref()), (465, SmtpTls::Implicit, Some("webhooks")));
+        assert!(Mailer::new(smtp, Duration::from_secs(1)).is_ok());
+        let unprotected =
+            load("[smtp]\nhost = \"mail.example.com\"\ntls = \"none\"\nfrom = \"a@b.example\"\nuser = \"a\"\npassword = \"$secret:p\"");
+        let smtp = unprotected.expect("read").config.smtp.expect("a mail server");
+        assert!(Mailer::new(smtp, Duration::from_secs(1)).is_err(), "a password in clear");
+    }
+}

@@ -1,0 +1,76 @@
+//! `hookwright export`: what a host was told, as the folder `apply` takes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    at::At,
+    output,
+    state::{Kind, exported, of_host},
+};
+
+/// Write what a host was told into a folder, in the form `apply` takes. Secrets, codes and tokens are not in it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Of a secret only its name is written, and a variable of the environment from which `apply` takes its value on a host that has none.
+Credentials that stood in documents themselves are kept as secrets nobody can name: they are told, and must be given again.
+URLs are written whole, with what may be a credential in their queries: keep the folder accordingly.
+
+Example:
+  hookwright export -o ./state"
+)]
+pub struct Export {
+    /// The folder: one that does not exist or is empty.
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    #[command(flatten)]
+    at: At,
+}
+
+impl Export {
+    /// Writes it.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        if fs::read_dir(&self.output).is_ok_and(|mut entries| entries.next().is_some()) {
+            bail!("{} is not empty: an export stands alone, so that nothing old is taken for it", self.output.display());
+        }
+        let state = of_host(&self.at.open()?, true).await?;
+        let mut inline = Vec::new();
+        let mut written = Vec::new();
+        for ((kind, name), document) in &state {
+            let (value, beside) = exported(*kind, name, document);
+            let folder = self.output.join(kind.folder());
+            // A service's folder is part of its name.
+            let file = format!("{}.json", name.replace('/', "_"));
+            write(&folder, &file, format!("{}\n", output::pretty(&value)).as_bytes())?;
+            if let Some((file, bytes)) = beside {
+                write(&folder, &file, &bytes)?;
+            }
+            if value.to_string().contains("$secret:inline.") {
+                inline.push(format!("{} {name}", kind.word()));
+            }
+            written.push(json!({ "kind": kind.word(), "name": name }));
+        }
+        for one in &inline {
+            eprintln!("hookwright: {one}: a credential stood in it itself; it is not exported");
+        }
+        let shown = json!({ "folder": self.output, "documents": written, "inline_credentials": inline });
+        self.at.show(&shown, |_| {
+            let count = |kind: Kind| state.keys().filter(|(of, _)| *of == kind).count();
+            let kinds: Vec<_> = Kind::ALL.into_iter().map(|kind| format!("{} {}", count(kind), kind.folder())).collect();
+            format!("{}: {}", self.output.display(), kinds.join(", "))
+        })
+    }
+}
+
+fn write(folder: &Path, file: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let path = folder.join(file);
+    fs::write(&path, bytes).with_context(|| format!("{} cannot be written", path.display()))
+}

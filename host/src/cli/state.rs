@@ -1,0 +1,427 @@
+//! What a host is told to be, as files: a folder for each kind, a document for each name, and the files of plugins beside theirs.
+//!
+//! A document is held against the host's in one form: as the host reads it, without what only the host writes.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
+use http::Method;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+
+use super::{at::segment, client::Api};
+use crate::model::{
+    plugin::{Digest, Grants, PluginKind, limits::PluginLimitsSpec, rollback::RollbackRule},
+    problem::{nearest, read},
+    profile::{self, Deactivation},
+    receiver::{ActionSpec, ReceiverSpec},
+    retry::Retry,
+    secret::{INLINE_PREFIX, is_secret_name},
+    service::ServiceSpec,
+    webhook::WebhookSpec,
+};
+
+/// Kinds of documents, in the order they are written: what others refer to comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Where the value of a secret is found.
+    Secret,
+    /// A service webhooks may be about.
+    Service,
+    /// The site-wide values of a profile.
+    Profile,
+    /// A plugin: its file, configuration, grants, limits.
+    Plugin,
+    /// A service action.
+    Action,
+    /// A receiver.
+    Receiver,
+    /// A webhook.
+    Webhook,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [Self::Secret, Self::Service, Self::Profile, Self::Plugin, Self::Action, Self::Receiver, Self::Webhook];
+
+    /// The folder, and the collection in the API.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Secret => "secrets",
+            Self::Service => "services",
+            Self::Profile => "profiles",
+            Self::Plugin => "plugins",
+            Self::Action => "actions",
+            Self::Receiver => "receivers",
+            Self::Webhook => "webhooks",
+        }
+    }
+
+    /// The word for one.
+    pub fn word(self) -> &'static str {
+        self.folder().trim_end_matches('s')
+    }
+
+    /// The address of one of this name.
+    pub fn path(self, name: &str) -> String {
+        // A service's folder is a segment of its own.
+        let name = name.split('/').map(segment).collect::<Vec<_>>().join("/");
+        format!("/v1/{}/{name}", self.folder())
+    }
+}
+
+/// One document.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// In the one form documents are compared in.
+    pub value: Value,
+    /// The bytes of a plugin, where there are any, and what they are.
+    pub bytes: Option<(PluginKind, Bytes)>,
+    /// Where the value of a secret is found.
+    pub source: Option<Source>,
+}
+
+/// Where the value of a secret is found.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// In a variable of the environment.
+    Variable(String),
+    /// In a file.
+    File(PathBuf),
+}
+
+/// Everything, by kind and name.
+pub type State = BTreeMap<(Kind, String), Document>;
+
+/// What a folder says. Everything in it must be understood: what is passed over would be missed later.
+pub fn of_folder(folder: &Path) -> anyhow::Result<State> {
+    let mut state = State::new();
+    for entry in sorted(folder)? {
+        let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        if name.starts_with('.') {
+            continue;
+        }
+        let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.folder() == name && entry.is_dir()) else {
+            let hint = nearest(&name, Kind::ALL.map(Kind::folder)).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            bail!("{} is none of the folders {}{hint}", entry.display(), Kind::ALL.map(Kind::folder).join(", "));
+        };
+        let mut files = Vec::new();
+        for file in sorted(&entry)? {
+            match file.extension().and_then(|extension| extension.to_str()) {
+                Some("json" | "toml") => files.push(file),
+                // The files of plugins are named by their documents.
+                _ if kind == Kind::Plugin && PluginKind::of_file(&file.to_string_lossy()).is_some() => {}
+                _ => bail!("{} is neither .json nor .toml", file.display()),
+            }
+        }
+        for file in files {
+            for value in documents(&file)? {
+                let document = document(kind, value, Some(&file)).with_context(|| file.display().to_string())?;
+                let name = document.value["name"].as_str().unwrap_or_default().to_owned();
+                if state.insert((kind, name.clone()), document).is_some() {
+                    bail!("{}: a second document of the {} `{name}`", file.display(), kind.word());
+                }
+            }
+        }
+    }
+    Ok(state)
+}
+
+fn sorted(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn documents(file: &Path) -> anyhow::Result<Vec<Value>> {
+    let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let value: Value = match file.extension().and_then(|extension| extension.to_str()) {
+        Some("toml") => toml::from_str(&text).with_context(|| format!("{} is not TOML", file.display()))?,
+        _ => serde_json::from_str(&text).with_context(|| format!("{} is not JSON", file.display()))?,
+    };
+    Ok(match value {
+        Value::Array(several) => several,
+        one => vec![one],
+    })
+}
+
+/// A document in the form it is compared in. `file`: where it stands, for what lies beside it.
+fn document(kind: Kind, mut value: Value, file: Option<&Path>) -> anyhow::Result<Document> {
+    let stem = file.and_then(|file| file.file_stem()?.to_str());
+    let fields = value.as_object_mut().ok_or_else(|| anyhow!("it must be an object"))?;
+    for own in ["id", "created_at", "updated_at", "deactivated"] {
+        fields.remove(own);
+    }
+    if kind == Kind::Action {
+        fields.remove("receivers");
+    }
+    if !fields.contains_key("name") {
+        let stem = stem.ok_or_else(|| anyhow!("it has no `name`"))?;
+        fields.insert("name".to_owned(), stem.into());
+    }
+    let plain = |value| Ok(Document { value, bytes: None, source: None });
+    match kind {
+        Kind::Webhook => plain(as_read::<WebhookSpec>(value)?),
+        Kind::Receiver => plain(as_read::<ReceiverSpec>(value)?),
+        Kind::Action => plain(as_read::<ActionSpec>(value)?),
+        Kind::Service => plain(as_read::<ServiceSpec>(value)?),
+        Kind::Profile => plain(as_read::<ProfileValues>(value)?),
+        Kind::Secret => secret(value, file),
+        Kind::Plugin => plugin(value, file),
+    }
+}
+
+/// As the host reads it, and would show it.
+fn as_read<T: Serialize + DeserializeOwned>(value: Value) -> anyhow::Result<Value> {
+    let spec: T = read(value).map_err(|problem| anyhow!("{} {}", problem.pointer, problem.detail))?;
+    let Value::Object(mut fields) = serde_json::to_value(spec)? else { bail!("it is no object") };
+    fields.retain(|_, value| !value.is_null());
+    Ok(fields.into())
+}
+
+/// The site-wide values of a profile.
+#[derive(Debug, Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProfileValues {
+    name: String,
+    timeout_ms: Option<u64>,
+    response_bytes_max: Option<u64>,
+    retry: Option<Retry>,
+    deactivation: Option<Deactivation>,
+}
+
+/// A secret's document: a reference to what is outside.
+#[derive(Debug, Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretSource {
+    name: String,
+    /// The variable of the environment that holds the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    env: Option<String>,
+    /// The file that holds it, seen from the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
+}
+
+fn secret(value: Value, file: Option<&Path>) -> anyhow::Result<Document> {
+    let SecretSource { name, env, file: path } = read(value).map_err(|problem| anyhow!("{} {}", problem.pointer, problem.detail))?;
+    if !is_secret_name(&name) || name.starts_with(INLINE_PREFIX) {
+        bail!("/name `{name}` cannot name a secret");
+    }
+    let source = match (env, path) {
+        (Some(variable), None) => Source::Variable(variable),
+        (None, Some(path)) => Source::File(file.and_then(Path::parent).unwrap_or(Path::new(".")).join(path)),
+        _ => bail!("a secret is a reference: `env`, a variable of the environment, or `file`"),
+    };
+    // Values cannot be compared: the host does not show them.
+    Ok(Document { value: json!({ "name": name }), bytes: None, source: Some(source) })
+}
+
+impl Source {
+    /// The value. Its one trailing newline, which editors write, is not part of it.
+    pub fn value(&self) -> anyhow::Result<String> {
+        match self {
+            Self::Variable(name) => std::env::var(name).map_err(|_| anyhow!("the variable {name} is not set")),
+            Self::File(path) => {
+                let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+                Ok(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
+            }
+        }
+    }
+}
+
+/// A plugin's document.
+#[derive(Debug, Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PluginDocument {
+    name: String,
+    /// The file, beside the document; none: what the binary holds.
+    #[serde(default)]
+    file: Option<PathBuf>,
+    #[serde(default)]
+    config: Map<String, Value>,
+    #[serde(default)]
+    grants: Grants,
+    #[serde(default)]
+    limits: PluginLimitsSpec,
+    /// Its own rule; none: the host's.
+    #[serde(default)]
+    rollback: Option<RollbackRule>,
+}
+
+fn plugin(value: Value, file: Option<&Path>) -> anyhow::Result<Document> {
+    let PluginDocument { name, file: path, config, grants, limits, rollback } =
+        read(value).map_err(|problem| anyhow!("{} {}", problem.pointer, problem.detail))?;
+    let bytes = match &path {
+        None => None,
+        Some(path) => {
+            let path = file.and_then(Path::parent).unwrap_or(Path::new(".")).join(path);
+            let kind = PluginKind::of_file(&path.to_string_lossy())
+                .ok_or_else(|| anyhow!("{} is neither a .wasm nor a .js or .ts file", path.display()))?;
+            Some((kind, Bytes::from(fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?)))
+        }
+    };
+    let digest = bytes.as_ref().map(|(_, bytes)| Digest::of(bytes));
+    Ok(Document { value: comparable(&name, digest, &config.into(), grants, limits, rollback), bytes, source: None })
+}
+
+fn comparable(
+    name: &str,
+    digest: Option<Digest>,
+    config: &Value,
+    grants: Grants,
+    limits: PluginLimitsSpec,
+    rollback: Option<RollbackRule>,
+) -> Value {
+    let config = if config.is_null() { json!({}) } else { config.clone() };
+    json!({ "name": name, "file": digest, "config": config, "grants": grants, "limits": limits, "rollback": rollback })
+}
+
+/// What a host says of itself. `with_bytes`: the files of plugins too.
+pub async fn of_host(api: &Api, with_bytes: bool) -> anyhow::Result<State> {
+    let mut state = State::new();
+    for kind in Kind::ALL {
+        for shown in list(api, kind).await? {
+            let Some(name) = shown["name"].as_str().map(str::to_owned) else { continue };
+            let found = match kind {
+                Kind::Secret if name.starts_with(INLINE_PREFIX) => None,
+                Kind::Secret => Some(Document { value: json!({ "name": name }), bytes: None, source: None }),
+                Kind::Profile => changed_values(&name, &shown)?,
+                Kind::Plugin => plugin_of_host(api, &name, &shown, with_bytes).await?,
+                // The list shows URLs without the values of their queries.
+                Kind::Webhook => {
+                    Some(document(kind, api.call(Method::GET, &format!("{}?reveal=true", kind.path(&name)), None).await?, None)?)
+                }
+                _ => Some(document(kind, shown, None)?),
+            };
+            state.extend(found.map(|document| ((kind, name), document)));
+        }
+    }
+    Ok(state)
+}
+
+async fn list(api: &Api, kind: Kind) -> anyhow::Result<Vec<Value>> {
+    let is_paged = !matches!(kind, Kind::Secret | Kind::Profile | Kind::Plugin);
+    let mut found = Vec::new();
+    let mut after = String::new();
+    loop {
+        let query = if is_paged { format!("?limit=500{after}") } else { String::new() };
+        let mut page = api.call(Method::GET, &format!("/v1/{}{query}", kind.folder()), None).await?;
+        found.extend(serde_json::from_value::<Vec<Value>>(page["data"].take())?);
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={}", segment(next)),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// The site-wide values of a profile, where they are not what the binary has.
+fn changed_values(name: &str, shown: &Value) -> anyhow::Result<Option<Document>> {
+    let values = |profile: &Value| {
+        json!({ "name": name, "timeout_ms": profile["timeout_ms"]["default"], "response_bytes_max": profile["response_bytes_max"]["default"],
+            "retry": profile["retry"], "deactivation": profile["deactivation"] })
+    };
+    let now = document(Kind::Profile, values(shown), None)?;
+    let built_in = profile::built_in().get(name).map(serde_json::to_value).transpose()?;
+    let before = built_in.map(|profile| document(Kind::Profile, values(&profile), None)).transpose()?;
+    Ok(before.is_none_or(|before| before.value != now.value).then_some(now))
+}
+
+/// A plugin somebody uploaded or set something of.
+async fn plugin_of_host(api: &Api, name: &str, shown: &Value, with_bytes: bool) -> anyhow::Result<Option<Document>> {
+    let version = shown["versions"].as_array().into_iter().flatten().find(|version| version["version"] == shown["active"]);
+    let digest = version.map(|version| serde_json::from_value(version["digest"].clone())).transpose()?;
+    let part = |field: &str| shown[field].clone();
+    let rule = (shown["rollback"]["is_own"] == true).then(|| serde_json::from_value(shown["rollback"]["rule"].clone())).transpose()?;
+    let [grants, limits] = [part("grants"), part("own_limits")];
+    let value = comparable(name, digest, &part("config"), serde_json::from_value(grants)?, serde_json::from_value(limits)?, rule);
+    let untouched = comparable(name, None, &json!({}), Grants::default(), PluginLimitsSpec::default(), None);
+    if value == untouched && shown["versions"].as_array().is_none_or(Vec::is_empty) {
+        return Ok(None);
+    }
+    let bytes = match version {
+        Some(version) if with_bytes => {
+            let kind: PluginKind = serde_json::from_value(version["kind"].clone())?;
+            Some((kind, api.download(&format!("{}/versions/{}", Kind::Plugin.path(name), version["version"])).await?))
+        }
+        _ => None,
+    };
+    Ok(Some(Document { value, bytes, source: None }))
+}
+
+/// Places in which `wanted` says something else than `now`, as JSON Pointers with both values; URLs without what may be a credential.
+pub fn differences(now: &Value, wanted: &Value) -> Vec<(String, Value, Value)> {
+    fn walk(at: &str, now: &Value, wanted: &Value, found: &mut Vec<(String, Value, Value)>) {
+        match (now, wanted) {
+            _ if now == wanted => {}
+            (Value::Object(now), Value::Object(wanted)) => {
+                let names: std::collections::BTreeSet<_> = now.keys().chain(wanted.keys()).collect();
+                for name in names {
+                    let at = format!("{at}{}", crate::model::problem::segment(name));
+                    walk(&at, now.get(name).unwrap_or(&Value::Null), wanted.get(name).unwrap_or(&Value::Null), found);
+                }
+            }
+            _ => found.push((at.to_owned(), shown(at, now), shown(at, wanted))),
+        }
+    }
+    let mut found = Vec::new();
+    walk("", now, wanted, &mut found);
+    found
+}
+
+fn shown(at: &str, value: &Value) -> Value {
+    match value {
+        Value::String(url) if at.ends_with("/url") || at.ends_with("/token_endpoint") => {
+            crate::model::request::redact::redact_template_url(url).into()
+        }
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), shown(&format!("{at}/{name}"), value))).collect::<Map<_, _>>().into()
+        }
+        other => other.clone(),
+    }
+}
+
+/// A document as a file has it, with the name of a plugin's file in place of its digest, and a secret's variable.
+pub fn exported(kind: Kind, name: &str, document: &Document) -> (Value, Option<(String, Bytes)>) {
+    let mut value = document.value.clone();
+    let mut beside = None;
+    match (kind, &document.bytes) {
+        (Kind::Secret, _) => {
+            let variable: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+            value = json!({ "name": name, "env": format!("SECRET_{variable}") });
+        }
+        (Kind::Plugin, bytes) => {
+            if let Some((kind, bytes)) = bytes {
+                let file = format!("{name}.{}", kind.ending());
+                value["file"] = file.clone().into();
+                beside = Some((file, bytes.clone()));
+            }
+            if let Some(fields) = value.as_object_mut() {
+                fields.retain(|_, value| !value.is_null() && value.as_object().is_none_or(|fields| !fields.is_empty()));
+            }
+        }
+        _ => {}
+    }
+    (value, beside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_show_both_sides_and_no_credential_of_a_url() {
+        let now = json!({ "request": { "url": "https://h/x?sig=canary-1" }, "active": true, "same": 1 });
+        let wanted = json!({ "request": { "url": "https://h/x?sig=canary-2", "method": "PUT" }, "active": true, "same": 1 });
+        let found = differences(&now, &wanted);
+        let places: Vec<_> = found.iter().map(|(at, ..)| at.as_str()).collect();
+        assert_eq!(places, ["/request/method", "/request/url"]);
+        assert!(!format!("{found:?}").contains("canary"), "{found:?}");
+    }
+}

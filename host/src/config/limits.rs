@@ -1,0 +1,219 @@
+//! What bounds the host: one table of names, units, defaults and bounds, of which the types and the settings are made, so that none can
+//! be forgotten.
+
+use std::time::Duration;
+
+use crate::model::plugin::{
+    limits::{PluginLimits, PluginLimitsSpec},
+    rollback::RollbackRule,
+};
+
+/// A number of `T` that can be set.
+pub struct Number<T: 'static> {
+    /// Its key, with its table: `limits.backlog_max`.
+    pub key: &'static str,
+    /// What it counts.
+    pub unit: &'static str,
+    /// The least it can be set to.
+    pub least: u64,
+    /// The most.
+    pub most: u64,
+    /// What it is, in a sentence.
+    pub about: &'static str,
+    /// What it is, in its unit.
+    pub get: fn(&T) -> u64,
+    /// Sets it, in its unit.
+    pub set: fn(&mut T, u64),
+}
+
+/// What a number in a unit is to the code.
+trait Amount {
+    fn of(number: u64, unit: &str) -> Self;
+    fn number(&self, unit: &str) -> u64;
+}
+
+macro_rules! whole {
+    ($($type:ty),*) => {
+        $(impl Amount for $type {
+            fn of(number: u64, _: &str) -> Self {
+                number.try_into().unwrap_or(Self::MAX)
+            }
+
+            fn number(&self, _: &str) -> u64 {
+                (*self).try_into().unwrap_or(u64::MAX)
+            }
+        })*
+    };
+}
+
+whole!(u8, u32, u64, usize);
+
+impl Amount for Duration {
+    fn of(number: u64, unit: &str) -> Self {
+        Self::from_millis(number.saturating_mul(millis_of(unit)))
+    }
+
+    fn number(&self, unit: &str) -> u64 {
+        u64::try_from(self.as_millis()).unwrap_or(u64::MAX) / millis_of(unit)
+    }
+}
+
+fn millis_of(unit: &str) -> u64 {
+    match unit {
+        "milliseconds" => 1,
+        "days" => 24 * 3600 * 1000,
+        _ => 1000,
+    }
+}
+
+/// Of each line: the field, its key in the file, its type, its default in its unit, the unit, the bounds. What follows `+` is no number.
+macro_rules! bounded {
+    ($(#[$meta:meta])* $name:ident in $table:literal {
+        $($(#[doc = $doc:literal])* $field:ident as $key:literal: $type:ty = $default:expr, $unit:literal, $least:literal to $most:expr;)*
+        $(+ $(#[doc = $more_doc:literal])* $more:ident: $more_type:ty = $more_default:expr;)*
+    }) => {
+        $(#[$meta])*
+        pub struct $name {
+            $($(#[doc = $doc])* pub $field: $type,)*
+            $($(#[doc = $more_doc])* pub $more: $more_type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    $($field: Amount::of($default, $unit),)*
+                    $($more: $more_default,)*
+                }
+            }
+        }
+
+        impl $name {
+            /// All its numbers.
+            pub const NUMBERS: &'static [Number<Self>] = &[$(Number {
+                key: concat!($table, ".", $key),
+                unit: $unit,
+                least: $least,
+                most: $most,
+                about: concat!($($doc),*).trim_ascii_start(),
+                get: |this| this.$field.number($unit),
+                set: |this, number| this.$field = Amount::of(number, $unit),
+            },)*];
+        }
+    };
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+const DAY: u64 = 24 * 3600;
+
+bounded! {
+    /// What bounds the host. Durations are [`Duration`], sizes bytes.
+    #[derive(Clone, Debug)]
+    Limits in "limits" {
+        /// Events in one `POST /v1/events`.
+        events_per_request_max as "events_per_request_max": usize = 500, "events", 1 to 10_000;
+        /// Bytes of one event's data.
+        event_bytes_max as "event_bytes_max": usize = 256 * KIB, "bytes", 1024 to 16 * MIB;
+        /// Bytes of an API request's body.
+        request_bytes_max as "request_bytes_max": usize = 4 * MIB, "bytes", 65_536 to 256 * MIB;
+        /// Bytes of a plugin's upload.
+        plugin_bytes_max as "plugin_bytes_max": usize = 16 * MIB, "bytes", 65_536 to 256 * MIB;
+        /// Plugin instances alive at once.
+        plugin_instances_max as "plugin_instances_max": u32 = 64, "instances", 2 to 1024;
+        /// Calls waiting for a plugin instance.
+        plugin_queue_max as "plugin_queue_max": usize = 1024, "calls", 0 to 100_000;
+        /// Scripts kept with their top level evaluated, each 5 MB of memory and of disk; the others are evaluated at each call.
+        script_snapshots_max as "script_snapshots_max": u32 = 32, "scripts", 0 to 10_000;
+        /// Wall time of one compilation.
+        compile_time_max as "compile_seconds_max": Duration = 60, "seconds", 1 to 3600;
+        /// Memory of one compilation.
+        compile_memory_bytes_max as "compile_memory_bytes_max": u64 = 2 * GIB, "bytes", 67_108_864 to 64 * GIB;
+        /// How long a mail server may take from the connection to its last word.
+        mail_time_max as "mail_seconds_max": Duration = 20, "seconds", 1 to 600;
+        /// How long a connection to an endpoint may take.
+        connect_time_max as "connect_seconds_max": Duration = 10, "seconds", 1 to 300;
+        /// Deliveries being sent at once.
+        deliveries_in_flight_max as "deliveries_in_flight_max": usize = 512, "deliveries", 1 to 100_000;
+        /// Deliveries in memory at once, being sent or next; what more there is waits in the store.
+        deliveries_held_max as "deliveries_held_max": usize = 8192, "deliveries", 1 to 1_000_000;
+        /// Bytes of events they may hold.
+        deliveries_held_bytes_max as "deliveries_held_bytes_max": usize = 64 * MIB, "bytes", 1_048_576 to 64 * GIB;
+        /// Deliveries that may wait in the store before events and calls are answered 503.
+        backlog_max as "backlog_max": u64 = 5_000_000, "deliveries", 1 to 1_000_000_000;
+        /// How long a delivery may be the first of its order before those behind it are let by.
+        order_wait_max as "order_wait_seconds_max": Duration = 3600, "seconds", 1 to 30 * DAY;
+        /// How long a claimed delivery stays claimed.
+        lease as "lease_seconds": Duration = 120, "seconds", 10 to DAY;
+        /// How long a session lives after its last use.
+        session_life as "session_seconds": Duration = 30 * 60, "seconds", 1 to 365 * DAY;
+        /// How long an event's dedup key is remembered.
+        dedup_life as "dedup_seconds": Duration = DAY, "seconds", 1 to 365 * DAY;
+        /// Webhooks one `invoke` chain may go through.
+        invoke_depth_max as "invoke_depth_max": u8 = 4, "webhooks", 1 to 16;
+        /// Bytes that stay free on the disk of the data directory: below, no event and no call is taken. 0: nobody looks.
+        disk_free_bytes_min as "disk_free_bytes_min": u64 = 256 * MIB, "bytes", 0 to 1024 * GIB;
+        /// How long a stop waits for what is in flight.
+        drain_time_max as "drain_seconds_max": Duration = 30, "seconds", 0 to 3600;
+        + /// What is kept, and for how long.
+        retention: Retention = Retention::default();
+        + /// What bounds a plugin for which no admin set something else. The units are in the names.
+        plugin_defaults: PluginLimits = PluginLimits::DEFAULT;
+        + /// What an admin may set for one plugin at most.
+        plugin_maxima: PluginLimits = PluginLimits::MAXIMUM;
+        + /// When a new version is rolled back by itself, unless the plugin has a rule of its own.
+        plugin_rollback: RollbackRule = RollbackRule::default();
+    }
+}
+
+bounded! {
+    /// What is kept of what is over, and for how long. What is still on its way is never removed.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    Retention in "retention" {
+        /// Events with their finished deliveries and attempts.
+        events as "events_days": Duration = 30, "days", 0 to 36_500;
+        /// Calls.
+        calls as "calls_days": Duration = 30, "days", 0 to 36_500;
+        /// Events at most, and calls at most.
+        count_max as "count_max": u64 = 10_000_000, "records", 1 to 1_000_000_000;
+    }
+}
+
+/// Of the host's instances, those one plugin may have at once unless an admin says otherwise: three eighths for `receive` and as many for
+/// the rest, so that a quarter is always there for the others.
+const CONCURRENCY_SHARE: (u64, u64) = (3, 8);
+
+impl Limits {
+    /// The limits that hold for a plugin for which `spec` was set.
+    pub fn of_plugin(&self, spec: &PluginLimitsSpec) -> PluginLimits {
+        let mut limits = self.plugin_defaults.with(spec).within(&self.plugin_maxima);
+        let instances = u64::from(self.plugin_instances_max);
+        let (part, whole) = CONCURRENCY_SHARE;
+        let share = if spec.concurrency.is_some() { instances } else { instances * part / whole };
+        limits.concurrency = limits.concurrency.min(share).max(1);
+        limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_lies_within_its_bounds_and_comes_back_as_it_was_set() {
+        fn check<T: Default>(numbers: &[Number<T>]) {
+            for number in numbers {
+                let mut limits = T::default();
+                let default = (number.get)(&limits);
+                assert!((number.least..=number.most).contains(&default), "{}: {default}", number.key);
+                for value in [number.least, number.most] {
+                    (number.set)(&mut limits, value);
+                    assert_eq!((number.get)(&limits), value, "{}", number.key);
+                }
+                assert!(number.about.ends_with(|end: char| end.is_alphanumeric() || end == '.'), "{}", number.key);
+            }
+        }
+        check(Limits::NUMBERS);
+        check(Retention::NUMBERS);
+    }
+}

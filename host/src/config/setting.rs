@@ -1,0 +1,588 @@
+//! Everything that can be set: one list of keys with units, defaults and bounds.
+//!
+//! A key is what the file says (`limits.backlog_max` is `backlog_max` in `[limits]`); the variable of the environment is
+//! `HOOKWRIGHT_` and the key in capitals with `_` for `.`.
+
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Bases, Config, Smtp, SmtpTls,
+    limits::{Limits, Number, Retention},
+};
+use crate::model::{
+    plugin::{
+        limits::{Limit, PluginLimits, PluginLimitsSpec},
+        rollback::{CALLS_MIN_MAX, WINDOW_S_MAX},
+    },
+    problem::nearest,
+    proxy::{Proxies, ProxyRule, Resolve},
+    secret::SecretRef,
+};
+
+/// What the variables of the environment begin with.
+pub const VARIABLE_PREFIX: &str = "HOOKWRIGHT_";
+
+/// Something that can be set.
+pub struct Setting {
+    /// Its key.
+    pub key: String,
+    /// What it counts; empty: it is no number.
+    pub unit: &'static str,
+    /// What it is, in a sentence.
+    pub about: String,
+    /// The least and the most, if it is a number.
+    pub bounds: Option<(u64, Option<u64>)>,
+    form: Form,
+    write: Write,
+    read: Read,
+}
+
+type Write = Box<dyn Fn(&mut Draft, &Value) -> Result<(), String> + Send + Sync>;
+type Read = Box<dyn Fn(&Draft) -> Value + Send + Sync>;
+
+/// How text from the environment or the command line becomes a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Number,
+    Truth,
+    Text,
+    /// Divided by commas.
+    List,
+    /// `PATH=ENVIRONMENT`, divided by commas.
+    Pairs,
+    /// One URL for every host, or an array of rules in JSON.
+    Rules,
+}
+
+/// What the settings are written into, one by one.
+pub struct Draft {
+    /// The part that needs nothing else to be known.
+    pub config: Config,
+    /// `[plugin_defaults]`.
+    pub plugin_defaults: PluginLimitsSpec,
+    /// `[plugin_maxima]`.
+    pub plugin_maxima: PluginLimitsSpec,
+    /// Rules as they were written, without what is secret in them.
+    proxies_shown: Vec<Value>,
+    smtp: SmtpDraft,
+}
+
+#[derive(Default)]
+struct SmtpDraft {
+    host: Option<String>,
+    port: Option<u16>,
+    tls: Option<SmtpTls>,
+    ca_file: Option<PathBuf>,
+    from: Option<String>,
+    user: Option<String>,
+    password: Option<SecretRef>,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        let mut config = Config::new("data", ([127, 0, 0, 1], 8400).into());
+        config.warm_plugins = true;
+        Self {
+            config,
+            plugin_defaults: PluginLimitsSpec::default(),
+            plugin_maxima: PluginLimitsSpec::default(),
+            proxies_shown: Vec::new(),
+            smtp: SmtpDraft::default(),
+        }
+    }
+}
+
+impl Draft {
+    /// The configuration, or what does not fit together, each with its key.
+    pub fn finish(mut self) -> Result<Config, Vec<(String, String)>> {
+        let mut problems = Vec::new();
+        let limits = &mut self.config.limits;
+        limits.plugin_maxima = PluginLimits::MAXIMUM.with(&self.plugin_maxima);
+        limits.plugin_defaults = PluginLimits::DEFAULT.with(&self.plugin_defaults);
+        let found = self.plugin_defaults.problems(&limits.plugin_maxima);
+        problems
+            .extend(found.into_iter().map(|found| (format!("plugin_defaults.{}", found.pointer.trim_start_matches('/')), found.detail)));
+        match self.smtp.finish() {
+            Ok(smtp) => self.config.smtp = smtp,
+            Err(problem) => problems.push(problem),
+        }
+        if problems.is_empty() { Ok(self.config) } else { Err(problems) }
+    }
+}
+
+impl SmtpDraft {
+    fn finish(self) -> Result<Option<Smtp>, (String, String)> {
+        let Self { host, port, tls, ca_file, from, user, password } = self;
+        let is_any = port.is_some() || tls.is_some() || ca_file.is_some() || from.is_some() || user.is_some() || password.is_some();
+        let Some(host) = host else {
+            let problem =
+                || ("smtp.host".to_owned(), "must be set where anything else of `smtp` is: the name of the mail server".to_owned());
+            return if is_any { Err(problem()) } else { Ok(None) };
+        };
+        let Some(from) = from else {
+            return Err((
+                "smtp.from".to_owned(),
+                "must be set: who mails are from, such as `Hookwright <webhooks@example.com>`".to_owned(),
+            ));
+        };
+        let ca_certificates = ca_file.map(|path| read_file(&path)).transpose().map_err(|why| ("smtp.ca_file".to_owned(), why))?;
+        let tls = tls.unwrap_or(SmtpTls::Implicit);
+        Ok(Some(Smtp { host, port: port.unwrap_or(tls.port()), tls, ca_certificates, from, user, password }))
+    }
+}
+
+fn read_file(path: &std::path::Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+}
+
+impl Setting {
+    /// The variable of the environment.
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.key.to_uppercase().replace('.', "_"))
+    }
+
+    /// Sets it from the file. The error does not name the key.
+    pub fn write(&self, draft: &mut Draft, value: &Value) -> Result<(), String> {
+        (self.write)(draft, value)
+    }
+
+    /// Sets it from text of the environment or the command line.
+    pub fn write_text(&self, draft: &mut Draft, text: &str) -> Result<(), String> {
+        self.write(draft, &self.parse(text)?)
+    }
+
+    /// What it is now; no secret.
+    pub fn read(&self, draft: &Draft) -> Value {
+        (self.read)(draft)
+    }
+
+    /// What it may be, in words: empty where anything of its kind may.
+    pub fn range(&self) -> String {
+        self.bounds.map_or_else(String::new, |(least, most)| range(least, most))
+    }
+
+    fn parse(&self, text: &str) -> Result<Value, String> {
+        let parts = || text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        Ok(match self.form {
+            Form::Number => text.trim().parse::<u64>().map_err(|_| self.wanted(&format!("`{text}`")))?.into(),
+            Form::Truth => match text.trim() {
+                "true" => true.into(),
+                "false" => false.into(),
+                _ => return Err(format!("is `{text}`; it must be `true` or `false`")),
+            },
+            Form::Text => text.into(),
+            Form::List => parts().collect(),
+            Form::Pairs => {
+                let pairs = parts().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+                pairs.map(|(path, name)| (path.to_owned(), Value::from(name))).collect::<Map<_, _>>().into()
+            }
+            // What it holds may be a password: no part of it is shown.
+            Form::Rules if text.trim_start().starts_with('[') => {
+                serde_json::from_str(text).map_err(|_| "is neither a URL nor an array of rules in JSON".to_owned())?
+            }
+            Form::Rules => json!([{ "url": text }]),
+        })
+    }
+
+    fn wanted(&self, found: &str) -> String {
+        format!("is {found}; it must be a whole number of {}, {}", self.unit, self.range())
+    }
+}
+
+/// All settings, as the operator's list has them.
+pub fn settings() -> Vec<Setting> {
+    let mut all = vec![
+        text(
+            "listen",
+            "The address to listen on.",
+            "an address and a port such as `127.0.0.1:8400`",
+            |draft, address| draft.config.listen = address,
+            |draft| Some(draft.config.listen.to_string()),
+        ),
+        text(
+            "data",
+            "The data directory.",
+            "a path",
+            |draft, path| draft.config.data = path,
+            |draft| Some(draft.config.data.display().to_string()),
+        ),
+        text(
+            "key_file",
+            "The file with the storage key, 64 hexadecimal digits; absent: `key` in the data directory, made at the first start.",
+            "a path",
+            |draft, path| draft.config.key_file = Some(path),
+            |draft| draft.config.key_file.as_ref().map(|path| path.display().to_string()),
+        ),
+        allow_networks(),
+        proxies(),
+        public_url(),
+        bases(),
+        truth(
+            "warm_plugins",
+            "Whether the active plugins are made ready at the start, so that the first delivery waits for no compilation.",
+            |draft, yes| draft.config.warm_plugins = yes,
+            |draft| draft.config.warm_plugins,
+        ),
+    ];
+    all.extend(smtp());
+    all.extend(Limits::NUMBERS.iter().map(|number| counted(number, |draft| &mut draft.config.limits, |draft| &draft.config.limits)));
+    all.extend(
+        Retention::NUMBERS
+            .iter()
+            .map(|number| counted(number, |draft| &mut draft.config.limits.retention, |draft| &draft.config.limits.retention)),
+    );
+    all.extend(plugin_limits());
+    all.extend(rollback());
+    all
+}
+
+/// The setting with this key, or the nearest key there is.
+pub fn find<'a>(settings: &'a [Setting], key: &str) -> Result<&'a Setting, String> {
+    settings.iter().find(|setting| setting.key == key).ok_or_else(|| unknown(key, settings.iter().map(|setting| setting.key.as_str())))
+}
+
+/// What is said of a name nobody knows.
+pub fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    match nearest(name, known) {
+        Some(near) => format!("is no setting; did you mean `{near}`?"),
+        None => "is no setting; `hookwright config show` lists all there are".to_owned(),
+    }
+}
+
+fn as_text<'a>(value: &'a Value, what: &str) -> Result<&'a str, String> {
+    value.as_str().ok_or_else(|| format!("is {}; it must be a text: {what}", kind(value)))
+}
+
+/// What a value of the wrong kind is, without showing it.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "a table",
+    }
+}
+
+fn setting(key: &str, about: &str, form: Form, write: Write, read: Read) -> Setting {
+    Setting { key: key.to_owned(), unit: "", about: about.to_owned(), bounds: None, form, write, read }
+}
+
+/// A text that is read as a `T`.
+fn text<T>(key: &str, about: &str, what: &'static str, write: fn(&mut Draft, T), read: fn(&Draft) -> Option<String>) -> Setting
+where
+    T: FromStr + 'static,
+{
+    let write: Write = Box::new(move |draft, value| {
+        let text = as_text(value, what)?;
+        let parsed = text.parse().ok().filter(|_| !text.is_empty());
+        write(draft, parsed.ok_or_else(|| format!("is `{text}`; it must be {what}"))?);
+        Ok(())
+    });
+    setting(key, about, Form::Text, write, Box::new(move |draft| read(draft).into()))
+}
+
+fn truth(key: &str, about: &str, write: fn(&mut Draft, bool), read: fn(&Draft) -> bool) -> Setting {
+    let write: Write = Box::new(move |draft, value| {
+        write(draft, value.as_bool().ok_or_else(|| format!("is {}; it must be `true` or `false`", kind(value)))?);
+        Ok(())
+    });
+    setting(key, about, Form::Truth, write, Box::new(move |draft| read(draft).into()))
+}
+
+/// A whole number of `unit`.
+fn number(key: &str, about: &str, unit: &'static str, bounds: (u64, Option<u64>), write: WriteNumber, read: ReadNumber) -> Setting {
+    let check =
+        Setting { unit, bounds: Some(bounds), ..setting(key, about, Form::Number, Box::new(|_, _| Ok(())), Box::new(|_| Value::Null)) };
+    let (least, most) = bounds;
+    let wanted = move |found: &str| format!("is {found}; it must be a whole number of {unit}, {}", range(least, most));
+    let write: Write = Box::new(move |draft, value| {
+        let number = value.as_u64().ok_or_else(|| wanted(&if value.is_number() { value.to_string() } else { kind(value).to_owned() }))?;
+        if !(least..=most.unwrap_or(u64::MAX)).contains(&number) {
+            return Err(wanted(&number.to_string()));
+        }
+        write(draft, number);
+        Ok(())
+    });
+    Setting { write, read: Box::new(move |draft| read(draft).into()), ..check }
+}
+
+type WriteNumber = Box<dyn Fn(&mut Draft, u64) + Send + Sync>;
+type ReadNumber = Box<dyn Fn(&Draft) -> u64 + Send + Sync>;
+
+fn range(least: u64, most: Option<u64>) -> String {
+    most.map_or_else(|| format!("{least} at least"), |most| format!("{least} to {most}"))
+}
+
+/// A number of one of the tables of `limits`.
+fn counted<T>(it: &'static Number<T>, place: fn(&mut Draft) -> &mut T, shown: fn(&Draft) -> &T) -> Setting {
+    let write: WriteNumber = Box::new(move |draft, value| (it.set)(place(draft), value));
+    number(it.key, it.about, it.unit, (it.least, Some(it.most)), write, Box::new(move |draft| (it.get)(shown(draft))))
+}
+
+fn allow_networks() -> Setting {
+    let what = "networks such as `10.1.0.0/16`";
+    let write: Write = Box::new(move |draft, value| {
+        let list = value.as_array().ok_or_else(|| format!("is {}; it must be an array of {what}", kind(value)))?;
+        let network = |one: &Value| {
+            let text = as_text(one, what)?;
+            text.parse().map_err(|_| format!("has `{text}`; it must be an array of {what}"))
+        };
+        draft.config.allow_networks = list.iter().map(network).collect::<Result<_, String>>()?;
+        Ok(())
+    });
+    let about = "Networks the host may call besides public addresses, also by plain `http`.";
+    let read: Read = Box::new(|draft| draft.config.allow_networks.iter().map(ToString::to_string).collect());
+    setting("allow_networks", about, Form::List, write, read)
+}
+
+fn public_url() -> Setting {
+    let write: Write = Box::new(|draft, value| draft.config.bases.set_public_url(as_text(value, "scheme, host and port")?));
+    let about = "Where callers find the host: scheme, host and port; absent: as in the admin's own request.";
+    setting("public_url", about, Form::Text, write, Box::new(|draft| draft.config.bases.public_url.clone().into()))
+}
+
+fn bases() -> Setting {
+    let write: Write = Box::new(|draft, value| {
+        let table = value.as_object().ok_or_else(|| format!("is {}; it must be a table of paths and environments", kind(value)))?;
+        let mut bases = Bases { public_url: draft.config.bases.public_url.take(), ..Bases::default() };
+        for (path, environment) in table {
+            bases.add(path, as_text(environment, "an environment, or empty")?)?;
+        }
+        draft.config.bases = bases;
+        Ok(())
+    });
+    let about =
+        "Paths before `/api/v1/webhook/CODE`, and the environment each stands for; with any of them codes are found at these alone.";
+    let read: Read = Box::new(|draft| {
+        let paths: &BTreeMap<_, _> = &draft.config.bases.paths;
+        paths.iter().map(|(path, environment)| (path.clone(), environment.clone().unwrap_or_default().into())).collect::<Map<_, _>>().into()
+    });
+    setting("bases", about, Form::Pairs, write, read)
+}
+
+/// The fields of one `[[proxy]]`.
+const PROXY_FIELDS: [&str; 4] = ["url", "url_file", "hosts", "resolve"];
+
+fn proxies() -> Setting {
+    let write: Write = Box::new(|draft, value| {
+        let rules = value.as_array().ok_or_else(|| format!("is {}; it must be an array of rules, `[[proxy]]`", kind(value)))?;
+        let mut read = Vec::new();
+        draft.proxies_shown.clear();
+        for (at, rule) in rules.iter().enumerate() {
+            let (rule, shown) = proxy(rule).map_err(|why| format!("number {}: {why}", at + 1))?;
+            read.push(rule);
+            draft.proxies_shown.push(shown);
+        }
+        draft.config.proxies = Proxies::new(read);
+        Ok(())
+    });
+    let about = "What stands between the host and whom it calls: rules of `url` or `url_file`, `hosts` and `resolve`, of which the first that \
+                 covers a host is its.";
+    setting("proxy", about, Form::Rules, write, Box::new(|draft| draft.proxies_shown.clone().into()))
+}
+
+/// A rule, and how it is shown. Its URL may hold a password: errors do not show it.
+fn proxy(rule: &Value) -> Result<(ProxyRule, Value), String> {
+    let table = rule.as_object().ok_or("it must be a table")?;
+    if let Some(name) = table.keys().find(|name| !PROXY_FIELDS.contains(&name.as_str())) {
+        return Err(match nearest(name, PROXY_FIELDS) {
+            Some(near) => format!("there is no field `{name}`; did you mean `{near}`?"),
+            None => format!("there is no field `{name}`; there are: {}", PROXY_FIELDS.join(", ")),
+        });
+    }
+    let field = |name: &str| match table.get(name) {
+        None => Ok(None),
+        Some(value) => value.as_str().map(Some).ok_or_else(|| format!("`{name}` is {}; it must be a text", kind(value))),
+    };
+    let (url, from) = match (field("url")?, field("url_file")?) {
+        (Some(url), None) => (url.to_owned(), None),
+        (None, Some(path)) => (read_file(path.as_ref()).map_err(|why| format!("`url_file`: {why}"))?.trim().to_owned(), Some(path)),
+        _ => return Err("it must have `url` or `url_file`, and not both".to_owned()),
+    };
+    let hosts: Vec<String> = table
+        .get("hosts")
+        .cloned()
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(|error| format!("`hosts`: {error}"))?
+        .unwrap_or_default();
+    let resolve: Resolve = table
+        .get("resolve")
+        .cloned()
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(|error| format!("`resolve`: {error}"))?
+        .unwrap_or_default();
+    let read = ProxyRule::new(&url, &hosts, resolve).map_err(|error| error.to_string())?;
+    let mut shown = table.clone();
+    if from.is_none() {
+        shown.insert("url".to_owned(), read.shown().into());
+    }
+    Ok((read, shown.into()))
+}
+
+fn smtp() -> Vec<Setting> {
+    vec![
+        text(
+            "smtp.host",
+            "The mail server's name.",
+            "a host's name",
+            |draft, host| draft.smtp.host = Some(host),
+            |draft| draft.smtp.host.clone(),
+        ),
+        number(
+            "smtp.port",
+            "Its port; absent: 465, 587 or 25, as `smtp.tls` has it.",
+            "(a port)",
+            (1, Some(65_535)),
+            Box::new(|draft, port| draft.smtp.port = u16::try_from(port).ok()),
+            Box::new(|draft| draft.smtp.port.unwrap_or(draft.smtp.tls.unwrap_or(SmtpTls::Implicit).port()).into()),
+        ),
+        text(
+            "smtp.tls",
+            "How the connection is protected: from its beginning on, from `STARTTLS` on, or not at all.",
+            "`implicit`, `starttls` or `none`",
+            |draft, tls| draft.smtp.tls = Some(tls),
+            |draft| draft.smtp.tls.map(|tls| tls.as_str().to_owned()),
+        ),
+        text(
+            "smtp.ca_file",
+            "Certificate authorities in PEM to trust besides the usual ones.",
+            "a path",
+            |draft, path| draft.smtp.ca_file = Some(path),
+            |draft| draft.smtp.ca_file.as_ref().map(|path| path.display().to_string()),
+        ),
+        text(
+            "smtp.from",
+            "Who mails are from.",
+            "a mailbox such as `Hookwright <webhooks@example.com>`",
+            |draft, from| draft.smtp.from = Some(from),
+            |draft| draft.smtp.from.clone(),
+        ),
+        text(
+            "smtp.user",
+            "Who logs in; absent: nobody does.",
+            "a name",
+            |draft, user| draft.smtp.user = Some(user),
+            |draft| draft.smtp.user.clone(),
+        ),
+        text(
+            "smtp.password",
+            "The secret with that one's password.",
+            "the name of a secret, `$secret:smtp`",
+            |draft, password| draft.smtp.password = Some(password),
+            |draft| draft.smtp.password.as_ref().map(ToString::to_string),
+        ),
+    ]
+}
+
+/// `[plugin_defaults]` and `[plugin_maxima]`. The former are also held against the latter, once both are known.
+fn plugin_limits() -> Vec<Setting> {
+    // As many core instances as a component may have, and no more memory than its addresses reach.
+    let most = |limit: Limit| match limit {
+        Limit::CoreInstances => Some(PluginLimits::MAXIMUM.core_instances),
+        Limit::MemoryBytes => Some(1 << 32),
+        _ => None,
+    };
+    let maxima = Limit::ALL.iter().map(|limit| {
+        number(
+            &format!("plugin_maxima.{}", limit.name()),
+            &format!("The most an admin may set: {}", limit.about()),
+            limit.unit(),
+            (limit.least(), most(*limit)),
+            Box::new(|draft, value| draft.plugin_maxima.set(*limit, value)),
+            Box::new(|draft| PluginLimits::MAXIMUM.with(&draft.plugin_maxima).get(*limit)),
+        )
+    });
+    let defaults = Limit::ALL.iter().map(|limit| {
+        number(
+            &format!("plugin_defaults.{}", limit.name()),
+            limit.about(),
+            limit.unit(),
+            (limit.least(), most(*limit)),
+            Box::new(|draft, value| draft.plugin_defaults.set(*limit, value)),
+            Box::new(|draft| PluginLimits::DEFAULT.with(&draft.plugin_defaults).get(*limit)),
+        )
+    });
+    defaults.chain(maxima).collect()
+}
+
+fn rollback() -> Vec<Setting> {
+    vec![
+        truth(
+            "plugin_rollback.automatic",
+            "Whether a new version that fails is taken back by itself.",
+            |draft, yes| draft.config.limits.plugin_rollback.automatic = yes,
+            |draft| draft.config.limits.plugin_rollback.automatic,
+        ),
+        number(
+            "plugin_rollback.failed_percent",
+            "Of its calls so many in a hundred at least must fail.",
+            "percent",
+            (1, Some(100)),
+            Box::new(|draft, value| draft.config.limits.plugin_rollback.failed_percent = value),
+            Box::new(|draft| draft.config.limits.plugin_rollback.failed_percent),
+        ),
+        number(
+            "plugin_rollback.calls_min",
+            "Calls there must have been before it is judged.",
+            "calls",
+            (1, Some(CALLS_MIN_MAX)),
+            Box::new(|draft, value| draft.config.limits.plugin_rollback.calls_min = value),
+            Box::new(|draft| draft.config.limits.plugin_rollback.calls_min),
+        ),
+        number(
+            "plugin_rollback.window_s",
+            "After its activation it is watched for so long.",
+            "seconds",
+            (1, Some(WINDOW_S_MAX)),
+            Box::new(|draft, value| draft.config.limits.plugin_rollback.window_s = value),
+            Box::new(|draft| draft.config.limits.plugin_rollback.window_s),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_and_every_variable_is_one_settings_alone() {
+        let all = settings();
+        let keys: std::collections::BTreeSet<_> = all.iter().map(|setting| setting.key.clone()).collect();
+        let variables: std::collections::BTreeSet<_> = all.iter().map(Setting::variable).collect();
+        assert_eq!((keys.len(), variables.len()), (all.len(), all.len()));
+        assert!(all.iter().all(|setting| setting.about.len() > 5 && setting.bounds.is_some() != setting.unit.is_empty()));
+    }
+
+    #[test]
+    fn no_limit_is_forgotten() {
+        let all = settings();
+        // What is a table of its own is taken apart.
+        let Limits { retention: _, plugin_defaults: _, plugin_maxima: _, plugin_rollback: _, .. } = Limits::default();
+        for key in Limits::NUMBERS.iter().map(|number| number.key).chain(Retention::NUMBERS.iter().map(|number| number.key)) {
+            assert!(find(&all, key).is_ok(), "{key}");
+        }
+        for limit in Limit::ALL {
+            for table in ["plugin_defaults", "plugin_maxima"] {
+                assert!(find(&all, &format!("{table}.{}", limit.name())).is_ok(), "{limit:?}");
+            }
+        }
+        let Value::Object(rule) = serde_json::to_value(Limits::default().plugin_rollback).expect("JSON") else { panic!("a table") };
+        assert!(rule.keys().all(|field| find(&all, &format!("plugin_rollback.{field}")).is_ok()));
+    }
+
+    #[test]
+    fn every_setting_says_what_it_would_take() {
+        for setting in settings() {
+            for wrong in [json!({ "x": {} }), json!([7]), json!(-1), json!(1.5)] {
+                let refused = setting.write(&mut Draft::default(), &wrong);
+                assert!(refused.is_err_and(|why| why.contains("must be") || why.contains("environment")), "{} takes {wrong}", setting.key);
+            }
+        }
+    }
+}
