@@ -25,8 +25,13 @@ fn alerts_and_the_dashboard_ask_for_metrics_there_are() {
     run(async {
         let host = TestHost::start().await;
         let served = host.client.send(Method::GET, "/metrics", &[], "").await.text();
-        let there = metrics(&served);
+        let mut there = metrics(&served);
         assert!(there.len() > 15, "{served}");
+        // A family without a series is not said: the table of the README has all.
+        let readme = read("README.md");
+        let table = readme.split("| metric (`hookwright_...`)").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("the table");
+        let names = table.lines().filter_map(|row| row.split('|').nth(1)).flat_map(|names| names.split('`')).map(str::trim);
+        there.extend(names.flat_map(|name| metrics(&format!("hookwright_{name}"))));
         for file in ["host/packaging/alerts.yml", "host/packaging/grafana.json"] {
             let asked = metrics(&read(file));
             assert!(!asked.is_empty(), "{file} asks for nothing");
@@ -50,7 +55,8 @@ fn the_unit_and_the_image_start_a_command_there_is_with_settings_there_are() {
             command.args(["config", "show"]).env("HOOKWRIGHT_DATA", directory.path());
             for variable in variables.filter(|word| word.starts_with("HOOKWRIGHT_")) {
                 // As they stand there; the host refuses variables it does not know.
-                let value = if variable == "HOOKWRIGHT_DATA" { directory.path().display().to_string() } else { "127.0.0.1:8400".to_owned() };
+                let value =
+                    if variable == "HOOKWRIGHT_DATA" { directory.path().display().to_string() } else { "127.0.0.1:8400".to_owned() };
                 command.env(variable, value);
             }
             let shown = finish(&mut command).await;
