@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 pub mod action;
 pub mod at;
+pub mod audit;
 pub mod backup;
 pub mod bench;
 pub mod call;
@@ -70,6 +71,7 @@ enum Command {
     Session(session::Session),
     #[command(subcommand)]
     Token(token::Token),
+    Audit(audit::Audit),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Compact(compact::Compact),
@@ -97,6 +99,7 @@ impl Cli {
             Command::Secret(secret) => secret.run(),
             Command::Session(session) => session.run(),
             Command::Token(token) => token.run(),
+            Command::Audit(audit) => audit.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Compact(compact) => compact.run(),

@@ -231,6 +231,10 @@ pub struct Retention {
     pub calls: Duration,
     /// Events at most, and calls at most.
     pub count_max: u64,
+    /// Entries of the audit log.
+    pub audit: Duration,
+    /// Entries of the audit log at most.
+    pub audit_count_max: u64,
 }
 
 impl Default for Limits {
@@ -265,6 +269,8 @@ impl Default for Limits {
                 events: Duration::from_secs(30 * 24 * 3600),
                 calls: Duration::from_secs(30 * 24 * 3600),
                 count_max: 10_000_000,
+                audit: Duration::from_secs(400 * 24 * 3600),
+                audit_count_max: 100_000,
             },
         }
     }

@@ -22,6 +22,7 @@ use crate::{
     mail::{MailError, Mailer},
     metrics::Metrics,
     model::{
+        audit::Origin,
         secret::Secret,
         token::{self, Scope, TokenRecord},
     },
@@ -143,7 +144,11 @@ impl Host {
             tokio::spawn(notices::work(services.clone())),
             tokio::spawn(notices::plugins::work(services.clone())),
             tokio::spawn(reception::work(services.clone())),
-            tokio::spawn(plugin::inbox::watch(services.plugins.clone(), config.data.join("plugins"), services.stop.clone())),
+            tokio::spawn(plugin::inbox::watch(
+                services.on_behalf(Origin::named("plugins directory")).plugins,
+                config.data.join("plugins"),
+                services.stop.clone(),
+            )),
             tokio::spawn(sweep(services.clone())),
         ];
         Ok(Self { address, new_token, key_origin, services, workers })
@@ -183,6 +188,8 @@ async fn sweep(services: Services) {
         calls: kept.calls,
         events_max: kept.count_max,
         calls_max: kept.count_max,
+        audit: kept.audit,
+        audit_max: kept.audit_count_max,
     };
     let mut plugins_at = Instant::now();
     let mut pause = SWEEP_EVERY;
@@ -214,6 +221,9 @@ async fn first_token(data: &Path, catalog: &Catalog, clock: &SharedClock, given:
         None if !catalog.snapshot().tokens.is_empty() => return Ok(None),
         None => format!("hwt_{}", hex::encode(random::<24>())),
     };
+    if catalog.snapshot().tokens.contains_key(&token::hash(&text)) {
+        return Ok(None);
+    }
     let record = TokenRecord {
         hash: token::hash(&text),
         name: if given.is_some() { "HOOKWRIGHT_ADMIN_TOKEN" } else { "admin" }.to_owned(),

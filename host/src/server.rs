@@ -18,6 +18,7 @@ use crate::services::Services;
 
 pub mod actions;
 pub mod arcgis;
+pub mod audit;
 pub mod calls;
 pub mod codes;
 pub mod cx;
@@ -107,11 +108,14 @@ async fn answer(
     request: Request<Incoming>,
     remote: SocketAddr,
 ) -> Result<Response<Body>, Infallible> {
-    let (parts, mut body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
+    let request_id = audit::request_id(&parts.headers);
+    parts.headers.insert(audit::REQUEST_ID, request_id.clone());
     // Who expects a `100 Continue` has not sent what nobody asked for.
     let sends_anyway = !parts.headers.contains_key(EXPECT);
     let metrics = services.metrics.clone();
-    let response = router.answer(services, parts, &mut body, remote).await;
+    let mut response = router.answer(services, parts, &mut body, remote).await;
+    response.headers_mut().insert(audit::REQUEST_ID, request_id);
     metrics.answered(response.status().as_u16());
     if sends_anyway && !body.is_end_stream() {
         tokio::spawn(request::discard(body));

@@ -11,6 +11,7 @@
 mod accept;
 mod agenda;
 mod archive;
+mod audit;
 mod backup;
 mod batch;
 mod blob;
@@ -91,7 +92,7 @@ use self::{
     stats::Published,
     transaction::Transaction,
 };
-use crate::clock::SharedClock;
+use crate::{clock::SharedClock, model::audit::Origin};
 
 /// Commits that may wait for the committer; callers beyond wait for a place.
 const QUEUE_LEN_MAX: usize = 2048;
@@ -122,6 +123,7 @@ pub struct StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+    attribution: audit::Attribution,
 }
 
 struct Shared {
@@ -184,7 +186,7 @@ impl Store {
             sweeping: Mutex::default(),
             _directory: directory,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), attribution: audit::Attribution::new(Origin::host()) })
     }
 
     /// Commits what is queued and stops; later writes are refused with [`StoreError::Closed`], reading goes on.

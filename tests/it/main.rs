@@ -1,11 +1,13 @@
 //! Behaviour at the boundary: over HTTP, over the command line, at real endpoints. One module per story.
 
+mod access;
 mod api_contract;
 mod arcgis;
 mod arcgis_pages;
 mod arcgis_portal;
 mod arcgis_services;
 mod arcgis_triggers;
+mod audit;
 mod auth;
 mod backlog;
 mod check;

@@ -150,6 +150,8 @@ struct FileRetention {
     events_days: Option<u64>,
     calls_days: Option<u64>,
     count_max: Option<u64>,
+    audit_days: Option<u64>,
+    audit_count_max: Option<u64>,
 }
 
 impl File {
@@ -175,11 +177,13 @@ impl File {
     fn limit(&self, limits: &mut Limits) {
         let days = |days: u64| Duration::from_secs(days.saturating_mul(24 * 3600));
         let FileLimits { disk_free_bytes_min, drain_seconds_max } = self.limits;
-        let FileRetention { events_days, calls_days, count_max } = self.retention;
+        let FileRetention { events_days, calls_days, count_max, audit_days, audit_count_max } = self.retention;
         let retention = &mut limits.retention;
         retention.events = events_days.map_or(retention.events, days);
         retention.calls = calls_days.map_or(retention.calls, days);
         retention.count_max = count_max.unwrap_or(retention.count_max);
+        retention.audit = audit_days.map_or(retention.audit, days);
+        retention.audit_count_max = audit_count_max.unwrap_or(retention.audit_count_max);
         limits.plugin_maxima = PluginLimits::MAXIMUM.with(&self.plugin_maxima);
         limits.plugin_defaults = PluginLimits::DEFAULT.with(&self.plugin_defaults);
         limits.plugin_rollback = self.plugin_rollback;

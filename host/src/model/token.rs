@@ -74,10 +74,23 @@ pub struct TokenRecord {
 }
 
 impl TokenRecord {
+    /// What it is called where it is shown.
+    pub fn id(&self) -> String {
+        id(&self.hash)
+    }
+
     /// Whether it allows what `scope` asks. `admin` allows everything.
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.iter().any(|held| *held == Scope::Admin || *held == scope)
     }
+}
+
+/// Hexadecimal digits of the hash that tell tokens apart.
+const ID_CHARS: usize = 20;
+
+/// What a token of this hash is called where it is shown: too little of the hash to find the token by.
+pub fn id(hash: &str) -> String {
+    format!("tok_{}", hash.get(..ID_CHARS).unwrap_or(hash))
 }
 
 /// The hash a token is found by.

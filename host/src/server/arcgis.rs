@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::{
-    Body,
+    Body, audit,
     request::read_body,
     respond::{self, ApiError},
 };
@@ -132,15 +132,17 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
     };
     let shown_format = *format.as_ref().unwrap_or(&Format::Json);
     let token = access::token_in(&parts.headers, &form);
+    let who = token.as_deref().and_then(|token| access::known(services, token));
+    let acting = who.as_ref().map(|who| services.on_behalf(audit::origin(parts, who)));
     let asked = Asked {
-        services,
+        services: acting.as_ref().unwrap_or(services),
         method: if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() },
         headers: parts.headers.clone(),
         context: place.context,
         path: place.path,
         form,
         format: shown_format,
-        who: token.as_deref().and_then(|token| access::known(services, token)),
+        who,
         has_token: token.is_some(),
     };
     let shown = match read.and(format.map(drop)) {

@@ -7,8 +7,8 @@ use http::{Method, Response, header::AUTHORIZATION, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
-    Body, actions, arcgis, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, metrics, openapi, plugins, profiles,
-    receivers, recovery, rehearsals,
+    Body, actions, arcgis, audit, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, metrics, openapi, plugins,
+    profiles, receivers, recovery, rehearsals,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
     secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
@@ -77,6 +77,7 @@ pub fn routes() -> Vec<Route> {
         GET "/v1/tokens" ADMIN => tokens::list;
         POST "/v1/tokens" ADMIN => tokens::post;
         DELETE "/v1/tokens/{id}" ADMIN => tokens::delete;
+        GET "/v1/audit" ADMIN => audit::list;
         GET "/v1/templates" READ => templates::list;
         GET "/v1/templates/{name}" READ => templates::get;
         GET "/v1/webhooks" READ => webhooks::list;
@@ -230,6 +231,10 @@ impl Router {
             None => None,
             Some(scope) => Some(authorize(&services, parts.headers.get(AUTHORIZATION), scope)?),
         };
+        let services = match &token {
+            None => services,
+            Some(token) => services.on_behalf(audit::origin(&parts, token)),
+        };
         let mut path = Vec::new();
         for (_, value) in found.params.iter() {
             let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
@@ -238,7 +243,15 @@ impl Router {
         let max = if route.upload { services.limits.plugin_bytes_max } else { services.limits.request_bytes_max };
         let body = read_body(body, max).await?;
         let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-        (route.handler)(services, Asked { method: parts.method, path, query, headers: parts.headers, body, token }).await
+        let deed = audit::changes_something(&route.method, route.path, route.scope).then(|| audit::plain(&route.method, route.path, &path));
+        let store = services.store.clone();
+        let asked = Asked { method: parts.method, path, query, headers: parts.headers, body, token };
+        let answer = (route.handler)(services, asked).await?;
+        // What changed a document was written down with it.
+        if let Some(deed) = deed.filter(|_| !store.has_noted()) {
+            store.note(deed).await?;
+        }
+        Ok(answer)
     }
 }
 

@@ -60,16 +60,9 @@ pub struct MadeToken {
     pub token: String,
 }
 
-/// Hexadecimal digits of the hash that tell tokens apart.
-const ID_CHARS: usize = 20;
-
-fn id(record: &TokenRecord) -> String {
-    format!("tok_{}", &record.hash[..ID_CHARS.min(record.hash.len())])
-}
-
 fn view(record: &TokenRecord) -> TokenView {
     let TokenRecord { name, scopes, created_at, expires_at, .. } = record.clone();
-    TokenView { id: id(record), name, scopes, created_at, expires_at }
+    TokenView { id: record.id(), name, scopes, created_at, expires_at }
 }
 
 /// All tokens, without their text.
@@ -116,7 +109,7 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
         (status = 409, body = ProblemDetails, description = "it is the one that asks", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let snapshot = services.catalog.snapshot();
-    let record = snapshot.tokens.values().find(|record| id(record) == asked.path(0));
+    let record = snapshot.tokens.values().find(|record| record.id() == asked.path(0));
     let record = record.ok_or_else(|| ApiError::NotFound(format!("token `{}`", asked.path(0))))?;
     if asked.token.as_ref().is_some_and(|own| own.hash == record.hash) {
         return Err(ApiError::Conflict("a token does not revoke itself: who would be let in then?".to_owned()));
