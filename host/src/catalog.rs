@@ -488,6 +488,21 @@ impl Catalog {
         Ok(())
     }
 
+    /// Puts a token in the place of another, which ends when `old` says, or at once where it is `None`: in one commit.
+    pub async fn replace_token(&self, old_hash: &str, old: Option<TokenRecord>, new: TokenRecord) -> Result<(), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        if !self.snapshot().tokens.contains_key(old_hash) {
+            return Err(CatalogError::Missing(TOKEN));
+        }
+        let before = write(TOKEN, old_hash, old.as_ref().map(encode).transpose()?);
+        self.store.put_config(vec![before, write(TOKEN, &new.hash, Some(encode(&new)?))]).await?;
+        self.swap(|snapshot| {
+            snapshot.tokens.remove(old_hash);
+            snapshot.tokens.extend(old.into_iter().chain([new]).map(|token| (token.hash.clone(), Arc::new(token))));
+        });
+        Ok(())
+    }
+
     /// Revokes a token.
     pub async fn delete_token(&self, hash: &str) -> Result<(), CatalogError> {
         let _writing = self.shared.writing.lock().await;

@@ -20,6 +20,7 @@ pub mod demo;
 pub mod endpoint;
 pub mod event;
 pub mod input;
+pub mod key;
 pub mod maintain;
 pub mod output;
 pub mod plugin;
@@ -72,6 +73,8 @@ enum Command {
     #[command(subcommand)]
     Token(token::Token),
     Audit(audit::Audit),
+    #[command(subcommand)]
+    Key(key::Key),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Compact(compact::Compact),
@@ -100,6 +103,7 @@ impl Cli {
             Command::Session(session) => session.run(),
             Command::Token(token) => token.run(),
             Command::Audit(audit) => audit.run(),
+            Command::Key(key) => key.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Compact(compact) => compact.run(),

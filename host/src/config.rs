@@ -198,6 +198,8 @@ pub struct Limits {
     pub dedup_life: Duration,
     /// Webhooks one `invoke` chain may go through.
     pub invoke_depth_max: u8,
+    /// Requests a token may make in a minute unless it has a limit of its own; 0: as many as it likes.
+    pub token_requests_per_minute: u32,
     /// Bytes that stay free on the disk of the data directory: below, no event and no call is taken. 0: nobody looks.
     pub disk_free_bytes_min: u64,
     /// How long a stop waits for what is in flight.
@@ -263,6 +265,7 @@ impl Default for Limits {
             session_life: Duration::from_secs(30 * 60),
             dedup_life: Duration::from_secs(24 * 3600),
             invoke_depth_max: 4,
+            token_requests_per_minute: 0,
             disk_free_bytes_min: 256 * 1024 * 1024,
             drain_time_max: Duration::from_secs(30),
             retention: Retention {

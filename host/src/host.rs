@@ -27,6 +27,7 @@ use crate::{
         token::{self, Scope, TokenRecord},
     },
     notices,
+    pace::Pace,
     plugin::{self, PluginOptions, Plugins},
     reception::{self, Answering, Door},
     server,
@@ -94,7 +95,7 @@ impl Host {
             backlog_max: limits.backlog_max,
             disk_free_min: limits.disk_free_bytes_min,
         };
-        let store = Store::open(&config.data, options)?;
+        let store = open_store(&config.data, options)?;
         let catalog = Catalog::open(store.clone()).await?;
         let new_token = first_token(&config.data, &catalog, &clock, admin_token).await?;
         let plugin_options = PluginOptions {
@@ -125,6 +126,7 @@ impl Host {
             window: Window::new(&limits),
             notices: Arc::default(),
             metrics: Metrics::default(),
+            pace: Pace::default(),
             limits,
             store,
             catalog,
@@ -170,6 +172,22 @@ impl Host {
             tracing::warn!(seconds = limit.as_secs(), "what was in flight did not end in time; it will be tried again at the next start");
         }
         self.services.store.close().await;
+    }
+}
+
+/// Opens the store; where a rotation of its key was cut off after everything was sealed anew, with the new key, which is put in its place.
+fn open_store(data: &Path, options: StoreOptions) -> Result<Store, StoreError> {
+    match Store::open(data, options.clone()) {
+        Err(StoreError::WrongKey) => match StorageKey::load_next(data)? {
+            Some(key) => {
+                let store = Store::open(data, StoreOptions { key, ..options })?;
+                StorageKey::adopt_next(data)?;
+                tracing::warn!("a rotation of the storage key that was cut off is finished");
+                Ok(store)
+            }
+            None => Err(StoreError::WrongKey),
+        },
+        opened => opened,
     }
 }
 
@@ -230,6 +248,8 @@ async fn first_token(data: &Path, catalog: &Catalog, clock: &SharedClock, given:
         scopes: vec![Scope::Admin],
         created_at: clock.now(),
         expires_at: None,
+        requests_per_minute: None,
+        replaced_by: None,
     };
     if given.is_some() {
         catalog.put_token(record).await?;

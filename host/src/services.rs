@@ -13,6 +13,7 @@ use crate::{
     mail::Mailer,
     metrics::Metrics,
     model::{audit::Origin, function::Ambient},
+    pace::Pace,
     plugin::Plugins,
     reception::{Answering, Door},
     store::{Claimed, Store},
@@ -47,6 +48,8 @@ pub struct Services {
     pub tokens: Tokens,
     /// What of the backlog is in memory.
     pub window: Window,
+    /// How many requests tokens may make.
+    pub pace: Pace,
     /// What is counted and timed.
     pub metrics: Metrics,
     /// Wakes [`crate::notices`]: there is news of a webhook.

@@ -35,6 +35,7 @@ mod offline;
 mod operation;
 mod restore;
 mod room;
+mod rotation;
 mod secrets;
 mod session;
 mod settle;
@@ -74,6 +75,7 @@ pub use self::{
     offline::Offline,
     operation::OperationStatus,
     restore::restore,
+    rotation::{Rotated, rotate},
     secrets::{SECRET_VERSIONS_MAX, SecretInfo, SecretVersion},
     session::Session,
     settle::{Next, Settled, Settlement},

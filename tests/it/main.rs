@@ -25,6 +25,7 @@ mod functions;
 mod ill_behaved;
 mod inbound;
 mod invoke;
+mod keys;
 mod maintenance;
 mod metrics;
 mod plugins;

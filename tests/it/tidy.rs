@@ -50,7 +50,7 @@ fn code(path: &Path) -> String {
 /// Modules of the host, from the pure ones up: one may use only what stands before its line, or what stands on it if it is the engine.
 const LAYERS: [&[&str]; 9] = [
     &["model"],
-    &["clock", "config", "metrics"],
+    &["clock", "config", "metrics", "pace"],
     &["store", "transport", "window", "mail"],
     &["plugin"],
     &["catalog"],

@@ -140,6 +140,7 @@ impl FileSmtp {
 #[serde(default, deny_unknown_fields)]
 struct FileLimits {
     disk_free_bytes_min: Option<u64>,
+    token_requests_per_minute: Option<u32>,
     drain_seconds_max: Option<u64>,
 }
 
@@ -176,7 +177,8 @@ impl File {
     /// What it says of the limits, over what they are.
     fn limit(&self, limits: &mut Limits) {
         let days = |days: u64| Duration::from_secs(days.saturating_mul(24 * 3600));
-        let FileLimits { disk_free_bytes_min, drain_seconds_max } = self.limits;
+        let FileLimits { disk_free_bytes_min, token_requests_per_minute, drain_seconds_max } = self.limits;
+        limits.token_requests_per_minute = token_requests_per_minute.unwrap_or(limits.token_requests_per_minute);
         let FileRetention { events_days, calls_days, count_max, audit_days, audit_count_max } = self.retention;
         let retention = &mut limits.retention;
         retention.events = events_days.map_or(retention.events, days);

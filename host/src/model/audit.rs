@@ -199,6 +199,9 @@ fn shown(kind: &str, document: &Value) -> Value {
                 if let Some(Value::String(hash)) = fields.remove("hash") {
                     fields.insert("id".to_owned(), token::id(&hash).into());
                 }
+                if let Some(Value::String(hash)) = fields.get_mut("replaced_by") {
+                    *hash = token::id(hash);
+                }
             }
             // Every version there was would make every entry long.
             "plugin" => {

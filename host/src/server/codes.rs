@@ -18,7 +18,7 @@ use crate::{
         audit::Deed,
         code::{
             CODE_CHARS_MAX, CODE_CHARS_MIN, CodeRecord, CodeSpec, CodeState, CodeUse, OVERLAP_SECONDS_MAX, PER_MINUTE_MAX,
-            PREFIX_CHARS_MAX, is_code, is_prefix, make_code,
+            PREFIX_CHARS_MAX, is_code, is_prefix, make_code, sealed_as,
         },
         mail::{ADDRESSES_MAX, SUBJECT_CHARS_MAX, is_address},
         problem::Problem,
@@ -66,7 +66,7 @@ pub struct CodeView {
 }
 
 fn view(services: &Services, asked: &Asked, record: &CodeRecord, used: CodeUse) -> Result<CodeView, ApiError> {
-    let opened = services.store.storage_key().unseal(&sealed_as(&record.id), &record.sealed)?;
+    let opened = services.store.storage_key().unseal(&record.sealed_as(), &record.sealed)?;
     let code = opened.expose_str().unwrap_or_default().to_owned();
     let host = asked.headers.get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
     let urls = services.bases.urls(&format!("http://{host}"), &code);
@@ -97,10 +97,6 @@ fn parameters_of(services: &Services, receiver: &str) -> String {
     let parameters = snapshot.receivers.get(receiver).into_iter().flat_map(|entry| entry.receiver.parameters.keys());
     let pairs: Vec<_> = parameters.map(|name| format!("{name}={{{name}}}")).collect();
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
-}
-
-fn sealed_as(id: &str) -> String {
-    format!("code/{id}")
 }
 
 /// The records of a receiver's codes, oldest first.

@@ -77,6 +77,7 @@ pub fn routes() -> Vec<Route> {
         GET "/v1/tokens" ADMIN => tokens::list;
         POST "/v1/tokens" ADMIN => tokens::post;
         DELETE "/v1/tokens/{id}" ADMIN => tokens::delete;
+        POST "/v1/tokens/{id}/rotate" ADMIN => tokens::rotate;
         GET "/v1/audit" ADMIN => audit::list;
         GET "/v1/templates" READ => templates::list;
         GET "/v1/templates/{name}" READ => templates::get;
@@ -270,6 +271,7 @@ pub fn known(services: &Services, hash: &str) -> Option<Arc<TokenRecord>> {
 fn authorize(services: &Services, header: Option<&http::HeaderValue>, scope: Scope) -> Result<Arc<TokenRecord>, ApiError> {
     // Looked up by hash: how long the look-up takes says nothing about the token.
     let record = bearer(header).and_then(|token| known(services, &token::hash(token))).ok_or(ApiError::Unauthorized)?;
+    services.pace.take(&record, services.limits.token_requests_per_minute)?;
     if record.allows(scope) {
         Ok(record)
     } else {

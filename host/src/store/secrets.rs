@@ -30,11 +30,20 @@ pub struct SecretVersion {
 
 /// A secret as kept.
 #[derive(Default, Serialize, Deserialize)]
-struct SecretRecord {
+pub(super) struct SecretRecord {
     versions: Vec<Sealed>,
 }
 
 impl SecretRecord {
+    /// Seals every version with another key. How many there are.
+    pub(super) fn reseal(&mut self, name: &str, old: &StorageKey, new: &StorageKey) -> Result<u64, StoreError> {
+        for version in &mut self.versions {
+            let place = place(name, version.version);
+            version.sealed = new.seal(&place, old.unseal(&place, &version.sealed)?.expose())?;
+        }
+        Ok(self.versions.len() as u64)
+    }
+
     fn numbers(&self) -> Vec<u32> {
         self.versions.iter().map(|sealed| sealed.version).collect()
     }
