@@ -13,11 +13,15 @@ use crate::model::{
     secret::SecretRef,
 };
 
+pub mod http;
+
 /// Everything the host is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// The certificate of the listeners; absent: they speak plain HTTP.
+    pub tls: Option<http::TlsFiles>,
     /// The data directory.
     pub data: PathBuf,
     /// Networks the host may call besides public addresses, and by plain `http`.
@@ -135,6 +139,7 @@ impl Config {
     pub fn new(data: impl Into<PathBuf>, listen: SocketAddr) -> Self {
         Self {
             listen,
+            tls: None,
             data: data.into(),
             allow_networks: Vec::new(),
             proxies: Proxies::default(),
@@ -198,8 +203,10 @@ pub struct Limits {
     pub dedup_life: Duration,
     /// Webhooks one `invoke` chain may go through.
     pub invoke_depth_max: u8,
+    /// What bounds clients and their connections.
+    pub http: http::HttpSettings,
     /// Requests a token may make in a minute unless it has a limit of its own; 0: as many as it likes.
-    pub token_requests_per_minute: u32,
+    pub token_requests_per_minute_max: u32,
     /// Bytes that stay free on the disk of the data directory: below, no event and no call is taken. 0: nobody looks.
     pub disk_free_bytes_min: u64,
     /// How long a stop waits for what is in flight.
@@ -265,7 +272,8 @@ impl Default for Limits {
             session_life: Duration::from_secs(30 * 60),
             dedup_life: Duration::from_secs(24 * 3600),
             invoke_depth_max: 4,
-            token_requests_per_minute: 0,
+            http: http::HttpSettings::default(),
+            token_requests_per_minute_max: 0,
             disk_free_bytes_min: 256 * 1024 * 1024,
             drain_time_max: Duration::from_secs(30),
             retention: Retention {

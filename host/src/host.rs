@@ -30,7 +30,10 @@ use crate::{
     pace::Pace,
     plugin::{self, PluginOptions, Plugins},
     reception::{self, Answering, Door},
-    server,
+    server::{
+        Face,
+        edge::{self, Certificates, Gate, TlsError},
+    },
     services::Services,
     store::{KeyOrigin, Retention, StorageKey, Store, StoreError, StoreOptions, make_directory},
     transport::{OwnListeners, Transport, TransportOptions},
@@ -60,15 +63,30 @@ pub enum StartError {
     /// Mail cannot be sent as the configuration says.
     #[error("the configuration's `[smtp]` cannot be used")]
     Mail(#[source] MailError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The way out did not start.
     #[error("the HTTP client did not start")]
     Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What the host listens on.
+pub struct Sockets {
+    /// For everything; for codes alone where administrators have one of their own.
+    pub listen: TcpListener,
+    /// For administrators, and everybody else who has a token.
+    pub admin: Option<TcpListener>,
 }
 
 /// A running host.
 pub struct Host {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens for administrators, if apart.
+    pub admin_address: Option<SocketAddr>,
+    /// Its certificate, if it has one.
+    pub certificates: Option<Certificates>,
     /// The admin token, if this start made one.
     pub new_token: Option<Secret>,
     /// Where the storage key came from.
@@ -81,6 +99,13 @@ pub struct Host {
 impl Host {
     /// Starts on `listener`.
     pub async fn start(config: Config, listener: TcpListener, clock: SharedClock, admin_token: Option<Secret>) -> Result<Self, StartError> {
+        Self::start_on(config, Sockets { listen: listener, admin: None }, clock, admin_token).await
+    }
+
+    /// Starts on these sockets.
+    pub async fn start_on(config: Config, sockets: Sockets, clock: SharedClock, admin_token: Option<Secret>) -> Result<Self, StartError> {
+        let Sockets { listen: listener, admin } = sockets;
+        let certificates = config.tls.clone().map(Certificates::load).transpose()?;
         let data_error = |source| StartError::Data { path: config.data.clone(), source };
         make_directory(&config.data).map_err(data_error)?;
         let address = listener.local_addr().map_err(data_error)?;
@@ -112,6 +137,8 @@ impl Host {
         }
         let own = OwnListeners::default();
         own.add(address);
+        let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose().map_err(data_error)?;
+        admin_address.into_iter().for_each(|address| own.add(address));
         let transport = Transport::new(TransportOptions {
             allow_networks: config.allow_networks.clone(),
             proxies: config.proxies.clone(),
@@ -140,8 +167,15 @@ impl Host {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
-        let workers = vec![
-            tokio::spawn(server::serve(listener, services.clone())),
+        let gate = Gate::new(&services.limits.http);
+        let face = if admin.is_some() { Face::Public } else { Face::Everything };
+        let listeners = [(listener, face)].into_iter().chain(admin.map(|admin| (admin, Face::Admin)));
+        let mut workers: Vec<_> = listeners
+            .map(|(socket, face)| edge::Listener { socket, face, certificates: certificates.clone() })
+            .map(|listener| tokio::spawn(edge::serve(listener, gate.clone(), services.clone())))
+            .collect();
+        workers.extend(certificates.clone().map(|certificates| tokio::spawn(certificates.watch(services.stop.clone()))));
+        workers.extend([
             tokio::spawn(dispatcher::work(services.clone())),
             tokio::spawn(notices::work(services.clone())),
             tokio::spawn(notices::plugins::work(services.clone())),
@@ -152,8 +186,8 @@ impl Host {
                 services.stop.clone(),
             )),
             tokio::spawn(sweep(services.clone())),
-        ];
-        Ok(Self { address, new_token, key_origin, services, workers })
+        ]);
+        Ok(Self { address, admin_address, certificates, new_token, key_origin, services, workers })
     }
 
     /// Stops: no new connections, what is in flight ends within the limit, the store closes.

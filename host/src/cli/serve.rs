@@ -13,8 +13,11 @@ use tokio::{
 
 use crate::{
     clock::SystemClock,
-    config::{Config, Limits, Smtp, SmtpTls},
-    host::Host,
+    config::{
+        Config, Limits, Smtp, SmtpTls,
+        http::{HttpSettings, TlsFiles},
+    },
+    host::{Host, Sockets},
     model::{
         plugin::{
             limits::{PluginLimits, PluginLimitsSpec},
@@ -30,7 +33,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hookwright serve --data ./data --listen 127.0.0.1:8400 --allow-network 127.0.0.0/8")]
 pub struct Serve {
-    /// Configuration file (TOML): `listen`, `data`, `allow_networks`, `key_file`, `[[proxy]]`, `public_url`, `[bases]`, `[smtp]`, `[limits]`, `[plugin_defaults]`,
+    /// Configuration file (TOML): `listen`, `admin_listen`, `[tls]`, `[http]`, `data`, `allow_networks`, `key_file`, `[[proxy]]`, `public_url`, `[bases]`, `[smtp]`, `[limits]`, `[plugin_defaults]`,
     /// `[plugin_maxima]`, `[plugin_rollback]`, `[retention]`.
     /// Environment and flags win over it.
     #[arg(long, env = "HOOKWRIGHT_CONFIG")]
@@ -41,6 +44,9 @@ pub struct Serve {
     /// Address to listen on [default: 127.0.0.1:8400].
     #[arg(long, env = "HOOKWRIGHT_LISTEN")]
     listen: Option<SocketAddr>,
+    /// Address to listen on for administrators; then `listen` answers codes and how the host is, and nothing else [default: one for all].
+    #[arg(long, env = "HOOKWRIGHT_ADMIN_LISTEN")]
+    admin_listen: Option<SocketAddr>,
     /// Network the host may call besides public addresses, also by plain http; repeat, or separate by commas.
     #[arg(long = "allow-network", env = "HOOKWRIGHT_ALLOW_NETWORKS", value_delimiter = ',')]
     allow_networks: Vec<IpNet>,
@@ -65,6 +71,9 @@ pub struct Serve {
 #[serde(default, deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    admin_listen: Option<SocketAddr>,
+    tls: Option<TlsFiles>,
+    http: HttpSettings,
     data: Option<PathBuf>,
     allow_networks: Vec<IpNet>,
     key_file: Option<PathBuf>,
@@ -140,7 +149,7 @@ impl FileSmtp {
 #[serde(default, deny_unknown_fields)]
 struct FileLimits {
     disk_free_bytes_min: Option<u64>,
-    token_requests_per_minute: Option<u32>,
+    token_requests_per_minute_max: Option<u32>,
     drain_seconds_max: Option<u64>,
 }
 
@@ -166,6 +175,9 @@ impl File {
             ("plugin_defaults", self.plugin_defaults.problems(&maxima)),
             ("plugin_rollback", self.plugin_rollback.problems()),
         ];
+        if let Some(problem) = self.http.problem() {
+            return Err(anyhow!(problem));
+        }
         for (table, problems) in found {
             if let Some(problem) = problems.first() {
                 return Err(anyhow!("`{table}.{}`: {}", problem.pointer.trim_start_matches('/'), problem.detail));
@@ -177,8 +189,8 @@ impl File {
     /// What it says of the limits, over what they are.
     fn limit(&self, limits: &mut Limits) {
         let days = |days: u64| Duration::from_secs(days.saturating_mul(24 * 3600));
-        let FileLimits { disk_free_bytes_min, token_requests_per_minute, drain_seconds_max } = self.limits;
-        limits.token_requests_per_minute = token_requests_per_minute.unwrap_or(limits.token_requests_per_minute);
+        let FileLimits { disk_free_bytes_min, token_requests_per_minute_max, drain_seconds_max } = self.limits;
+        limits.token_requests_per_minute_max = token_requests_per_minute_max.unwrap_or(limits.token_requests_per_minute_max);
         let FileRetention { events_days, calls_days, count_max, audit_days, audit_count_max } = self.retention;
         let retention = &mut limits.retention;
         retention.events = events_days.map_or(retention.events, days);
@@ -186,6 +198,7 @@ impl File {
         retention.count_max = count_max.unwrap_or(retention.count_max);
         retention.audit = audit_days.map_or(retention.audit, days);
         retention.audit_count_max = audit_count_max.unwrap_or(retention.audit_count_max);
+        limits.http = self.http.clone();
         limits.plugin_maxima = PluginLimits::MAXIMUM.with(&self.plugin_maxima);
         limits.plugin_defaults = PluginLimits::DEFAULT.with(&self.plugin_defaults);
         limits.plugin_rollback = self.plugin_rollback;
@@ -198,19 +211,35 @@ impl Serve {
     /// Runs until SIGTERM or SIGINT, then drains.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         log_to_stderr();
-        let (config, listener) = self.prepare().await?;
+        let (config, sockets) = self.prepare().await?;
         let admin_token = std::env::var("HOOKWRIGHT_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
         let data = config.data.clone();
-        let host = Host::start(config, listener, Arc::new(SystemClock), admin_token).await?;
+        let host = Host::start_on(config, sockets, Arc::new(SystemClock), admin_token).await?;
         if let KeyOrigin::Generated(path) = &host.key_origin {
             tracing::warn!(key = %path.display(), "a storage key was made; keep a copy apart from backups, or set HOOKWRIGHT_KEY_FILE");
         }
-        println!("hookwright listens on http://{}", host.address);
+        let scheme = if host.certificates.is_some() { "https" } else { "http" };
+        println!("hookwright listens on {scheme}://{}", host.address);
+        if let Some(address) = host.admin_address {
+            println!("administrators are answered on {scheme}://{address}");
+        }
         if let Some(token) = host.new_token.as_ref().and_then(Secret::expose_str) {
             println!("admin token (shown once, kept in {}): {token}", data.join("admin-token").display());
         }
         let mut signals = StopSignals::new()?;
-        signals.next().await?;
+        let mut hangups = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                asked = signals.next() => {
+                    asked?;
+                    break;
+                }
+                Some(()) = hangups.recv() => match &host.certificates {
+                    Some(certificates) => certificates.reload(),
+                    None => tracing::info!("SIGHUP: there is no certificate to read again"),
+                },
+            }
+        }
         tracing::info!("stopping: what is in flight ends first; a second signal ends it at once");
         tokio::select! {
             () = host.stop() => Ok(ExitCode::SUCCESS),
@@ -223,7 +252,7 @@ impl Serve {
         }
     }
 
-    async fn prepare(self) -> anyhow::Result<(Config, TcpListener)> {
+    async fn prepare(self) -> anyhow::Result<(Config, Sockets)> {
         let file = match &self.config {
             None => File::default(),
             Some(path) => {
@@ -262,8 +291,25 @@ impl Serve {
         }
         config.limits = limits;
         config.warm_plugins = true;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}; is another process there?"))?;
-        Ok((config, listener))
+        config.tls = file.tls;
+        let bind = async |address: SocketAddr| {
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; is another process there?"))
+        };
+        let admin = match self.admin_listen.or(file.admin_listen) {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        raise_descriptors();
+        Ok((config, Sockets { listen: bind(listen).await?, admin }))
+    }
+}
+
+/// As many descriptors as the system lets us have: each connection takes one.
+fn raise_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, current = limit.current, "the number of open files cannot be raised");
     }
 }
 

@@ -145,8 +145,10 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
         who,
         has_token: token.is_some(),
     };
-    let paced =
-        asked.who.as_ref().map_or(Ok(()), |who| services.pace.take(who, services.limits.token_requests_per_minute).map_err(ApiError::from));
+    let paced = asked
+        .who
+        .as_ref()
+        .map_or(Ok(()), |who| services.pace.take(who, services.limits.token_requests_per_minute_max).map_err(ApiError::from));
     let shown = match paced.and(read).and(format.map(drop)) {
         Ok(()) => route(&asked).await,
         Err(error) => Err(error),
@@ -160,7 +162,7 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
 
 /// The parameters in the body. Pages and clients send forms; `curl -d` does, too.
 async fn read_form(services: &Services, parts: &Parts, body: &mut Incoming) -> Result<Vec<(String, String)>, ApiError> {
-    let bytes = read_body(body, services.limits.request_bytes_max).await?;
+    let bytes = read_body(body, services.limits.request_bytes_max, services.limits.http.body_time_max()).await?;
     let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media.as_str() {

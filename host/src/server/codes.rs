@@ -69,7 +69,8 @@ fn view(services: &Services, asked: &Asked, record: &CodeRecord, used: CodeUse) 
     let opened = services.store.storage_key().unseal(&record.sealed_as(), &record.sealed)?;
     let code = opened.expose_str().unwrap_or_default().to_owned();
     let host = asked.headers.get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
-    let urls = services.bases.urls(&format!("http://{host}"), &code);
+    let scheme = asked.headers.get("x-forwarded-proto").filter(|scheme| *scheme == "https").map_or("http", |_| "https");
+    let urls = services.bases.urls(&format!("{scheme}://{host}"), &code);
     let url = urls.first().cloned().unwrap_or_default();
     let (refused, last_refused_at) = services.door.refused(&record.id);
     Ok(CodeView {

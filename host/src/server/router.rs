@@ -7,8 +7,8 @@ use http::{Method, Response, header::AUTHORIZATION, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
-    Body, actions, arcgis, audit, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, metrics, openapi, plugins,
-    profiles, receivers, recovery, rehearsals,
+    Body, Face, actions, arcgis, audit, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, metrics, openapi,
+    plugins, profiles, receivers, recovery, rehearsals,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
     secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
@@ -205,7 +205,10 @@ impl Router {
     }
 
     /// Answers one request.
-    pub async fn answer(&self, services: Services, parts: Parts, body: &mut Incoming, remote: SocketAddr) -> Response<Body> {
+    pub async fn answer(&self, services: Services, parts: Parts, body: &mut Incoming, remote: SocketAddr, face: Face) -> Response<Body> {
+        if !may_ask(face, parts.uri.path()) {
+            return ApiError::NotFound(format!("address `{}` here", parts.uri.path())).into_response();
+        }
         if let Some(path) = inbound::CodePath::find(parts.uri.path()) {
             return inbound::answer(services, path, parts, body, remote).await;
         }
@@ -242,7 +245,7 @@ impl Router {
             path.push(decoded.map_err(|_| ApiError::NotFound("address of that spelling".to_owned()))?.into_owned());
         }
         let max = if route.upload { services.limits.plugin_bytes_max } else { services.limits.request_bytes_max };
-        let body = read_body(body, max).await?;
+        let body = read_body(body, max, services.limits.http.body_time_max()).await?;
         let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let deed = audit::changes_something(&route.method, route.path, route.scope).then(|| audit::plain(&route.method, route.path, &path));
         let store = services.store.clone();
@@ -253,6 +256,20 @@ impl Router {
             store.note(deed).await?;
         }
         Ok(answer)
+    }
+}
+
+/// Whether a path names a code.
+pub fn is_code(path: &str) -> bool {
+    inbound::CodePath::find(path).is_some()
+}
+
+/// Whether a listener with this face knows a path at all.
+fn may_ask(face: Face, path: &str) -> bool {
+    match face {
+        Face::Everything => true,
+        Face::Public => is_code(path) || ["/healthz", "/readyz"].contains(&path),
+        Face::Admin => !is_code(path),
     }
 }
 
@@ -271,7 +288,7 @@ pub fn known(services: &Services, hash: &str) -> Option<Arc<TokenRecord>> {
 fn authorize(services: &Services, header: Option<&http::HeaderValue>, scope: Scope) -> Result<Arc<TokenRecord>, ApiError> {
     // Looked up by hash: how long the look-up takes says nothing about the token.
     let record = bearer(header).and_then(|token| known(services, &token::hash(token))).ok_or(ApiError::Unauthorized)?;
-    services.pace.take(&record, services.limits.token_requests_per_minute)?;
+    services.pace.take(&record, services.limits.token_requests_per_minute_max)?;
     if record.allows(scope) {
         Ok(record)
     } else {
