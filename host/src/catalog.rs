@@ -211,10 +211,10 @@ pub enum CatalogError {
 #[derive(Clone)]
 pub struct Catalog {
     shared: Arc<Shared>,
+    store: Store,
 }
 
 struct Shared {
-    store: Store,
     snapshot: ArcSwap<Snapshot>,
     /// One writer at a time: a write is check, commit, swap.
     writing: Mutex<()>,
@@ -269,7 +269,12 @@ impl Catalog {
             }
         }
         snapshot.reindex();
-        Ok(Self { shared: Arc::new(Shared { store, snapshot: ArcSwap::from_pointee(snapshot), writing: Mutex::new(()) }) })
+        Ok(Self { shared: Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), writing: Mutex::new(()) }), store })
+    }
+
+    /// The same documents: what is changed through this handle is changed on behalf of whom `store` writes for.
+    pub fn writing_to(&self, store: &Store) -> Self {
+        Self { shared: Arc::clone(&self.shared), store: store.clone() }
     }
 
     /// Everything at this moment.
@@ -331,7 +336,7 @@ impl Catalog {
             writes.push(write(WEBHOOK, entry.id.as_str(), Some(encode(&entry.kept())?)));
             entries.push(Arc::new(entry));
         }
-        self.shared.store.put_config(writes).await?;
+        self.store.put_config(writes).await?;
         let environment = environment.map(Arc::new);
         self.swap(|snapshot| {
             snapshot.webhooks.extend(entries.into_iter().map(|entry| (entry.spec.name.clone(), entry)));
@@ -407,8 +412,8 @@ impl Catalog {
         let codes: Vec<_> = codes.map(|code| code.id.clone()).collect();
         let mut writes: Vec<_> = codes.iter().map(|id| write(CODE, id, None)).collect();
         writes.push(write(RECEIVER, name, None));
-        self.shared.store.put_config(writes).await?;
-        self.shared.store.forget_code_uses(codes).await?;
+        self.store.put_config(writes).await?;
+        self.store.forget_code_uses(codes).await?;
         self.swap(|snapshot| {
             snapshot.receivers.remove(name);
             snapshot.codes.retain(|_, code| code.receiver != name);
@@ -470,7 +475,7 @@ impl Catalog {
             }
             writes.push(write(CODE, &code.id, Some(encode(code)?)));
         }
-        self.shared.store.put_config(writes).await?;
+        self.store.put_config(writes).await?;
         self.swap(|snapshot| snapshot.codes.extend(codes.into_iter().map(|code| (code.hash.clone(), Arc::new(code)))));
         Ok(())
     }
@@ -480,6 +485,21 @@ impl Catalog {
         let _writing = self.shared.writing.lock().await;
         self.write(TOKEN, &token.hash, Some(encode(&token)?)).await?;
         self.swap(|snapshot| drop(snapshot.tokens.insert(token.hash.clone(), Arc::new(token))));
+        Ok(())
+    }
+
+    /// Puts a token in the place of another, which ends when `old` says, or at once where it is `None`: in one commit.
+    pub async fn replace_token(&self, old_hash: &str, old: Option<TokenRecord>, new: TokenRecord) -> Result<(), CatalogError> {
+        let _writing = self.shared.writing.lock().await;
+        if !self.snapshot().tokens.contains_key(old_hash) {
+            return Err(CatalogError::Missing(TOKEN));
+        }
+        let before = write(TOKEN, old_hash, old.as_ref().map(encode).transpose()?);
+        self.store.put_config(vec![before, write(TOKEN, &new.hash, Some(encode(&new)?))]).await?;
+        self.swap(|snapshot| {
+            snapshot.tokens.remove(old_hash);
+            snapshot.tokens.extend(old.into_iter().chain([new]).map(|token| (token.hash.clone(), Arc::new(token))));
+        });
         Ok(())
     }
 
@@ -537,7 +557,7 @@ impl Catalog {
     pub async fn check_secrets(&self, secrets: impl IntoIterator<Item = &SecretRef>) -> Result<(), CatalogError> {
         let mut problems = Vec::new();
         for secret in secrets {
-            if self.shared.store.secret(&secret.name, secret.version).await?.is_none() {
+            if self.store.secret(&secret.name, secret.version).await?.is_none() {
                 let name = &secret.name;
                 problems.push(Problem::new("", format!("there is no secret `{secret}`; write it first: PUT /v1/secrets/{name}")));
             }
@@ -546,7 +566,7 @@ impl Catalog {
     }
 
     async fn write(&self, kind: &'static str, id: &str, document: Option<Value>) -> Result<(), CatalogError> {
-        self.shared.store.put_config(vec![write(kind, id, document)]).await?;
+        self.store.put_config(vec![write(kind, id, document)]).await?;
         Ok(())
     }
 

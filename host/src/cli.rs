@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 pub mod action;
 pub mod apply;
 pub mod at;
+pub mod audit;
 pub mod backup;
 pub mod bench;
 pub mod call;
@@ -23,6 +24,7 @@ pub mod endpoint;
 pub mod event;
 pub mod export;
 pub mod input;
+pub mod key;
 pub mod maintain;
 pub mod output;
 pub mod plugin;
@@ -89,6 +91,9 @@ enum Command {
     Completion(completion::Completion),
     Apply(apply::Apply),
     Export(export::Export),
+    Audit(audit::Audit),
+    #[command(subcommand)]
+    Key(key::Key),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Compact(compact::Compact),
@@ -120,6 +125,8 @@ impl Cli {
             Command::Completion(completion) => completion.run(),
             Command::Apply(apply) => block_on(apply.run()),
             Command::Export(export) => block_on(export.run()),
+            Command::Audit(audit) => audit.run(),
+            Command::Key(key) => key.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Compact(compact) => compact.run(),

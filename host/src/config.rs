@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::model::{proxy::Proxies, secret::SecretRef};
 
+pub mod http;
 pub mod limits;
 pub mod load;
 pub mod setting;
@@ -18,6 +19,10 @@ pub use limits::{Limits, Retention};
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to listen for administrators; then `listen` answers codes and how the host is, and nothing else. Absent: one for all.
+    pub admin_listen: Option<SocketAddr>,
+    /// The certificate of the listeners; absent: they speak plain HTTP.
+    pub tls: Option<http::TlsFiles>,
     /// The data directory.
     pub data: PathBuf,
     /// Networks the host may call besides public addresses, and by plain `http`.
@@ -152,6 +157,8 @@ impl Config {
     pub fn new(data: impl Into<PathBuf>, listen: SocketAddr) -> Self {
         Self {
             listen,
+            admin_listen: None,
+            tls: None,
             data: data.into(),
             allow_networks: Vec::new(),
             proxies: Proxies::default(),

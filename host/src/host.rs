@@ -22,13 +22,18 @@ use crate::{
     mail::{MailError, Mailer},
     metrics::Metrics,
     model::{
+        audit::Origin,
         secret::Secret,
         token::{self, Scope, TokenRecord},
     },
     notices,
+    pace::Pace,
     plugin::{self, PluginOptions, Plugins},
     reception::{self, Answering, Door},
-    server,
+    server::{
+        Face,
+        edge::{self, Certificates, Gate, TlsError},
+    },
     services::Services,
     store::{KeyOrigin, Retention, StorageKey, Store, StoreError, StoreOptions, make_directory},
     transport::{OwnListeners, Transport, TransportOptions},
@@ -58,15 +63,30 @@ pub enum StartError {
     /// Mail cannot be sent as the configuration says.
     #[error("the configuration's `[smtp]` cannot be used")]
     Mail(#[source] MailError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The way out did not start.
     #[error("the HTTP client did not start")]
     Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What the host listens on.
+pub struct Sockets {
+    /// For everything; for codes alone where administrators have one of their own.
+    pub listen: TcpListener,
+    /// For administrators, and everybody else who has a token.
+    pub admin: Option<TcpListener>,
 }
 
 /// A running host.
 pub struct Host {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens for administrators, if apart.
+    pub admin_address: Option<SocketAddr>,
+    /// Its certificate, if it has one.
+    pub certificates: Option<Certificates>,
     /// The admin token, if this start made one.
     pub new_token: Option<Secret>,
     /// Where the storage key came from.
@@ -79,6 +99,13 @@ pub struct Host {
 impl Host {
     /// Starts on `listener`.
     pub async fn start(config: Config, listener: TcpListener, clock: SharedClock, admin_token: Option<Secret>) -> Result<Self, StartError> {
+        Self::start_on(config, Sockets { listen: listener, admin: None }, clock, admin_token).await
+    }
+
+    /// Starts on these sockets.
+    pub async fn start_on(config: Config, sockets: Sockets, clock: SharedClock, admin_token: Option<Secret>) -> Result<Self, StartError> {
+        let Sockets { listen: listener, admin } = sockets;
+        let certificates = config.tls.clone().map(Certificates::load).transpose()?;
         let data_error = |source| StartError::Data { path: config.data.clone(), source };
         make_directory(&config.data).map_err(data_error)?;
         let address = listener.local_addr().map_err(data_error)?;
@@ -93,7 +120,7 @@ impl Host {
             backlog_max: limits.backlog_max,
             disk_free_min: limits.disk_free_bytes_min,
         };
-        let store = Store::open(&config.data, options)?;
+        let store = open_store(&config.data, options)?;
         let catalog = Catalog::open(store.clone()).await?;
         let new_token = first_token(&config.data, &catalog, &clock, admin_token).await?;
         let plugin_options = PluginOptions {
@@ -110,6 +137,8 @@ impl Host {
         }
         let own = OwnListeners::default();
         own.add(address);
+        let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose().map_err(data_error)?;
+        admin_address.into_iter().for_each(|address| own.add(address));
         let transport = Transport::new(TransportOptions {
             allow_networks: config.allow_networks.clone(),
             proxies: config.proxies.clone(),
@@ -124,6 +153,7 @@ impl Host {
             window: Window::new(&limits),
             notices: Arc::default(),
             metrics: Metrics::default(),
+            pace: Pace::default(),
             limits,
             store,
             catalog,
@@ -137,16 +167,27 @@ impl Host {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
-        let workers = vec![
-            tokio::spawn(server::serve(listener, services.clone())),
+        let gate = Gate::new(&services.limits.http);
+        let face = if admin.is_some() { Face::Public } else { Face::Everything };
+        let listeners = [(listener, face)].into_iter().chain(admin.map(|admin| (admin, Face::Admin)));
+        let mut workers: Vec<_> = listeners
+            .map(|(socket, face)| edge::Listener { socket, face, certificates: certificates.clone() })
+            .map(|listener| tokio::spawn(edge::serve(listener, gate.clone(), services.clone())))
+            .collect();
+        workers.extend(certificates.clone().map(|certificates| tokio::spawn(certificates.watch(services.stop.clone()))));
+        workers.extend([
             tokio::spawn(dispatcher::work(services.clone())),
             tokio::spawn(notices::work(services.clone())),
             tokio::spawn(notices::plugins::work(services.clone())),
             tokio::spawn(reception::work(services.clone())),
-            tokio::spawn(plugin::inbox::watch(services.plugins.clone(), config.data.join("plugins"), services.stop.clone())),
+            tokio::spawn(plugin::inbox::watch(
+                services.on_behalf(Origin::named("plugins directory")).plugins,
+                config.data.join("plugins"),
+                services.stop.clone(),
+            )),
             tokio::spawn(sweep(services.clone())),
-        ];
-        Ok(Self { address, new_token, key_origin, services, workers })
+        ]);
+        Ok(Self { address, admin_address, certificates, new_token, key_origin, services, workers })
     }
 
     /// Stops: no new connections, what is in flight ends within the limit, the store closes.
@@ -168,6 +209,22 @@ impl Host {
     }
 }
 
+/// Opens the store; where a rotation of its key was cut off after everything was sealed anew, with the new key, which is put in its place.
+fn open_store(data: &Path, options: StoreOptions) -> Result<Store, StoreError> {
+    match Store::open(data, options.clone()) {
+        Err(StoreError::WrongKey) => match StorageKey::load_next(data)? {
+            Some(key) => {
+                let store = Store::open(data, StoreOptions { key, ..options })?;
+                StorageKey::adopt_next(data)?;
+                tracing::warn!("a rotation of the storage key that was cut off is finished");
+                Ok(store)
+            }
+            None => Err(StoreError::WrongKey),
+        },
+        opened => opened,
+    }
+}
+
 /// How often what has expired is removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long others go first before a sweep that found more than it may remove at once goes on.
@@ -183,6 +240,8 @@ async fn sweep(services: Services) {
         calls: kept.calls,
         events_max: kept.count_max,
         calls_max: kept.count_max,
+        audit: kept.audit,
+        audit_max: kept.audit_count_max,
     };
     let mut plugins_at = Instant::now();
     let mut pause = SWEEP_EVERY;
@@ -214,12 +273,17 @@ async fn first_token(data: &Path, catalog: &Catalog, clock: &SharedClock, given:
         None if !catalog.snapshot().tokens.is_empty() => return Ok(None),
         None => format!("hwt_{}", hex::encode(random::<24>())),
     };
+    if catalog.snapshot().tokens.contains_key(&token::hash(&text)) {
+        return Ok(None);
+    }
     let record = TokenRecord {
         hash: token::hash(&text),
         name: if given.is_some() { "HOOKWRIGHT_ADMIN_TOKEN" } else { "admin" }.to_owned(),
         scopes: vec![Scope::Admin],
         created_at: clock.now(),
         expires_at: None,
+        requests_per_minute: None,
+        replaced_by: None,
     };
     if given.is_some() {
         catalog.put_token(record).await?;

@@ -15,6 +15,7 @@ pub mod mail;
 pub mod metrics;
 pub mod model;
 pub mod notices;
+pub mod pace;
 pub mod plugin;
 pub mod reception;
 pub mod rehearsal;

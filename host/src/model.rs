@@ -4,6 +4,7 @@
 //! Nothing here imports a module above it. Modules stand in the order the data travels.
 
 pub mod arcgis;
+pub mod audit;
 pub mod binding;
 pub mod call;
 pub mod code;

@@ -12,7 +12,8 @@ use crate::{
     deliverer::credentials::Tokens,
     mail::Mailer,
     metrics::Metrics,
-    model::function::Ambient,
+    model::{audit::Origin, function::Ambient},
+    pace::Pace,
     plugin::Plugins,
     reception::{Answering, Door},
     store::{Claimed, Store},
@@ -47,6 +48,8 @@ pub struct Services {
     pub tokens: Tokens,
     /// What of the backlog is in memory.
     pub window: Window,
+    /// How many requests tokens may make.
+    pub pace: Pace,
     /// What is counted and timed.
     pub metrics: Metrics,
     /// Wakes [`crate::notices`]: there is news of a webhook.
@@ -58,6 +61,12 @@ pub struct Services {
 }
 
 impl Services {
+    /// The same handles: what is changed through these is changed on behalf of `origin`, as the audit log says.
+    pub fn on_behalf(&self, origin: Origin) -> Self {
+        let store = self.store.on_behalf(origin);
+        Self { catalog: self.catalog.writing_to(&store), plugins: self.plugins.writing_to(&store), store, ..self.clone() }
+    }
+
     /// The time and the randomness of one expansion of references and functions.
     pub fn ambient(&self) -> Ambient {
         Ambient { now: self.clock.now(), seed: clock::random() }

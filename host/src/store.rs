@@ -11,6 +11,7 @@
 mod accept;
 mod agenda;
 mod archive;
+mod audit;
 mod backup;
 mod batch;
 mod blob;
@@ -34,6 +35,7 @@ mod offline;
 mod operation;
 mod restore;
 mod room;
+mod rotation;
 mod secrets;
 mod session;
 mod settle;
@@ -73,6 +75,7 @@ pub use self::{
     offline::Offline,
     operation::OperationStatus,
     restore::restore,
+    rotation::{Rotated, rotate},
     secrets::{SECRET_VERSIONS_MAX, SecretInfo, SecretVersion},
     session::Session,
     settle::{Next, Settled, Settlement},
@@ -91,7 +94,7 @@ use self::{
     stats::Published,
     transaction::Transaction,
 };
-use crate::clock::SharedClock;
+use crate::{clock::SharedClock, model::audit::Origin};
 
 /// Commits that may wait for the committer; callers beyond wait for a place.
 const QUEUE_LEN_MAX: usize = 2048;
@@ -122,6 +125,7 @@ pub struct StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+    attribution: audit::Attribution,
 }
 
 struct Shared {
@@ -184,7 +188,7 @@ impl Store {
             sweeping: Mutex::default(),
             _directory: directory,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), attribution: audit::Attribution::new(Origin::host()) })
     }
 
     /// Commits what is queued and stops; later writes are refused with [`StoreError::Closed`], reading goes on.

@@ -1,13 +1,16 @@
 //! Behaviour at the boundary: over HTTP, over the command line, at real endpoints. One module per story.
 
+mod access;
 mod api_contract;
 mod arcgis;
 mod arcgis_pages;
 mod arcgis_portal;
 mod arcgis_services;
 mod arcgis_triggers;
+mod audit;
 mod auth;
 mod backlog;
+mod canary;
 mod check;
 mod cli;
 mod codes;
@@ -17,13 +20,16 @@ mod corpus;
 mod cx;
 mod dialogflow;
 mod durability;
+mod edge;
 mod engine;
 mod events;
 mod flexible;
+mod flood;
 mod functions;
 mod ill_behaved;
 mod inbound;
 mod invoke;
+mod keys;
 mod maintenance;
 mod metrics;
 mod packaging;

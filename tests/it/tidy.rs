@@ -50,7 +50,7 @@ fn code(path: &Path) -> String {
 /// Modules of the host, from the pure ones up: one may use only what stands before its line, or what stands on it if it is the engine.
 const LAYERS: [&[&str]; 9] = [
     &["model"],
-    &["clock", "config", "metrics"],
+    &["clock", "config", "metrics", "pace"],
     &["store", "transport", "window", "mail"],
     &["plugin"],
     &["catalog"],
@@ -200,12 +200,13 @@ fn an_exception_from_a_lint_gives_its_reason() {
 /// Which they are, their units and their bounds is one table; the names say the unit, or what is counted.
 #[test]
 fn every_limit_says_what_it_limits_and_in_what_unit() {
-    use hookwright::config::{Limits, Retention};
+    use hookwright::config::{Limits, Retention, http::HttpSettings};
     let named = |key: &str, unit: &str| match unit {
         "seconds" | "days" | "bytes" => key.contains(unit),
         _ => ["_max", "_min"].iter().any(|end| key.ends_with(end)),
     };
     let all = Limits::NUMBERS.iter().map(|number| (number.key, number.unit));
+    let all = all.chain(HttpSettings::NUMBERS.iter().map(|number| (number.key, number.unit)));
     for (key, unit) in all.chain(Retention::NUMBERS.iter().map(|number| (number.key, number.unit))) {
         assert!(named(key, unit), "{key} counts {unit}");
     }

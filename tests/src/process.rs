@@ -142,6 +142,13 @@ impl Process {
         within("the end of a process", self.child.wait()).await.expect("its end")
     }
 
+    /// Bytes of its memory that are resident.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
+    }
+
     /// What it has printed so far, line by line.
     pub fn printed(&self) -> Vec<String> {
         self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -156,7 +163,8 @@ impl Process {
 async fn read(mut lines: Lines<BufReader<ChildStdout>>, printed: Arc<Mutex<Vec<String>>>, found: oneshot::Sender<SocketAddr>) {
     let mut found = Some(found);
     while let Ok(Some(line)) = lines.next_line().await {
-        let address = line.strip_prefix("hookwright listens on http://").and_then(|address| address.parse().ok());
+        let address =
+            line.strip_prefix("hookwright listens on ").and_then(|url| url.split_once("://")).and_then(|(_, address)| address.parse().ok());
         printed.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         if let Some(address) = address
             && let Some(found) = found.take()

@@ -68,6 +68,24 @@ impl Default for Authority {
     }
 }
 
+impl Authority {
+    /// A connection to `address`, whose certificate is checked, offering these protocols.
+    pub async fn connect(
+        &self,
+        address: std::net::SocketAddr,
+        protocols: &[&str],
+    ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("a root");
+        let builder = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let mut config =
+            builder.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        let name = rustls::pki_types::ServerName::IpAddress(address.ip().into());
+        tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(address).await?).await
+    }
+}
+
 /// What speaks TLS for a server.
 pub(crate) fn acceptor(identity: &Identity, clients: Option<&Authority>) -> TlsAcceptor {
     let provider = Arc::new(ring::default_provider());

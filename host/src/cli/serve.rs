@@ -1,6 +1,6 @@
 //! `hookwright serve`: the host.
 
-use std::{io::IsTerminal, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
@@ -10,7 +10,13 @@ use tokio::{
 };
 
 use super::config::Configured;
-use crate::{clock::SystemClock, config::Config, host::Host, model::secret::Secret, store::KeyOrigin};
+use crate::{
+    clock::SystemClock,
+    config::Config,
+    host::{Host, Sockets},
+    model::secret::Secret,
+    store::KeyOrigin,
+};
 
 /// Run the host.
 #[derive(Debug, Args)]
@@ -28,19 +34,35 @@ impl Serve {
     /// Runs until SIGTERM or SIGINT, then drains.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         log_to_stderr();
-        let (config, listener) = self.prepare().await?;
+        let (config, sockets) = self.prepare().await?;
         let admin_token = std::env::var("HOOKWRIGHT_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
         let data = config.data.clone();
-        let host = Host::start(config, listener, Arc::new(SystemClock), admin_token).await?;
+        let host = Host::start_on(config, sockets, Arc::new(SystemClock), admin_token).await?;
         if let KeyOrigin::Generated(path) = &host.key_origin {
             tracing::warn!(key = %path.display(), "a storage key was made; keep a copy apart from backups, or set HOOKWRIGHT_KEY_FILE");
         }
-        println!("hookwright listens on http://{}", host.address);
+        let scheme = if host.certificates.is_some() { "https" } else { "http" };
+        println!("hookwright listens on {scheme}://{}", host.address);
+        if let Some(address) = host.admin_address {
+            println!("administrators are answered on {scheme}://{address}");
+        }
         if let Some(token) = host.new_token.as_ref().and_then(Secret::expose_str) {
             println!("admin token (shown once, kept in {}): {token}", data.join("admin-token").display());
         }
         let mut signals = StopSignals::new()?;
-        signals.next().await?;
+        let mut hangups = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                asked = signals.next() => {
+                    asked?;
+                    break;
+                }
+                Some(()) = hangups.recv() => match &host.certificates {
+                    Some(certificates) => certificates.reload(),
+                    None => tracing::info!("SIGHUP: there is no certificate to read again"),
+                },
+            }
+        }
         tracing::info!("stopping: what is in flight ends first; a second signal ends it at once");
         tokio::select! {
             () = host.stop() => Ok(ExitCode::SUCCESS),
@@ -53,11 +75,27 @@ impl Serve {
         }
     }
 
-    async fn prepare(self) -> anyhow::Result<(Config, TcpListener)> {
+    async fn prepare(self) -> anyhow::Result<(Config, Sockets)> {
         let config = self.configured.load()?.config;
-        let listen = config.listen;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}; is another process there?"))?;
-        Ok((config, listener))
+        let bind = async |address: SocketAddr| {
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; is another process there?"))
+        };
+        let listen = bind(config.listen).await?;
+        let admin = match config.admin_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        raise_descriptors();
+        Ok((config, Sockets { listen, admin }))
+    }
+}
+
+/// As many descriptors as the system lets us have: each connection takes one.
+fn raise_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, current = limit.current, "the number of open files cannot be raised");
     }
 }
 

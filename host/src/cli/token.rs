@@ -27,6 +27,9 @@ pub enum Token {
         /// What it allows; may be given several times.
         #[arg(long = "scope", required = true, value_name = "SCOPE")]
         scopes: Vec<String>,
+        /// Requests it may make in a minute [default: as many as the host says].
+        #[arg(long, value_name = "REQUESTS")]
+        per_minute: Option<u32>,
         /// When it ends: a time (RFC 3339), or how long it lives, such as `12h` or `90d` [default: when it is revoked].
         #[arg(long, value_parser = end)]
         expires: Option<End>,
@@ -36,6 +39,18 @@ pub enum Token {
     },
     /// List tokens, without their text.
     List(At),
+    /// Put a new token in the place of one: the same name, scopes and limit. It is shown this once.
+    #[command(after_help = "Example:\n  hookwright token rotate tok_3f2a9c01d5e6b7a8c9d0 --overlap-seconds 3600")]
+    Rotate {
+        /// The id of the old one, `tok_...`.
+        id: String,
+        /// How long the old one goes on, in seconds [default: it ends at once].
+        #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
+        overlap_seconds: u32,
+        /// Which host.
+        #[command(flatten)]
+        at: At,
+    },
     /// Revoke a token: what it was given to can do nothing more.
     Revoke {
         /// Its id, `tok_...`.
@@ -83,9 +98,9 @@ impl Token {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             match self {
-                Self::Create { name, scopes, expires, at } => {
+                Self::Create { name, scopes, per_minute, expires, at } => {
                     let expires = expires.map(End::time).transpose()?;
-                    let body = json!({ "name": name, "scopes": scopes, "expires": expires });
+                    let body = json!({ "name": name, "scopes": scopes, "requests_per_minute": per_minute, "expires": expires });
                     let made = at.open()?.call(Method::POST, "/v1/tokens", Some(&body)).await?;
                     at.show(&made, told)
                 }
@@ -95,6 +110,11 @@ impl Token {
                         let texts = ["/id", "/name", "/scopes"].map(|part| cell(token, part));
                         [texts.to_vec(), vec![time(token, "/created_at"), time(token, "/expires_at")]].concat()
                     })
+                }
+                Self::Rotate { id, overlap_seconds, at } => {
+                    let body = json!({ "overlap_seconds": overlap_seconds });
+                    let made = at.open()?.call(Method::POST, &format!("/v1/tokens/{}/rotate", segment(&id)), Some(&body)).await?;
+                    at.show(&made, told)
                 }
                 Self::Revoke { id, at } => at.delete(&format!("/v1/tokens/{}", segment(&id)), &format!("token {id}")).await,
             }

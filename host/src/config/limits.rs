@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::http::HttpSettings;
 use crate::model::plugin::{
     limits::{PluginLimits, PluginLimitsSpec},
     rollback::RollbackRule,
@@ -27,7 +28,7 @@ pub struct Number<T: 'static> {
 }
 
 /// What a number in a unit is to the code.
-trait Amount {
+pub(super) trait Amount {
     fn of(number: u64, unit: &str) -> Self;
     fn number(&self, unit: &str) -> u64;
 }
@@ -102,10 +103,12 @@ macro_rules! bounded {
     };
 }
 
-const KIB: u64 = 1024;
-const MIB: u64 = 1024 * KIB;
-const GIB: u64 = 1024 * MIB;
-const DAY: u64 = 24 * 3600;
+pub(super) use bounded;
+
+pub(super) const KIB: u64 = 1024;
+pub(super) const MIB: u64 = 1024 * KIB;
+pub(super) const GIB: u64 = 1024 * MIB;
+pub(super) const DAY: u64 = 24 * 3600;
 
 bounded! {
     /// What bounds the host. Durations are [`Duration`], sizes bytes.
@@ -155,6 +158,10 @@ bounded! {
         disk_free_bytes_min as "disk_free_bytes_min": u64 = 256 * MIB, "bytes", 0 to 1024 * GIB;
         /// How long a stop waits for what is in flight.
         drain_time_max as "drain_seconds_max": Duration = 30, "seconds", 0 to 3600;
+        /// Requests a token may make in a minute unless it has a limit of its own; 0: as many as it likes.
+        token_requests_per_minute_max as "token_requests_per_minute_max": u32 = 0, "requests", 0 to 1_000_000;
+        + /// What bounds clients and their connections.
+        http: HttpSettings = HttpSettings::default();
         + /// What is kept, and for how long.
         retention: Retention = Retention::default();
         + /// What bounds a plugin for which no admin set something else. The units are in the names.
@@ -176,6 +183,10 @@ bounded! {
         calls as "calls_days": Duration = 30, "days", 0 to 36_500;
         /// Events at most, and calls at most.
         count_max as "count_max": u64 = 10_000_000, "records", 1 to 1_000_000_000;
+        /// Entries of the audit log.
+        audit as "audit_days": Duration = 400, "days", 0 to 36_500;
+        /// Entries of the audit log at most.
+        audit_count_max as "audit_count_max": u64 = 100_000, "entries", 1 to 1_000_000_000;
     }
 }
 
@@ -215,5 +226,6 @@ mod tests {
         }
         check(Limits::NUMBERS);
         check(Retention::NUMBERS);
+        check(HttpSettings::NUMBERS);
     }
 }

@@ -5,10 +5,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
+use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::{
     Bases, Config, Smtp, SmtpTls,
+    http::{HttpSettings, TlsFiles, is_origin},
     limits::{Limits, Number, Retention},
 };
 use crate::model::{
@@ -67,6 +69,8 @@ pub struct Draft {
     /// Rules as they were written, without what is secret in them.
     proxies_shown: Vec<Value>,
     smtp: SmtpDraft,
+    /// The certificates, and the key.
+    tls: (Option<PathBuf>, Option<PathBuf>),
 }
 
 #[derive(Default)]
@@ -90,6 +94,7 @@ impl Default for Draft {
             plugin_maxima: PluginLimitsSpec::default(),
             proxies_shown: Vec::new(),
             smtp: SmtpDraft::default(),
+            tls: (None, None),
         }
     }
 }
@@ -107,6 +112,14 @@ impl Draft {
         match self.smtp.finish() {
             Ok(smtp) => self.config.smtp = smtp,
             Err(problem) => problems.push(problem),
+        }
+        match self.tls {
+            (Some(certificate_file), Some(key_file)) => self.config.tls = Some(TlsFiles { certificate_file, key_file }),
+            (None, None) => {}
+            (certificates, _) => {
+                let missing = if certificates.is_none() { "tls.certificate_file" } else { "tls.key_file" };
+                problems.push((missing.to_owned(), "must be set: certificates and their key go together".to_owned()));
+            }
         }
         if problems.is_empty() { Ok(self.config) } else { Err(problems) }
     }
@@ -202,6 +215,27 @@ pub fn settings() -> Vec<Setting> {
             |draft| Some(draft.config.listen.to_string()),
         ),
         text(
+            "admin_listen",
+            "The address to listen on for administrators; then `listen` answers codes and how the host is, and nothing else. Absent: one for all.",
+            "an address and a port such as `127.0.0.1:8401`",
+            |draft, address| draft.config.admin_listen = Some(address),
+            |draft| draft.config.admin_listen.map(|address| address.to_string()),
+        ),
+        text(
+            "tls.certificate_file",
+            "The certificates of the listeners in PEM, the host's own first; read again when it changes, and on SIGHUP. Absent: plain HTTP.",
+            "a path",
+            |draft, path| draft.tls.0 = Some(path),
+            |draft| draft.tls.0.as_ref().map(|path| path.display().to_string()),
+        ),
+        text(
+            "tls.key_file",
+            "Its key in PEM.",
+            "a path",
+            |draft, path| draft.tls.1 = Some(path),
+            |draft| draft.tls.1.as_ref().map(|path| path.display().to_string()),
+        ),
+        text(
             "data",
             "The data directory.",
             "a path",
@@ -215,7 +249,12 @@ pub fn settings() -> Vec<Setting> {
             |draft, path| draft.config.key_file = Some(path),
             |draft| draft.config.key_file.as_ref().map(|path| path.display().to_string()),
         ),
-        allow_networks(),
+        networks(
+            "allow_networks",
+            "Networks the host may call besides public addresses, also by plain `http`.",
+            |draft| &mut draft.config.allow_networks,
+            |draft| &draft.config.allow_networks,
+        ),
         proxies(),
         public_url(),
         bases(),
@@ -228,6 +267,12 @@ pub fn settings() -> Vec<Setting> {
     ];
     all.extend(smtp());
     all.extend(Limits::NUMBERS.iter().map(|number| counted(number, |draft| &mut draft.config.limits, |draft| &draft.config.limits)));
+    all.extend(http());
+    all.extend(
+        HttpSettings::NUMBERS
+            .iter()
+            .map(|number| counted(number, |draft| &mut draft.config.limits.http, |draft| &draft.config.limits.http)),
+    );
     all.extend(
         Retention::NUMBERS
             .iter()
@@ -323,20 +368,50 @@ fn counted<T>(it: &'static Number<T>, place: fn(&mut Draft) -> &mut T, shown: fn
     number(it.key, it.about, it.unit, (it.least, Some(it.most)), write, Box::new(move |draft| (it.get)(shown(draft))))
 }
 
-fn allow_networks() -> Setting {
-    let what = "networks such as `10.1.0.0/16`";
+/// A list, each of which `read` makes something of.
+fn list<T: 'static>(
+    key: &str,
+    about: &str,
+    what: &'static str,
+    read: fn(&str) -> Option<T>,
+    place: fn(&mut Draft) -> &mut Vec<T>,
+    show: Read,
+) -> Setting {
     let write: Write = Box::new(move |draft, value| {
         let list = value.as_array().ok_or_else(|| format!("is {}; it must be an array of {what}", kind(value)))?;
-        let network = |one: &Value| {
+        let one = |one: &Value| {
             let text = as_text(one, what)?;
-            text.parse().map_err(|_| format!("has `{text}`; it must be an array of {what}"))
+            read(text).ok_or_else(|| format!("has `{text}`; it must be an array of {what}"))
         };
-        draft.config.allow_networks = list.iter().map(network).collect::<Result<_, String>>()?;
+        *place(draft) = list.iter().map(one).collect::<Result<_, String>>()?;
         Ok(())
     });
-    let about = "Networks the host may call besides public addresses, also by plain `http`.";
-    let read: Read = Box::new(|draft| draft.config.allow_networks.iter().map(ToString::to_string).collect());
-    setting("allow_networks", about, Form::List, write, read)
+    setting(key, about, Form::List, write, show)
+}
+
+fn networks(key: &str, about: &str, place: fn(&mut Draft) -> &mut Vec<IpNet>, shown: fn(&Draft) -> &Vec<IpNet>) -> Setting {
+    let show: Read = Box::new(move |draft| shown(draft).iter().map(ToString::to_string).collect());
+    list(key, about, "networks such as `10.1.0.0/16`", |text| text.parse().ok(), place, show)
+}
+
+/// The lists of `[http]`.
+fn http() -> Vec<Setting> {
+    vec![
+        networks(
+            "http.trusted_proxies",
+            "Networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: proxies in front of the host.",
+            |draft| &mut draft.config.limits.http.trusted_proxies,
+            |draft| &draft.config.limits.http.trusted_proxies,
+        ),
+        list(
+            "http.cors_origins",
+            "Origins whose pages may ask the API from a browser.",
+            "origins, scheme, host and port alone, such as `https://console.example.com`",
+            |text| is_origin(text).then(|| text.to_owned()),
+            |draft| &mut draft.config.limits.http.cors_origins,
+            Box::new(|draft| draft.config.limits.http.cors_origins.clone().into()),
+        ),
+    ]
 }
 
 fn public_url() -> Setting {
@@ -563,7 +638,7 @@ mod tests {
     fn no_limit_is_forgotten() {
         let all = settings();
         // What is a table of its own is taken apart.
-        let Limits { retention: _, plugin_defaults: _, plugin_maxima: _, plugin_rollback: _, .. } = Limits::default();
+        let Limits { http: _, retention: _, plugin_defaults: _, plugin_maxima: _, plugin_rollback: _, .. } = Limits::default();
         for key in Limits::NUMBERS.iter().map(|number| number.key).chain(Retention::NUMBERS.iter().map(|number| number.key)) {
             assert!(find(&all, key).is_ok(), "{key}");
         }

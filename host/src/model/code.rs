@@ -45,6 +45,11 @@ pub struct CodeRecord {
     pub per_minute: Option<u32>,
 }
 
+/// What the text of the code `id` is sealed for.
+pub fn sealed_as(id: &str) -> String {
+    format!("code/{id}")
+}
+
 /// What a code is at a moment. A caller is never told which of the last two it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -58,6 +63,11 @@ pub enum CodeState {
 }
 
 impl CodeRecord {
+    /// What its text is sealed for.
+    pub fn sealed_as(&self) -> String {
+        sealed_as(&self.id)
+    }
+
     /// What it is at `now`.
     pub fn state(&self, now: Timestamp) -> CodeState {
         if self.revoked_at.is_some() {

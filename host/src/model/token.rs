@@ -37,6 +37,11 @@ pub enum Scope {
     PublishServer,
 }
 
+/// The most requests in a minute a token may be limited to.
+pub const REQUESTS_PER_MINUTE_MAX: u32 = 600_000;
+/// The longest time a token that was rotated goes on beside the new one, in seconds: 30 days.
+pub const OVERLAP_SECONDS_MAX: u32 = 30 * 24 * 3600;
+
 /// A set of scopes with the name of an ArcGIS role (ArcGIS Enterprise, "Create webhooks", prerequisites).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -71,13 +76,32 @@ pub struct TokenRecord {
     /// When it ends.
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
+    /// Requests it may make in a minute; absent: as many as the host's default says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
+    /// The hash of the one that takes its place since it was rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
 }
 
 impl TokenRecord {
+    /// What it is called where it is shown.
+    pub fn id(&self) -> String {
+        id(&self.hash)
+    }
+
     /// Whether it allows what `scope` asks. `admin` allows everything.
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.iter().any(|held| *held == Scope::Admin || *held == scope)
     }
+}
+
+/// Hexadecimal digits of the hash that tell tokens apart.
+const ID_CHARS: usize = 20;
+
+/// What a token of this hash is called where it is shown: too little of the hash to find the token by.
+pub fn id(hash: &str) -> String {
+    format!("tok_{}", hash.get(..ID_CHARS).unwrap_or(hash))
 }
 
 /// The hash a token is found by.

@@ -55,6 +55,8 @@ pub struct PluginOptions {
 #[derive(Clone)]
 pub struct Plugins {
     shared: Arc<Shared>,
+    /// What records are written to, on somebody's behalf.
+    store: Store,
 }
 
 struct Shared {
@@ -137,8 +139,8 @@ impl Plugins {
         let host_side = records::host_side(&store);
         let limits = Arc::clone(&options.limits);
         let (desk, snapshot, changing) = (Arc::default(), ArcSwap::default(), Mutex::default());
-        let shared = Shared { store, clock, limits, loader, host_side, desk, snapshot, changing };
-        let plugins = Self { shared: Arc::new(shared) };
+        let shared = Shared { store: store.clone(), clock, limits, loader, host_side, desk, snapshot, changing };
+        let plugins = Self { shared: Arc::new(shared), store };
         let mut entries = HashMap::new();
         for record in records::all(&plugins.shared.store).await? {
             entries.insert(record.name.clone(), Arc::new(plugins.entry(record, None, Conducts::Kept)));
@@ -150,6 +152,11 @@ impl Plugins {
         plugins.shared.snapshot.store(Arc::new(entries));
         plugins.sweep_artifacts();
         Ok(plugins)
+    }
+
+    /// The same plugins: what is changed through this handle is changed on behalf of whom `store` writes for.
+    pub fn writing_to(&self, store: &Store) -> Self {
+        Self { shared: Arc::clone(&self.shared), store: store.clone() }
     }
 
     /// What is active under `name`, or its version `version`.

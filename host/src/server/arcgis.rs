@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::{
-    Body,
+    Body, audit,
     request::read_body,
     respond::{self, ApiError},
 };
@@ -136,18 +136,24 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
     };
     let shown_format = *format.as_ref().unwrap_or(&Format::Json);
     let token = access::token_in(&parts.headers, &form);
+    let who = token.as_deref().and_then(|token| access::known(services, token));
+    let acting = who.as_ref().map(|who| services.on_behalf(audit::origin(parts, who)));
     let asked = Asked {
-        services,
+        services: acting.as_ref().unwrap_or(services),
         method: if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() },
         headers: parts.headers.clone(),
         context: place.context,
         path: place.path,
         form,
         format: shown_format,
-        who: token.as_deref().and_then(|token| access::known(services, token)),
+        who,
         has_token: token.is_some(),
     };
-    let shown = match read.and(format.map(drop)) {
+    let paced = asked
+        .who
+        .as_ref()
+        .map_or(Ok(()), |who| services.pace.take(who, services.limits.token_requests_per_minute_max).map_err(ApiError::from));
+    let shown = match paced.and(read).and(format.map(drop)) {
         Ok(()) => route(&asked).await,
         Err(error) => Err(error),
     };
@@ -160,7 +166,7 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
 
 /// The parameters in the body. Pages and clients send forms; `curl -d` does, too.
 async fn read_form(services: &Services, parts: &Parts, body: &mut Incoming) -> Result<Vec<(String, String)>, ApiError> {
-    let bytes = read_body(body, services.limits.request_bytes_max).await?;
+    let bytes = read_body(body, services.limits.request_bytes_max, services.limits.http.body_time_max()).await?;
     let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media.as_str() {

@@ -15,9 +15,10 @@ use crate::{
     deliverer,
     mail::{File, Mail},
     model::{
+        audit::Deed,
         code::{
             CODE_CHARS_MAX, CODE_CHARS_MIN, CodeRecord, CodeSpec, CodeState, CodeUse, OVERLAP_SECONDS_MAX, PER_MINUTE_MAX,
-            PREFIX_CHARS_MAX, is_code, is_prefix, make_code,
+            PREFIX_CHARS_MAX, is_code, is_prefix, make_code, sealed_as,
         },
         mail::{ADDRESSES_MAX, SUBJECT_CHARS_MAX, is_address},
         problem::Problem,
@@ -65,10 +66,11 @@ pub struct CodeView {
 }
 
 fn view(services: &Services, asked: &Asked, record: &CodeRecord, used: CodeUse) -> Result<CodeView, ApiError> {
-    let opened = services.store.storage_key().unseal(&sealed_as(&record.id), &record.sealed)?;
+    let opened = services.store.storage_key().unseal(&record.sealed_as(), &record.sealed)?;
     let code = opened.expose_str().unwrap_or_default().to_owned();
     let host = asked.headers.get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
-    let urls = services.bases.urls(&format!("http://{host}"), &code);
+    let scheme = asked.headers.get("x-forwarded-proto").filter(|scheme| *scheme == "https").map_or("http", |_| "https");
+    let urls = services.bases.urls(&format!("{scheme}://{host}"), &code);
     let url = urls.first().cloned().unwrap_or_default();
     let (refused, last_refused_at) = services.door.refused(&record.id);
     Ok(CodeView {
@@ -96,10 +98,6 @@ fn parameters_of(services: &Services, receiver: &str) -> String {
     let parameters = snapshot.receivers.get(receiver).into_iter().flat_map(|entry| entry.receiver.parameters.keys());
     let pairs: Vec<_> = parameters.map(|name| format!("{name}={{{name}}}")).collect();
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
-}
-
-fn sealed_as(id: &str) -> String {
-    format!("code/{id}")
 }
 
 /// The records of a receiver's codes, oldest first.
@@ -190,7 +188,7 @@ fn problems(spec: &CodeSpec) -> Vec<Problem> {
     wrong.into_iter().filter(|(_, is_wrong, _)| *is_wrong).map(|(pointer, _, detail)| Problem::new(pointer, detail)).collect()
 }
 
-/// The codes of a receiver, in clear. Looking is logged.
+/// The codes of a receiver, in clear. Looking is written to the audit log.
 #[utoipa::path(get, path = "/v1/receivers/{name}/codes", tag = "receivers", params(("name" = String, Path, description = "the receiver")),
     responses((status = 200, description = "its codes", body = List<CodeView>), (status = 404, body = ProblemDetails, description = "no such receiver", content_type = "application/problem+json")))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
@@ -198,6 +196,7 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     let data = views(&services, &asked, &records(&services, receiver)?).await?;
     let who = asked.token.as_ref().map_or("", |token| token.name.as_str());
     tracing::info!(receiver, who, "codes shown");
+    services.store.note(Deed::plain("shown", "codes", receiver)).await?;
     ok(&List { data, next: None })
 }
 
@@ -243,7 +242,7 @@ pub struct CodeMailed {
     pub answer: String,
 }
 
-/// Mail codes of a receiver: one mail, with the codes in its text and in a CSV file. Logged, without the codes.
+/// Mail codes of a receiver: one mail, with the codes in its text and in a CSV file. Written to the audit log, without the codes.
 #[utoipa::path(post, path = "/v1/receivers/{name}/codes/mail", tag = "receivers", request_body = CodeMailInput, params(("name" = String, Path, description = "the receiver")),
     responses((status = 200, description = "the mail server took it", body = CodeMailed), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 404, body = ProblemDetails, description = "no such receiver, or no such code", content_type = "application/problem+json"),

@@ -9,8 +9,8 @@ use utoipa::{
 };
 
 use super::{
-    actions, arcgis, calls, codes, cx, deliveries, events, health, invoke, maintenance, metrics, plugins, profiles, receivers, recovery,
-    rehearsals,
+    actions, arcgis, audit, calls, codes, cx, deliveries, events, health, invoke, maintenance, metrics, plugins, profiles, receivers,
+    recovery, rehearsals,
     request::Asked,
     respond::{Answer, ok},
     secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
@@ -27,7 +27,7 @@ use crate::{model, services::Services};
         webhooks::deactivate, webhooks::filter_test, invoke::invoke, invoke::preview, invoke::test, invoke::check, templates::list, templates::get, triggers::list,
         known_services::list, known_services::put, known_services::get, known_services::patch, known_services::delete,
         known_services::put_in_folder, known_services::get_in_folder, known_services::patch_in_folder, known_services::delete_in_folder,
-        tokens::list, tokens::post, tokens::delete, recovery::recover,
+        tokens::list, tokens::post, tokens::delete, tokens::rotate, audit::list, recovery::recover,
         recovery::replay, profiles::list, profiles::get,
         profiles::patch, deliveries::list, deliveries::get, deliveries::resend, deliveries::cancel, calls::list, calls::get,
         sessions::get, sessions::patch, sessions::delete, secrets::list, secrets::put, secrets::delete, plugins::list, plugins::get,
@@ -69,6 +69,8 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
                 let problem = |description: &str| serde_json::json!({ "description": description, "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/ProblemDetails" } } } });
                 responses.insert("401".to_owned(), problem("no token, or one nobody knows"));
                 responses.insert("403".to_owned(), problem("the token lacks the scope"));
+                responses
+                    .insert("429".to_owned(), problem("the token made as many requests as it may; `Retry-After` says when to try again"));
                 responses.entry("400".to_owned()).or_insert_with(|| problem("not valid"));
             }
         }

@@ -18,8 +18,6 @@ use crate::model::{
 pub const LIMIT_DEFAULT: usize = 50;
 /// The longest page.
 pub const LIMIT_MAX: usize = 500;
-/// How long a client may take to send a body.
-const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// Bytes of a refused body that are taken and thrown away.
 const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a client may go on sending what is refused.
@@ -89,18 +87,18 @@ impl Asked {
     }
 }
 
-/// Reads a body of at most `max` bytes.
-pub async fn read_body(body: &mut Incoming, max: usize) -> Result<Bytes, ApiError> {
+/// Reads a body of at most `max` bytes, which take no longer than `time_max`.
+pub async fn read_body(body: &mut Incoming, max: usize, time_max: Duration) -> Result<Bytes, ApiError> {
     // What says that it is too long is not asked for.
     if body.size_hint().lower() > max as u64 {
         return Err(ApiError::TooLarge(max));
     }
-    let collected = tokio::time::timeout(BODY_TIME_MAX, Limited::new(body, max).collect()).await;
+    let collected = tokio::time::timeout(time_max, Limited::new(body, max).collect()).await;
     match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(ApiError::TooLarge(max)),
         Ok(Err(error)) => Err(ApiError::invalid("", format!("the body broke off: {error}"))),
-        Err(_) => Err(ApiError::invalid("", format!("the body did not arrive within {} seconds", BODY_TIME_MAX.as_secs()))),
+        Err(_) => Err(ApiError::invalid("", format!("the body did not arrive within {} seconds", time_max.as_secs()))),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     catalog::CatalogError,
     invocation::InvokeError,
     model::{outcome::Failure, problem::Problem},
+    pace::Paced,
     plugin::UploadError,
     reception::RETRY_AFTER_S,
     rehearsal::TryError,
@@ -50,6 +51,9 @@ pub enum ApiError {
     /// The document is well formed and cannot be taken.
     #[error("{0}")]
     Unprocessable(String),
+    /// The token made as many requests as it may.
+    #[error(transparent)]
+    TooMany(#[from] Paced),
     /// The body is too long.
     #[error("the body is longer than {0} bytes")]
     TooLarge(usize),
@@ -85,6 +89,7 @@ impl ApiError {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -101,6 +106,7 @@ impl ApiError {
             Self::NotFound(_) => "NOT_FOUND",
             Self::MethodNotAllowed(_) => "UNIMPLEMENTED",
             Self::Conflict(_) => "ALREADY_EXISTS",
+            Self::TooMany(_) => "RESOURCE_EXHAUSTED",
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::Internal(_) => "INTERNAL",
             Self::Invalid { .. } | Self::Unprocessable(_) | Self::TooLarge(_) | Self::UnsupportedMedia(_) => "INVALID_ARGUMENT",
@@ -169,6 +175,7 @@ impl ApiError {
             Self::Invalid { problems, .. } => problem.errors = problems,
             Self::MethodNotAllowed(allowed) => extra = HeaderValue::from_str(&allowed).ok().map(|value| (header::ALLOW, value)),
             Self::Unauthorized => extra = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::TooMany(Paced { retry_after_s, .. }) => extra = Some((header::RETRY_AFTER, HeaderValue::from(retry_after_s))),
             Self::Unavailable(_) => extra = Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))),
             _ => {}
         }

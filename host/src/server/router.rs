@@ -7,8 +7,8 @@ use http::{Method, Response, header::AUTHORIZATION, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
-    Body, actions, arcgis, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, metrics, openapi, plugins, profiles,
-    receivers, recovery, rehearsals,
+    Body, Face, actions, arcgis, audit, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, metrics, openapi,
+    plugins, profiles, receivers, recovery, rehearsals,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
     secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
@@ -77,6 +77,8 @@ pub fn routes() -> Vec<Route> {
         GET "/v1/tokens" ADMIN => tokens::list;
         POST "/v1/tokens" ADMIN => tokens::post;
         DELETE "/v1/tokens/{id}" ADMIN => tokens::delete;
+        POST "/v1/tokens/{id}/rotate" ADMIN => tokens::rotate;
+        GET "/v1/audit" ADMIN => audit::list;
         GET "/v1/templates" READ => templates::list;
         GET "/v1/templates/{name}" READ => templates::get;
         GET "/v1/webhooks" READ => webhooks::list;
@@ -204,7 +206,10 @@ impl Router {
     }
 
     /// Answers one request.
-    pub async fn answer(&self, services: Services, parts: Parts, body: &mut Incoming, remote: SocketAddr) -> Response<Body> {
+    pub async fn answer(&self, services: Services, parts: Parts, body: &mut Incoming, remote: SocketAddr, face: Face) -> Response<Body> {
+        if !may_ask(face, parts.uri.path()) {
+            return ApiError::NotFound(format!("address `{}` here", parts.uri.path())).into_response();
+        }
         if let Some(path) = inbound::CodePath::find(parts.uri.path()) {
             return inbound::answer(services, path, parts, body, remote).await;
         }
@@ -231,15 +236,41 @@ impl Router {
             None => None,
             Some(scope) => Some(authorize(&services, parts.headers.get(AUTHORIZATION), scope)?),
         };
+        let services = match &token {
+            None => services,
+            Some(token) => services.on_behalf(audit::origin(&parts, token)),
+        };
         let mut path = Vec::new();
         for (_, value) in found.params.iter() {
             let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
             path.push(decoded.map_err(|_| ApiError::NotFound("address of that spelling".to_owned()))?.into_owned());
         }
         let max = if route.upload { services.limits.plugin_bytes_max } else { services.limits.request_bytes_max };
-        let body = read_body(body, max).await?;
+        let body = read_body(body, max, services.limits.http.body_time_max()).await?;
         let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-        (route.handler)(services, Asked { method: parts.method, path, query, headers: parts.headers, body, token }).await
+        let deed = audit::changes_something(&route.method, route.path, route.scope).then(|| audit::plain(&route.method, route.path, &path));
+        let store = services.store.clone();
+        let asked = Asked { method: parts.method, path, query, headers: parts.headers, body, token };
+        let answer = (route.handler)(services, asked).await?;
+        // What changed a document was written down with it.
+        if let Some(deed) = deed.filter(|_| !store.has_noted()) {
+            store.note(deed).await?;
+        }
+        Ok(answer)
+    }
+}
+
+/// Whether a path names a code.
+pub fn is_code(path: &str) -> bool {
+    inbound::CodePath::find(path).is_some()
+}
+
+/// Whether a listener with this face knows a path at all.
+fn may_ask(face: Face, path: &str) -> bool {
+    match face {
+        Face::Everything => true,
+        Face::Public => is_code(path) || ["/healthz", "/readyz"].contains(&path),
+        Face::Admin => !is_code(path),
     }
 }
 
@@ -258,6 +289,7 @@ pub fn known(services: &Services, hash: &str) -> Option<Arc<TokenRecord>> {
 fn authorize(services: &Services, header: Option<&http::HeaderValue>, scope: Scope) -> Result<Arc<TokenRecord>, ApiError> {
     // Looked up by hash: how long the look-up takes says nothing about the token.
     let record = bearer(header).and_then(|token| known(services, &token::hash(token))).ok_or(ApiError::Unauthorized)?;
+    services.pace.take(&record, services.limits.token_requests_per_minute_max)?;
     if record.allows(scope) {
         Ok(record)
     } else {

@@ -1,5 +1,7 @@
 //! `/v1/tokens`: who may do what.
 
+use std::{sync::Arc, time::Duration};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::random,
-    model::token::{self, Role, Scope, TokenRecord},
+    model::token::{self, OVERLAP_SECONDS_MAX, REQUESTS_PER_MINUTE_MAX, Role, Scope, TokenRecord},
     services::Services,
 };
 
@@ -33,6 +35,21 @@ pub struct TokenSpec {
     /// When it ends; absent: when it is revoked.
     #[serde(default)]
     pub expires: Option<Timestamp>,
+    /// Requests it may make in a minute, 1 to 600000; absent: as many as the host's default says.
+    #[serde(default)]
+    pub requests_per_minute: Option<u32>,
+}
+
+/// How a token is rotated.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateInput {
+    /// How long the old one goes on beside the new one: 0 to 2592000 seconds (30 days).
+    #[serde(default)]
+    pub overlap_seconds: u32,
+    /// When the new one ends; absent: as long after now as the old one was made to last.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
 }
 
 /// A token as shown.
@@ -48,6 +65,12 @@ pub struct TokenView {
     pub created_at: Timestamp,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
+    /// Requests it may make in a minute; absent: as many as the host's default says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
+    /// The one that takes its place since it was rotated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
 }
 
 /// A token that was just made.
@@ -60,16 +83,10 @@ pub struct MadeToken {
     pub token: String,
 }
 
-/// Hexadecimal digits of the hash that tell tokens apart.
-const ID_CHARS: usize = 20;
-
-fn id(record: &TokenRecord) -> String {
-    format!("tok_{}", &record.hash[..ID_CHARS.min(record.hash.len())])
-}
-
 fn view(record: &TokenRecord) -> TokenView {
-    let TokenRecord { name, scopes, created_at, expires_at, .. } = record.clone();
-    TokenView { id: id(record), name, scopes, created_at, expires_at }
+    let TokenRecord { name, scopes, created_at, expires_at, requests_per_minute, replaced_by, .. } = record.clone();
+    let replaced_by = replaced_by.map(|hash| token::id(&hash));
+    TokenView { id: record.id(), name, scopes, created_at, expires_at, requests_per_minute, replaced_by }
 }
 
 /// All tokens, without their text.
@@ -86,7 +103,7 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     responses((status = 201, description = "the token, shown this once", body = MadeToken), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "the name is taken", content_type = "application/problem+json")))]
 pub async fn post(services: Services, asked: Asked) -> Answer {
-    let TokenSpec { name, mut scopes, role, expires } = asked.json()?;
+    let TokenSpec { name, mut scopes, role, expires, requests_per_minute } = asked.json()?;
     let length = name.chars().count();
     if !(1..=NAME_CHARS_MAX).contains(&length) || name.trim() != name || name.chars().any(char::is_control) {
         return Err(ApiError::invalid("/name", format!("1 to {NAME_CHARS_MAX} characters, none of them a control character")));
@@ -97,17 +114,66 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
     if scopes.is_empty() {
         return Err(ApiError::invalid("/scopes", "a token allows something: name `scopes`, or a `role`"));
     }
+    if requests_per_minute.is_some_and(|requests| !(1..=REQUESTS_PER_MINUTE_MAX).contains(&requests)) {
+        return Err(ApiError::invalid("/requests_per_minute", format!("1 to {REQUESTS_PER_MINUTE_MAX}, or leave it out")));
+    }
     if expires.is_some_and(|end| end <= services.clock.now()) {
         return Err(ApiError::invalid("/expires", "a time to come"));
     }
-    if services.catalog.snapshot().tokens.values().any(|other| other.name == name) {
+    if services.catalog.snapshot().tokens.values().any(|other| other.name == name && other.replaced_by.is_none()) {
         return Err(ApiError::Conflict("there is a token of that name already; revoke it first".to_owned()));
     }
-    let text = format!("hwt_{}", hex::encode(random::<24>()));
-    let record = TokenRecord { hash: token::hash(&text), name, scopes, created_at: services.clock.now(), expires_at: expires };
+    let text = made();
+    let (hash, created_at) = (token::hash(&text), services.clock.now());
+    let record = TokenRecord { hash, name, scopes, created_at, expires_at: expires, requests_per_minute, replaced_by: None };
     services.catalog.put_token(record.clone()).await?;
     tracing::info!(token = record.name, scopes = ?record.scopes, "token made");
     created(true, &MadeToken { view: view(&record), token: text })
+}
+
+/// The text of a new token.
+fn made() -> String {
+    format!("hwt_{}", hex::encode(random::<24>()))
+}
+
+/// Put a new token in the place of one, with its name, scopes and limit; the old one goes on for as long as is said.
+#[utoipa::path(post, path = "/v1/tokens/{id}/rotate", tag = "tokens", request_body = RotateInput, params(("id" = String, Path, description = "`tok_...`")),
+    responses((status = 201, description = "the new token, shown this once", body = MadeToken), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "it was rotated before, or has ended", content_type = "application/problem+json")))]
+pub async fn rotate(services: Services, asked: Asked) -> Answer {
+    let RotateInput { overlap_seconds, expires } = asked.json()?;
+    if overlap_seconds > OVERLAP_SECONDS_MAX {
+        return Err(ApiError::invalid("/overlap_seconds", format!("0 to {OVERLAP_SECONDS_MAX} seconds")));
+    }
+    let now = services.clock.now();
+    if expires.is_some_and(|end| end <= now) {
+        return Err(ApiError::invalid("/expires", "a time to come"));
+    }
+    let old = find(&services, asked.path(0))?;
+    if old.replaced_by.is_some() {
+        return Err(ApiError::Conflict("it was rotated before; rotate the one that took its place".to_owned()));
+    }
+    if old.expires_at.is_some_and(|end| end <= now) {
+        return Err(ApiError::Conflict("it has ended; make another".to_owned()));
+    }
+    let text = made();
+    let lasting = old.expires_at.map(|end| end.duration_since(old.created_at));
+    let expires_at = expires.or_else(|| lasting.map(|lasting| now.saturating_add(lasting).unwrap_or(Timestamp::MAX)));
+    let new = TokenRecord { hash: token::hash(&text), created_at: now, expires_at, ..(*old).clone() };
+    let kept = (overlap_seconds > 0).then(|| {
+        let end = now + Duration::from_secs(u64::from(overlap_seconds));
+        let expires_at = Some(old.expires_at.map_or(end, |earlier| earlier.min(end)));
+        TokenRecord { expires_at, replaced_by: Some(new.hash.clone()), ..(*old).clone() }
+    });
+    services.catalog.replace_token(&old.hash, kept, new.clone()).await?;
+    tracing::info!(token = new.name, overlap_seconds, "token rotated");
+    created(true, &MadeToken { view: view(&new), token: text })
+}
+
+fn find(services: &Services, id: &str) -> Result<Arc<TokenRecord>, ApiError> {
+    let found = services.catalog.snapshot().tokens.values().find(|record| record.id() == id).cloned();
+    found.ok_or_else(|| ApiError::NotFound(format!("token `{id}`")))
 }
 
 /// Revoke a token, and what was generated from it.
@@ -115,9 +181,7 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
     responses((status = 204, description = "revoked"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "it is the one that asks", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
-    let snapshot = services.catalog.snapshot();
-    let record = snapshot.tokens.values().find(|record| id(record) == asked.path(0));
-    let record = record.ok_or_else(|| ApiError::NotFound(format!("token `{}`", asked.path(0))))?;
+    let record = find(&services, asked.path(0))?;
     if asked.token.as_ref().is_some_and(|own| own.hash == record.hash) {
         return Err(ApiError::Conflict("a token does not revoke itself: who would be let in then?".to_owned()));
     }

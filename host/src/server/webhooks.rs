@@ -18,6 +18,7 @@ use crate::{
     clock::{millis, random},
     deliverer,
     model::{
+        audit::Deed,
         cx::environment::Environment,
         deactivation::Standing,
         filter::Filter,
@@ -174,7 +175,11 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
     if reveal && !asked.token.as_ref().is_some_and(|token| token.allows(crate::model::token::Scope::Admin)) {
         return Err(ApiError::Forbidden("admin".to_owned()));
     }
-    ok(&view(&*find(&services, asked.path(0))?, reveal))
+    let entry = find(&services, asked.path(0))?;
+    if reveal {
+        services.store.note(Deed::plain("shown", "webhook", asked.path(0))).await?;
+    }
+    ok(&view(&entry, reveal))
 }
 
 /// The webhook of that name.

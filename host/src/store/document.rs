@@ -5,11 +5,13 @@ use serde_json::Value;
 
 use super::{
     Store,
+    audit::Attribution,
     engine::Engine,
     error::StoreError,
     key::{self, Range},
     transaction::{Transaction, decode},
 };
+use crate::model::audit::Deed;
 
 /// A change to a document.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,14 +40,15 @@ pub struct ConfigDoc {
 }
 
 impl Store {
-    /// Makes changes, all or none, under one new revision, which it returns. Fails with [`StoreError::Conflict`] when a document
+    /// Makes changes, all or none, under one new revision, which it returns; each with its entry in the audit log. Fails with [`StoreError::Conflict`] when a document
     /// is not at the revision expected.
     pub async fn put_config(&self, writes: Vec<ConfigWrite>) -> Result<u64, StoreError> {
+        let attribution = self.attribution.clone();
         self.commit(0, move |transaction| {
             let revision = transaction.counters.revision + 1;
             let mut changed = false;
             for write in writes {
-                changed |= put(transaction, revision, write)?;
+                changed |= put(transaction, revision, write, &attribution)?;
             }
             if changed {
                 transaction.counters.revision = revision;
@@ -84,7 +87,7 @@ impl Store {
     }
 }
 
-fn put(transaction: &mut Transaction<'_>, revision: u64, write: ConfigWrite) -> Result<bool, StoreError> {
+fn put(transaction: &mut Transaction<'_>, revision: u64, write: ConfigWrite, attribution: &Attribution) -> Result<bool, StoreError> {
     let ConfigWrite { kind, id, expected, document } = write;
     let key = key::config(kind, &id);
     let earlier = transaction.get::<ConfigDoc>(&key)?;
@@ -94,6 +97,10 @@ fn put(transaction: &mut Transaction<'_>, revision: u64, write: ConfigWrite) -> 
     }
     if document.is_none() && current == 0 {
         return Ok(false);
+    }
+    let before = earlier.as_ref().and_then(|earlier| earlier.document.as_ref());
+    if let Some(deed) = Deed::of_document(kind, &id, before, document.as_ref()) {
+        attribution.write(transaction, deed)?;
     }
     if let Some(earlier) = earlier {
         transaction.unmark(changed(earlier.revision, &key));

@@ -29,6 +29,7 @@
 //! | `x` | expiry, key of a `s` or `k` record | - |
 //! | `C` | kind, id | configuration document |
 //! | `R` | revision | kind and id of what it changed |
+//! | `A` | number | entry of the audit log |
 //! | `v` | name | sealed secret |
 //! | `h` | plugin, key | plugin state |
 //! | `H` | plugin | how much state it keeps |
@@ -49,6 +50,7 @@ pub(super) const EPOCH: &[u8] = b"mepoch";
 pub(super) const SEQ: &[u8] = b"mseq";
 pub(super) const REVISION: &[u8] = b"mrevision";
 pub(super) const CALLS: &[u8] = b"mcalls";
+pub(super) const AUDIT_NUMBER: &[u8] = b"maudit";
 pub(super) const LIVE: &[u8] = b"mlive";
 
 pub(super) const EVENTS: &[u8] = b"e";
@@ -67,6 +69,7 @@ pub(super) const CODE_USES: &[u8] = b"U";
 pub(super) const EXPIRIES: &[u8] = b"x";
 pub(super) const CONFIGS: &[u8] = b"C";
 pub(super) const REVISIONS: &[u8] = b"R";
+pub(super) const AUDIT: &[u8] = b"A";
 pub(super) const SECRETS: &[u8] = b"v";
 pub(super) const SESSIONS: &[u8] = b"s";
 pub(super) const DEDUPS: &[u8] = b"k";
@@ -317,6 +320,11 @@ pub(super) fn config(kind: &str, id: &str) -> Vec<u8> {
 
 pub(super) fn revision(revision: u64) -> Vec<u8> {
     numbered(REVISIONS, revision)
+}
+
+/// An entry of the audit log.
+pub(super) fn audit(number: u64) -> Vec<u8> {
+    numbered(AUDIT, number)
 }
 
 pub(super) fn secret(name: &str) -> Vec<u8> {

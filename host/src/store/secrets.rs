@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{StorageKey, Store, error::StoreError, key, transaction::decode};
-use crate::model::secret::Secret;
+use crate::model::{audit::Deed, secret::Secret};
 
 /// Versions kept of one secret; beyond, the oldest goes.
 pub const SECRET_VERSIONS_MAX: usize = 100;
@@ -30,8 +30,23 @@ pub struct SecretVersion {
 
 /// A secret as kept.
 #[derive(Default, Serialize, Deserialize)]
-struct SecretRecord {
+pub(super) struct SecretRecord {
     versions: Vec<Sealed>,
+}
+
+impl SecretRecord {
+    /// Seals every version with another key. How many there are.
+    pub(super) fn reseal(&mut self, name: &str, old: &StorageKey, new: &StorageKey) -> Result<u64, StoreError> {
+        for version in &mut self.versions {
+            let place = place(name, version.version);
+            version.sealed = new.seal(&place, old.unseal(&place, &version.sealed)?.expose())?;
+        }
+        Ok(self.versions.len() as u64)
+    }
+
+    fn numbers(&self) -> Vec<u32> {
+        self.versions.iter().map(|sealed| sealed.version).collect()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,15 +70,17 @@ impl Store {
     /// Adds a version of a secret and returns its number.
     pub async fn put_secret(&self, name: &str, value: &[u8]) -> Result<u32, StoreError> {
         let (name, value) = (name.to_owned(), Secret::new(value));
-        let storage_key = self.shared.key.clone();
+        let (storage_key, attribution) = (self.shared.key.clone(), self.attribution.clone());
         self.commit(value.expose().len(), move |transaction| {
             let key = key::secret(&name);
             let mut record = transaction.get::<SecretRecord>(&key)?.unwrap_or_default();
+            let before = record.numbers();
             let version = record.versions.last().map_or(1, |last| last.version + 1);
             let sealed = storage_key.seal(&place(&name, version), value.expose())?;
             record.versions.push(Sealed { version, created_at: transaction.now, sealed });
             let surplus = record.versions.len().saturating_sub(SECRET_VERSIONS_MAX);
             record.versions.drain(..surplus);
+            attribution.write(transaction, Deed::of_secret(&name, &before, &record.numbers()))?;
             transaction.put(key, &record)?;
             Ok(version)
         })
@@ -99,11 +116,12 @@ impl Store {
 
     /// Deletes a secret with all its versions. Whether there was one.
     pub async fn delete_secret(&self, name: &str) -> Result<bool, StoreError> {
-        let key = key::secret(name);
+        let (key, name, attribution) = (key::secret(name), name.to_owned(), self.attribution.clone());
         self.commit(0, move |transaction| {
-            let existed = transaction.exists(&key)?;
+            let Some(record) = transaction.get::<SecretRecord>(&key)? else { return Ok(false) };
+            attribution.write(transaction, Deed::of_secret(&name, &record.numbers(), &[]))?;
             transaction.remove(key)?;
-            Ok(existed)
+            Ok(true)
         })
         .await
     }

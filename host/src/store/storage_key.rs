@@ -20,6 +20,7 @@ use super::{
     directory::{holds_store, make_directory, sync_directory},
     error::StoreError,
     key,
+    transaction::Transaction,
 };
 use crate::{clock, model::secret::Secret};
 
@@ -28,6 +29,10 @@ const NONCE_BYTES: usize = 24;
 
 /// Bytes of a SHA-256 block.
 const BLOCK_BYTES: usize = 64;
+
+/// The key that is to take the place of `key`, and the one that was there.
+const NEXT: &str = "key.next";
+const PREVIOUS: &str = "key.previous";
 
 /// What a sealed value begins with: the way it is sealed.
 const SEALED: &str = "x1.";
@@ -79,6 +84,34 @@ impl StorageKey {
         Ok((key, KeyOrigin::Generated(path)))
     }
 
+    /// Makes the key that is to take the place of `DATA/key`, as `DATA/key.next`; what a rotation that was cut off made goes on to be it.
+    pub fn prepare_next(data: &Path) -> Result<Self, StoreError> {
+        let path = data.join(NEXT);
+        generate(data, &path).map_err(|source| StoreError::unavailable("write its next key", source))?;
+        read(&path)?.ok_or(StoreError::KeyMissing { path })
+    }
+
+    /// That key, if there is one.
+    pub fn load_next(data: &Path) -> Result<Option<Self>, StoreError> {
+        read(&data.join(NEXT))
+    }
+
+    /// Puts that key in its place; the one that was there is kept as `DATA/key.previous`. Where it is now.
+    pub fn adopt_next(data: &Path) -> Result<PathBuf, StoreError> {
+        let path = data.join("key");
+        let moved = || -> io::Result<()> {
+            if path.exists() {
+                // A second name first: there is a key at every moment.
+                drop(fs::remove_file(data.join(PREVIOUS)));
+                fs::hard_link(&path, data.join(PREVIOUS))?;
+            }
+            fs::rename(data.join(NEXT), &path)?;
+            sync_directory(data)
+        };
+        moved().map_err(|source| StoreError::unavailable("put its next key in place", source))?;
+        Ok(path)
+    }
+
     /// Seals `bytes` for the place named by `aad`: they open nowhere else.
     pub fn seal(&self, aad: &str, bytes: &[u8]) -> Result<String, StoreError> {
         let nonce = clock::random::<NONCE_BYTES>();
@@ -111,12 +144,21 @@ impl fmt::Debug for StorageKey {
 
 /// Has the store remember its key, or refuses one that is not it.
 pub(super) fn check(committer: &mut Committer, storage_key: &StorageKey) -> Result<(), StoreError> {
-    let check = hex::encode(storage_key.keyed_hash("key check", b""));
+    let storage_key = storage_key.clone();
     committer.commit_now(move |transaction| match transaction.get::<String>(key::KEY_CHECK)? {
-        Some(kept) if kept == check => Ok(()),
+        Some(kept) if kept == check_of(&storage_key) => Ok(()),
         Some(_) => Err(StoreError::WrongKey),
-        None => transaction.put(key::KEY_CHECK.to_vec(), &check),
+        None => remember(transaction, &storage_key),
     })
+}
+
+/// Has the store remember another key.
+pub(super) fn remember(transaction: &mut Transaction<'_>, storage_key: &StorageKey) -> Result<(), StoreError> {
+    transaction.put(key::KEY_CHECK.to_vec(), &check_of(storage_key))
+}
+
+fn check_of(storage_key: &StorageKey) -> String {
+    hex::encode(storage_key.keyed_hash("key check", b""))
 }
 
 fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {

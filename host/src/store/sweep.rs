@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     Store,
     accept::Seen,
-    call,
+    audit, call,
     delivery::Record,
     engine::Engine,
     error::StoreError,
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     clock,
     model::{
+        audit::AuditEntry,
         call::{Call, CallState},
         delivery::Delivery,
         event::Event,
@@ -44,6 +45,10 @@ pub struct Retention {
     pub events_max: u64,
     /// The newest calls.
     pub calls_max: u64,
+    /// Entries of the audit log.
+    pub audit: Duration,
+    /// The newest entries of the audit log.
+    pub audit_max: u64,
 }
 
 /// What a sweep removed.
@@ -59,6 +64,8 @@ pub struct Swept {
     pub events: u64,
     /// Calls.
     pub calls: u64,
+    /// Entries of the audit log.
+    pub audit: u64,
     /// Whether there is more to do: sweep again.
     pub more: bool,
 }
@@ -69,6 +76,7 @@ pub(super) struct Cursors {
     deliveries: Option<Vec<u8>>,
     events: Option<Vec<u8>>,
     calls: Option<Vec<u8>>,
+    audit: Option<Vec<u8>>,
 }
 
 /// What to do with a record of a log.
@@ -132,9 +140,21 @@ impl Store {
         cursors.calls = next;
         swept.calls = self.commit_scanning(move |transaction| remove_calls(transaction, calls)).await?;
 
+        let before = moved(now, retention.audit);
+        let last = audit::last_number(&self.engine())?;
+        let (entries, next) = self
+            .old(key::AUDIT, cursors.audit.take(), move |_, key, bytes| {
+                let entry: AuditEntry = decode(key, bytes)?;
+                let goes = entry.number.saturating_add(retention.audit_max) <= last || entry.at < before;
+                Ok(if goes { Verdict::Remove(entry.number) } else { Verdict::Stop })
+            })
+            .await?;
+        cursors.audit = next;
+        swept.audit = self.commit_scanning(move |transaction| remove_audit(transaction, entries)).await?;
+
         let removed_max = REMOVED_MAX as u64;
-        swept.more |= [swept.deliveries, swept.events, swept.calls].contains(&removed_max);
-        swept.more |= cursors.deliveries.is_some() || cursors.events.is_some() || cursors.calls.is_some();
+        swept.more |= [swept.deliveries, swept.events, swept.calls, swept.audit].contains(&removed_max);
+        swept.more |= cursors.deliveries.is_some() || cursors.events.is_some() || cursors.calls.is_some() || cursors.audit.is_some();
         if let Ok(mut kept) = self.shared.sweeping.lock() {
             *kept = cursors;
         }
@@ -260,4 +280,15 @@ fn remove_calls(transaction: &mut Transaction<'_>, calls: Vec<Call>) -> Result<u
         transaction.put(key::CALLS.to_vec(), &number)?;
     }
     Ok(calls.len() as u64)
+}
+
+fn remove_audit(transaction: &mut Transaction<'_>, entries: Vec<u64>) -> Result<u64, StoreError> {
+    for number in &entries {
+        transaction.remove(key::audit(*number))?;
+    }
+    if !entries.is_empty() {
+        let number = transaction.counters.audit;
+        transaction.put(key::AUDIT_NUMBER.to_vec(), &number)?;
+    }
+    Ok(entries.len() as u64)
 }

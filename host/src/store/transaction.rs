@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     agenda::AgendaChange,
-    call, delivery,
+    audit, call, delivery,
     engine::{self, Engine, Writes},
     error::StoreError,
     key::{self, Range},
@@ -30,6 +30,8 @@ pub(super) struct Counters {
     pub(super) revision: u64,
     /// Calls recorded so far; about, after a crash.
     pub(super) calls: u64,
+    /// The last entry of the audit log.
+    pub(super) audit: u64,
     /// Deliveries that wait, for a time or for their turn.
     pub(super) waiting: u64,
     /// The last stamp given: a lease's token or a long value's name. Never given twice, also across restarts.
@@ -48,6 +50,7 @@ impl Counters {
             seq,
             revision: number(key::REVISION)?,
             calls: number(key::CALLS)?.max(call::last_number(engine)?),
+            audit: number(key::AUDIT_NUMBER)?.max(audit::last_number(engine)?),
             waiting: number(key::WAITING_COUNT)?,
             stamp: epoch.saturating_mul(STAMPS_PER_EPOCH),
         };

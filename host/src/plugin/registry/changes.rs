@@ -235,7 +235,7 @@ impl Plugins {
             if !self.exists(name) {
                 return Err(UploadError::Missing(format!("plugin `{name}`")));
             }
-            records::delete(&self.shared.store, name).await?;
+            records::delete(&self.store, name).await?;
             let untouched = untouched(name);
             let entry = (untouched.active == ActiveVersion::Builtin).then(|| self.entry(untouched, None, Conducts::Fresh));
             self.swap(name, entry);
@@ -321,7 +321,7 @@ impl Plugins {
 
     /// Commits the record, then shows it.
     async fn keep(&self, record: PluginRecord, loaded: Option<&Arc<LoadedPlugin>>, conducts: Conducts) -> Result<(), UploadError> {
-        records::put(&self.shared.store, &record).await?;
+        records::put(&self.store, &record).await?;
         let name = record.name.clone();
         let entry = self.entry(record, loaded, conducts);
         self.swap(&name, Some(entry));

@@ -74,7 +74,15 @@ async fn one_minute(bench: &Bench, minute: u64, per_minute: u64) {
 async fn a_day_of_steady_work_leaves_the_directory_within_four_times_what_lives_in_it() {
     let bench = Bench::new();
     let per_minute = events_per_minute();
-    let retention = Retention { deliveries: HOUR * 2, events: HOUR * 2, calls: HOUR * 2, events_max: u64::MAX, calls_max: u64::MAX };
+    let retention = Retention {
+        deliveries: HOUR * 2,
+        events: HOUR * 2,
+        calls: HOUR * 2,
+        events_max: u64::MAX,
+        calls_max: u64::MAX,
+        audit: HOUR * 2,
+        audit_max: u64::MAX,
+    };
     let (done, path, store) = (Arc::new(std::sync::atomic::AtomicBool::new(false)), bench.directory.path().to_owned(), bench.store.clone());
     // Looks all the time: also while a compaction has the tree twice.
     let watch = std::thread::spawn({

@@ -5,7 +5,7 @@ use super::*;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn retention() -> Retention {
-    Retention { deliveries: DAY, events: DAY, calls: DAY, events_max: 1_000_000, calls_max: 1_000_000 }
+    Retention { deliveries: DAY, events: DAY, calls: DAY, events_max: 1_000_000, calls_max: 1_000_000, audit: DAY, audit_max: 1_000_000 }
 }
 
 async fn sweep_all(store: &Store, retention: Retention) -> Swept {
@@ -17,6 +17,7 @@ async fn sweep_all(store: &Store, retention: Retention) -> Swept {
         total.deliveries += swept.deliveries;
         total.events += swept.events;
         total.calls += swept.calls;
+        total.audit += swept.audit;
         if !swept.more {
             return total;
         }
@@ -100,4 +101,23 @@ async fn sessions_and_dedup_keys_are_forgotten_when_they_are_over() {
     assert_eq!((swept.sessions, swept.dedup_keys), (1, 1));
     let again = bench.store.accept(vec![AcceptEvent { dedup, ..incoming(2, &[]) }], LEASE).await.expect("accepted");
     assert!(matches!(again[0], Accepted::New { .. }));
+}
+
+#[tokio::test]
+async fn entries_of_the_audit_log_go_by_age_and_number_and_numbers_go_on() {
+    use crate::model::audit::{AuditFilter, Deed};
+    let bench = Bench::new();
+    for n in 0..30 {
+        bench.store.note(Deed::plain("begun", "compact", n.to_string())).await.expect("noted");
+    }
+    let numbers = async || {
+        let page = bench.store.audit(AuditFilter::default(), None, 100).await.expect("read");
+        page.data.iter().map(|entry| entry.number).collect::<Vec<_>>()
+    };
+    let swept = sweep_all(&bench.store, Retention { audit_max: 10, ..retention() }).await;
+    assert_eq!((swept.audit, numbers().await), (20, (21..=30).rev().collect()));
+    bench.pass(DAY * 2);
+    assert_eq!(sweep_all(&bench.store, retention()).await.audit, 10);
+    bench.store.note(Deed::plain("begun", "compact", "")).await.expect("noted");
+    assert_eq!(numbers().await, [31]);
 }

@@ -1,0 +1,310 @@
+//! Connections: who is let in, TLS, how long what may take, and their end. What is asked on them is the router's business.
+
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::Instant,
+};
+use tokio_util::task::TaskTracker;
+
+use super::{Body, Face, answer, router::Router};
+use crate::{config::http::HttpSettings, services::Services};
+
+mod activity;
+pub mod certificates;
+pub mod request;
+pub mod response;
+
+use activity::{Activity, Watched};
+pub use certificates::{Certificates, TlsError};
+
+/// HTTP/2 streams that were reset by us for what the client did wrong, after which the connection is ended.
+const LOCAL_RESETS_MAX: usize = 256;
+/// How long a connection that is to end may take for it when nothing is being answered on it.
+const END_TIME_MAX: Duration = Duration::from_secs(2);
+/// Between two looks at what a connection does.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// One listener: where, for whom, and as whom.
+pub struct Listener {
+    /// Its socket.
+    pub socket: TcpListener,
+    /// What may be asked on it.
+    pub face: Face,
+    /// Its certificate; absent: plain HTTP.
+    pub certificates: Option<Certificates>,
+}
+
+/// What connections of all listeners share.
+#[derive(Clone)]
+pub struct Gate {
+    connections: Arc<Semaphore>,
+    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Gate {
+    /// Nobody is there.
+    pub fn new(settings: &HttpSettings) -> Self {
+        Self { connections: Arc::new(Semaphore::new(settings.connections_max)), by_address: Arc::default() }
+    }
+
+    /// Lets a connection in, unless its address has as many as it may.
+    fn enter(&self, remote: IpAddr, settings: &HttpSettings) -> Option<Entered> {
+        if settings.trusts(remote) {
+            return Some(Entered { gate: self.clone(), address: None });
+        }
+        let address = network(remote);
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_address.entry(address).or_default();
+        if *count >= settings.connections_per_address_max {
+            return None;
+        }
+        *count += 1;
+        Some(Entered { gate: self.clone(), address: Some(address) })
+    }
+}
+
+/// A connection that was let in; dropped with it.
+struct Entered {
+    gate: Gate,
+    address: Option<IpAddr>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let Some(address) = self.address else { return };
+        let mut by_address = self.gate.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&address);
+            }
+        }
+    }
+}
+
+/// Whom connections are counted for: of IPv6 the network a customer is given, not the address he may choose in it.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address => address,
+    }
+}
+
+/// Serves until the host stops, then lets what is in flight end.
+pub async fn serve(listener: Listener, gate: Gate, services: Services) {
+    let Listener { socket, face, certificates } = listener;
+    let settings = &services.limits.http;
+    let router = Arc::new(Router::new());
+    let tasks = TaskTracker::new();
+    let builder = Arc::new(builder(settings));
+    let mut turned_away = Pause::default();
+    loop {
+        // The permit comes first: a connection we cannot serve yet is not taken from the queue.
+        let accepted = tokio::select! {
+            () = services.stop.cancelled() => break,
+            accepted = async {
+                let permit = Arc::clone(&gate.connections).acquire_owned().await.ok()?;
+                Some((permit, socket.accept().await))
+            } => accepted,
+        };
+        let Some((permit, accepted)) = accepted else { break };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, mostly: a pause lets some be given back.
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Some(entered) = gate.enter(remote.ip(), settings) else {
+            if turned_away.is_over() {
+                let max = settings.connections_per_address_max;
+                tracing::warn!(address = %remote.ip(), max, "connections are closed: the address has as many as it may (http.connections_per_address_max)");
+            }
+            continue;
+        };
+        // Answers are small: waiting to fill a packet would only delay them.
+        drop(stream.set_nodelay(true));
+        let connection = Connection {
+            builder: Arc::clone(&builder),
+            router: Arc::clone(&router),
+            services: services.clone(),
+            remote,
+            face,
+            is_encrypted: certificates.is_some(),
+        };
+        let certificates = certificates.clone();
+        tasks.spawn(async move {
+            connection.run(stream, certificates).await;
+            drop((permit, entered));
+        });
+    }
+    drop(socket);
+    tasks.close();
+    tasks.wait().await;
+}
+
+fn builder(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(settings.head_seconds_max))
+        .max_buf_size(settings.head_bytes_max);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(settings.streams_max)
+        .max_header_list_size(u32::try_from(settings.head_bytes_max).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(settings.pending_resets_max)
+        .max_local_error_reset_streams(LOCAL_RESETS_MAX);
+    builder
+}
+
+/// One connection.
+struct Connection {
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    router: Arc<Router>,
+    services: Services,
+    remote: SocketAddr,
+    face: Face,
+    is_encrypted: bool,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream, certificates: Option<Certificates>) {
+        let activity = Arc::new(Activity::default());
+        let stream = Watched::new(stream, Arc::clone(&activity));
+        let Some(certificates) = certificates else { return self.serve(stream, activity).await };
+        let limit = Duration::from_secs(self.services.limits.http.handshake_seconds_max);
+        let shaken = tokio::time::timeout(limit, async {
+            certificates.acceptor().accept(stream).await.inspect_err(|error| tracing::debug!(%error, remote = %self.remote, "no TLS")).ok()
+        });
+        // Who takes too long is left; whoever is cut off by a stop had asked nothing yet.
+        let stop = self.services.stop.clone();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            shaken = shaken => if let Ok(Some(stream)) = shaken {
+                self.serve(stream, activity).await;
+            },
+        }
+    }
+
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, activity: Arc<Activity>) {
+        let Self { builder, router, services, remote, face, is_encrypted } = self;
+        let settings = services.limits.http.clone();
+        let stop = services.stop.clone();
+        let service = {
+            let activity = Arc::clone(&activity);
+            service_fn(move |request: Request<Incoming>| {
+                let answering = activity.answering();
+                let answer = answer(Arc::clone(&router), services.clone(), request, Caller { remote, face, is_encrypted });
+                async move {
+                    let response: Response<Body> = answer.await;
+                    drop(answering);
+                    Ok::<_, std::convert::Infallible>(response)
+                }
+            })
+        };
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let mut connection = std::pin::pin!(connection);
+        let mut looks = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        let mut ending: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                ended = poll_fn(|context| Pin::as_mut(&mut connection).poll(context)) => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, %remote, "a connection ended badly");
+                    }
+                    return;
+                }
+                () = stop.cancelled(), if ending.is_none() => {
+                    connection.as_mut().graceful_shutdown();
+                    ending = Some(Instant::now());
+                }
+                _ = looks.tick() => match ending {
+                    // What is being answered ends first; a stop is bounded as a whole.
+                    Some(since) if !activity.is_answering() && since.elapsed() >= END_TIME_MAX && activity.is_still(END_TIME_MAX) => return,
+                    Some(_) => {}
+                    None if activity.is_over(&settings) => {
+                        connection.as_mut().graceful_shutdown();
+                        ending = Some(Instant::now());
+                    }
+                    None => {}
+                },
+            }
+        }
+    }
+}
+
+/// Who asks, as the connection shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// The other end.
+    pub remote: SocketAddr,
+    /// What may be asked here.
+    pub face: Face,
+    /// Whether it came by TLS.
+    pub is_encrypted: bool,
+}
+
+/// At most one line of log in a second.
+#[derive(Default)]
+struct Pause(Option<Instant>);
+
+impl Pause {
+    fn is_over(&mut self) -> bool {
+        let is_over = self.0.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
+        if is_over {
+            self.0 = Some(Instant::now());
+        }
+        is_over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_so_many_connections_and_a_trusted_proxy_as_many_as_it_likes() {
+        let settings = HttpSettings {
+            connections_per_address_max: 2,
+            trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+            ..HttpSettings::default()
+        };
+        let gate = Gate::new(&settings);
+        let enter = |address: &str| gate.enter(address.parse().expect("an address"), &settings);
+        let (first, second) = (enter("192.0.2.1"), enter("::ffff:192.0.2.1"));
+        assert!(first.is_some() && second.is_some() && enter("192.0.2.1").is_none());
+        assert!(enter("192.0.2.2").is_some());
+        drop(first);
+        let held = enter("192.0.2.1");
+        assert!(held.is_some() && enter("192.0.2.1").is_none());
+        let v6 = [enter("2001:db8::1"), enter("2001:db8::2")];
+        assert!(v6.iter().all(Option::is_some) && enter("2001:db8::3").is_none() && enter("2001:db8:0:1::1").is_some());
+        let proxied: Vec<_> = (0..10).map(|_| enter("10.1.2.3")).collect();
+        assert!(proxied.iter().all(Option::is_some));
+    }
+}

@@ -1,0 +1,119 @@
+//! The listeners' certificate: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN. Read again when its files change, and when asked; what
+//! cannot be used leaves the one before in place.
+
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::http::TlsFiles;
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Why a certificate cannot be used. Says nothing of the key's bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("`tls`: {} cannot be read: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No certificates.
+    #[error("`tls.certificate_file`: {} holds no `BEGIN CERTIFICATE` in PEM", .0.display())]
+    NoCertificate(PathBuf),
+    /// No key.
+    #[error("`tls.key_file`: {} holds no `BEGIN PRIVATE KEY`, `BEGIN RSA PRIVATE KEY` or `BEGIN EC PRIVATE KEY` in PEM", .0.display())]
+    NoKey(PathBuf),
+    /// They do not go together, or are of a kind nobody knows.
+    #[error("`tls`: the certificate and its key cannot be used: {0}")]
+    Unusable(rustls::Error),
+}
+
+/// What a file was when it was read: a link that leads elsewhere is another file.
+type Mark = Option<(u64, Option<std::time::SystemTime>, u64)>;
+
+/// The certificate that holds now. Cheap to clone.
+#[derive(Clone)]
+pub struct Certificates {
+    files: Arc<TlsFiles>,
+    config: Arc<ArcSwap<ServerConfig>>,
+    asked: Arc<Notify>,
+}
+
+impl Certificates {
+    /// Reads the files.
+    pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
+        let config = read(&files)?;
+        Ok(Self { files: Arc::new(files), config: Arc::new(ArcSwap::from(config)), asked: Arc::default() })
+    }
+
+    /// What speaks TLS for the next connection.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.load_full())
+    }
+
+    /// Asks for the files to be read again.
+    pub fn reload(&self) {
+        self.asked.notify_one();
+    }
+
+    /// Reads the files again when they change or it is asked for, until `stop`.
+    pub async fn watch(self, stop: CancellationToken) {
+        let mut seen = self.marks();
+        loop {
+            let is_asked = tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.asked.notified() => true,
+                () = tokio::time::sleep(LOOK_EVERY) => false,
+            };
+            let now = self.marks();
+            if !is_asked && now == seen {
+                continue;
+            }
+            match read(&self.files) {
+                Ok(config) => {
+                    self.config.store(config);
+                    tracing::info!(file = %self.files.certificate_file.display(), "the certificate was read again");
+                }
+                // Half a change, mostly: the other file follows, and is looked at then.
+                Err(error) => tracing::error!(%error, "the changed certificate cannot be used; the one before goes on"),
+            }
+            seen = now;
+        }
+    }
+
+    fn marks(&self) -> [Mark; 2] {
+        use std::os::unix::fs::MetadataExt;
+        let mark = |path: &PathBuf| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.len(), metadata.modified().ok(), metadata.ino()))
+        };
+        [mark(&self.files.certificate_file), mark(&self.files.key_file)]
+    }
+}
+
+fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+    let TlsFiles { certificate_file, key_file } = files;
+    let bytes = |path: &PathBuf| fs::read(path).map_err(|source| TlsError::File { path: path.clone(), source });
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&bytes(certificate_file)?).filter_map(Result::ok).collect();
+    if chain.is_empty() {
+        return Err(TlsError::NoCertificate(certificate_file.clone()));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&bytes(key_file)?).map_err(|_| TlsError::NoKey(key_file.clone()))?;
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(TlsError::Unusable)?;
+    let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(TlsError::Unusable)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
