@@ -1,7 +1,7 @@
 //! The command line.
 
 use hookwright_tests::{
-    Endpoint,
+    Authority, Endpoint, Process,
     host::TOKEN,
     process::{Finished, finish, hookwright},
     run, shared, unique,
@@ -166,5 +166,40 @@ fn a_profile_is_a_host_and_its_token_together() {
         assert!(unknown.status.code() == Some(1) && unknown.stderr.contains("did you mean `staging`?"), "{}", unknown.stderr);
         let both = at(&["plugin", "list", "--profile", "staging", "--url", "http://127.0.0.1:1"], &[]).await;
         assert!(both.stderr.contains("--url and --token-file do not go with it"), "{}", both.stderr);
+    });
+}
+
+#[test]
+fn a_host_behind_an_authority_of_ones_own_is_trusted_when_it_is_named() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path.display().to_string()
+        };
+        let (ours, another) = (Authority::new(), Authority::new());
+        let identity = ours.server(&["127.0.0.1"]);
+        let (certificate, key) = (file("tls.crt", &identity.certificate), file("tls.key", &identity.key));
+        let config = file("h.toml", &format!("[tls]\ncertificate_file = {certificate:?}\nkey_file = {key:?}\n"));
+        let environment = [("HOOKWRIGHT_CONFIG", config.as_str()), ("HOOKWRIGHT_ADMIN_TOKEN", TOKEN)];
+        let host = Process::serve_under(&directory.path().join("data"), &[], &environment).await;
+        let url = format!("https://127.0.0.1:{}", host.address.port());
+        let list = async |authority: Option<String>| {
+            let mut command = hookwright(&["plugin", "list", "--url", &url]);
+            command.env("HOOKWRIGHT_TOKEN", TOKEN);
+            if let Some(authority) = authority {
+                command.env("HOOKWRIGHT_CA_FILE", authority);
+            }
+            finish(&mut command).await
+        };
+        let trusted = list(Some(file("ours.pem", &ours.pem))).await.success();
+        assert!(trusted.stdout.contains("slack"), "{}", trusted.stdout);
+        for authority in [None, Some(file("another.pem", &another.pem))] {
+            let refused = list(authority).await;
+            assert!(refused.status.code() == Some(1) && refused.stderr.contains("certificate"), "{}", refused.stderr);
+        }
+        let unreadable = list(Some(file("none.pem", "nothing"))).await;
+        assert!(unreadable.stderr.contains("--ca-file"), "{}", unreadable.stderr);
     });
 }

@@ -11,12 +11,15 @@ use bytes::Bytes;
 use clap::Args;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Full};
-use hyper_rustls::HttpsConnectorBuilder;
+use hyper_rustls::{HttpsConnectorBuilder, builderstates::WantsSchemes};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::{problem::nearest, secret::Secret};
+use crate::{
+    model::{problem::nearest, secret::Secret},
+    transport::TlsSettings,
+};
 
 /// How long an answer may take: an upload compiles before it answers.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(120);
@@ -30,8 +33,11 @@ pub struct Target {
     /// File with the token (HOOKWRIGHT_TOKEN_FILE) [default: ./data/admin-token]; HOOKWRIGHT_TOKEN holds the token itself.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// A host of ~/.config/hookwright/config.toml: `[profiles.NAME]` with `url` and `token_file`. With it, HOOKWRIGHT_URL and
-    /// HOOKWRIGHT_TOKEN are not read.
+    /// Certificate authorities in PEM to trust instead of the public ones (HOOKWRIGHT_CA_FILE).
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// A host of ~/.config/hookwright/config.toml: `[profiles.NAME]` with `url`, `token_file` and, if need be, `ca_file`. With it,
+    /// HOOKWRIGHT_URL, HOOKWRIGHT_TOKEN and HOOKWRIGHT_CA_FILE are not read.
     #[arg(long, env = "HOOKWRIGHT_PROFILE", value_name = "NAME")]
     profile: Option<String>,
 }
@@ -53,6 +59,7 @@ struct Hosts {
 struct Profile {
     url: String,
     token_file: PathBuf,
+    ca_file: Option<PathBuf>,
 }
 
 impl Profile {
@@ -109,11 +116,11 @@ impl Target {
     pub fn open_beside(&self, data: &Path) -> anyhow::Result<Api> {
         if let Some(name) = self.profile.as_deref().filter(|name| !name.is_empty()) {
             // The token of one host is never sent to another.
-            if self.url.is_some() || self.token_file.is_some() {
-                bail!("a profile is a host and its token: --url and --token-file do not go with it");
+            if self.url.is_some() || self.token_file.is_some() || self.ca_file.is_some() {
+                bail!("a profile is a host and its token: --url and --token-file do not go with it, nor does --ca-file");
             }
-            let Profile { url, token_file } = Profile::named(name)?;
-            return Ok(Api::new(url, token_in(&token_file, "the profile names it")?));
+            let Profile { url, token_file, ca_file } = Profile::named(name)?;
+            return Api::trusting(url, token_in(&token_file, "the profile names it")?, ca_file.as_deref());
         }
         let url = self.url.clone().or_else(|| variable("HOOKWRIGHT_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
         let token = match variable("HOOKWRIGHT_TOKEN") {
@@ -123,14 +130,30 @@ impl Target {
                 token_in(&named.unwrap_or_else(|| data.join("admin-token")), "set HOOKWRIGHT_TOKEN, or name the file with --token-file")?
             }
         };
-        Ok(Api::new(url, token))
+        let ca_file = self.ca_file.clone().or_else(|| variable("HOOKWRIGHT_CA_FILE").map(PathBuf::from));
+        Api::trusting(url, token, ca_file.as_deref())
     }
 }
 
 impl Api {
     /// The host at `url`.
     pub fn new(url: impl Into<String>, token: Secret) -> Self {
-        let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_all_versions().build();
+        Self::connecting(url, token, HttpsConnectorBuilder::new().with_webpki_roots())
+    }
+
+    /// The same, whose certificate is of one of the authorities in a file, if there is one.
+    fn trusting(url: String, token: Secret, ca_file: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = ca_file else { return Ok(Self::new(url, token)) };
+        let place = || format!("the certificate authorities in {} (--ca-file, HOOKWRIGHT_CA_FILE)", path.display());
+        let pem = std::fs::read_to_string(path).with_context(place)?;
+        let mut config = (**TlsSettings::from_pem(&[pem], None).with_context(place)?.config()).clone();
+        // The connector says itself which versions it speaks.
+        config.alpn_protocols.clear();
+        Ok(Self::connecting(url, token, HttpsConnectorBuilder::new().with_tls_config(config)))
+    }
+
+    fn connecting(url: impl Into<String>, token: Secret, builder: HttpsConnectorBuilder<WantsSchemes>) -> Self {
+        let connector = builder.https_or_http().enable_all_versions().build();
         Self { url: url.into().trim_end_matches('/').to_owned(), token, client: Client::builder(TokioExecutor::new()).build(connector) }
     }
 

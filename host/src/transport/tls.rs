@@ -88,7 +88,8 @@ impl TlsSettings {
         self.digest
     }
 
-    pub(super) fn config(&self) -> &Arc<ClientConfig> {
+    /// As rustls has it.
+    pub fn config(&self) -> &Arc<ClientConfig> {
         &self.config
     }
 }
