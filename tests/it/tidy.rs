@@ -400,3 +400,22 @@ fn the_commands_of_every_page_are_commands() {
         assert!(output.status.success(), "hookwright {}: {}", command.join(" "), String::from_utf8_lossy(&output.stderr));
     }
 }
+
+/// The description has one list of names: of two types of the same name it would show one, in both their places.
+#[test]
+fn no_two_documents_of_the_api_have_the_same_name() {
+    let mut seen: std::collections::BTreeMap<String, PathBuf> = Default::default();
+    for path in files("host/src", "rs") {
+        let text = read(&path);
+        for part in text.split("ToSchema)]").skip(1) {
+            let (attributes, item) = part.split_once("\npub ").unwrap_or((part, ""));
+            let renamed = attributes.split_once("schema(as = ").and_then(|(_, rest)| rest.split([')', ',']).next());
+            let written = item.split_whitespace().nth(1).map(|name| name.trim_end_matches(|c: char| !c.is_alphanumeric()));
+            let Some(name) = renamed.or(written) else { continue };
+            if let Some(other) = seen.insert(name.to_owned(), path.clone()) {
+                panic!("{} and {} both have a document `{name}`", other.display(), path.display());
+            }
+        }
+    }
+    assert!(seen.len() > 50, "{}", seen.len());
+}

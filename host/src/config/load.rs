@@ -12,7 +12,8 @@ use super::{
 use crate::model::secret::Secret;
 
 /// Variables that are not settings of the host, and who reads them: this binary's commands, and its tests.
-const OTHER_VARIABLES: [&str; 9] = ["ADMIN_TOKEN", "CA_FILE", "CONFIG", "GUEST_TOOLCHAIN", "PROFILE", "SINK_SECRET", "TOKEN", "TOKEN_FILE", "URL"];
+const OTHER_VARIABLES: [&str; 9] =
+    ["ADMIN_TOKEN", "CA_FILE", "CONFIG", "GUEST_TOOLCHAIN", "PROFILE", "SINK_SECRET", "TOKEN", "TOKEN_FILE", "URL"];
 /// What others begin with: Kubernetes and Docker set `HOOKWRIGHT_SERVICE_HOST` and `HOOKWRIGHT_PORT...` for a service of that name.
 const OTHER_PREFIXES: [&str; 3] = ["SERVICE_", "PORT", "TEST_"];
 

@@ -61,6 +61,7 @@ impl Origin {
 
 /// What was done to what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditedDeed)]
 pub struct Deed {
     /// `created`, `changed`, `deleted`, `shown` (of codes and of URLs in clear), or the last word of the request: `resend`, `resume`...
     #[schema(example = "changed")]
