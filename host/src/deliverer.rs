@@ -352,7 +352,8 @@ async fn bind(
             Ok(called) => {
                 attempt.log.lines.extend(called.log.lines);
                 attempt.log.dropped += called.log.dropped;
-                remember(services, claimed, dispatcher::state_changes(services, &plugin.plugin_use, called.effects.state)).await?;
+                let state = dispatcher::state_changes(&plugin.plugin_use.name, &plugin.limits, called.effects.state);
+                remember(services, claimed, state).await?;
                 called.value
             }
             Err(failed) => {

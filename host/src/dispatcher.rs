@@ -22,7 +22,7 @@ use crate::{
         merge_patch::merge,
         outcome::{Failure, FailureKind},
         parameter::Parameters,
-        plugin::{GuestLog, PluginFailure, PluginUse},
+        plugin::{GuestLog, PluginFailure, PluginUse, limits::PluginLimits},
         reference::Scope,
         request::{BuiltRequest, PluginRequest},
         webhook::{TransformFull, Webhook},
@@ -259,12 +259,9 @@ pub fn call_context(services: &Services, own: &Map<String, Value>, plugin: &Acti
 }
 
 /// What a call changed of its plugin's state, and how much that one may keep; `None`: nothing.
-pub fn state_changes(services: &Services, plugin: &PluginUse, changes: Vec<(String, Option<Vec<u8>>)>) -> Option<StateChanges> {
-    if changes.is_empty() {
-        return None;
-    }
-    let limits = services.plugins.get(&plugin.name, plugin.version).map(|plugin| plugin.limits).unwrap_or_default();
-    Some(StateChanges { plugin: plugin.name.clone(), changes, keys_max: limits.state_keys, bytes_max: limits.state_bytes })
+pub fn state_changes(plugin: &str, limits: &PluginLimits, changes: Vec<(String, Option<Vec<u8>>)>) -> Option<StateChanges> {
+    let is_any = !changes.is_empty();
+    is_any.then(|| StateChanges { plugin: plugin.to_owned(), changes, keys_max: limits.state_keys, bytes_max: limits.state_bytes })
 }
 
 /// The plugin a webhook names.
@@ -322,7 +319,7 @@ async fn run_transform(
     match called {
         Ok(called) => {
             trace.log = called.log;
-            Ok((called.value, state_changes(services, &plugin.plugin_use, called.effects.state)))
+            Ok((called.value, state_changes(&plugin.plugin_use.name, &plugin.limits, called.effects.state)))
         }
         Err(CallFailure { failure, log, .. }) => {
             trace.log = log;

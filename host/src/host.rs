@@ -111,16 +111,7 @@ impl Host {
         let address = listener.local_addr().map_err(data_error)?;
         let (key, key_origin) = StorageKey::load(config.key_file.as_deref(), &config.data)?;
         let limits = Arc::new(config.limits.clone());
-        let options = StoreOptions {
-            clock: Arc::clone(&clock),
-            key,
-            session_life: limits.session_life,
-            dedup_life: limits.dedup_life,
-            order_wait_max: limits.order_wait_max,
-            backlog_max: limits.backlog_max,
-            disk_free_min: limits.disk_free_bytes_min,
-        };
-        let store = open_store(&config.data, options)?;
+        let store = open_store(&config.data, StoreOptions::new(Arc::clone(&clock), key, &limits))?;
         let catalog = Catalog::open(store.clone()).await?;
         let new_token = first_token(&config.data, &catalog, &clock, admin_token).await?;
         let plugin_options = PluginOptions {

@@ -117,8 +117,19 @@ pub struct Moment {
     pub set_aside: Vec<String>,
     /// Of webhooks with a delivery that is due, for how long the oldest has been; at most [`WEBHOOKS_DUE_MAX`].
     pub due: Vec<(String, Duration)>,
-    /// Plugin instances that may be, that are called, and calls that wait for one.
-    pub instances: (usize, usize, usize),
+    /// The instances of plugins.
+    pub pool: PoolState,
+}
+
+/// How much of the sandbox is in use at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PoolState {
+    /// Instances there may be.
+    pub max: usize,
+    /// Instances that are called.
+    pub in_use: usize,
+    /// Calls that wait for one.
+    pub waiting: usize,
 }
 
 /// How the store stands at one moment.
@@ -288,7 +299,7 @@ impl Metrics {
 
     /// Everything, with what is looked at now.
     pub fn text(&self, moment: Moment) -> String {
-        let Moment { store, set_aside, due, instances } = moment;
+        let Moment { store, set_aside, due, pool } = moment;
         self.shared.webhook_due.clear();
         for (webhook, since) in due.into_iter().take(WEBHOOKS_DUE_MAX) {
             let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
@@ -301,9 +312,9 @@ impl Metrics {
         }
         let Shared { registry, .. } = &*self.shared;
         for (gauge, value) in [
-            (&self.shared.instances_max, whole(instances.0)),
-            (&self.shared.instances, whole(instances.1)),
-            (&self.shared.instances_waited_for, whole(instances.2)),
+            (&self.shared.instances_max, whole(pool.max)),
+            (&self.shared.instances, whole(pool.in_use)),
+            (&self.shared.instances_waited_for, whole(pool.waiting)),
             (&self.shared.waiting, store.waiting),
             (&self.shared.leases, store.leases),
             (&self.shared.oldest_due, store.oldest_due.as_secs()),
@@ -351,7 +362,7 @@ mod tests {
             store: StoreState { waiting: 7, ..StoreState::default() },
             set_aside: vec!["slow".to_owned()],
             due: vec![("chat".to_owned(), Duration::from_secs(61))],
-            instances: (64, 3, 0),
+            pool: PoolState { max: 64, in_use: 3, waiting: 0 },
         });
         for line in [
             "hookwright_events_accepted_total 1",

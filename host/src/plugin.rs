@@ -51,4 +51,3 @@ pub use registry::{
     ActivePlugin, PluginInfo, PluginOptions, Plugins,
     changes::{Uploaded, VERSIONS_MAX, is_plugin_name},
 };
-pub use slots::Pool;

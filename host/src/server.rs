@@ -64,11 +64,12 @@ pub async fn answer(router: Arc<router::Router>, services: Services, request: Re
     // Who expects a `100 Continue` has not sent what nobody asked for.
     let sends_anyway = !parts.headers.contains_key(EXPECT);
     let (metrics, limits) = (services.metrics.clone(), Arc::clone(&services.limits));
+    let code = inbound::CodePath::find(parts.uri.path());
     // What a receiver answers is its own business.
-    let asking = (!router::is_code(parts.uri.path())).then(|| edge::response::Asking::of(&parts, settings));
+    let asking = code.is_none().then(|| edge::response::Asking::of(&parts, settings));
     let mut response = match asking.as_ref().and_then(edge::response::Asking::preflight) {
         Some(response) => response,
-        None => router.answer(services, parts, &mut body, remote, caller.face).await,
+        None => router.answer(services, code, parts, &mut body, remote, caller.face).await,
     };
     if let Some(asking) = asking {
         response = asking.dress(response, caller.is_encrypted, &limits.http).await;

@@ -94,7 +94,7 @@ use self::{
     stats::Published,
     transaction::Transaction,
 };
-use crate::{clock::SharedClock, model::audit::Origin};
+use crate::{clock::SharedClock, config::Limits, model::audit::Origin};
 
 /// Commits that may wait for the committer; callers beyond wait for a place.
 const QUEUE_LEN_MAX: usize = 2048;
@@ -119,6 +119,21 @@ pub struct StoreOptions {
     pub backlog_max: u64,
     /// Bytes that stay free on the disk: below, [`Store::has_room`] says no. 0: nobody looks.
     pub disk_free_min: u64,
+}
+
+impl StoreOptions {
+    /// As `limits` say.
+    pub fn new(clock: SharedClock, key: StorageKey, limits: &Limits) -> Self {
+        Self {
+            clock,
+            key,
+            session_life: limits.session_life,
+            dedup_life: limits.dedup_life,
+            order_wait_max: limits.order_wait_max,
+            backlog_max: limits.backlog_max,
+            disk_free_min: limits.disk_free_bytes_min,
+        }
+    }
 }
 
 /// The embedded store. Cheap to clone; the last clone dropped closes it.

@@ -30,13 +30,6 @@ async fn heap_up(client: &Client, count: usize) {
     }
 }
 
-/// Bytes a process keeps in memory.
-fn resident(process: &Process) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).expect("a running process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its resident memory");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
-}
-
 /// From posting to the answer that says it was delivered: the median and the 99th percentile.
 async fn latencies(client: &Client) -> (Duration, Duration) {
     let mut taken = Vec::new();
@@ -66,7 +59,7 @@ fn a_backlog_waits_in_the_store_and_is_delivered_after_a_restart() {
         let begun = Instant::now();
         heap_up(&process.client, count).await;
         let posted = begun.elapsed();
-        let before = resident(&process);
+        let before = process.resident_bytes();
         process.kill().await;
         gate.open();
         endpoint.forget().await;
@@ -74,7 +67,7 @@ fn a_backlog_waits_in_the_store_and_is_delivered_after_a_restart() {
         let process = Process::serve(&data).await;
         within("the first delivery", endpoint.next_request()).await;
         let first = begun.elapsed();
-        let after = resident(&process);
+        let after = process.resident_bytes();
         println!(
             "{count} deliveries, accepted in {posted:?}: {} MB resident, {} MB after a restart; restart to first delivery {first:?}",
             before / 1_000_000,

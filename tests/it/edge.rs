@@ -1,6 +1,6 @@
 //! The edge: certificates, listeners, what clients may take, whom the host believes, what browsers are told.
 
-use std::{io::Read, net::SocketAddr};
+use std::{io::Read, net::SocketAddr, time::Duration};
 
 use hookwright_tests::{
     Authority, Identity, Options, Process, TestHost, data_directory,
@@ -161,7 +161,9 @@ fn an_address_has_so_many_connections_and_another_is_served() {
 fn clients_that_take_their_time_are_left() {
     run(async {
         let host = host_with(|http| {
-            (http.head_seconds_max, http.body_seconds_max, http.idle_seconds_max) = (1, 1, 1);
+            for time_max in [&mut http.head_time_max, &mut http.body_time_max, &mut http.idle_time_max] {
+                *time_max = Duration::from_secs(1);
+            }
             http.head_bytes_max = 16 * 1024;
         })
         .await;

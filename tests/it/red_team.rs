@@ -97,9 +97,7 @@ impl Lab {
     /// The host's resident memory.
     fn resident_bytes(&self) -> u64 {
         let Host::Apart { process, .. } = &self.host else { panic!("a host in this process shares its memory with every test") };
-        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).expect("Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        process.resident_bytes()
     }
 
     /// How long a good plugin's delivery takes, which is to go well.

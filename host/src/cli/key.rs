@@ -55,7 +55,8 @@ impl Rotate {
             Some(file) => StorageKey::load(Some(file), &data)?.0,
             None => StorageKey::prepare_next(&data).context("the new key cannot be made")?,
         };
-        let rotated = rotate(&data, options(old), new).await?;
+        let options = StoreOptions { disk_free_min: 0, ..StoreOptions::new(Arc::new(SystemClock), old, &Limits::default()) };
+        let rotated = rotate(&data, options, new).await?;
         println!("{} versions of secrets and {} codes are sealed with the new key.", rotated.secrets, rotated.codes);
         match new_key_file {
             Some(file) => {
@@ -68,18 +69,5 @@ impl Rotate {
             }
         }
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn options(key: StorageKey) -> StoreOptions {
-    let limits = Limits::default();
-    StoreOptions {
-        clock: Arc::new(SystemClock),
-        key,
-        session_life: limits.session_life,
-        dedup_life: limits.dedup_life,
-        order_wait_max: limits.order_wait_max,
-        backlog_max: limits.backlog_max,
-        disk_free_min: 0,
     }
 }

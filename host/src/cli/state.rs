@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{at::segment, client::Api};
 use crate::model::{
+    difference::{Lists, walk},
     plugin::{Digest, Grants, PluginKind, limits::PluginLimitsSpec, rollback::RollbackRule},
     problem::{nearest, read},
     profile::{self, Deactivation},
@@ -357,21 +358,10 @@ async fn plugin_of_host(api: &Api, name: &str, shown: &Value, with_bytes: bool) 
 
 /// Places in which `wanted` says something else than `now`, as JSON Pointers with both values; URLs without what may be a credential.
 pub fn differences(now: &Value, wanted: &Value) -> Vec<(String, Value, Value)> {
-    fn walk(at: &str, now: &Value, wanted: &Value, found: &mut Vec<(String, Value, Value)>) {
-        match (now, wanted) {
-            _ if now == wanted => {}
-            (Value::Object(now), Value::Object(wanted)) => {
-                let names: std::collections::BTreeSet<_> = now.keys().chain(wanted.keys()).collect();
-                for name in names {
-                    let at = format!("{at}{}", crate::model::problem::segment(name));
-                    walk(&at, now.get(name).unwrap_or(&Value::Null), wanted.get(name).unwrap_or(&Value::Null), found);
-                }
-            }
-            _ => found.push((at.to_owned(), shown(at, now), shown(at, wanted))),
-        }
-    }
     let mut found = Vec::new();
-    walk("", now, wanted, &mut found);
+    walk("", now, wanted, Lists::Whole, &mut |at, now, wanted| found.push((at.to_owned(), shown(at, now), shown(at, wanted))));
+    // By name, at each level.
+    found.sort_by(|(one, ..), (other, ..)| one.split('/').cmp(other.split('/')));
     found
 }
 

@@ -26,13 +26,13 @@ bounded! {
         /// Bytes of a request's head.
         head_bytes_max as "head_bytes_max": usize = 64 * KIB, "bytes", 8_192 to MIB;
         /// How long a client may take to send a head, and until its first request.
-        head_seconds_max as "head_seconds_max": u64 = 10, "seconds", 1 to 3600;
+        head_time_max as "head_seconds_max": Duration = 10, "seconds", 1 to 3600;
         /// How long a client may take to send a body.
-        body_seconds_max as "body_seconds_max": u64 = 30, "seconds", 1 to 3600;
+        body_time_max as "body_seconds_max": Duration = 30, "seconds", 1 to 3600;
         /// How long a connection may do nothing between requests, or a client may take nothing of its answer.
-        idle_seconds_max as "idle_seconds_max": u64 = 60, "seconds", 1 to DAY;
+        idle_time_max as "idle_seconds_max": Duration = 60, "seconds", 1 to DAY;
         /// How long a TLS handshake may take.
-        handshake_seconds_max as "handshake_seconds_max": u64 = 10, "seconds", 1 to 600;
+        handshake_time_max as "handshake_seconds_max": Duration = 10, "seconds", 1 to 600;
         /// Requests at once on one HTTP/2 connection.
         streams_max as "streams_max": u32 = 128, "streams", 1 to 10_000;
         /// HTTP/2 streams that were reset before they were served, after which the connection is ended.
@@ -51,11 +51,6 @@ impl HttpSettings {
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted_proxies.iter().any(|network| network.contains(&address))
-    }
-
-    /// How long a body may take.
-    pub fn body_time_max(&self) -> Duration {
-        Duration::from_secs(self.body_seconds_max)
     }
 }
 

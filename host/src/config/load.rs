@@ -182,7 +182,7 @@ impl<'a> Reading<'a> {
     }
 
     fn finish(mut self) -> Result<Loaded, BadConfig> {
-        let mut defaults = Draft::default();
+        let defaults = Draft::default();
         let effective = |setting: &Setting| Effective {
             key: setting.key.clone(),
             variable: setting.variable(),
@@ -194,8 +194,7 @@ impl<'a> Reading<'a> {
             origin: self.origins.get(setting.key.as_str()).cloned().unwrap_or(Origin::Default),
         };
         let shown = self.settings.iter().map(effective).collect();
-        defaults = self.draft;
-        match defaults.finish() {
+        match self.draft.finish() {
             Ok(config) if self.problems.is_empty() => Ok(Loaded { config, settings: shown }),
             Ok(_) => Err(BadConfig(self.problems)),
             Err(more) => {

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
 use ipnet::IpNet;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -179,7 +180,10 @@ impl Setting {
     fn parse(&self, text: &str) -> Result<Value, String> {
         let parts = || text.split(',').map(str::trim).filter(|part| !part.is_empty());
         Ok(match self.form {
-            Form::Number => text.trim().parse::<u64>().map_err(|_| self.wanted(&format!("`{text}`")))?.into(),
+            Form::Number => {
+                let wanted = |_| wanted(&format!("`{text}`"), self.unit, self.bounds.unwrap_or((0, None)));
+                text.trim().parse::<u64>().map_err(wanted)?.into()
+            }
             Form::Truth => match text.trim() {
                 "true" => true.into(),
                 "false" => false.into(),
@@ -197,10 +201,6 @@ impl Setting {
             }
             Form::Rules => json!([{ "url": text }]),
         })
-    }
-
-    fn wanted(&self, found: &str) -> String {
-        format!("is {found}; it must be a whole number of {}, {}", self.unit, self.range())
     }
 }
 
@@ -340,11 +340,9 @@ fn truth(key: &str, about: &str, write: fn(&mut Draft, bool), read: fn(&Draft) -
 
 /// A whole number of `unit`.
 fn number(key: &str, about: &str, unit: &'static str, bounds: (u64, Option<u64>), write: WriteNumber, read: ReadNumber) -> Setting {
-    let check =
-        Setting { unit, bounds: Some(bounds), ..setting(key, about, Form::Number, Box::new(|_, _| Ok(())), Box::new(|_| Value::Null)) };
     let (least, most) = bounds;
-    let wanted = move |found: &str| format!("is {found}; it must be a whole number of {unit}, {}", range(least, most));
     let write: Write = Box::new(move |draft, value| {
+        let wanted = |found: &str| wanted(found, unit, bounds);
         let number = value.as_u64().ok_or_else(|| wanted(&if value.is_number() { value.to_string() } else { kind(value).to_owned() }))?;
         if !(least..=most.unwrap_or(u64::MAX)).contains(&number) {
             return Err(wanted(&number.to_string()));
@@ -352,7 +350,11 @@ fn number(key: &str, about: &str, unit: &'static str, bounds: (u64, Option<u64>)
         write(draft, number);
         Ok(())
     });
-    Setting { write, read: Box::new(move |draft| read(draft).into()), ..check }
+    Setting { unit, bounds: Some(bounds), ..setting(key, about, Form::Number, write, Box::new(move |draft| read(draft).into())) }
+}
+
+fn wanted(found: &str, unit: &str, (least, most): (u64, Option<u64>)) -> String {
+    format!("is {found}; it must be a whole number of {unit}, {}", range(least, most))
 }
 
 type WriteNumber = Box<dyn Fn(&mut Draft, u64) + Send + Sync>;
@@ -478,26 +480,19 @@ fn proxy(rule: &Value) -> Result<(ProxyRule, Value), String> {
         (None, Some(path)) => (read_file(path.as_ref()).map_err(|why| format!("`url_file`: {why}"))?.trim().to_owned(), Some(path)),
         _ => return Err("it must have `url` or `url_file`, and not both".to_owned()),
     };
-    let hosts: Vec<String> = table
-        .get("hosts")
-        .cloned()
-        .map(serde_json::from_value)
-        .transpose()
-        .map_err(|error| format!("`hosts`: {error}"))?
-        .unwrap_or_default();
-    let resolve: Resolve = table
-        .get("resolve")
-        .cloned()
-        .map(serde_json::from_value)
-        .transpose()
-        .map_err(|error| format!("`resolve`: {error}"))?
-        .unwrap_or_default();
+    let (hosts, resolve): (Vec<String>, Resolve) = (read_field(table, "hosts")?, read_field(table, "resolve")?);
     let read = ProxyRule::new(&url, &hosts, resolve).map_err(|error| error.to_string())?;
     let mut shown = table.clone();
     if from.is_none() {
         shown.insert("url".to_owned(), read.shown().into());
     }
     Ok((read, shown.into()))
+}
+
+/// A field of a table; its default where it is not there.
+fn read_field<T: Default + DeserializeOwned>(table: &Map<String, Value>, name: &str) -> Result<T, String> {
+    let Some(value) = table.get(name) else { return Ok(T::default()) };
+    serde_json::from_value(value.clone()).map_err(|error| format!("`{name}`: {error}"))
 }
 
 fn smtp() -> Vec<Setting> {

@@ -4,10 +4,14 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{problem::segment, request::redact::redact_template_url, token};
+use super::{
+    difference::{Lists, walk},
+    request::{headers::CREDENTIAL_HEADERS, redact::redact_template_url},
+    token,
+};
 
 /// Bytes of a document in an entry, as JSON; of a longer one only its length is kept.
 pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024;
@@ -15,8 +19,8 @@ pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024;
 pub const CHANGES_MAX: usize = 50;
 /// What stands where a credential was.
 const REDACTED: &str = "(redacted)";
-/// Headers whose values are credentials, unless they are references.
-const CREDENTIAL_HEADERS: [&str; 6] = ["authorization", "cookie", "proxy-authorization", "secret", "x-api-key", "x-auth-token"];
+/// A header many services take a token of their own in.
+const TOKEN_HEADER: &str = "x-auth-token";
 
 /// On whose behalf something is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -106,7 +110,11 @@ impl Deed {
         let name = name(kind, id, after.or(before)?);
         let mut changes = Vec::new();
         if let (Some(before), Some(after)) = (before, after) {
-            differences("", &kept(kind, before), &kept(kind, after), &mut changes);
+            walk("", &kept(kind, before), &kept(kind, after), Lists::Whole, &mut |at, _, _| {
+                if changes.len() < CHANGES_MAX {
+                    changes.push(at.to_owned());
+                }
+            });
         }
         let shown = |document: &Value| bounded(shown(kind, document));
         Some(Self { action: action.to_owned(), kind: kind.to_owned(), name, changes, before: before.map(shown), after: after.map(shown) })
@@ -225,7 +233,8 @@ fn redact(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(redact),
         Value::Object(fields) => {
             for (name, field) in fields {
-                let is_header = CREDENTIAL_HEADERS.iter().any(|header| header.eq_ignore_ascii_case(name));
+                // Unless they are references.
+                let is_header = CREDENTIAL_HEADERS.iter().chain([&TOKEN_HEADER]).any(|header| header.eq_ignore_ascii_case(name));
                 match field {
                     Value::String(text) if is_header && !text.starts_with('$') => *text = REDACTED.to_owned(),
                     field => redact(field),
@@ -240,23 +249,6 @@ fn redact(value: &mut Value) {
 fn bounded(document: Value) -> Value {
     let bytes = document.to_string().len();
     if bytes <= DOCUMENT_BYTES_MAX { document } else { json!({ "omitted_bytes": bytes }) }
-}
-
-/// The places where two documents differ.
-fn differences(at: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
-    if before == after || found.len() >= CHANGES_MAX {
-        return;
-    }
-    match (before, after) {
-        (Value::Object(before), Value::Object(after)) => {
-            let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
-            for name in names {
-                let of = |fields: &Map<String, Value>| fields.get(name).cloned().unwrap_or_default();
-                differences(&format!("{at}{}", segment(name)), &of(before), &of(after), found);
-            }
-        }
-        _ => found.push(at.to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Where two requests differ: what an author looks at before a new version takes over.
+//! Where two documents differ, and where two requests do: what an author looks at before a new version takes over.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{
@@ -90,23 +90,39 @@ impl Found {
     }
 
     fn values(&mut self, pointer: &str, active: &Value, candidate: &Value) {
-        match (active, candidate) {
-            (Value::Object(ours), Value::Object(theirs)) => {
-                let new = theirs.keys().filter(|name| !ours.contains_key(*name));
-                for name in ours.keys().chain(new) {
-                    let at = |object: &serde_json::Map<String, Value>| object.get(name).cloned().unwrap_or(Value::Null);
-                    self.values(&format!("{pointer}{}", segment(name)), &at(ours), &at(theirs));
-                }
+        walk(pointer, active, candidate, Lists::ByPlace, &mut |at, active, candidate| {
+            self.add(at.to_owned(), active.clone(), candidate.clone());
+        });
+    }
+}
+
+/// How lists are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lists {
+    /// As one value.
+    Whole,
+    /// What stands in one place with what stands there in the other.
+    ByPlace,
+}
+
+/// Tells `found` of each place, a JSON pointer below `at`, where `theirs` differs from `ours`; what is not there is null.
+pub fn walk<'a>(at: &str, ours: &'a Value, theirs: &'a Value, lists: Lists, found: &mut impl FnMut(&str, &'a Value, &'a Value)) {
+    match (ours, theirs) {
+        _ if ours == theirs => {}
+        (Value::Object(ours), Value::Object(theirs)) => {
+            let new = theirs.keys().filter(|name| !ours.contains_key(*name));
+            for name in ours.keys().chain(new) {
+                let of = |fields: &'a Map<String, Value>| fields.get(name).unwrap_or(&Value::Null);
+                walk(&format!("{at}{}", segment(name)), of(ours), of(theirs), lists, found);
             }
-            (Value::Array(ours), Value::Array(theirs)) => {
-                for index in 0..ours.len().max(theirs.len()) {
-                    let at = |list: &[Value]| list.get(index).cloned().unwrap_or(Value::Null);
-                    self.values(&format!("{pointer}/{index}"), &at(ours), &at(theirs));
-                }
-            }
-            (active, candidate) if active != candidate => self.add(pointer.to_owned(), active.clone(), candidate.clone()),
-            _ => {}
         }
+        (Value::Array(ours), Value::Array(theirs)) if lists == Lists::ByPlace => {
+            for index in 0..ours.len().max(theirs.len()) {
+                let of = |list: &'a [Value]| list.get(index).unwrap_or(&Value::Null);
+                walk(&format!("{at}/{index}"), of(ours), of(theirs), lists, found);
+            }
+        }
+        _ => found(at, ours, theirs),
     }
 }
 

@@ -22,9 +22,9 @@ use super::{
     imports,
     lane::Lane,
     limits::{MEMORIES_PER_COMPONENT_MAX, TABLES_PER_COMPONENT_MAX, as_size},
-    slots::{Permit, Pool, SlotKind, Slots, TRIALS_MAX},
+    slots::{Permit, SlotKind, Slots, TRIALS_MAX},
 };
-use crate::{config::Limits, model::plugin::PluginFailure};
+use crate::{config::Limits, metrics::PoolState, model::plugin::PluginFailure};
 
 /// How often running guests yield to others and look at their deadline.
 pub(super) const TICK: Duration = Duration::from_millis(1);
@@ -62,7 +62,7 @@ pub(super) struct Sandbox {
 
 impl Sandbox {
     /// How much of it is in use.
-    pub fn pool(&self) -> Pool {
+    pub fn pool(&self) -> PoolState {
         self.slots.pool()
     }
 

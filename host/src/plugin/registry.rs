@@ -20,13 +20,12 @@ use super::{
     error::UploadError,
     loaded::{LoadedPlugin, Source},
     loader::Loader,
-    records,
-    slots::Pool,
-    snapshot,
+    records, snapshot,
 };
 use crate::{
     clock::SharedClock,
     config::Limits,
+    metrics::PoolState,
     model::plugin::{
         ActiveVersion, Digest, Export, Grants, PluginFailure, PluginKind, PluginRecord, PluginUse, PluginVersion,
         history::History,
@@ -204,7 +203,7 @@ impl Plugins {
     }
 
     /// How much of the sandbox is in use.
-    pub fn pool(&self) -> Pool {
+    pub fn pool(&self) -> PoolState {
         self.shared.loader.sandbox.pool()
     }
 

@@ -8,21 +8,10 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::{config::Limits, model::plugin::PluginFailure};
+use crate::{config::Limits, metrics::PoolState, model::plugin::PluginFailure};
 
 /// Instances kept for trials at upload, so that a burst of calls cannot stop one.
 pub(super) const TRIALS_MAX: u32 = 2;
-
-/// How much of the sandbox is in use.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Pool {
-    /// Instances there may be.
-    pub max: usize,
-    /// Instances that are called.
-    pub in_use: usize,
-    /// Calls that wait for one.
-    pub waiting: usize,
-}
 
 /// What an instance is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +33,10 @@ pub(super) struct Slots {
 }
 
 /// Leave to have an instance, until it is dropped.
-pub(super) struct Permit {
-    _held: Held,
-}
-
-enum Held {
-    Slot(#[expect(dead_code, reason = "held for its drop")] Taken),
+pub(super) enum Permit {
+    /// One of the instances of calls.
+    Call(#[expect(dead_code, reason = "held for its drop")] Taken),
+    /// One of those for trials.
     Trial(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
 }
 
@@ -71,7 +58,7 @@ struct Waiter {
 }
 
 /// An instance that was given out; given back when dropped.
-struct Taken {
+pub(super) struct Taken {
     shared: Arc<Shared>,
     plugin: Arc<str>,
     kind: SlotKind,
@@ -90,26 +77,24 @@ impl Slots {
     }
 
     /// How much of it is in use, trials apart.
-    pub(super) fn pool(&self) -> Pool {
+    pub(super) fn pool(&self) -> PoolState {
         let state = self.shared.state();
         let waiting = state.waiting.iter().filter(|waiter| !waiter.turn.is_closed()).count();
-        Pool { max: self.max, in_use: self.max.saturating_sub(state.free), waiting }
+        PoolState { max: self.max, in_use: self.max.saturating_sub(state.free), waiting }
     }
 
     /// Waits for an instance for `plugin`; refuses when too many wait already.
     pub(super) async fn take(&self, kind: SlotKind, plugin: &str) -> Result<Permit, PluginFailure> {
         if kind == SlotKind::Trial {
             // The semaphore is never closed.
-            let permit = Arc::clone(&self.trials).acquire_owned().await.map_err(|_| PluginFailure::Busy(0))?;
-            return Ok(Permit { _held: Held::Trial(permit) });
+            return Arc::clone(&self.trials).acquire_owned().await.map(Permit::Trial).map_err(|_| PluginFailure::Busy(0));
         }
         let turn = match self.shared.ask(kind, plugin, self.queue_max)? {
-            Asked::Taken(taken) => return Ok(Permit { _held: Held::Slot(taken) }),
+            Asked::Taken(taken) => return Ok(Permit::Call(taken)),
             Asked::Waits(turn) => turn,
         };
         // Whoever stops waiting drops its end: an instance that was on its way to it goes to the next.
-        let taken = turn.await.map_err(|_| PluginFailure::Busy(self.queue_max))??;
-        Ok(Permit { _held: Held::Slot(taken) })
+        turn.await.map_err(|_| PluginFailure::Busy(self.queue_max))?.map(Permit::Call)
     }
 }
 

@@ -64,7 +64,10 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
         }
     };
     let parameters: Vec<(String, Change)> = effects.parameters;
-    let state = call.plugin.as_ref().and_then(|plugin| state_changes(services, plugin, effects.state));
+    let state = call.plugin.as_ref().filter(|_| !effects.state.is_empty()).and_then(|plugin| {
+        let limits = services.plugins.get(&plugin.name, plugin.version).map(|plugin| plugin.limits).unwrap_or_default();
+        state_changes(&plugin.name, &limits, effects.state)
+    });
     let (events, slots) = acceptance::apart(prepared);
     // Only where one of two that are the same waited for another run, or a call changes state, may it have to be kept without its effects.
     let spare = Call { events: Vec::new(), ..call.clone() };

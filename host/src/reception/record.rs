@@ -12,6 +12,7 @@ use crate::{
     model::{
         call::{BodyEncoding, Call, CallState, RecordedCall, RecordedReply, Verification},
         id::CallId,
+        request::headers::CREDENTIAL_HEADERS,
     },
     services::Services,
 };
@@ -86,8 +87,7 @@ pub(super) fn recorded(services: &Services, target: &Target, inbound: &Inbound) 
 
 /// Headers that are credentials whatever the scheme, and those of the scheme.
 pub(super) fn is_credential(name: &str, of_scheme: &[&str]) -> bool {
-    let always = ["authorization", "cookie", "proxy-authorization", "secret", "x-api-key", DEPTH_HEADER];
-    always.contains(&name) || of_scheme.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
+    name == DEPTH_HEADER || CREDENTIAL_HEADERS.contains(&name) || of_scheme.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
 }
 
 pub(super) fn recorded_reply(reply: &Reply) -> RecordedReply {

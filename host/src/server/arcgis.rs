@@ -5,17 +5,13 @@
 
 use std::sync::Arc;
 
-use http::{
-    HeaderMap, Method, Response,
-    header::{CONTENT_TYPE, HOST},
-    request::Parts,
-};
+use http::{HeaderMap, Method, Response, header::CONTENT_TYPE, request::Parts};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::{
     Body, audit,
-    request::read_body,
+    request::{self, read_body},
     respond::{self, ApiError},
 };
 use crate::{
@@ -95,12 +91,9 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// `https://gis.example/portal`, as the client sees it. What stands in front says so in `X-Forwarded-Proto`.
+    /// `https://gis.example/portal`, as the client sees it.
     fn base(&self) -> String {
-        let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
-        let host = header(HOST.as_str()).unwrap_or("localhost");
-        let scheme = header("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
-        format!("{scheme}://{host}/{}", self.context)
+        format!("{}/{}", request::origin(&self.headers), self.context)
     }
 
     /// An address below the context.
@@ -166,7 +159,7 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
 
 /// The parameters in the body. Pages and clients send forms; `curl -d` does, too.
 async fn read_form(services: &Services, parts: &Parts, body: &mut Incoming) -> Result<Vec<(String, String)>, ApiError> {
-    let bytes = read_body(body, services.limits.request_bytes_max, services.limits.http.body_time_max()).await?;
+    let bytes = read_body(body, services.limits.request_bytes_max, services.limits.http.body_time_max).await?;
     let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media.as_str() {

@@ -47,6 +47,12 @@ pub fn origin(parts: &Parts, token: &TokenRecord) -> Origin {
     }
 }
 
+/// Whether what is asked under a scope may change what admins look after, or show what is secret. Events and invocations do neither, and
+/// are many.
+pub fn concerns_admins(scope: Scope) -> bool {
+    !matches!(scope, Scope::EventsWrite | Scope::Invoke)
+}
+
 /// Whether a route changes what admins look after.
 pub fn changes_something(method: &Method, path: &str, scope: Option<Scope>) -> bool {
     *method != Method::GET && matches!(scope, Some(Scope::Admin | Scope::PluginsWrite)) && !CHANGES_NOTHING.contains(&path)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    request::Asked,
+    request::{self, Asked},
     respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
 };
 use crate::{
@@ -68,9 +68,7 @@ pub struct CodeView {
 fn view(services: &Services, asked: &Asked, record: &CodeRecord, used: CodeUse) -> Result<CodeView, ApiError> {
     let opened = services.store.storage_key().unseal(&record.sealed_as(), &record.sealed)?;
     let code = opened.expose_str().unwrap_or_default().to_owned();
-    let host = asked.headers.get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
-    let scheme = asked.headers.get("x-forwarded-proto").filter(|scheme| *scheme == "https").map_or("http", |_| "https");
-    let urls = services.bases.urls(&format!("{scheme}://{host}"), &code);
+    let urls = services.bases.urls(&request::origin(&asked.headers), &code);
     let url = urls.first().cloned().unwrap_or_default();
     let (refused, last_refused_at) = services.door.refused(&record.id);
     Ok(CodeView {

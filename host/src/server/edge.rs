@@ -166,11 +166,7 @@ pub async fn serve(listener: Listener, gate: Gate, services: Services) {
 
 fn builder(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(settings.head_seconds_max))
-        .max_buf_size(settings.head_bytes_max);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.head_time_max).max_buf_size(settings.head_bytes_max);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -196,7 +192,7 @@ impl Connection {
         let activity = Arc::new(Activity::default());
         let stream = Watched::new(stream, Arc::clone(&activity));
         let Some(certificates) = certificates else { return self.serve(stream, activity).await };
-        let limit = Duration::from_secs(self.services.limits.http.handshake_seconds_max);
+        let limit = self.services.limits.http.handshake_time_max;
         let shaken = tokio::time::timeout(limit, async {
             certificates.acceptor().accept(stream).await.inspect_err(|error| tracing::debug!(%error, remote = %self.remote, "no TLS")).ok()
         });

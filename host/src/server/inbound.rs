@@ -52,7 +52,7 @@ pub async fn answer(services: Services, path: CodePath, parts: Parts, body: &mut
     if let Err(error) = services.store.has_room() {
         return written(Reply::unavailable(&error));
     }
-    let body = match read_body(body, target.body_bytes_max(), services.limits.http.body_time_max()).await {
+    let body = match read_body(body, target.body_bytes_max(), services.limits.http.body_time_max).await {
         Ok(body) => body,
         Err(ApiError::TooLarge(max)) => return written(Reply::message(413, &format!("the body is longer than {max} bytes"))),
         Err(_) => return written(Reply::message(400, "the body did not arrive whole")),

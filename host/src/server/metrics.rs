@@ -31,9 +31,7 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
         commits_waiting: waiting,
         failed,
     };
-    let pool = services.plugins.pool();
-    let moment =
-        Moment { store, set_aside: services.plugins.set_aside(), due: due(&services), instances: (pool.max, pool.in_use, pool.waiting) };
+    let moment = Moment { store, set_aside: services.plugins.set_aside(), due: due(&services), pool: services.plugins.pool() };
     text(MEDIA_TYPE, services.metrics.text(moment))
 }
 

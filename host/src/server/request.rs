@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method, header::HOST};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use serde::de::DeserializeOwned;
@@ -18,6 +18,8 @@ use crate::model::{
 pub const LIMIT_DEFAULT: usize = 50;
 /// The longest page.
 pub const LIMIT_MAX: usize = 500;
+/// How a client speaks to whatever stands in front of the host.
+pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// Bytes of a refused body that are taken and thrown away.
 const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a client may go on sending what is refused.
@@ -85,6 +87,14 @@ impl Asked {
         let value = self.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
     }
+}
+
+/// `https://gis.example`: where the client sees the host. What stands in front says so in `X-Forwarded-Proto`.
+pub fn origin(headers: &HeaderMap) -> String {
+    let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = header(HOST).unwrap_or("localhost");
+    let scheme = header(FORWARDED_PROTO).filter(|scheme| *scheme == "https").unwrap_or("http");
+    format!("{scheme}://{host}")
 }
 
 /// Reads a body of at most `max` bytes, which take no longer than `time_max`.

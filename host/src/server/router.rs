@@ -7,8 +7,9 @@ use http::{Method, Response, header::AUTHORIZATION, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
-    Body, Face, actions, arcgis, audit, calls, codes, cx, deliveries, events, health, inbound, invoke, maintenance, metrics, openapi,
-    plugins, profiles, receivers, recovery, rehearsals,
+    Body, Face, actions, arcgis, audit, calls, codes, cx, deliveries, events, health,
+    inbound::{self, CodePath},
+    invoke, maintenance, metrics, openapi, plugins, profiles, receivers, recovery, rehearsals,
     request::{Asked, read_body},
     respond::{Answer, ApiError},
     secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
@@ -206,11 +207,19 @@ impl Router {
     }
 
     /// Answers one request.
-    pub async fn answer(&self, services: Services, parts: Parts, body: &mut Incoming, remote: SocketAddr, face: Face) -> Response<Body> {
-        if !may_ask(face, parts.uri.path()) {
+    pub async fn answer(
+        &self,
+        services: Services,
+        code: Option<CodePath>,
+        parts: Parts,
+        body: &mut Incoming,
+        remote: SocketAddr,
+        face: Face,
+    ) -> Response<Body> {
+        if !may_ask(face, code.is_some(), parts.uri.path()) {
             return ApiError::NotFound(format!("address `{}` here", parts.uri.path())).into_response();
         }
-        if let Some(path) = inbound::CodePath::find(parts.uri.path()) {
+        if let Some(path) = code {
             return inbound::answer(services, path, parts, body, remote).await;
         }
         if let Some(place) = arcgis::Place::find(parts.uri.path()) {
@@ -236,7 +245,7 @@ impl Router {
             None => None,
             Some(scope) => Some(authorize(&services, parts.headers.get(AUTHORIZATION), scope)?),
         };
-        let services = match &token {
+        let services = match token.as_ref().filter(|_| route.scope.is_some_and(audit::concerns_admins)) {
             None => services,
             Some(token) => services.on_behalf(audit::origin(&parts, token)),
         };
@@ -246,7 +255,7 @@ impl Router {
             path.push(decoded.map_err(|_| ApiError::NotFound("address of that spelling".to_owned()))?.into_owned());
         }
         let max = if route.upload { services.limits.plugin_bytes_max } else { services.limits.request_bytes_max };
-        let body = read_body(body, max, services.limits.http.body_time_max()).await?;
+        let body = read_body(body, max, services.limits.http.body_time_max).await?;
         let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let deed = audit::changes_something(&route.method, route.path, route.scope).then(|| audit::plain(&route.method, route.path, &path));
         let store = services.store.clone();
@@ -260,17 +269,12 @@ impl Router {
     }
 }
 
-/// Whether a path names a code.
-pub fn is_code(path: &str) -> bool {
-    inbound::CodePath::find(path).is_some()
-}
-
-/// Whether a listener with this face knows a path at all.
-fn may_ask(face: Face, path: &str) -> bool {
+/// Whether a listener with this face knows a path, which may name a code, at all.
+fn may_ask(face: Face, is_code: bool, path: &str) -> bool {
     match face {
         Face::Everything => true,
-        Face::Public => is_code(path) || ["/healthz", "/readyz"].contains(&path),
-        Face::Admin => !is_code(path),
+        Face::Public => is_code || ["/healthz", "/readyz"].contains(&path),
+        Face::Admin => !is_code,
     }
 }
 

@@ -30,6 +30,9 @@ pub const HOST_OWNED_HEADERS: [&str; 18] = [
     "x-hookwright-*",
 ];
 
+/// Headers whose values are credentials, whoever sends them.
+pub const CREDENTIAL_HEADERS: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "secret", "x-api-key"];
+
 /// Whether only the host sets the header, whatever its case.
 pub fn is_host_owned(name: &str) -> bool {
     let name = name.to_ascii_lowercase();

@@ -63,9 +63,9 @@ impl Activity {
             return false;
         }
         if self.has_asked.load(Ordering::Relaxed) {
-            self.is_still(Duration::from_secs(settings.idle_seconds_max))
+            self.is_still(settings.idle_time_max)
         } else {
-            self.begun.elapsed() >= Duration::from_secs(settings.head_seconds_max)
+            self.begun.elapsed() >= settings.head_time_max
         }
     }
 }

@@ -9,10 +9,9 @@ use http::{
 };
 
 use super::Caller;
-use crate::config::http::HttpSettings;
+use crate::{config::http::HttpSettings, server::request::FORWARDED_PROTO};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// What nobody but a trusted proxy may say.
 const FORWARDED_BY: [HeaderName; 4] =
     [FORWARDED_FOR, FORWARDED_PROTO, HeaderName::from_static("x-forwarded-host"), HeaderName::from_static("x-real-ip")];

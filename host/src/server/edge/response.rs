@@ -14,6 +14,7 @@ use http::{
     request::Parts,
 };
 use http_body_util::{BodyExt, Full};
+use hyper::body::Body as _;
 
 use crate::{
     config::http::HttpSettings,
@@ -97,12 +98,12 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 async fn compressed(response: Response<Body>, bytes_min: usize) -> Response<Body> {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let gets_smaller = COMPRESSED.iter().any(|known| kind.starts_with(known)) && !response.headers().contains_key(CONTENT_ENCODING);
+    if !gets_smaller || response.body().size_hint().lower() < bytes_min as u64 {
+        return response;
+    }
     let (mut parts, body) = response.into_parts();
     // It is whole already: this waits for nothing.
     let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes);
-    if !gets_smaller || body.len() < bytes_min {
-        return Response::from_parts(parts, Full::new(body));
-    }
     let Some(small) = gzip(body.clone()).await.filter(|small| small.len() < body.len()) else {
         return Response::from_parts(parts, Full::new(body));
     };
