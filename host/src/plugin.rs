@@ -1,6 +1,6 @@
 //! Plugins: untrusted WebAssembly that builds requests, reads answers and answers calls.
 //!
-//! An upload goes `registry` -> `loader` -> (`artifact`, or `compile` in a child process with `componentize`) -> `interfaces` -> a trial
+//! An upload goes `registry` -> `loader` -> (`artifact`, or `compile` in a child process with `componentize` and `data_segments`) -> `interfaces` -> a trial
 //! -> the registry's one swap. A call goes `registry` -> `loaded` -> `instance`, a fresh store and instance each time: `guest` is what
 //! the host knows during it, `imports` what the guest may ask for, `limits`, `meter`, `directory` and `guest_log` what bounds it, `conduct`
 //! and `slots` who lets it in, `lane` where a long one goes on, `convert` and `failure` what comes back. `script` and one embedded component make JavaScript of it, `snapshot` what it
@@ -17,6 +17,7 @@ mod componentize;
 pub mod conduct;
 mod context;
 mod convert;
+mod data_segments;
 mod directory;
 mod engine;
 mod error;

@@ -18,7 +18,7 @@ use wasmtime::Engine;
 
 use super::{
     componentize::{self, Refusal},
-    engine,
+    data_segments, engine,
     error::UploadError,
 };
 use crate::config::Limits;
@@ -112,6 +112,7 @@ fn limit_myself(args: &CompileArgs) -> io::Result<()> {
 
 fn compile_file(args: &CompileArgs) -> io::Result<u8> {
     let compiled = componentize::componentize(fs::read(&args.input)?).and_then(|component| {
+        let component = data_segments::join(&component).unwrap_or(component);
         let engine =
             Engine::new(&engine::engine_config(args.count_instructions)).map_err(|error| Refusal::Invalid(format!("{error:#}")))?;
         engine.precompile_component(&component).map_err(|error| Refusal::Invalid(format!("{error:#}")))

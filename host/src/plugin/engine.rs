@@ -106,7 +106,10 @@ pub(super) fn engine_config(counts_instructions: bool) -> Config {
     config
 }
 
-/// The settings and the version of the compiler as one word: part of an artifact's name.
+/// What is done to a component before it is compiled, to be counted up when that changes.
+const PREPARATION: &str = "data segments joined";
+
+/// The settings and the version of the compiler, and what comes before it, as one word: part of an artifact's name.
 pub(super) fn compatibility(engine: &Engine) -> String {
     struct Sha(Sha256);
     impl Hasher for Sha {
@@ -119,6 +122,7 @@ pub(super) fn compatibility(engine: &Engine) -> String {
     }
     let mut hasher = Sha(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut hasher);
+    PREPARATION.hash(&mut hasher);
     hex::encode(&hasher.0.finalize()[..8])
 }
 

@@ -91,6 +91,7 @@ struct Running {
     store: Store<Guest>,
     meter: Arc<Meter>,
     started: Instant,
+    counts_instructions: bool,
 }
 
 impl Call<'_> {
@@ -191,7 +192,7 @@ impl Running {
             }
             Ok(UpdateDeadline::Interrupt)
         });
-        Ok(Self { store, meter, started })
+        Ok(Self { store, meter, started, counts_instructions: sandbox.counts_instructions })
     }
 
     /// Runs until the guest has answered, has broken off, or has had its time: that is the outer error.
@@ -223,7 +224,8 @@ impl Running {
         read: impl FnOnce(Said) -> Result<T, PluginFailure>,
     ) -> Result<Called<T>, CallFailure> {
         let duration = self.started.elapsed();
-        let instructions = self.store.get_fuel().ok().map(|left| u64::MAX - left);
+        // Not asked where none are counted: the error that says so is made with a backtrace.
+        let instructions = if self.counts_instructions { self.store.get_fuel().ok().map(|left| u64::MAX - left) } else { None };
         let guest = self.store.data_mut();
         let log = guest.log.take();
         let memory_bytes = guest.quota.memory_bytes as u64;
