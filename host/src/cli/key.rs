@@ -1,18 +1,14 @@
-//! `hookwright key`: the storage key, which secrets and codes are sealed with.
+//! `hookwright key`: the storage key, which everything in the store is sealed with.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::block_on;
-use crate::{
-    clock::SystemClock,
-    config::Limits,
-    store::{StorageKey, StoreOptions, rotate},
-};
+use super::progress::{count, counting};
+use crate::store::{StorageKey, rotate};
 
-/// The storage key: what secrets and codes are sealed with.
+/// The storage key: what everything in the store is sealed with.
 #[derive(Debug, Subcommand)]
 pub enum Key {
     /// Seal everything with another key; no host may have the directory open.
@@ -41,13 +37,13 @@ impl Key {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Rotate(rotate) => block_on(rotate.run()),
+            Self::Rotate(rotate) => rotate.run(),
         }
     }
 }
 
 impl Rotate {
-    async fn run(self) -> anyhow::Result<ExitCode> {
+    fn run(self) -> anyhow::Result<ExitCode> {
         let Self { data, key_file, new_key_file } = self;
         anyhow::ensure!(data.join("store").is_dir(), "{} holds no store", data.display());
         let (old, _) = StorageKey::load(key_file.as_deref(), &data)?;
@@ -55,9 +51,14 @@ impl Rotate {
             Some(file) => StorageKey::load(Some(file), &data)?.0,
             None => StorageKey::prepare_next(&data).context("the new key cannot be made")?,
         };
-        let options = StoreOptions { disk_free_min: 0, ..StoreOptions::new(Arc::new(SystemClock), old, &Limits::default()) };
-        let rotated = rotate(&data, options, new).await?;
-        println!("{} versions of secrets and {} codes are sealed with the new key.", rotated.secrets, rotated.codes);
+        let line = counting("key rotate");
+        let rotated = rotate(&data, &old, &new, |records, bytes| count(&line, records, bytes));
+        line.finish_and_clear();
+        let rotated = rotated?;
+        println!(
+            "{} versions of secrets and {} codes are sealed with the new key, and all {} records.",
+            rotated.secrets, rotated.codes, rotated.records
+        );
         match new_key_file {
             Some(file) => {
                 println!("From now on the host starts with HOOKWRIGHT_KEY_FILE={}. Backups taken before need the old key.", file.display())
