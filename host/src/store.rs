@@ -22,6 +22,7 @@ mod committer;
 mod control;
 mod copy;
 mod delivery;
+mod destination;
 mod directory;
 mod document;
 mod engine;
@@ -71,6 +72,7 @@ pub use self::{
     call::CallFilter,
     claim::Claimed,
     control::Replayed,
+    destination::{Note, below},
     document::{ConfigDoc, ConfigWrite},
     error::{Cause, StoreError},
     generation::Compacted,

@@ -107,8 +107,9 @@ fn no_secret_is_seen_anywhere() {
         let proxy = Proxy::start().await;
         std::fs::write(file("ca.pem"), &authority.pem).expect("written");
         let config = format!(
-            "[smtp]\nhost = \"localhost\"\nport = {}\ntls = \"starttls\"\nca_file = {:?}\nfrom = \"a@b.example\"\nuser = \"ann\"\npassword = \"$secret:smtp\"\n\
+            "backup_dir = {:?}\n[smtp]\nhost = \"localhost\"\nport = {}\ntls = \"starttls\"\nca_file = {:?}\nfrom = \"a@b.example\"\nuser = \"ann\"\npassword = \"$secret:smtp\"\n\
              [[proxy]]\nurl = \"http://ann:{}@{}\"\nhosts = [\"localhost\"]\n",
+            file("backups"),
             mails.port,
             file("ca.pem"),
             canaries.add("the proxy's password", "canary-proxy-8d1f27"),
@@ -220,8 +221,8 @@ fn no_secret_is_seen_anywhere() {
         }
         let audit = client.look("/v1/audit?limit=500").await;
         assert!(audit["data"].as_array().is_some_and(|entries| entries.len() > 25), "{audit}");
-        let backup = file("backup");
-        assert_eq!(client.post("/v1/backup", &json!({ "directory": backup })).await.0, 202);
+        let backup = file("backups/one");
+        assert_eq!(client.post("/v1/backup", &json!({ "directory": "one" })).await.0, 202);
         eventually("the backup", || async { (client.look("/v1/backup").await["state"] == "done").then_some(()) }).await;
         let export = file("export");
         let mut exporting = hookwright(&["export", "-o", export.to_str().expect("a path"), "--url", &client.url("")]);

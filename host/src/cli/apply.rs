@@ -63,7 +63,7 @@ impl Apply {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let wanted = of_folder(&self.folder)?;
         let api = self.at.open()?;
-        let now = of_host(&api, false).await?;
+        let now = progress::during("what the host is now", of_host(&api, false)).await?;
         let changes = self.changes(now, wanted);
         if !self.at.json {
             output::print(&text(&changes, self.dry_run))?;

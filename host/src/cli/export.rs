@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     at::At,
-    output,
+    output, progress,
     state::{Kind, exported, of_host},
 };
 
@@ -40,7 +40,9 @@ impl Export {
         if fs::read_dir(&self.output).is_ok_and(|mut entries| entries.next().is_some()) {
             bail!("{} is not empty: an export stands alone, so that nothing old is taken for it", self.output.display());
         }
-        let state = of_host(&self.at.open()?, true).await?;
+        let api = self.at.open()?;
+        let state = progress::during("what the host was told", of_host(&api, true)).await?;
+        let line = progress::steps("export", state.len());
         let mut inline = Vec::new();
         let mut written = Vec::new();
         for ((kind, name), document) in &state {
@@ -56,7 +58,9 @@ impl Export {
                 inline.push(format!("{} {name}", kind.word()));
             }
             written.push(json!({ "kind": kind.word(), "name": name }));
+            line.inc(1);
         }
+        line.finish_and_clear();
         for one in &inline {
             eprintln!("hookwright: {one}: a credential stood in it itself; it is not exported");
         }

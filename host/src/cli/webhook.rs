@@ -23,6 +23,7 @@ use exchange::log;
 #[derive(Debug, Subcommand)]
 pub enum Webhook {
     /// List all, by name.
+    #[command(after_help = "Example:\n  hookwright webhook list --label team=gis")]
     List {
         /// How much of the list.
         #[command(flatten)]
@@ -32,6 +33,7 @@ pub enum Webhook {
         at: At,
     },
     /// Show one as JSON: what `apply` takes, once its URL is revealed.
+    #[command(after_help = "Example:\n  hookwright webhook show chat --reveal > chat.json")]
     Show {
         /// The webhook.
         name: String,
@@ -61,6 +63,7 @@ pub enum Webhook {
     #[command(after_help = "Example:\n  hookwright webhook preview stock --param fruit=apple --param size=3")]
     Preview(With),
     /// Send a test: an invoke with `{"test":true}` as data.
+    #[command(after_help = "Example:\n  hookwright webhook test chat")]
     Test(Named),
     /// Check whether the endpoint can be reached: token, name, address policy, connection, TLS, an answer to a `HEAD`.
     #[command(after_help = "Example:\n  hookwright webhook check stock\n\nThe exit code is 1 unless every step went well.")]
@@ -75,8 +78,10 @@ pub enum Webhook {
         at: At,
     },
     /// Switch one on.
+    #[command(after_help = "Example:\n  hookwright webhook activate chat")]
     Activate(Named),
     /// Switch one off. What is pending for it is cancelled, and can be resent.
+    #[command(after_help = "Example:\n  hookwright webhook deactivate chat")]
     Deactivate(Named),
     /// Send again what failed or was cancelled of one.
     #[command(after_help = "Example:\n  hookwright webhook recover chat --since 2026-11-24T08:00:00Z")]
@@ -85,6 +90,7 @@ pub enum Webhook {
     #[command(after_help = "Example:\n  hookwright webhook replay chat --since 2026-11-01T00:00:00Z --version 3")]
     Replay(again::Replay),
     /// Delete one. What is pending for it is cancelled.
+    #[command(after_help = "Example:\n  hookwright webhook delete chat")]
     Delete(Named),
 }
 

@@ -249,6 +249,13 @@ pub fn settings() -> Vec<Setting> {
             |draft, path| draft.config.key_file = Some(path),
             |draft| draft.config.key_file.as_ref().map(|path| path.display().to_string()),
         ),
+        text(
+            "backup_dir",
+            "The directory below which `POST /v1/backup` may write; absent: nowhere. `hookwright backup` on the host's machine needs none.",
+            "a path",
+            |draft, path| draft.config.backup_dir = Some(path),
+            |draft| draft.config.backup_dir.as_ref().map(|path| path.display().to_string()),
+        ),
         networks(
             "allow_networks",
             "Networks the host may call besides public addresses, also by plain `http`.",
