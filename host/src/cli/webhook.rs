@@ -23,7 +23,7 @@ use exchange::log;
 #[derive(Debug, Subcommand)]
 pub enum Webhook {
     /// List all, by name.
-    #[command(after_help = "Example:\n  hookwright webhook list --label team=gis")]
+    #[command(after_help = "Example:\n  hookwright webhook list --limit 20")]
     List {
         /// How much of the list.
         #[command(flatten)]
