@@ -28,6 +28,12 @@ impl Canaries {
         value.to_owned()
     }
 
+    /// Whether what is looked for stands anywhere, as it was planted.
+    fn is_in(&self, what: &str, places: &[(String, Vec<u8>)]) -> bool {
+        let value = &self.0.iter().find(|(one, _)| one == what).expect("it was planted").1[0];
+        places.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains(value.as_str()))
+    }
+
     #[track_caller]
     fn stand_not_in(&self, place: &str, bytes: &[u8], except: &[&str]) {
         let text = String::from_utf8_lossy(bytes);
@@ -218,6 +224,10 @@ fn no_secret_is_seen_anywhere() {
             // Who lists codes wants to see them; that is written to the audit log.
             let except: &[&str] = if path.ends_with("/codes") { &["a code"] } else { &[] };
             canaries.stand_not_in(path, bytes, &[&shown, except].concat());
+        }
+        // They were planted where they are kept: what is looked for in the files is there to be found.
+        for what in shown {
+            assert!(canaries.is_in(what, &answers), "no answer shows {what}");
         }
         let audit = client.look("/v1/audit?limit=500").await;
         assert!(audit["data"].as_array().is_some_and(|entries| entries.len() > 25), "{audit}");

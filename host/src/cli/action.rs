@@ -28,7 +28,7 @@ pub enum Action {
     /// Show one as JSON: what `apply` takes, and the receivers bound to it.
     #[command(after_help = "Example:\n  hookwright action show refresh")]
     Show(Named),
-    /// Create or replace those of a file: a JSON document or an array of them, each with its `name`.
+    /// Create or replace those of a file: a document in JSON, TOML or YAML, or several, each with its `name`.
     #[command(
         after_help = "Example:\n  echo '{\"name\":\"refresh\",\"parameters\":{\"dos\":{\"type\":\"integer\",\"required\":true}},\"plugin\":\"erp\"}' | \
         hookwright action apply -f -"

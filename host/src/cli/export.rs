@@ -12,7 +12,8 @@ use serde_json::json;
 
 use super::{
     at::At,
-    output, progress,
+    documents::Written,
+    progress,
     state::{Kind, exported, of_host},
 };
 
@@ -23,13 +24,17 @@ use super::{
 Credentials that stood in documents themselves are kept as secrets nobody can name: they are told, and must be given again.
 URLs are written whole, with what may be a credential in their queries: keep the folder accordingly.
 
-Example:
-  hookwright export -o ./state"
+Examples:
+  hookwright export -o ./state
+  hookwright export -o ./state --format yaml"
 )]
 pub struct Export {
     /// The folder: one that does not exist or is empty.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// How documents are written.
+    #[arg(long, value_enum, default_value_t = Written::Json)]
+    format: Written,
     #[command(flatten)]
     at: At,
 }
@@ -49,8 +54,8 @@ impl Export {
             let (value, beside) = exported(*kind, name, document);
             let folder = self.output.join(kind.folder());
             // A service's folder is part of its name.
-            let file = format!("{}.json", name.replace('/', "_"));
-            write(&folder, &file, format!("{}\n", output::pretty(&value)).as_bytes())?;
+            let file = format!("{}.{}", name.replace('/', "_"), self.format.ending());
+            write(&folder, &file, self.format.text(&value)?.as_bytes())?;
             if let Some((file, bytes)) = beside {
                 write(&folder, &file, &bytes)?;
             }

@@ -29,7 +29,7 @@ pub enum Receiver {
     /// Show one as JSON: what `apply` takes.
     #[command(after_help = "Example:\n  hookwright receiver show crm > crm.json")]
     Show(Named),
-    /// Create or replace those of a file: a JSON document or an array of them, each with its `name`.
+    /// Create or replace those of a file: a document in JSON, TOML or YAML, or several, each with its `name`.
     #[command(after_help = "Examples:\n  hookwright receiver apply -f refresh.json\n  \
         echo '{\"name\":\"refresh\",\"reply\":{\"message\":\"client $call.parameters.id\"}}' | hookwright receiver apply -f -")]
     Apply {

@@ -44,7 +44,7 @@ pub enum Webhook {
         #[command(flatten)]
         at: At,
     },
-    /// Create or replace those of a file: a JSON document or an array of them, each with its `name`.
+    /// Create or replace those of a file: a document in JSON, TOML or YAML, or several, each with its `name`.
     #[command(after_help = "Examples:\n  hookwright webhook apply -f chat.json\n  \
         echo '{\"name\":\"chat\",\"selectors\":[\"/items/share\"],\"request\":{\"url\":\"https://chat.example/in\"}}' | hookwright webhook apply -f -")]
     Apply {
