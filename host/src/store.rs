@@ -348,7 +348,11 @@ fn open_engine(directory: &Directory, key: &StorageKey) -> Result<Engine, StoreE
         return Err(StoreError::WrongKey);
     }
     let Some(found) = directory::format_of(&engine)?.filter(|found| *found < directory::FORMAT) else { return Ok(engine) };
-    tracing::info!(found, format = directory::FORMAT, "the store is of an older format: what it holds in clear is sealed before anything else");
+    tracing::info!(
+        found,
+        format = directory::FORMAT,
+        "the store is of an older format: what it holds in clear is sealed before anything else"
+    );
     let mut records = 0;
     let engine = resealing::reseal(directory, engine, key, &mut |_, value| Ok(value), |so_far, _| records = so_far)?;
     tracing::info!(records, format = directory::FORMAT, "the store is sealed; older versions of hookwright do not open it any more");

@@ -207,7 +207,9 @@ fn no_secret_is_seen_anywhere() {
         client.secret("bearer", &canaries.add("a newer secret", "canary-newer-bearer-9c")).await;
 
         // Well, and then badly.
-        let told = client.event(json!({ "trigger": "canary.well", "session": "s1", "parameters": { "held": payload }, "data": { "told": payload } })).await;
+        let told = client
+            .event(json!({ "trigger": "canary.well", "session": "s1", "parameters": { "held": payload }, "data": { "told": payload } }))
+            .await;
         let states: Vec<_> = told["deliveries"].as_array().expect("deliveries").iter().filter_map(|one| one["state"].as_str()).collect();
         assert!(states.contains(&"delivered") && states.iter().any(|state| ["failed", "waiting"].contains(state)), "{told}");
         assert_eq!(mails.next().await.login.map(|(user, _)| user), Some("ann".to_owned()));

@@ -140,7 +140,8 @@ fn named<'a>(commands: &'a BTreeMap<String, Command>, line: &str) -> &'a str {
 fn every_command_has_examples_and_would_take_them() {
     for (words, mut command) in commands() {
         let help = command.render_long_help().to_string();
-        let examples: Vec<_> = help.lines().filter(|line| line.starts_with("  ") && line.contains(&format!("hookwright {words}"))).collect();
+        let examples: Vec<_> =
+            help.lines().filter(|line| line.starts_with("  ") && line.contains(&format!("hookwright {words}"))).collect();
         assert!(help.contains("Example") && !examples.is_empty(), "`hookwright {words} --help` has no example:\n{help}");
         for line in examples {
             // What explains a line stands far behind it.
@@ -163,7 +164,8 @@ fn every_command_that_prints_data_prints_json() {
         assert_ne!(takes(command, "json"), is_excepted, "`hookwright {words}` takes --json, or stands among those that print no data");
     }
     let run: Vec<_> = RUNS.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| named(&commands, line)).collect();
-    for words in commands.keys().filter(|words| !NO_DATA.iter().any(|(without, _)| without == words) && !STREAMS.contains(&words.as_str())) {
+    for words in commands.keys().filter(|words| !NO_DATA.iter().any(|(without, _)| without == words) && !STREAMS.contains(&words.as_str()))
+    {
         assert!(run.contains(&words.as_str()), "`hookwright {words}` is not among those that are run here");
     }
 }
@@ -197,7 +199,8 @@ impl Place {
             (
                 "webhook_file",
                 "webhook.json",
-                json!({ "name": "chat", "selectors": ["told.word"], "transform": "greets", "request": { "url": endpoint.url("/in") } }).to_string(),
+                json!({ "name": "chat", "selectors": ["told.word"], "transform": "greets", "request": { "url": endpoint.url("/in") } })
+                    .to_string(),
             ),
             ("action_file", "action.json", json!({ "name": "refresh", "reply": { "message": "done" } }).to_string()),
             ("receiver_file", "receiver.json", json!({ "name": "crm", "reply": { "message": "done" } }).to_string()),
@@ -218,18 +221,26 @@ impl Place {
     /// What only the host can say, once there is any.
     async fn found(&self, name: &str) -> String {
         let client = &self.host.client;
-        let first = async |path: &str| client.look(path).await["data"][0]["id"].as_str().map(str::to_owned).unwrap_or_else(|| panic!("nothing at {path}"));
+        let first = async |path: &str| {
+            client.look(path).await["data"][0]["id"].as_str().map(str::to_owned).unwrap_or_else(|| panic!("nothing at {path}"))
+        };
         match name {
             "event" => first("/v1/events").await,
             "delivery" => {
-                eventually("a delivery", || async { client.look("/v1/deliveries?state=delivered").await["data"][0]["id"].as_str().map(str::to_owned) }).await
+                eventually("a delivery", || async {
+                    client.look("/v1/deliveries?state=delivered").await["data"][0]["id"].as_str().map(str::to_owned)
+                })
+                .await
             }
             "waiting" => {
                 let nobody = Endpoint::start().await;
                 nobody.always(Script::status(500));
                 client.webhook("unheard", json!({ "selectors": ["unheard.*"], "request": { "url": nobody.url("/") } })).await;
                 assert_eq!(client.post("/v1/events", &json!({ "trigger": "unheard.word", "data": 1 })).await.0, 202);
-                eventually("one that waits", || async { client.look("/v1/deliveries?state=waiting").await["data"][0]["id"].as_str().map(str::to_owned) }).await
+                eventually("one that waits", || async {
+                    client.look("/v1/deliveries?state=waiting").await["data"][0]["id"].as_str().map(str::to_owned)
+                })
+                .await
             }
             "code" => {
                 let listed = client.look("/v1/receivers/crm/codes").await;
@@ -295,7 +306,8 @@ fn every_command_prints_valid_json_and_ends_as_it_is_documented() {
             // 0: it is done.
             let done = place.ask(&words, &url).await;
             assert_eq!(done.status.code(), Some(0), "{line}: {}", done.all());
-            let documents: Vec<_> = if LINES.contains(&named(&commands, line)) { done.stdout.lines().collect() } else { vec![&*done.stdout] };
+            let documents: Vec<_> =
+                if LINES.contains(&named(&commands, line)) { done.stdout.lines().collect() } else { vec![&*done.stdout] };
             for document in documents {
                 let printed: Result<Value, _> = serde_json::from_str(document);
                 assert!(printed.is_ok(), "{line}: {printed:?}\n{document}");

@@ -63,7 +63,8 @@ async fn furnish(client: &Client, endpoint: &Endpoint) {
     client.script("greets", "export function transform() { return { body: { text: 'hello' } }; }").await;
     client.script("greets", "export function transform() { return { body: { text: 'hello again' } }; }").await;
     for n in 0..12 {
-        let hook = json!({ "selectors": ["told.*"], "request": { "url": endpoint.url("/in") }, "retry": { "attempts": 2, "gap_seconds": 1 } });
+        let hook =
+            json!({ "selectors": ["told.*"], "request": { "url": endpoint.url("/in") }, "retry": { "attempts": 2, "gap_seconds": 1 } });
         client.webhook(&format!("hook-{n}"), hook).await;
         let code = client.receiver(&format!("receiver-{n}"), json!({ "reply": { "message": "done" } })).await;
         client.call(&code, "", "").await;

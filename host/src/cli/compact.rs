@@ -14,7 +14,9 @@ use super::{
 
 /// Give back the space the store does not need. A running host does so by itself; this is for those who want it now.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  hookwright compact --data ./data\n  hookwright compact --url https://hooks.example.com --token-file ./admin-token --data ./none")]
+#[command(
+    after_help = "Examples:\n  hookwright compact --data ./data\n  hookwright compact --url https://hooks.example.com --token-file ./admin-token --data ./none"
+)]
 pub struct Compact {
     #[command(flatten)]
     place: Place,

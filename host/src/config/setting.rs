@@ -11,7 +11,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde_json::{Map, Value, json};
 
 use self::{
-    kinds::{as_text, counted, kind, list, networks, number, optional, path, place, range, setting, shown_path, text, truth, wanted, whole},
+    kinds::{
+        as_text, counted, kind, list, networks, number, optional, path, place, range, setting, shown_path, text, truth, wanted, whole,
+    },
     proxy::proxies,
 };
 use super::{
@@ -230,18 +232,8 @@ pub fn settings() -> Vec<Setting> {
             "The certificates of the listeners in PEM, the host's own first; read again when it changes, and on SIGHUP. Absent: plain HTTP.",
             place!(tls.0),
         ),
-        path(
-            "tls.key_file",
-            "Its key in PEM.",
-            place!(tls.1),
-        ),
-        text(
-            "data",
-            "The data directory.",
-            "a path",
-            place!(config.data),
-            shown_path,
-        ),
+        path("tls.key_file", "Its key in PEM.", place!(tls.1)),
+        text("data", "The data directory.", "a path", place!(config.data), shown_path),
         path(
             "key_file",
             "The file with the storage key, 64 hexadecimal digits; absent: `key` in the data directory, made at the first start.",
@@ -269,16 +261,8 @@ pub fn settings() -> Vec<Setting> {
     all.extend(smtp());
     all.extend(Limits::NUMBERS.iter().map(|number| counted(number, place!(config.limits))));
     all.extend(http());
-    all.extend(
-        HttpSettings::NUMBERS
-            .iter()
-            .map(|number| counted(number, place!(config.limits.http))),
-    );
-    all.extend(
-        Retention::NUMBERS
-            .iter()
-            .map(|number| counted(number, place!(config.limits.retention))),
-    );
+    all.extend(HttpSettings::NUMBERS.iter().map(|number| counted(number, place!(config.limits.http))));
+    all.extend(Retention::NUMBERS.iter().map(|number| counted(number, place!(config.limits.retention))));
     all.extend(plugin_limits());
     all.extend(rollback());
     all
@@ -343,13 +327,7 @@ fn bases() -> Setting {
 
 fn smtp() -> Vec<Setting> {
     vec![
-        optional(
-            "smtp.host",
-            "The mail server's name.",
-            "a host's name",
-            place!(smtp.host),
-            String::clone,
-        ),
+        optional("smtp.host", "The mail server's name.", "a host's name", place!(smtp.host), String::clone),
         number(
             "smtp.port",
             "Its port; absent: 465, 587 or 25, as `smtp.tls` has it.",
@@ -365,11 +343,7 @@ fn smtp() -> Vec<Setting> {
             place!(smtp.tls),
             |tls| tls.as_str().to_owned(),
         ),
-        path(
-            "smtp.ca_file",
-            "Certificate authorities in PEM to trust besides the usual ones.",
-            place!(smtp.ca_file),
-        ),
+        path("smtp.ca_file", "Certificate authorities in PEM to trust besides the usual ones.", place!(smtp.ca_file)),
         optional(
             "smtp.from",
             "Who mails are from.",
@@ -377,13 +351,7 @@ fn smtp() -> Vec<Setting> {
             place!(smtp.from),
             String::clone,
         ),
-        optional(
-            "smtp.user",
-            "Who logs in; absent: nobody does.",
-            "a name",
-            place!(smtp.user),
-            String::clone,
-        ),
+        optional("smtp.user", "Who logs in; absent: nobody does.", "a name", place!(smtp.user), String::clone),
         optional(
             "smtp.password",
             "The secret with that one's password.",

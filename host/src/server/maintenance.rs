@@ -18,7 +18,8 @@ use crate::{
 const KEY_NOTE: &str = "the storage key is not in the backup: keep a copy of it elsewhere, without it the backup cannot be read";
 
 /// What is said where the operator has named no directory.
-const NOWHERE: &str = "the host has no directory for backups: set `backup_dir` (HOOKWRIGHT_BACKUP_DIR), or run `hookwright backup --to DIR` on its machine";
+const NOWHERE: &str =
+    "the host has no directory for backups: set `backup_dir` (HOOKWRIGHT_BACKUP_DIR), or run `hookwright backup --to DIR` on its machine";
 
 /// Where a backup goes: one of the two.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -118,8 +119,15 @@ pub async fn post_backup(services: Services, asked: Asked) -> Answer {
                 let base = base.ok_or_else(|| ApiError::invalid("/directory", NOWHERE))?;
                 below(&base, &name).map_err(misplaced)?
             }
-            (None, Some(note)) => store.take_note(&note)?.ok_or_else(|| ApiError::invalid("/note", "there is no such note in this host's data directory"))?,
-            _ => return Err(ApiError::invalid("/directory", "where the backup goes: a name below the host's `backup_dir`, such as `2026-01-31`")),
+            (None, Some(note)) => {
+                store.take_note(&note)?.ok_or_else(|| ApiError::invalid("/note", "there is no such note in this host's data directory"))?
+            }
+            _ => {
+                return Err(ApiError::invalid(
+                    "/directory",
+                    "where the backup goes: a name below the host's `backup_dir`, such as `2026-01-31`",
+                ));
+            }
         };
         store.begin_backup(&directory).map_err(misplaced)
     })

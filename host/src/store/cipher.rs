@@ -75,7 +75,8 @@ mod tests {
     /// draft-irtf-cfrg-xchacha-03, appendix A.3.1.
     #[test]
     fn the_example_of_the_draft_opens() {
-        let text: &[u8] = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.";
+        let text: &[u8] =
+            b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.";
         let aad = hex::decode("50515253c0c1c2c3c4c5c6c7").expect("hexadecimal");
         let key: [u8; 32] = std::array::from_fn(|n| 0x80 + n as u8);
         let nonce: [u8; NONCE_BYTES] = std::array::from_fn(|n| 0x40 + n as u8);

@@ -37,10 +37,13 @@ pub fn below(base: &Path, name: &str) -> Result<PathBuf, StoreError> {
         true => named.strip_prefix(base).or_else(|_| named.strip_prefix(&real)),
         false => Ok(named),
     };
-    let relative = relative.map_err(|_| refused("does not lie in the directory for backups (`backup_dir`): a name in it will do, such as `2026-01-31`"))?;
+    let relative = relative
+        .map_err(|_| refused("does not lie in the directory for backups (`backup_dir`): a name in it will do, such as `2026-01-31`"))?;
     let is_name = |part: Component<'_>| matches!(part, Component::Normal(part) if part.len() <= PART_BYTES_MAX && part.to_str().is_some_and(|part| !part.contains(char::is_control)));
     if relative == Path::new("") || name.len() > NAME_BYTES_MAX || !relative.components().all(is_name) {
-        return Err(refused("names no place in the directory for backups (`backup_dir`): it must be a name such as `2026-01-31`, without `..`"));
+        return Err(refused(
+            "names no place in the directory for backups (`backup_dir`): it must be a name such as `2026-01-31`, without `..`",
+        ));
     }
     let place = real.join(relative);
     // What is there already may be a link.

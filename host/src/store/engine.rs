@@ -287,10 +287,7 @@ pub(super) fn pieces(raw: &[u8]) -> impl Iterator<Item = Vec<u8>> + use<> {
 }
 
 /// A value from what is stored, as sealed as it is; `None` when a piece is gone.
-fn assemble(
-    raw: &[u8],
-    mut piece: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
-) -> Result<Option<Vec<u8>>, StoreError> {
+fn assemble(raw: &[u8], mut piece: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, StoreError>) -> Result<Option<Vec<u8>>, StoreError> {
     if let Some(&(WHOLE | SEALED)) = raw.first() {
         return Ok(Some(raw[1..].to_vec()));
     }

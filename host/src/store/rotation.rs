@@ -29,12 +29,7 @@ pub struct Rotated {
 
 /// Seals what the store in `data` holds with `new` instead of `old`, and leaves nothing sealed with the old key in its files. `progress`
 /// is told records and their bytes so far.
-pub fn rotate(
-    data: &Path,
-    old: &StorageKey,
-    new: &StorageKey,
-    mut progress: impl FnMut(u64, u64),
-) -> Result<Rotated, StoreError> {
+pub fn rotate(data: &Path, old: &StorageKey, new: &StorageKey, mut progress: impl FnMut(u64, u64)) -> Result<Rotated, StoreError> {
     if !holds_store(data) {
         return Err(StoreError::NoStore { path: data.to_owned() });
     }

@@ -7,17 +7,8 @@
 use super::key;
 
 /// The kinds of rows whose values are sealed whatever is in them.
-const SEALED: &[&[u8]] = &[
-    key::EVENTS,
-    key::FINISHED,
-    key::ATTEMPTS,
-    key::BUILT,
-    key::CALL_LOG,
-    key::CONFIGS,
-    key::AUDIT,
-    key::SESSIONS,
-    key::PLUGIN_STATES,
-];
+const SEALED: &[&[u8]] =
+    &[key::EVENTS, key::FINISHED, key::ATTEMPTS, key::BUILT, key::CALL_LOG, key::CONFIGS, key::AUDIT, key::SESSIONS, key::PLUGIN_STATES];
 
 /// Whether what stands under `key` is sealed whatever it is.
 pub(super) fn is_sealed(key: &[u8]) -> bool {
@@ -40,7 +31,9 @@ mod tests {
         for sealed in [key::event(7), key::attempt(&id, 1), key::built(&id), key::config("webhook", "a"), key::plugin_state("p", "k")] {
             assert!(is_sealed(&sealed), "{}", sealed.escape_ascii());
         }
-        for clear in [key::SEQ.to_vec(), key::KEY_CHECK.to_vec(), key::FORMAT.to_vec(), key::revision(1), key::secret("s"), key::code_use("c")] {
+        for clear in
+            [key::SEQ.to_vec(), key::KEY_CHECK.to_vec(), key::FORMAT.to_vec(), key::revision(1), key::secret("s"), key::code_use("c")]
+        {
             assert!(!may_be_sealed(&clear), "{}", clear.escape_ascii());
         }
         let waiting = key::delivery(key::WAITING, &id);

@@ -15,9 +15,9 @@ use super::{
     cipher::{Cipher, Unopened},
     committer::Committer,
     directory::{holds_store, make_directory, sync_directory},
+    engine::Engine,
     error::StoreError,
     key,
-    engine::Engine,
     transaction::decode,
 };
 use crate::{clock, model::secret::Secret};

@@ -97,7 +97,14 @@ pub(super) fn truth(key: &str, about: &str, place: Place<bool>) -> Setting {
 }
 
 /// A whole number of `unit`.
-pub(super) fn number(key: &str, about: &str, unit: &'static str, bounds: (u64, Option<u64>), write: WriteNumber, read: ReadNumber) -> Setting {
+pub(super) fn number(
+    key: &str,
+    about: &str,
+    unit: &'static str,
+    bounds: (u64, Option<u64>),
+    write: WriteNumber,
+    read: ReadNumber,
+) -> Setting {
     let (least, most) = bounds;
     let write: Write = Box::new(move |draft, value| {
         let wanted = |found: &str| wanted(found, unit, bounds);

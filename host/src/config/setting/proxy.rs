@@ -4,8 +4,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{
-    Form, Setting, Write, read_file,
+    Form, Setting, Write,
     kinds::{kind, setting},
+    read_file,
 };
 use crate::model::{
     problem::nearest,

@@ -49,7 +49,8 @@ fn link(from: &Route, to: &Route) -> Option<Value> {
     }
     let names = from_address(from, to).or_else(|| from_item(from, to)).or_else(|| from_table(from, to))?;
     let mut link = json!({ "operationId": operation_id(to), "parameters": names });
-    if let Some((_, _, field)) = BODIES.iter().find(|(path, next, _)| from.method == Method::PUT && (from.path, to.path) == (*path, *next)) {
+    if let Some((_, _, field)) = BODIES.iter().find(|(path, next, _)| from.method == Method::PUT && (from.path, to.path) == (*path, *next))
+    {
         link["requestBody"] = json!({ *field: format!("$response.body#/{field}") });
     }
     Some(link)
@@ -88,7 +89,9 @@ fn from_item(from: &Route, to: &Route) -> Option<Names> {
 /// A thing of another kind.
 fn from_table(from: &Route, to: &Route) -> Option<Names> {
     let named = NAMED.iter().find(|(method, path, _, kind)| {
-        *method == from.method && *path == from.path && to.path.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        *method == from.method
+            && *path == from.path
+            && to.path.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     });
     let (_, _, place, kind) = named?;
     let (held, wanted) = (parameters(kind), parameters(to.path));

@@ -18,12 +18,7 @@ async fn fill(bench: &Bench) {
         event.parameters = vec![change("token", json!(CANARY))];
         let (_, claimed) = new(store.accept(vec![event], LEASE).await.expect("accepted").remove(0));
         store.keep_built(claimed[0].delivery.id.clone(), claimed[0].token, &json!({ "url": CANARY })).await.expect("kept");
-        let state = StateChanges {
-            plugin: "p".into(),
-            changes: vec![("k".into(), Some(CANARY.into()))],
-            keys_max: 10,
-            bytes_max: 1000,
-        };
+        let state = StateChanges { plugin: "p".into(), changes: vec![("k".into(), Some(CANARY.into()))], keys_max: 10, bytes_max: 1000 };
         store.change_plugin_state(claimed[0].delivery.id.clone(), claimed[0].token, state).await.expect("kept");
         for (claimed, next) in claimed.iter().zip([Next::End(End::Failed), Next::Waiting { after: LEASE }]) {
             let failure = Some(Failure::new(FailureKind::HttpStatus, CANARY));
@@ -36,7 +31,15 @@ async fn fill(bench: &Bench) {
     store.put_secret("api", CANARY.as_bytes()).await.expect("put");
     let data = json!({ "text": CANARY });
     let input = crate::model::delivery::InvokeInput { data, context: serde_json::Map::new() };
-    let invoke = NewInvoke { webhook_id: webhook("a"), webhook: "a".into(), session: None, environment: None, parameters: Vec::new(), depth: 0, input };
+    let invoke = NewInvoke {
+        webhook_id: webhook("a"),
+        webhook: "a".into(),
+        session: None,
+        environment: None,
+        parameters: Vec::new(),
+        depth: 0,
+        input,
+    };
     store.begin_invoke(invoke, LEASE).await.expect("begun");
 }
 
