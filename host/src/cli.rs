@@ -20,6 +20,7 @@ pub mod completion;
 pub mod config;
 pub mod delivery;
 pub mod demo;
+pub mod documents;
 pub mod endpoint;
 pub mod event;
 pub mod export;

@@ -25,6 +25,8 @@ pub struct Config {
     pub tls: Option<http::TlsFiles>,
     /// The data directory.
     pub data: PathBuf,
+    /// The directory below which `POST /v1/backup` may write; absent: nowhere.
+    pub backup_dir: Option<PathBuf>,
     /// Networks the host may call besides public addresses, and by plain `http`.
     pub allow_networks: Vec<IpNet>,
     /// What stands between the host and whom it calls.
@@ -163,6 +165,7 @@ impl Config {
             allow_networks: Vec::new(),
             proxies: Proxies::default(),
             key_file: None,
+            backup_dir: None,
             compiler: None,
             warm_plugins: false,
             counts_instructions: false,

@@ -151,6 +151,7 @@ impl Host {
             plugins,
             transport,
             mailer,
+            backup_dir: config.backup_dir.as_deref().map(Arc::from),
             bases: Arc::new(config.bases.clone()),
             door: Door::default(),
             answering: Answering::default(),

@@ -1,6 +1,6 @@
 //! The handles the siblings (server, dispatcher, deliverer, inbox) share. They meet nowhere else but in the store.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,6 +38,8 @@ pub struct Services {
     pub transport: Transport,
     /// The way out for mail.
     pub mailer: Option<Mailer>,
+    /// Below which the API may write backups; absent: nowhere.
+    pub backup_dir: Option<Arc<Path>>,
     /// Where codes are called.
     pub bases: Arc<Bases>,
     /// Who was turned away.

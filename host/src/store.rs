@@ -16,11 +16,13 @@ mod backup;
 mod batch;
 mod blob;
 mod call;
+mod cipher;
 mod claim;
 mod committer;
 mod control;
 mod copy;
 mod delivery;
+mod destination;
 mod directory;
 mod document;
 mod engine;
@@ -33,9 +35,11 @@ mod lease;
 mod log;
 mod offline;
 mod operation;
+mod resealing;
 mod restore;
 mod room;
 mod rotation;
+mod sealing;
 mod secrets;
 mod session;
 mod settle;
@@ -68,6 +72,7 @@ pub use self::{
     call::CallFilter,
     claim::Claimed,
     control::Replayed,
+    destination::{Note, below},
     document::{ConfigDoc, ConfigWrite},
     error::{Cause, StoreError},
     generation::Compacted,
@@ -107,7 +112,7 @@ const QUEUE_KIB_MAX: u32 = 64 * 1024;
 pub struct StoreOptions {
     /// The time.
     pub clock: SharedClock,
-    /// What secrets are sealed with.
+    /// What everything is sealed with.
     pub key: StorageKey,
     /// How long a session lives after its last use.
     pub session_life: Duration,
@@ -172,12 +177,12 @@ impl Store {
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let StoreOptions { clock, key, session_life, dedup_life, order_wait_max, backlog_max, disk_free_min } = options;
         let directory = Directory::lock(dir)?;
-        let engine = Arc::new(ArcSwap::from_pointee(directory.open_current()?));
+        let engine = Arc::new(ArcSwap::from_pointee(open_engine(&directory, &key)?));
         let published = Arc::new(Published::default());
         let (queue, receiver) = mpsc::channel(QUEUE_LEN_MAX);
         let mut committer =
             Committer::new(clock.clone(), Arc::clone(&engine), Arc::clone(&published), receiver, directory.path().to_owned())?;
-        storage_key::check(&mut committer, &key)?;
+        storage_key::keep(&mut committer, &key)?;
         claim::recover(&mut committer)?;
         published.begin(agenda::Agenda::load(&engine.load())?);
         let thread = std::thread::Builder::new()
@@ -334,6 +339,24 @@ impl Store {
         let task = tokio::task::spawn_blocking(move || scan(&engine));
         task.await.map_err(|source| StoreError::unavailable("finish a scan", source))?
     }
+}
+
+/// Opens the tree with its key; one of an older format, which holds in clear what is sealed now, is sealed first.
+fn open_engine(directory: &Directory, key: &StorageKey) -> Result<Engine, StoreError> {
+    let engine = directory.open_current(Some(key))?;
+    if storage_key::is_of(&engine, key)? == Some(false) {
+        return Err(StoreError::WrongKey);
+    }
+    let Some(found) = directory::format_of(&engine)?.filter(|found| *found < directory::FORMAT) else { return Ok(engine) };
+    tracing::info!(
+        found,
+        format = directory::FORMAT,
+        "the store is of an older format: what it holds in clear is sealed before anything else"
+    );
+    let mut records = 0;
+    let engine = resealing::reseal(directory, engine, key, &mut |_, value| Ok(value), |so_far, _| records = so_far)?;
+    tracing::info!(records, format = directory::FORMAT, "the store is sealed; older versions of hookwright do not open it any more");
+    Ok(engine)
 }
 
 impl Shared {

@@ -17,6 +17,7 @@ mod tunnel;
 pub use own::{OwnListeners, is_code_path};
 pub use probe::{Probe, Step};
 pub use resolve::Names;
+pub(crate) use tls::certificates;
 pub use tls::{BadTls, TlsSettings};
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -1,9 +1,14 @@
 //! Recognisable secrets everywhere a secret can be, used in requests that succeed and that fail, and then looked for everywhere: in
-//! every line of the log, in the answer of every GET the descriptions have, in a backup; in clear and in Base64.
+//! every line of the log, in the answer of every GET the descriptions have, in an export, in the store's files and in a backup; in clear
+//! and in Base64. What is no secret but may be one where it stands (a URL's path, a header, a payload) is shown to whoever may read it,
+//! and stands in no file.
 
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use hookwright_tests::{
-    Authority, Client, Endpoint, MailServer, Process, Proxy, Script, TokenServer, data_directory, files, run, wait::eventually,
+    Authority, Client, Endpoint, MailServer, Process, Proxy, Script, TokenServer, data_directory, files,
+    process::{finish, hookwright},
+    run,
+    wait::eventually,
 };
 use http::Method;
 use serde_json::{Value, json};
@@ -21,6 +26,12 @@ impl Canaries {
         });
         self.0.push((what.to_owned(), std::iter::once(value.to_owned()).chain(encoded).collect()));
         value.to_owned()
+    }
+
+    /// Whether what is looked for stands anywhere, as it was planted.
+    fn is_in(&self, what: &str, places: &[(String, Vec<u8>)]) -> bool {
+        let value = &self.0.iter().find(|(one, _)| one == what).expect("it was planted").1[0];
+        places.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains(value.as_str()))
     }
 
     #[track_caller]
@@ -102,8 +113,9 @@ fn no_secret_is_seen_anywhere() {
         let proxy = Proxy::start().await;
         std::fs::write(file("ca.pem"), &authority.pem).expect("written");
         let config = format!(
-            "[smtp]\nhost = \"localhost\"\nport = {}\ntls = \"starttls\"\nca_file = {:?}\nfrom = \"a@b.example\"\nuser = \"ann\"\npassword = \"$secret:smtp\"\n\
+            "backup_dir = {:?}\n[smtp]\nhost = \"localhost\"\nport = {}\ntls = \"starttls\"\nca_file = {:?}\nfrom = \"a@b.example\"\nuser = \"ann\"\npassword = \"$secret:smtp\"\n\
              [[proxy]]\nurl = \"http://ann:{}@{}\"\nhosts = [\"localhost\"]\n",
+            file("backups"),
             mails.port,
             file("ca.pem"),
             canaries.add("the proxy's password", "canary-proxy-8d1f27"),
@@ -128,10 +140,19 @@ fn no_secret_is_seen_anywhere() {
         canaries.add("the signing key", "canary-standard-key-of-33-bytes-x");
         client.secret("standard", &format!("whsec_{key}")).await;
         let server = TokenServer::start(("canary-client", "canary-oauth-3e9a04b6"), None).await;
-        let oauth = |secret: &str| json!({ "kind": "oauth2", "token_endpoint": server.endpoint.url("/token"), "client_id": "canary-client", "client_secret": secret });
+        let token_query = canaries.add("a token endpoint's query", "canary-in-token-url-4c7e");
+        let token_endpoint = server.endpoint.url(&format!("/token?code={token_query}"));
+        let oauth = |secret: &str| json!({ "kind": "oauth2", "token_endpoint": token_endpoint, "client_id": "canary-client", "client_secret": secret });
         let inline = canaries.add("an inline credential", "canary-inline-66e1c9");
         let query = canaries.add("a URL's query", "canary-in-url-f70a");
-        let url = endpoint.url(&format!("/p?sig={query}"));
+        let path = canaries.add("a URL's path", "canary-in-path-B0a1f2");
+        let header = canaries.add("a webhook's header", "canary-in-header-19d3");
+        let payload = canaries.add("an event's payload", "canary-in-payload-e5f0");
+        let body = canaries.add("a call's body", "canary-in-call-77aa");
+        let asked = canaries.add("a call's query", "canary-in-asked-31b8");
+        // Who may read documents, deliveries and calls sees these: they are what was written, sent and said.
+        let shown = ["a URL's path", "a webhook's header", "an event's payload", "a call's body", "a call's query"];
+        let url = endpoint.url(&format!("/services/{path}?sig={query}"));
         let hooks = [
             ("bearer", json!({ "auth": { "kind": "bearer", "token": "$secret:bearer" }, "signing": { "secrets": ["$secret:standard"] } })),
             ("basic", json!({ "auth": { "kind": "basic", "username": "ann", "password": "$secret:password" } })),
@@ -147,6 +168,8 @@ fn no_secret_is_seen_anywhere() {
                 document["request"] = json!({ "url": url });
             }
             document["selectors"] = json!(["canary.*"]);
+            document["build"] = json!("stored");
+            document["request"]["headers"] = json!({ "x-tenant": header });
             document["retry"] = json!({ "attempts": 1, "gap_seconds": 1 });
             client.webhook(name, document).await;
         }
@@ -164,7 +187,8 @@ fn no_secret_is_seen_anywhere() {
         let wrong = canaries.add("a wrong token", "canary-wrong-token-20d4");
         for token in ["canary-inbound-3e9a04b6", &*wrong] {
             let headers = [("authorization", &*format!("Bearer {token}")), ("cookie", "a=canary-bearer-3e9a04b6")];
-            client.with_token(None).send(Method::POST, &format!("/api/v1/webhook/{code}"), &headers, "{}").await;
+            let body = json!({ "said": body }).to_string();
+            client.with_token(None).send(Method::POST, &format!("/api/v1/webhook/{code}?key={asked}"), &headers, body).await;
         }
         // Tokens: made, rotated, used, wrong; and what is refused.
         let (_, made) = client.post("/v1/tokens", &json!({ "name": "crm", "scopes": ["read"] })).await;
@@ -183,12 +207,14 @@ fn no_secret_is_seen_anywhere() {
         client.secret("bearer", &canaries.add("a newer secret", "canary-newer-bearer-9c")).await;
 
         // Well, and then badly.
-        let told = client.event(json!({ "trigger": "canary.well", "session": "s1", "data": {} })).await;
+        let told = client
+            .event(json!({ "trigger": "canary.well", "session": "s1", "parameters": { "held": payload }, "data": { "told": payload } }))
+            .await;
         let states: Vec<_> = told["deliveries"].as_array().expect("deliveries").iter().filter_map(|one| one["state"].as_str()).collect();
         assert!(states.contains(&"delivered") && states.iter().any(|state| ["failed", "waiting"].contains(state)), "{told}");
         assert_eq!(mails.next().await.login.map(|(user, _)| user), Some("ann".to_owned()));
         endpoint.always(Script::status(500));
-        client.event(json!({ "trigger": "canary.badly", "data": {} })).await;
+        client.event(json!({ "trigger": "canary.badly", "data": { "told": payload } })).await;
         for token in server.given() {
             canaries.add("a third party's token", &token);
         }
@@ -199,23 +225,36 @@ fn no_secret_is_seen_anywhere() {
         for (path, bytes) in &answers {
             // Who lists codes wants to see them; that is written to the audit log.
             let except: &[&str] = if path.ends_with("/codes") { &["a code"] } else { &[] };
-            canaries.stand_not_in(path, bytes, except);
+            canaries.stand_not_in(path, bytes, &[&shown, except].concat());
+        }
+        // They were planted where they are kept: what is looked for in the files is there to be found.
+        for what in shown {
+            assert!(canaries.is_in(what, &answers), "no answer shows {what}");
         }
         let audit = client.look("/v1/audit?limit=500").await;
         assert!(audit["data"].as_array().is_some_and(|entries| entries.len() > 25), "{audit}");
-        let backup = file("backup");
-        assert_eq!(client.post("/v1/backup", &json!({ "directory": backup })).await.0, 202);
+        let backup = file("backups/one");
+        assert_eq!(client.post("/v1/backup", &json!({ "directory": "one" })).await.0, 202);
         eventually("the backup", || async { (client.look("/v1/backup").await["state"] == "done").then_some(()) }).await;
+        let export = file("export");
+        let mut exporting = hookwright(&["export", "-o", export.to_str().expect("a path"), "--url", &client.url("")]);
+        let said = finish(exporting.env("HOOKWRIGHT_TOKEN", &admin)).await.success();
+        canaries.stand_not_in("what export says", said.all().as_bytes(), &[]);
+        // It gives documents back whole, so that they can be applied elsewhere; `export --help` says so.
+        let documents = ["a URL's query", "a token endpoint's query", "a URL's path", "a webhook's header"];
+        let exported = files(&export);
+        assert!(exported.len() > 10, "{exported:?}");
+        for (path, bytes) in &exported {
+            canaries.stand_not_in(&path.display().to_string(), bytes, &documents);
+        }
         let log = host.log();
         assert!(log.lines().count() > 100, "there is a log to look at");
         canaries.stand_not_in("the log", log.as_bytes(), &[]);
         canaries.stand_not_in("standard output", host.printed().join("\n").as_bytes(), &[]);
-        // A URL is kept as it is written, because it is sent so.
-        let kept = ["a URL's query"];
         let saved = files(&backup);
         assert!(saved.iter().any(|(path, _)| path.ends_with("records")), "{saved:?}");
         for (path, bytes) in saved.iter().chain(&files(&file("data"))) {
-            canaries.stand_not_in(&path.display().to_string(), bytes, &kept);
+            canaries.stand_not_in(&path.display().to_string(), bytes, &[]);
         }
         println!(
             "{} canaries in {} spellings, {} answers, {} lines of log",

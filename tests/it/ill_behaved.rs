@@ -92,6 +92,7 @@ fn an_endless_loop_ends_at_its_deadline() {
         assert_eq!(client.call(&code, "", "").await.status, 504);
         let call = client.last_call("loops").await;
         assert_eq!((&call["failure"]["kind"], &call["state"]), (&json!("plugin_deadline"), &json!("failed")), "{call}");
+        assert!(call["failure"]["detail"].as_str().is_some_and(|detail| detail.contains("`timeout_ms`")), "{call}");
         bench.is_well().await;
     });
 }

@@ -116,3 +116,48 @@ fn the_storage_key_is_rotated_and_everything_sealed_is_found_again() {
         }
     });
 }
+
+#[test]
+fn a_rotation_that_is_killed_leaves_a_store_that_opens() {
+    run(async {
+        let data = data_directory();
+        let path = data.path();
+        let argument = path.to_str().expect("a path");
+        let host = Process::serve(path).await;
+        host.client.secret("key", "canary-value").await;
+        let large = "x".repeat(20_000);
+        for n in 0..200 {
+            assert_eq!(host.client.post("/v1/events", &json!({ "trigger": "kept.word", "data": { "n": n, "text": large } })).await.0, 202);
+        }
+        assert!(host.terminate().await.success());
+        // The steps, by what each leaves to be seen: the new key, the copy that begins, the copy in place, the new key in place.
+        let generations = || std::fs::read_dir(path.join("store")).expect("read").flatten().filter(|entry| entry.path().is_dir()).count();
+        let current = || std::fs::read_to_string(path.join("store/current")).expect("read");
+        for step in 0..4 {
+            let (before, key) = (current(), std::fs::read_to_string(path.join("key")).expect("a key"));
+            let reached = || match step {
+                0 => path.join("key.next").exists(),
+                1 => generations() > 1,
+                2 => current() != before,
+                _ => std::fs::read_to_string(path.join("key")).is_ok_and(|now| now != key),
+            };
+            let mut rotation = hookwright(&["key", "rotate", "--data", argument]).spawn().expect("it runs");
+            // It may be through before anybody looks: then it was not killed, and that is a step too.
+            while !reached() && rotation.try_wait().expect("asked").is_none() {
+                tokio::task::yield_now().await;
+            }
+            drop(rotation.start_kill());
+            rotation.wait().await.expect("its end");
+            let host = Process::serve(path).await;
+            let events = host.client.look("/v1/events?limit=500").await;
+            assert_eq!(events["data"].as_array().map(Vec::len), Some(200), "after step {step}");
+            let endpoint = hookwright_tests::Endpoint::start().await;
+            let auth = json!({ "kind": "bearer", "token": "$secret:key" });
+            host.client.webhook("told", json!({ "request": { "url": endpoint.url("/") }, "auth": auth })).await;
+            host.client.invoke("told", json!({})).await;
+            assert_eq!(endpoint.next_request().await.header("authorization"), "Bearer canary-value", "after step {step}");
+            assert!(host.terminate().await.success());
+        }
+        finish(&mut hookwright(&["key", "rotate", "--data", argument])).await.success();
+    });
+}

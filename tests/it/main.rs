@@ -14,6 +14,7 @@ mod canary;
 mod check;
 mod cli;
 mod codes;
+mod commands;
 mod conduct;
 mod config;
 mod corpus;

@@ -3,6 +3,7 @@
 use hookwright_tests::{
     Endpoint, Process, data_directory,
     guests::echo,
+    host::TOKEN,
     process::{Finished, finish, hookwright},
     run, shared,
     wait::eventually,
@@ -109,28 +110,76 @@ fn a_directory_no_host_has_open_is_worked_on_directly() {
 }
 
 #[test]
+fn the_api_writes_backups_below_one_directory_alone() {
+    run(async {
+        let directory = data_directory();
+        let file = |name: &str| directory.path().join(name);
+        let base = file("backups");
+        let environment = [("HOOKWRIGHT_BACKUP_DIR", base.to_str().expect("a path")), ("HOOKWRIGHT_ADMIN_TOKEN", TOKEN)];
+        let host = Process::serve_under(&file("data"), &[], &environment).await;
+        let client = &host.client;
+        let take = async |name: &str| {
+            assert_eq!(client.post("/v1/backup", &json!({ "directory": name })).await.0, 202, "{name}");
+            let state = || async { Some(client.look("/v1/backup").await["state"].clone()).filter(|state| state != "running") };
+            assert_eq!(eventually("the backup's end", state).await, "done", "{name}");
+        };
+        take("today").await;
+        // As it was asked before there was a setting, if it lies there.
+        take(base.join("daily/2026-01-31").to_str().expect("a path")).await;
+        assert!(base.join("today/manifest.json").is_file() && base.join("daily/2026-01-31/manifest.json").is_file());
+        std::os::unix::fs::symlink(directory.path(), base.join("out")).expect("linked");
+        for (name, says) in [
+            (directory.path().join("elsewhere").to_str().expect("a path"), "does not lie in"),
+            ("../elsewhere", "without `..`"),
+            ("out/elsewhere", "leads out of"),
+            ("", "it must be a name"),
+            ("today", "is not empty"),
+        ] {
+            let (status, answer) = client.post("/v1/backup", &json!({ "directory": name })).await;
+            assert_eq!((status, &answer["errors"][0]["pointer"]), (400, &json!("/directory")), "{name}: {answer}");
+            assert!(answer["errors"][0]["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{answer}");
+        }
+        for note in ["0123456789abcdef0123456789abcdef", "../admin-token", ""] {
+            let (status, answer) = client.post("/v1/backup", &json!({ "note": note })).await;
+            assert_eq!((status, &answer["errors"][0]["pointer"]), (400, &json!("/note")), "{answer}");
+        }
+        assert!(!file("elsewhere").exists());
+        assert_eq!(client.post("/v1/backup", &json!({ "dir": "x" })).await.0, 400);
+        assert_eq!(client.post("/v1/backup", &json!({})).await.0, 400);
+        // Who may write in the data directory has it anywhere.
+        let (data, elsewhere) = (file("data"), file("elsewhere"));
+        let arguments = ["backup", "--data", data.to_str().expect("a path"), "--to", elsewhere.to_str().expect("a path")];
+        let environment = [("HOOKWRIGHT_URL", client.url("")), ("HOOKWRIGHT_TOKEN", TOKEN.to_owned())];
+        let told = finish(hookwright(&arguments).envs(environment.clone())).await.success().stdout;
+        assert!(told.contains("The storage key is not in it") && elsewhere.join("manifest.json").is_file(), "{told}");
+        let left = std::fs::read_dir(&data).expect("read").flatten().filter(|entry| entry.file_name().to_string_lossy().contains("note"));
+        assert_eq!(left.count(), 0, "the note is gone");
+        // Who may not, as on another machine, names a place below the host's directory.
+        let (nowhere, far) = (file("nowhere"), ["backup", "--to", "far", "--data"]);
+        finish(hookwright(&far).arg(&nowhere).envs(environment)).await.success();
+        assert!(base.join("far/manifest.json").is_file());
+        assert!(host.terminate().await.success());
+    });
+}
+
+#[test]
 fn what_is_wrong_with_a_backups_directory_is_said() {
     run(async {
         let host = shared().await;
-        let client = &host.client;
-        let full = data_directory();
-        std::fs::write(full.path().join("file"), "x").expect("written");
-        let inside = host.data().join("backup");
-        for (directory, says) in [
-            ("backup", "absolute path"),
-            (full.path().to_str().expect("a path"), "is not empty"),
-            (inside.to_str().expect("a path"), "lies in the data directory"),
-        ] {
-            let (status, answer) = client.post("/v1/backup", &json!({ "directory": directory })).await;
-            assert_eq!(status, 400, "{answer}");
-            assert_eq!(answer["errors"][0]["pointer"], "/directory");
-            assert!(answer["errors"][0]["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{answer}");
+        let (status, answer) = host.client.post("/v1/backup", &json!({ "directory": "today" })).await;
+        assert_eq!((status, &answer["errors"][0]["pointer"]), (400, &json!("/directory")), "{answer}");
+        assert!(answer["errors"][0]["detail"].as_str().is_some_and(|detail| detail.contains("`backup_dir`")), "{answer}");
+        let directory = data_directory();
+        for (base, status, says) in [("/proc/backups", 422, "/proc/backups"), ("DATA/backups", 400, "lies in the data directory")] {
+            let data = directory.path().join("data");
+            let base = base.replace("DATA", data.to_str().expect("a path"));
+            let environment = [("HOOKWRIGHT_BACKUP_DIR", &*base), ("HOOKWRIGHT_ADMIN_TOKEN", TOKEN)];
+            let process = Process::serve_under(&data, &[], &environment).await;
+            let (answered, answer) = process.client.post("/v1/backup", &json!({ "directory": "today" })).await;
+            assert_eq!(answered, status, "{answer}");
+            assert!(answer.to_string().contains(says), "{answer}");
+            assert!(process.terminate().await.success());
         }
-        assert!(!inside.exists());
-        let (status, answer) = client.post("/v1/backup", &json!({ "directory": "/proc/backup" })).await;
-        assert_eq!(status, 422, "{answer}");
-        assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains("/proc/backup")), "{answer}");
-        assert_eq!(client.post("/v1/backup", &json!({ "dir": "/x" })).await.0, 400);
     });
 }
 

@@ -3,26 +3,42 @@
 
 use std::{process::Stdio, time::Duration};
 
-use hookwright_tests::{Process, data_directory, host::TOKEN, root, run};
+use hookwright_tests::{Client, Endpoint, Process, Script, data_directory, host::TOKEN, root, run};
+use serde_json::json;
 use tokio::process::Command;
 
 /// How long beyond its own time it may take to begin and to say what it found.
 const MORE: Duration = Duration::from_secs(120);
 
-async fn attack(description: &str, seconds: u64) {
+/// What of its work schemathesis does: everything but chains of calls, or these alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Single,
+    Chains,
+}
+
+async fn attack(description: &str, part: Part, seconds: u64) {
     let program = root().join("target/interop/schemathesis/bin/schemathesis");
     if !program.is_file() {
         eprintln!("skipped: there is no {}; tests/run installs it", program.display());
         return;
     }
     let directory = data_directory();
-    let process = Process::serve_under(&directory.path().join("data"), &[], &[("HOOKWRIGHT_ADMIN_TOKEN", TOKEN)]).await;
+    let backups = directory.path().join("backups");
+    let environment = [("HOOKWRIGHT_ADMIN_TOKEN", TOKEN), ("HOOKWRIGHT_BACKUP_DIR", backups.to_str().expect("a path"))];
+    let process = Process::serve_under(&directory.path().join("data"), &[], &environment).await;
+    let endpoint = Endpoint::start().await;
+    endpoint.always(Script::json(json!({ "ok": true })));
+    if part == Part::Chains {
+        furnish(&process.client, &endpoint).await;
+    }
+    let phases = if part == Part::Chains { "stateful" } else { "examples,coverage,fuzzing" };
     let mut command = Command::new(&program);
     command
         .arg("--config-file")
         .arg(root().join("tests/schemathesis.toml"))
         .args(["run", &format!("http://{}{description}", process.address), "--no-color", "--no-shrink", "--request-timeout", "60"])
-        .args(["--max-time", &seconds.to_string(), "--header", &format!("Authorization: Bearer {TOKEN}")])
+        .args(["--phases", phases, "--max-time", &seconds.to_string(), "--header", &format!("Authorization: Bearer {TOKEN}")])
         .current_dir(directory.path())
         .stdin(Stdio::null())
         .kill_on_drop(true);
@@ -30,7 +46,11 @@ async fn attack(description: &str, seconds: u64) {
     let output = ended.expect("schemathesis runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}\n{said}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
-    eprintln!("{}", said.lines().filter(|line| line.contains("generated") || line.contains("Tested")).collect::<Vec<_>>().join("\n"));
+    let told = ["generated", "Tested", "Links:", "Scenarios:"];
+    eprintln!("{}", said.lines().filter(|line| told.iter().any(|word| line.contains(word))).collect::<Vec<_>>().join("\n"));
+    if part == Part::Chains && description == "/openapi.json" {
+        assert!(!said.contains("API Links:    0 covered"), "no link was followed:\n{said}");
+    }
     // It still is what it was: no call has brought down more than itself.
     assert_eq!(process.client.get("/readyz").await.0, 200);
     let log = process.log();
@@ -38,17 +58,44 @@ async fn attack(description: &str, seconds: u64) {
     assert!(process.terminate().await.success());
 }
 
+/// Several of every kind, so that chains have something to begin with: what is made at random is refused more often than not.
+async fn furnish(client: &Client, endpoint: &Endpoint) {
+    client.script("greets", "export function transform() { return { body: { text: 'hello' } }; }").await;
+    client.script("greets", "export function transform() { return { body: { text: 'hello again' } }; }").await;
+    for n in 0..12 {
+        let hook =
+            json!({ "selectors": ["told.*"], "request": { "url": endpoint.url("/in") }, "retry": { "attempts": 2, "gap_seconds": 1 } });
+        client.webhook(&format!("hook-{n}"), hook).await;
+        let code = client.receiver(&format!("receiver-{n}"), json!({ "reply": { "message": "done" } })).await;
+        client.call(&code, "", "").await;
+        client.put(&format!("/v1/actions/action-{n}"), &json!({ "reply": { "message": "done" } })).await;
+        client.put(&format!("/v1/services/Folder/Service{n}.FeatureServer"), &json!({ "capabilities": ["Query"] })).await;
+        client.secret(&format!("secret-{n}"), "canary").await;
+        client.event(json!({ "trigger": "told.word", "session": format!("s{n}"), "data": { "n": n } })).await;
+    }
+}
+
 #[test]
 fn the_api_does_what_its_description_says() {
-    run(attack("/openapi.json", 45));
+    run(attack("/openapi.json", Part::Single, 35));
+}
+
+#[test]
+fn what_the_api_made_can_be_worked_with_as_its_links_say() {
+    run(attack("/openapi.json", Part::Chains, 30));
 }
 
 #[test]
 fn arcgis_api_does_what_its_description_says() {
-    run(attack("/openapi-arcgis.json", 15));
+    run(attack("/openapi-arcgis.json", Part::Single, 15));
+}
+
+#[test]
+fn what_dialogflows_api_made_can_be_worked_with() {
+    run(attack("/openapi-v3.json", Part::Chains, 10));
 }
 
 #[test]
 fn dialogflows_api_does_what_its_description_says() {
-    run(attack("/openapi-v3.json", 15));
+    run(attack("/openapi-v3.json", Part::Single, 10));
 }

@@ -111,6 +111,40 @@ fn a_folder_is_applied_once_and_comes_back_the_same_from_a_host_that_was_empty()
 }
 
 #[test]
+fn a_folder_in_yaml_says_the_same() {
+    run(async {
+        let directory = data_directory();
+        let folder = directory.path().join("state");
+        state(&folder);
+        // Several in one file, and what YAML 1.1 would misread.
+        write(
+            &folder,
+            "webhooks/more.yaml",
+            "name: first\nselectors: ['/items/share']\nlabels: {country: no, size: '010'}\nrequest:\n  url: https://chat.example/in?sig=canary-url\n\
+             ---\nname: second\nselectors: [user.created]\nrequest: {url: 'https://chat.example/in', body: {text: \"two\\nlines\"}}\n",
+        );
+        let first = TestHost::start().await;
+        at(&first.client, &["apply", "-f", folder.to_str().expect("a path")]).await.success();
+        assert_eq!(first.client.look("/v1/webhooks/first").await["labels"], json!({ "country": "no", "size": "010" }));
+        let exported = directory.path().join("exported");
+        at(&first.client, &["export", "-o", exported.to_str().expect("a path"), "--format", "yaml"]).await.success();
+        assert!(exported.join("webhooks/second.yaml").is_file() && exported.join("plugins/greets.js").is_file());
+        let plain = directory.path().join("plain");
+        at(&first.client, &["export", "-o", plain.to_str().expect("a path")]).await.success();
+        let second = TestHost::start().await;
+        at(&second.client, &["apply", "-f", exported.to_str().expect("a path")]).await.success();
+        let again = directory.path().join("again");
+        at(&second.client, &["export", "-o", again.to_str().expect("a path")]).await.success();
+        assert_eq!(files(&again), files(&plain));
+        write(&folder, "webhooks/more.yaml", "name: first\nrequest: {url: [\n");
+        let refused = at(&first.client, &["apply", "-f", folder.to_str().expect("a path")]).await;
+        assert!(!refused.status.success() && refused.stderr.contains("more.yaml") && refused.stderr.contains("line"), "{}", refused.stderr);
+        first.stop().await;
+        second.stop().await;
+    });
+}
+
+#[test]
 fn what_differs_is_shown_place_by_place_and_what_is_gone_is_pruned() {
     run(async {
         let directory = data_directory();

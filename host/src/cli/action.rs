@@ -16,6 +16,7 @@ use crate::model::receiver::ActionSpec;
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// List all, by name.
+    #[command(after_help = "Example:\n  hookwright action list")]
     List {
         /// How much of the list.
         #[command(flatten)]
@@ -25,8 +26,9 @@ pub enum Action {
         at: At,
     },
     /// Show one as JSON: what `apply` takes, and the receivers bound to it.
+    #[command(after_help = "Example:\n  hookwright action show refresh")]
     Show(Named),
-    /// Create or replace those of a file: a JSON document or an array of them, each with its `name`.
+    /// Create or replace those of a file: a document in JSON, TOML or YAML, or several, each with its `name`.
     #[command(
         after_help = "Example:\n  echo '{\"name\":\"refresh\",\"parameters\":{\"dos\":{\"type\":\"integer\",\"required\":true}},\"plugin\":\"erp\"}' | \
         hookwright action apply -f -"
@@ -40,6 +42,7 @@ pub enum Action {
         at: At,
     },
     /// Delete one that no receiver is bound to.
+    #[command(after_help = "Example:\n  hookwright action delete refresh")]
     Delete(Named),
 }
 

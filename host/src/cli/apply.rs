@@ -22,7 +22,7 @@ const VALUE_CHARS_MAX: usize = 80;
 #[derive(Debug, Args)]
 #[command(
     after_help = "The folder has folders `secrets`, `services`, `profiles`, `plugins`, `actions`, `receivers`, `webhooks`; in them stand documents in
-JSON or TOML as the API has them, each with its `name`, or several in an array. A plugin names its file: {\"name\":\"chat\",\"file\":\"chat.js\"}. A secret
+JSON, TOML or YAML as the API has them, each with its `name`, or several in an array. A plugin names its file: {\"name\":\"chat\",\"file\":\"chat.js\"}. A secret
 says where its value is: {\"name\":\"chat-key\",\"env\":\"CHAT_KEY\"} or \"file\"; it is written only where the host has none of that name, or with --secrets.
 Codes and tokens are not part of it: they are capabilities, made where they are used.
 
@@ -63,7 +63,7 @@ impl Apply {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let wanted = of_folder(&self.folder)?;
         let api = self.at.open()?;
-        let now = of_host(&api, false).await?;
+        let now = progress::during("what the host is now", of_host(&api, false)).await?;
         let changes = self.changes(now, wanted);
         if !self.at.json {
             output::print(&text(&changes, self.dry_run))?;

@@ -11,7 +11,10 @@ use super::{
     output::{cell, time},
     progress::{amount, count, counting},
 };
-use crate::clock::{Clock, SystemClock};
+use crate::{
+    clock::{Clock, SystemClock},
+    store::Note,
+};
 
 /// Take a backup; the host may go on working.
 #[derive(Debug, Args)]
@@ -19,7 +22,7 @@ use crate::clock::{Clock, SystemClock};
     after_help = "The storage key (DATA/key, or HOOKWRIGHT_KEY_FILE) is not in a backup: keep a copy of it elsewhere.\n\nExample:\n  hookwright backup --data ./data --to /var/backups/hookwright/2026-01-31"
 )]
 pub struct Backup {
-    /// Where it goes: a directory that does not exist or is empty.
+    /// Where it goes: a directory that does not exist or is empty. Of a host on another machine: a name below its setting `backup_dir`.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     #[command(flatten)]
@@ -43,7 +46,13 @@ impl Backup {
                 json!({ "state": "done", "records": copied.0, "bytes": copied.1, "taken_at": manifest.taken_at, "seq": manifest.seq,
                     "plugins": manifest.plugins.len() })
             }
-            Worker::Host(api) => block_on(through(&api, "backup", "/v1/backup", Some(&json!({ "directory": to }))))?,
+            Worker::Host { api, is_here: true } => {
+                let note = Note::leave(self.place.data(), &to)?;
+                block_on(through(&api, "backup", "/v1/backup", Some(&json!({ "note": note.name() }))))?
+            }
+            Worker::Host { api, is_here: false } => {
+                block_on(through(&api, "backup", "/v1/backup", Some(&json!({ "directory": self.to }))))?
+            }
         };
         self.place.at.show(&taken, |taken| said(taken, &to.display().to_string()))
     }
@@ -52,7 +61,7 @@ impl Backup {
 fn said(taken: &Value, to: &str) -> String {
     let number = |name: &str| taken[name].as_u64().unwrap_or(0);
     format!(
-        "{to}: {}, {} plugins, as of {} (event {})\nThe storage key is not in it: keep a copy of it elsewhere. Without it secrets and codes cannot be read.",
+        "{to}: {}, {} plugins, as of {} (event {})\nThe storage key is not in it: keep a copy of it elsewhere. Without it the backup cannot be read.",
         amount(number("records"), number("bytes")),
         cell(taken, "/plugins"),
         time(taken, "/taken_at"),

@@ -19,6 +19,7 @@ pub enum Call {
     /// List calls, newest first; rejected ones too.
     List(List),
     /// Show one: what came in, the verdict of the verification, the reply, the log.
+    #[command(after_help = "Example:\n  hookwright call show cal_06h1h7gqv0zef9www3vn67kb84")]
     Show {
         /// `cal_...`
         id: String,

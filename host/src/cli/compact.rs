@@ -14,6 +14,9 @@ use super::{
 
 /// Give back the space the store does not need. A running host does so by itself; this is for those who want it now.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookwright compact --data ./data\n  hookwright compact --url https://hooks.example.com --token-file ./admin-token --data ./none"
+)]
 pub struct Compact {
     #[command(flatten)]
     place: Place,
@@ -31,7 +34,7 @@ impl Compact {
                 json!({ "state": "done", "before_bytes": compacted.before_bytes, "after_bytes": compacted.after_bytes,
                     "live_bytes": compacted.live_bytes })
             }
-            Worker::Host(api) => block_on(through(&api, "compact", "/v1/compact", None))?,
+            Worker::Host { api, .. } => block_on(through(&api, "compact", "/v1/compact", None))?,
         };
         self.place.at.show(&done, |done| {
             let bytes = |name: &str| HumanBytes(done[name].as_u64().unwrap_or(0));

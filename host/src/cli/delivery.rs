@@ -19,10 +19,13 @@ pub enum Delivery {
     /// List deliveries, newest first.
     List(List),
     /// Show one with its attempts: requests, answers, logs.
+    #[command(after_help = "Example:\n  hookwright delivery show dlv_00000000000jrb7dmdcqgyfmz8dhk")]
     Show(Named),
     /// Send one once more, under the same identifier.
+    #[command(after_help = "Example:\n  hookwright delivery resend dlv_00000000000jrb7dmdcqgyfmz8dhk")]
     Resend(Named),
     /// Give up on one that is pending or waiting.
+    #[command(after_help = "Example:\n  hookwright delivery cancel dlv_00000000000jrb7dmdcqgyfmz8dhk")]
     Cancel(Named),
 }
 

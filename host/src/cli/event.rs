@@ -21,6 +21,7 @@ pub enum Event {
     /// Post an event. It is on disk when this returns.
     Send(Box<Send>),
     /// List events, newest first.
+    #[command(after_help = "Example:\n  hookwright event list --limit 20")]
     List {
         /// How much of the list.
         #[command(flatten)]
@@ -30,6 +31,7 @@ pub enum Event {
         at: At,
     },
     /// Show an event with its deliveries.
+    #[command(after_help = "Example:\n  hookwright event show evt_06h1h7gqv0zef9www3vn67kb84")]
     Show {
         /// `evt_...`
         id: String,

@@ -12,7 +12,8 @@ use serde_json::json;
 
 use super::{
     at::At,
-    output,
+    documents::Written,
+    progress,
     state::{Kind, exported, of_host},
 };
 
@@ -23,13 +24,17 @@ use super::{
 Credentials that stood in documents themselves are kept as secrets nobody can name: they are told, and must be given again.
 URLs are written whole, with what may be a credential in their queries: keep the folder accordingly.
 
-Example:
-  hookwright export -o ./state"
+Examples:
+  hookwright export -o ./state
+  hookwright export -o ./state --format yaml"
 )]
 pub struct Export {
     /// The folder: one that does not exist or is empty.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// How documents are written.
+    #[arg(long, value_enum, default_value_t = Written::Json)]
+    format: Written,
     #[command(flatten)]
     at: At,
 }
@@ -40,15 +45,17 @@ impl Export {
         if fs::read_dir(&self.output).is_ok_and(|mut entries| entries.next().is_some()) {
             bail!("{} is not empty: an export stands alone, so that nothing old is taken for it", self.output.display());
         }
-        let state = of_host(&self.at.open()?, true).await?;
+        let api = self.at.open()?;
+        let state = progress::during("what the host was told", of_host(&api, true)).await?;
+        let line = progress::steps("export", state.len());
         let mut inline = Vec::new();
         let mut written = Vec::new();
         for ((kind, name), document) in &state {
             let (value, beside) = exported(*kind, name, document);
             let folder = self.output.join(kind.folder());
             // A service's folder is part of its name.
-            let file = format!("{}.json", name.replace('/', "_"));
-            write(&folder, &file, format!("{}\n", output::pretty(&value)).as_bytes())?;
+            let file = format!("{}.{}", name.replace('/', "_"), self.format.ending());
+            write(&folder, &file, self.format.text(&value)?.as_bytes())?;
             if let Some((file, bytes)) = beside {
                 write(&folder, &file, &bytes)?;
             }
@@ -56,7 +63,9 @@ impl Export {
                 inline.push(format!("{} {name}", kind.word()));
             }
             written.push(json!({ "kind": kind.word(), "name": name }));
+            line.inc(1);
         }
+        line.finish_and_clear();
         for one in &inline {
             eprintln!("hookwright: {one}: a credential stood in it itself; it is not exported");
         }

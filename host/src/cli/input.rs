@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{
     at::{At, segment},
     client::Api,
+    documents::{self, Format},
     output,
 };
 
@@ -102,9 +103,10 @@ fn shown(file: &Path) -> String {
 /// Writes the documents of a file, each under its name, and says what became of each. `Spec` is what the host reads them as: a document
 /// that says nothing new is not written.
 pub async fn apply<Spec: Serialize + DeserializeOwned>(at: &At, collection: &str, file: &Path) -> anyhow::Result<ExitCode> {
-    let documents = match read_json(file)? {
-        Value::Array(documents) => documents,
-        one => vec![one],
+    let documents = match Format::of_file(file) {
+        Some(_) => documents::read(file)?,
+        // Standard input, or a name that says nothing.
+        None => Format::Json.read(&String::from_utf8_lossy(&read(file)?)).with_context(|| format!("{} cannot be taken", shown(file)))?,
     };
     let named = documents.into_iter().enumerate().map(|(index, document)| match document["name"].as_str() {
         Some(name) => Ok((name.to_owned(), written(document))),

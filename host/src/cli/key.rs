@@ -1,18 +1,19 @@
-//! `hookwright key`: the storage key, which secrets and codes are sealed with.
+//! `hookwright key`: the storage key, which everything in the store is sealed with.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::block_on;
-use crate::{
-    clock::SystemClock,
-    config::Limits,
-    store::{StorageKey, StoreOptions, rotate},
-};
+use serde_json::json;
 
-/// The storage key: what secrets and codes are sealed with.
+use super::{
+    output,
+    progress::{count, counting},
+};
+use crate::store::{Rotated, StorageKey, rotate};
+
+/// The storage key: what everything in the store is sealed with.
 #[derive(Debug, Subcommand)]
 pub enum Key {
     /// Seal everything with another key; no host may have the directory open.
@@ -24,7 +25,8 @@ pub enum Key {
 #[command(after_help = "Examples:\n  hookwright key rotate --data ./data\n  \
     hookwright key rotate --data ./data --key-file /etc/hookwright/key --new-key-file /etc/hookwright/key-2\n\n\
     Without key files the new key is made, and takes the place of DATA/key; the old one is kept as DATA/key.previous: backups that\n\
-    were taken before need it. Keep it with them, then delete it here.")]
+    were taken before need it. Keep it with them, then delete it here. The store is written anew beside the old one: its disk needs the\n\
+    room. Killed at any moment it leaves a store that opens with one of the two keys; begin again.")]
 pub struct Rotate {
     /// Data directory.
     #[arg(long, env = "HOOKWRIGHT_DATA", default_value = "data")]
@@ -35,39 +37,56 @@ pub struct Rotate {
     /// File with the new key, 64 hexadecimal digits, as from `openssl rand -hex 32` [default: a new one in DATA/key].
     #[arg(long, requires = "key_file")]
     new_key_file: Option<PathBuf>,
+    /// Print what was done as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Key {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Rotate(rotate) => block_on(rotate.run()),
+            Self::Rotate(rotate) => rotate.run(),
         }
     }
 }
 
 impl Rotate {
-    async fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { data, key_file, new_key_file } = self;
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let Self { data, key_file, new_key_file, json } = self;
         anyhow::ensure!(data.join("store").is_dir(), "{} holds no store", data.display());
         let (old, _) = StorageKey::load(key_file.as_deref(), &data)?;
         let new = match &new_key_file {
             Some(file) => StorageKey::load(Some(file), &data)?.0,
             None => StorageKey::prepare_next(&data).context("the new key cannot be made")?,
         };
-        let options = StoreOptions { disk_free_min: 0, ..StoreOptions::new(Arc::new(SystemClock), old, &Limits::default()) };
-        let rotated = rotate(&data, options, new).await?;
-        println!("{} versions of secrets and {} codes are sealed with the new key.", rotated.secrets, rotated.codes);
-        match new_key_file {
-            Some(file) => {
-                println!("From now on the host starts with HOOKWRIGHT_KEY_FILE={}. Backups taken before need the old key.", file.display())
-            }
+        let line = counting("key rotate");
+        let rotated = rotate(&data, &old, &new, |records, bytes| count(&line, records, bytes));
+        line.finish_and_clear();
+        let rotated = rotated?;
+        let (key, previous) = match &new_key_file {
+            Some(file) => (file.clone(), None),
             None => {
                 let path = StorageKey::adopt_next(&data).context("the new key cannot take the old one's place")?;
-                println!("The new key is {}: keep a copy of it. The old one is {}.", path.display(), data.join("key.previous").display());
-                println!("Backups taken before need the old key: keep it with them, then delete it here.");
+                (path, Some(data.join("key.previous")))
             }
+        };
+        let Rotated { secrets, codes, records } = rotated;
+        if json {
+            let done = json!({ "secrets": secrets, "codes": codes, "records": records, "key_file": key, "previous_key_file": previous });
+            output::print(&output::pretty(&done))?;
+            return Ok(ExitCode::SUCCESS);
         }
+        let sealed = format!("{secrets} versions of secrets and {codes} codes are sealed with the new key, and all {records} records.");
+        let key = key.display();
+        output::print(&match previous {
+            None => format!("{sealed}\nFrom now on the host starts with HOOKWRIGHT_KEY_FILE={key}. Backups taken before need the old key."),
+            Some(previous) => format!(
+                "{sealed}\nThe new key is {key}: keep a copy of it. The old one is {}.\n\
+                 Backups taken before need the old key: keep it with them, then delete it here.",
+                previous.display()
+            ),
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -37,7 +37,12 @@ pub enum Worker {
     /// We.
     Here(Box<Offline>),
     /// The host.
-    Host(Box<Api>),
+    Host {
+        /// That one.
+        api: Box<Api>,
+        /// Whether its data directory is the one here.
+        is_here: bool,
+    },
 }
 
 impl Place {
@@ -52,7 +57,8 @@ impl Place {
             Ok(offline) => Ok(Worker::Here(Box::new(offline))),
             Err(error @ (StoreError::Locked { .. } | StoreError::NoStore { .. })) => {
                 let api = self.at.open_beside(self.data());
-                Ok(Worker::Host(Box::new(api.with_context(|| format!("{error}; the host that has it cannot be asked either"))?)))
+                let api = api.with_context(|| format!("{error}; the host that has it cannot be asked either"))?;
+                Ok(Worker::Host { api: Box::new(api), is_here: matches!(error, StoreError::Locked { .. }) })
             }
             Err(error) => Err(error.into()),
         }

@@ -39,8 +39,10 @@ pub enum Plugin {
     /// Upload a version. It is checked, compiled and tried before it replaces anything.
     Push(push::Push),
     /// List all plugins, those in the binary too.
+    #[command(after_help = "Example:\n  hookwright plugin list")]
     List(At),
     /// Show one: versions, grants, configuration.
+    #[command(after_help = "Example:\n  hookwright plugin show slack")]
     Show(versions::Named),
     /// Use another version.
     #[command(after_help = "Examples:\n  hookwright plugin activate greeting 3\n  hookwright plugin activate slack builtin")]
@@ -59,8 +61,10 @@ pub enum Plugin {
     /// Show its limits, with units, defaults and maxima, and set some.
     Limits(limits::Limits),
     /// Let a plugin that was set aside because it kept failing be called again.
+    #[command(after_help = "Example:\n  hookwright plugin resume greeting")]
     Resume(versions::Named),
     /// Show who did what with it, when.
+    #[command(after_help = "Example:\n  hookwright plugin history greeting --json")]
     History(versions::Named),
     /// Replace the configuration: a JSON object.
     #[command(
@@ -68,6 +72,7 @@ pub enum Plugin {
     )]
     Config(versions::Config),
     /// Delete one nothing refers to: versions, configuration, grants, limits, history, state.
+    #[command(after_help = "Example:\n  hookwright plugin delete greeting")]
     Delete(versions::Named),
 }
 

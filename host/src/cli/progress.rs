@@ -1,11 +1,26 @@
 //! How far long work is, on standard error: a moving line on a terminal, nothing elsewhere.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 /// How often the line moves by itself.
 const TICK: Duration = Duration::from_millis(100);
+
+/// A line for what one waits for: what it is, and for how long already.
+pub fn waiting(what: impl Into<String>) -> ProgressBar {
+    let line = styled(ProgressBar::new_spinner(), "{spinner} {msg} {elapsed}").with_message(what.into());
+    line.enable_steady_tick(TICK);
+    line
+}
+
+/// Says what is waited for while `work` goes on.
+pub async fn during<T>(what: impl Into<String>, work: impl Future<Output = T>) -> T {
+    let line = waiting(what);
+    let done = work.await;
+    line.finish_and_clear();
+    done
+}
 
 /// A line for work whose end is not known: records and bytes so far.
 pub fn counting(what: &str) -> ProgressBar {

@@ -17,6 +17,7 @@ use crate::model::receiver::ReceiverSpec;
 #[derive(Debug, Subcommand)]
 pub enum Receiver {
     /// List all, by name.
+    #[command(after_help = "Example:\n  hookwright receiver list")]
     List {
         /// How much of the list.
         #[command(flatten)]
@@ -26,8 +27,9 @@ pub enum Receiver {
         at: At,
     },
     /// Show one as JSON: what `apply` takes.
+    #[command(after_help = "Example:\n  hookwright receiver show crm > crm.json")]
     Show(Named),
-    /// Create or replace those of a file: a JSON document or an array of them, each with its `name`.
+    /// Create or replace those of a file: a document in JSON, TOML or YAML, or several, each with its `name`.
     #[command(after_help = "Examples:\n  hookwright receiver apply -f refresh.json\n  \
         echo '{\"name\":\"refresh\",\"reply\":{\"message\":\"client $call.parameters.id\"}}' | hookwright receiver apply -f -")]
     Apply {
@@ -39,6 +41,7 @@ pub enum Receiver {
         at: At,
     },
     /// Delete one and its codes.
+    #[command(after_help = "Example:\n  hookwright receiver delete crm")]
     Delete(Named),
     /// Issue a code to a caller: whoever has it may call.
     Code(Code),
@@ -47,6 +50,7 @@ pub enum Receiver {
     /// Mail the codes of one: one mail, with the codes in its text and in a file.
     Mail(Mail),
     /// List calls that were turned away before they reached a receiver, newest first: which code, and why.
+    #[command(after_help = "Example:\n  hookwright receiver refusals --limit 20")]
     Refusals {
         /// How many.
         #[arg(long, default_value = "50", value_parser = clap::value_parser!(u32).range(1..=500))]

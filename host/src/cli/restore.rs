@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use serde_json::json;
 
 use super::{output, progress};
 use crate::store;
@@ -19,6 +20,9 @@ pub struct Restore {
     /// The data directory: one that does not exist, or is empty but for `key`.
     #[arg(long, env = "HOOKWRIGHT_DATA")]
     data: PathBuf,
+    /// Print what was restored as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Restore {
@@ -31,6 +35,12 @@ impl Restore {
         });
         bar.finish_and_clear();
         let manifest = restored?;
+        if self.json {
+            let done = json!({ "data": self.data, "taken_at": manifest.taken_at, "seq": manifest.seq, "plugins": manifest.plugins.len(),
+                "has_key": self.data.join("key").exists() });
+            output::print(&output::pretty(&done))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let data = self.data.display();
         let key = match self.data.join("key").exists() {
             true => format!("The storage key is {data}/key: if it is not the one of the backup, `serve` says so."),

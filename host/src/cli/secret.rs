@@ -39,8 +39,10 @@ pub enum Secret {
         at: At,
     },
     /// List names and versions.
+    #[command(after_help = "Example:\n  hookwright secret list")]
     List(At),
     /// Delete one nothing refers to, with all its versions.
+    #[command(after_help = "Example:\n  hookwright secret delete chat-key")]
     Delete {
         /// Its name.
         name: String,

@@ -17,6 +17,7 @@ use super::{
 #[derive(Debug, Subcommand)]
 pub enum Session {
     /// Show them.
+    #[command(after_help = "Example:\n  hookwright session show s1")]
     Show {
         /// The session.
         id: String,
@@ -37,6 +38,7 @@ pub enum Session {
         at: At,
     },
     /// Forget a session.
+    #[command(after_help = "Example:\n  hookwright session delete s1")]
     Delete {
         /// The session.
         id: String,

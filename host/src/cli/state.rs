@@ -2,6 +2,8 @@
 //!
 //! A document is held against the host's in one form: as the host reads it, without what only the host writes.
 
+mod source;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -14,7 +16,12 @@ use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use super::{at::segment, client::Api};
+pub use self::source::Source;
+use super::{
+    at::segment,
+    client::Api,
+    documents::{self, Format},
+};
 use crate::model::{
     difference::{Lists, walk},
     plugin::{Digest, Grants, PluginKind, limits::PluginLimitsSpec, rollback::RollbackRule},
@@ -22,7 +29,7 @@ use crate::model::{
     profile::{self, Deactivation},
     receiver::{ActionSpec, ReceiverSpec},
     retry::Retry,
-    secret::{INLINE_PREFIX, is_secret_name},
+    secret::INLINE_PREFIX,
     service::ServiceSpec,
     webhook::WebhookSpec,
 };
@@ -87,15 +94,6 @@ pub struct Document {
     pub source: Option<Source>,
 }
 
-/// Where the value of a secret is found.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// In a variable of the environment.
-    Variable(String),
-    /// In a file.
-    File(PathBuf),
-}
-
 /// Everything, by kind and name.
 pub type State = BTreeMap<(Kind, String), Document>;
 
@@ -113,15 +111,15 @@ pub fn of_folder(folder: &Path) -> anyhow::Result<State> {
         };
         let mut files = Vec::new();
         for file in sorted(&entry)? {
-            match file.extension().and_then(|extension| extension.to_str()) {
-                Some("json" | "toml") => files.push(file),
+            match Format::of_file(&file) {
+                Some(_) => files.push(file),
                 // The files of plugins are named by their documents.
-                _ if kind == Kind::Plugin && PluginKind::of_file(&file.to_string_lossy()).is_some() => {}
-                _ => bail!("{} is neither .json nor .toml", file.display()),
+                None if kind == Kind::Plugin && PluginKind::of_file(&file.to_string_lossy()).is_some() => {}
+                None => bail!("{} is neither .json nor .toml nor .yaml", file.display()),
             }
         }
         for file in files {
-            for value in documents(&file)? {
+            for value in documents::read(&file)? {
                 let document = document(kind, value, Some(&file)).with_context(|| file.display().to_string())?;
                 let name = document.value["name"].as_str().unwrap_or_default().to_owned();
                 if state.insert((kind, name.clone()), document).is_some() {
@@ -138,18 +136,6 @@ fn sorted(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
     paths.sort();
     Ok(paths)
-}
-
-fn documents(file: &Path) -> anyhow::Result<Vec<Value>> {
-    let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let value: Value = match file.extension().and_then(|extension| extension.to_str()) {
-        Some("toml") => toml::from_str(&text).with_context(|| format!("{} is not TOML", file.display()))?,
-        _ => serde_json::from_str(&text).with_context(|| format!("{} is not JSON", file.display()))?,
-    };
-    Ok(match value {
-        Value::Array(several) => several,
-        one => vec![one],
-    })
 }
 
 /// A document in the form it is compared in. `file`: where it stands, for what lies beside it.
@@ -173,7 +159,7 @@ fn document(kind: Kind, mut value: Value, file: Option<&Path>) -> anyhow::Result
         Kind::Action => plain(as_read::<ActionSpec>(value)?),
         Kind::Service => plain(as_read::<ServiceSpec>(value)?),
         Kind::Profile => plain(as_read::<ProfileValues>(value)?),
-        Kind::Secret => secret(value, file),
+        Kind::Secret => source::document(value, file),
         Kind::Plugin => plugin(value, file),
     }
 }
@@ -195,46 +181,6 @@ struct ProfileValues {
     response_bytes_max: Option<u64>,
     retry: Option<Retry>,
     deactivation: Option<Deactivation>,
-}
-
-/// A secret's document: a reference to what is outside.
-#[derive(Debug, Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SecretSource {
-    name: String,
-    /// The variable of the environment that holds the value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    env: Option<String>,
-    /// The file that holds it, seen from the document.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    file: Option<PathBuf>,
-}
-
-fn secret(value: Value, file: Option<&Path>) -> anyhow::Result<Document> {
-    let SecretSource { name, env, file: path } = read(value).map_err(|problem| anyhow!("{} {}", problem.pointer, problem.detail))?;
-    if !is_secret_name(&name) || name.starts_with(INLINE_PREFIX) {
-        bail!("/name `{name}` cannot name a secret");
-    }
-    let source = match (env, path) {
-        (Some(variable), None) => Source::Variable(variable),
-        (None, Some(path)) => Source::File(file.and_then(Path::parent).unwrap_or(Path::new(".")).join(path)),
-        _ => bail!("a secret is a reference: `env`, a variable of the environment, or `file`"),
-    };
-    // Values cannot be compared: the host does not show them.
-    Ok(Document { value: json!({ "name": name }), bytes: None, source: Some(source) })
-}
-
-impl Source {
-    /// The value. Its one trailing newline, which editors write, is not part of it.
-    pub fn value(&self) -> anyhow::Result<String> {
-        match self {
-            Self::Variable(name) => std::env::var(name).map_err(|_| anyhow!("the variable {name} is not set")),
-            Self::File(path) => {
-                let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-                Ok(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
-            }
-        }
-    }
 }
 
 /// A plugin's document.

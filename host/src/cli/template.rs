@@ -17,12 +17,14 @@ use crate::model::integration::{Api, Integration};
 #[derive(Debug, Subcommand)]
 pub enum Template {
     /// List what there is.
+    #[command(after_help = "Example:\n  hookwright template list")]
     List {
         /// Which host.
         #[command(flatten)]
         at: At,
     },
     /// Show what must be filled in.
+    #[command(after_help = "Example:\n  hookwright template show slack")]
     Show {
         /// The service.
         service: String,

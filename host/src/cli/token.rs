@@ -38,6 +38,7 @@ pub enum Token {
         at: At,
     },
     /// List tokens, without their text.
+    #[command(after_help = "Example:\n  hookwright token list")]
     List(At),
     /// Put a new token in the place of one: the same name, scopes and limit. It is shown this once.
     #[command(after_help = "Example:\n  hookwright token rotate tok_3f2a9c01d5e6b7a8c9d0 --overlap-seconds 3600")]
@@ -52,6 +53,7 @@ pub enum Token {
         at: At,
     },
     /// Revoke a token: what it was given to can do nothing more.
+    #[command(after_help = "Example:\n  hookwright token revoke tok_06h1h7gqv0zef9www3vn67kb84")]
     Revoke {
         /// Its id, `tok_...`.
         id: String,

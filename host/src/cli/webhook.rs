@@ -23,6 +23,7 @@ use exchange::log;
 #[derive(Debug, Subcommand)]
 pub enum Webhook {
     /// List all, by name.
+    #[command(after_help = "Example:\n  hookwright webhook list --limit 20")]
     List {
         /// How much of the list.
         #[command(flatten)]
@@ -32,6 +33,7 @@ pub enum Webhook {
         at: At,
     },
     /// Show one as JSON: what `apply` takes, once its URL is revealed.
+    #[command(after_help = "Example:\n  hookwright webhook show chat --reveal > chat.json")]
     Show {
         /// The webhook.
         name: String,
@@ -42,7 +44,7 @@ pub enum Webhook {
         #[command(flatten)]
         at: At,
     },
-    /// Create or replace those of a file: a JSON document or an array of them, each with its `name`.
+    /// Create or replace those of a file: a document in JSON, TOML or YAML, or several, each with its `name`.
     #[command(after_help = "Examples:\n  hookwright webhook apply -f chat.json\n  \
         echo '{\"name\":\"chat\",\"selectors\":[\"/items/share\"],\"request\":{\"url\":\"https://chat.example/in\"}}' | hookwright webhook apply -f -")]
     Apply {
@@ -61,6 +63,7 @@ pub enum Webhook {
     #[command(after_help = "Example:\n  hookwright webhook preview stock --param fruit=apple --param size=3")]
     Preview(With),
     /// Send a test: an invoke with `{"test":true}` as data.
+    #[command(after_help = "Example:\n  hookwright webhook test chat")]
     Test(Named),
     /// Check whether the endpoint can be reached: token, name, address policy, connection, TLS, an answer to a `HEAD`.
     #[command(after_help = "Example:\n  hookwright webhook check stock\n\nThe exit code is 1 unless every step went well.")]
@@ -75,8 +78,10 @@ pub enum Webhook {
         at: At,
     },
     /// Switch one on.
+    #[command(after_help = "Example:\n  hookwright webhook activate chat")]
     Activate(Named),
     /// Switch one off. What is pending for it is cancelled, and can be resent.
+    #[command(after_help = "Example:\n  hookwright webhook deactivate chat")]
     Deactivate(Named),
     /// Send again what failed or was cancelled of one.
     #[command(after_help = "Example:\n  hookwright webhook recover chat --since 2026-11-24T08:00:00Z")]
@@ -85,6 +90,7 @@ pub enum Webhook {
     #[command(after_help = "Example:\n  hookwright webhook replay chat --since 2026-11-01T00:00:00Z --version 3")]
     Replay(again::Replay),
     /// Delete one. What is pending for it is cancelled.
+    #[command(after_help = "Example:\n  hookwright webhook delete chat")]
     Delete(Named),
 }
 

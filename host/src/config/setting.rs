@@ -3,16 +3,23 @@
 //! A key is what the file says (`limits.backlog_max` is `backlog_max` in `[limits]`); the variable of the environment is
 //! `HOOKWRIGHT_` and the key in capitals with `_` for `.`.
 
-use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
+mod kinds;
+mod proxy;
 
-use ipnet::IpNet;
-use serde::de::DeserializeOwned;
+use std::{collections::BTreeMap, path::PathBuf};
+
 use serde_json::{Map, Value, json};
 
+use self::{
+    kinds::{
+        as_text, counted, kind, list, networks, number, optional, path, place, range, setting, shown_path, text, truth, wanted, whole,
+    },
+    proxy::proxies,
+};
 use super::{
     Bases, Config, Smtp, SmtpTls,
     http::{HttpSettings, TlsFiles, is_origin},
-    limits::{Limits, Number, Retention},
+    limits::{Limits, Retention},
 };
 use crate::model::{
     plugin::{
@@ -20,7 +27,6 @@ use crate::model::{
         rollback::{CALLS_MIN_MAX, WINDOW_S_MAX},
     },
     problem::nearest,
-    proxy::{Proxies, ProxyRule, Resolve},
     secret::SecretRef,
 };
 
@@ -211,49 +217,37 @@ pub fn settings() -> Vec<Setting> {
             "listen",
             "The address to listen on.",
             "an address and a port such as `127.0.0.1:8400`",
-            |draft, address| draft.config.listen = address,
-            |draft| Some(draft.config.listen.to_string()),
+            place!(config.listen),
+            ToString::to_string,
         ),
-        text(
+        optional(
             "admin_listen",
             "The address to listen on for administrators; then `listen` answers codes and how the host is, and nothing else. Absent: one for all.",
             "an address and a port such as `127.0.0.1:8401`",
-            |draft, address| draft.config.admin_listen = Some(address),
-            |draft| draft.config.admin_listen.map(|address| address.to_string()),
+            place!(config.admin_listen),
+            ToString::to_string,
         ),
-        text(
+        path(
             "tls.certificate_file",
             "The certificates of the listeners in PEM, the host's own first; read again when it changes, and on SIGHUP. Absent: plain HTTP.",
-            "a path",
-            |draft, path| draft.tls.0 = Some(path),
-            |draft| draft.tls.0.as_ref().map(|path| path.display().to_string()),
+            place!(tls.0),
         ),
-        text(
-            "tls.key_file",
-            "Its key in PEM.",
-            "a path",
-            |draft, path| draft.tls.1 = Some(path),
-            |draft| draft.tls.1.as_ref().map(|path| path.display().to_string()),
-        ),
-        text(
-            "data",
-            "The data directory.",
-            "a path",
-            |draft, path| draft.config.data = path,
-            |draft| Some(draft.config.data.display().to_string()),
-        ),
-        text(
+        path("tls.key_file", "Its key in PEM.", place!(tls.1)),
+        text("data", "The data directory.", "a path", place!(config.data), shown_path),
+        path(
             "key_file",
             "The file with the storage key, 64 hexadecimal digits; absent: `key` in the data directory, made at the first start.",
-            "a path",
-            |draft, path| draft.config.key_file = Some(path),
-            |draft| draft.config.key_file.as_ref().map(|path| path.display().to_string()),
+            place!(config.key_file),
+        ),
+        path(
+            "backup_dir",
+            "The directory below which `POST /v1/backup` may write; absent: nowhere. `hookwright backup` on the host's machine needs none.",
+            place!(config.backup_dir),
         ),
         networks(
             "allow_networks",
             "Networks the host may call besides public addresses, also by plain `http`.",
-            |draft| &mut draft.config.allow_networks,
-            |draft| &draft.config.allow_networks,
+            place!(config.allow_networks),
         ),
         proxies(),
         public_url(),
@@ -261,23 +255,14 @@ pub fn settings() -> Vec<Setting> {
         truth(
             "warm_plugins",
             "Whether the active plugins are made ready at the start, so that the first delivery waits for no compilation.",
-            |draft, yes| draft.config.warm_plugins = yes,
-            |draft| draft.config.warm_plugins,
+            place!(config.warm_plugins),
         ),
     ];
     all.extend(smtp());
-    all.extend(Limits::NUMBERS.iter().map(|number| counted(number, |draft| &mut draft.config.limits, |draft| &draft.config.limits)));
+    all.extend(Limits::NUMBERS.iter().map(|number| counted(number, place!(config.limits))));
     all.extend(http());
-    all.extend(
-        HttpSettings::NUMBERS
-            .iter()
-            .map(|number| counted(number, |draft| &mut draft.config.limits.http, |draft| &draft.config.limits.http)),
-    );
-    all.extend(
-        Retention::NUMBERS
-            .iter()
-            .map(|number| counted(number, |draft| &mut draft.config.limits.retention, |draft| &draft.config.limits.retention)),
-    );
+    all.extend(HttpSettings::NUMBERS.iter().map(|number| counted(number, place!(config.limits.http))));
+    all.extend(Retention::NUMBERS.iter().map(|number| counted(number, place!(config.limits.retention))));
     all.extend(plugin_limits());
     all.extend(rollback());
     all
@@ -296,114 +281,13 @@ pub fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Stri
     }
 }
 
-fn as_text<'a>(value: &'a Value, what: &str) -> Result<&'a str, String> {
-    value.as_str().ok_or_else(|| format!("is {}; it must be a text: {what}", kind(value)))
-}
-
-/// What a value of the wrong kind is, without showing it.
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "a table",
-    }
-}
-
-fn setting(key: &str, about: &str, form: Form, write: Write, read: Read) -> Setting {
-    Setting { key: key.to_owned(), unit: "", about: about.to_owned(), bounds: None, form, write, read }
-}
-
-/// A text that is read as a `T`.
-fn text<T>(key: &str, about: &str, what: &'static str, write: fn(&mut Draft, T), read: fn(&Draft) -> Option<String>) -> Setting
-where
-    T: FromStr + 'static,
-{
-    let write: Write = Box::new(move |draft, value| {
-        let text = as_text(value, what)?;
-        let parsed = text.parse().ok().filter(|_| !text.is_empty());
-        write(draft, parsed.ok_or_else(|| format!("is `{text}`; it must be {what}"))?);
-        Ok(())
-    });
-    setting(key, about, Form::Text, write, Box::new(move |draft| read(draft).into()))
-}
-
-fn truth(key: &str, about: &str, write: fn(&mut Draft, bool), read: fn(&Draft) -> bool) -> Setting {
-    let write: Write = Box::new(move |draft, value| {
-        write(draft, value.as_bool().ok_or_else(|| format!("is {}; it must be `true` or `false`", kind(value)))?);
-        Ok(())
-    });
-    setting(key, about, Form::Truth, write, Box::new(move |draft| read(draft).into()))
-}
-
-/// A whole number of `unit`.
-fn number(key: &str, about: &str, unit: &'static str, bounds: (u64, Option<u64>), write: WriteNumber, read: ReadNumber) -> Setting {
-    let (least, most) = bounds;
-    let write: Write = Box::new(move |draft, value| {
-        let wanted = |found: &str| wanted(found, unit, bounds);
-        let number = value.as_u64().ok_or_else(|| wanted(&if value.is_number() { value.to_string() } else { kind(value).to_owned() }))?;
-        if !(least..=most.unwrap_or(u64::MAX)).contains(&number) {
-            return Err(wanted(&number.to_string()));
-        }
-        write(draft, number);
-        Ok(())
-    });
-    Setting { unit, bounds: Some(bounds), ..setting(key, about, Form::Number, write, Box::new(move |draft| read(draft).into())) }
-}
-
-fn wanted(found: &str, unit: &str, (least, most): (u64, Option<u64>)) -> String {
-    format!("is {found}; it must be a whole number of {unit}, {}", range(least, most))
-}
-
-type WriteNumber = Box<dyn Fn(&mut Draft, u64) + Send + Sync>;
-type ReadNumber = Box<dyn Fn(&Draft) -> u64 + Send + Sync>;
-
-fn range(least: u64, most: Option<u64>) -> String {
-    most.map_or_else(|| format!("{least} at least"), |most| format!("{least} to {most}"))
-}
-
-/// A number of one of the tables of `limits`.
-fn counted<T>(it: &'static Number<T>, place: fn(&mut Draft) -> &mut T, shown: fn(&Draft) -> &T) -> Setting {
-    let write: WriteNumber = Box::new(move |draft, value| (it.set)(place(draft), value));
-    number(it.key, it.about, it.unit, (it.least, Some(it.most)), write, Box::new(move |draft| (it.get)(shown(draft))))
-}
-
-/// A list, each of which `read` makes something of.
-fn list<T: 'static>(
-    key: &str,
-    about: &str,
-    what: &'static str,
-    read: fn(&str) -> Option<T>,
-    place: fn(&mut Draft) -> &mut Vec<T>,
-    show: Read,
-) -> Setting {
-    let write: Write = Box::new(move |draft, value| {
-        let list = value.as_array().ok_or_else(|| format!("is {}; it must be an array of {what}", kind(value)))?;
-        let one = |one: &Value| {
-            let text = as_text(one, what)?;
-            read(text).ok_or_else(|| format!("has `{text}`; it must be an array of {what}"))
-        };
-        *place(draft) = list.iter().map(one).collect::<Result<_, String>>()?;
-        Ok(())
-    });
-    setting(key, about, Form::List, write, show)
-}
-
-fn networks(key: &str, about: &str, place: fn(&mut Draft) -> &mut Vec<IpNet>, shown: fn(&Draft) -> &Vec<IpNet>) -> Setting {
-    let show: Read = Box::new(move |draft| shown(draft).iter().map(ToString::to_string).collect());
-    list(key, about, "networks such as `10.1.0.0/16`", |text| text.parse().ok(), place, show)
-}
-
 /// The lists of `[http]`.
 fn http() -> Vec<Setting> {
     vec![
         networks(
             "http.trusted_proxies",
             "Networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: proxies in front of the host.",
-            |draft| &mut draft.config.limits.http.trusted_proxies,
-            |draft| &draft.config.limits.http.trusted_proxies,
+            place!(config.limits.http.trusted_proxies),
         ),
         list(
             "http.cors_origins",
@@ -441,69 +325,9 @@ fn bases() -> Setting {
     setting("bases", about, Form::Pairs, write, read)
 }
 
-/// The fields of one `[[proxy]]`.
-const PROXY_FIELDS: [&str; 4] = ["url", "url_file", "hosts", "resolve"];
-
-fn proxies() -> Setting {
-    let write: Write = Box::new(|draft, value| {
-        let rules = value.as_array().ok_or_else(|| format!("is {}; it must be an array of rules, `[[proxy]]`", kind(value)))?;
-        let mut read = Vec::new();
-        draft.proxies_shown.clear();
-        for (at, rule) in rules.iter().enumerate() {
-            let (rule, shown) = proxy(rule).map_err(|why| format!("number {}: {why}", at + 1))?;
-            read.push(rule);
-            draft.proxies_shown.push(shown);
-        }
-        draft.config.proxies = Proxies::new(read);
-        Ok(())
-    });
-    let about = "What stands between the host and whom it calls: rules of `url` or `url_file`, `hosts` and `resolve`, of which the first that \
-                 covers a host is its.";
-    setting("proxy", about, Form::Rules, write, Box::new(|draft| draft.proxies_shown.clone().into()))
-}
-
-/// A rule, and how it is shown. Its URL may hold a password: errors do not show it.
-fn proxy(rule: &Value) -> Result<(ProxyRule, Value), String> {
-    let table = rule.as_object().ok_or("it must be a table")?;
-    if let Some(name) = table.keys().find(|name| !PROXY_FIELDS.contains(&name.as_str())) {
-        return Err(match nearest(name, PROXY_FIELDS) {
-            Some(near) => format!("there is no field `{name}`; did you mean `{near}`?"),
-            None => format!("there is no field `{name}`; there are: {}", PROXY_FIELDS.join(", ")),
-        });
-    }
-    let field = |name: &str| match table.get(name) {
-        None => Ok(None),
-        Some(value) => value.as_str().map(Some).ok_or_else(|| format!("`{name}` is {}; it must be a text", kind(value))),
-    };
-    let (url, from) = match (field("url")?, field("url_file")?) {
-        (Some(url), None) => (url.to_owned(), None),
-        (None, Some(path)) => (read_file(path.as_ref()).map_err(|why| format!("`url_file`: {why}"))?.trim().to_owned(), Some(path)),
-        _ => return Err("it must have `url` or `url_file`, and not both".to_owned()),
-    };
-    let (hosts, resolve): (Vec<String>, Resolve) = (read_field(table, "hosts")?, read_field(table, "resolve")?);
-    let read = ProxyRule::new(&url, &hosts, resolve).map_err(|error| error.to_string())?;
-    let mut shown = table.clone();
-    if from.is_none() {
-        shown.insert("url".to_owned(), read.shown().into());
-    }
-    Ok((read, shown.into()))
-}
-
-/// A field of a table; its default where it is not there.
-fn read_field<T: Default + DeserializeOwned>(table: &Map<String, Value>, name: &str) -> Result<T, String> {
-    let Some(value) = table.get(name) else { return Ok(T::default()) };
-    serde_json::from_value(value.clone()).map_err(|error| format!("`{name}`: {error}"))
-}
-
 fn smtp() -> Vec<Setting> {
     vec![
-        text(
-            "smtp.host",
-            "The mail server's name.",
-            "a host's name",
-            |draft, host| draft.smtp.host = Some(host),
-            |draft| draft.smtp.host.clone(),
-        ),
+        optional("smtp.host", "The mail server's name.", "a host's name", place!(smtp.host), String::clone),
         number(
             "smtp.port",
             "Its port; absent: 465, 587 or 25, as `smtp.tls` has it.",
@@ -512,40 +336,28 @@ fn smtp() -> Vec<Setting> {
             Box::new(|draft, port| draft.smtp.port = u16::try_from(port).ok()),
             Box::new(|draft| draft.smtp.port.unwrap_or(draft.smtp.tls.unwrap_or(SmtpTls::Implicit).port()).into()),
         ),
-        text(
+        optional(
             "smtp.tls",
             "How the connection is protected: from its beginning on, from `STARTTLS` on, or not at all.",
             "`implicit`, `starttls` or `none`",
-            |draft, tls| draft.smtp.tls = Some(tls),
-            |draft| draft.smtp.tls.map(|tls| tls.as_str().to_owned()),
+            place!(smtp.tls),
+            |tls| tls.as_str().to_owned(),
         ),
-        text(
-            "smtp.ca_file",
-            "Certificate authorities in PEM to trust besides the usual ones.",
-            "a path",
-            |draft, path| draft.smtp.ca_file = Some(path),
-            |draft| draft.smtp.ca_file.as_ref().map(|path| path.display().to_string()),
-        ),
-        text(
+        path("smtp.ca_file", "Certificate authorities in PEM to trust besides the usual ones.", place!(smtp.ca_file)),
+        optional(
             "smtp.from",
             "Who mails are from.",
             "a mailbox such as `Hookwright <webhooks@example.com>`",
-            |draft, from| draft.smtp.from = Some(from),
-            |draft| draft.smtp.from.clone(),
+            place!(smtp.from),
+            String::clone,
         ),
-        text(
-            "smtp.user",
-            "Who logs in; absent: nobody does.",
-            "a name",
-            |draft, user| draft.smtp.user = Some(user),
-            |draft| draft.smtp.user.clone(),
-        ),
-        text(
+        optional("smtp.user", "Who logs in; absent: nobody does.", "a name", place!(smtp.user), String::clone),
+        optional(
             "smtp.password",
             "The secret with that one's password.",
             "the name of a secret, `$secret:smtp`",
-            |draft, password| draft.smtp.password = Some(password),
-            |draft| draft.smtp.password.as_ref().map(ToString::to_string),
+            place!(smtp.password),
+            ToString::to_string,
         ),
     ]
 }
@@ -586,32 +398,28 @@ fn rollback() -> Vec<Setting> {
         truth(
             "plugin_rollback.automatic",
             "Whether a new version that fails is taken back by itself.",
-            |draft, yes| draft.config.limits.plugin_rollback.automatic = yes,
-            |draft| draft.config.limits.plugin_rollback.automatic,
+            place!(config.limits.plugin_rollback.automatic),
         ),
-        number(
+        whole(
             "plugin_rollback.failed_percent",
             "Of its calls so many in a hundred at least must fail.",
             "percent",
             (1, Some(100)),
-            Box::new(|draft, value| draft.config.limits.plugin_rollback.failed_percent = value),
-            Box::new(|draft| draft.config.limits.plugin_rollback.failed_percent),
+            place!(config.limits.plugin_rollback.failed_percent),
         ),
-        number(
+        whole(
             "plugin_rollback.calls_min",
             "Calls there must have been before it is judged.",
             "calls",
             (1, Some(CALLS_MIN_MAX)),
-            Box::new(|draft, value| draft.config.limits.plugin_rollback.calls_min = value),
-            Box::new(|draft| draft.config.limits.plugin_rollback.calls_min),
+            place!(config.limits.plugin_rollback.calls_min),
         ),
-        number(
+        whole(
             "plugin_rollback.window_s",
             "After its activation it is watched for so long.",
             "seconds",
             (1, Some(WINDOW_S_MAX)),
-            Box::new(|draft, value| draft.config.limits.plugin_rollback.window_s = value),
-            Box::new(|draft| draft.config.limits.plugin_rollback.window_s),
+            place!(config.limits.plugin_rollback.window_s),
         ),
     ]
 }

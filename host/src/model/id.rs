@@ -184,9 +184,16 @@ impl DeliveryId {
         Self(text)
     }
 
+    const PREFIX: &str = "dlv_";
+
+    /// The number of its event, or its own when it was invoked.
+    pub fn seq(&self) -> Option<u64> {
+        read_seq(self.0.strip_prefix(Self::PREFIX)?.get(..SEQ_CHARS)?)
+    }
+
     /// What the identifiers of all deliveries of the event numbered `seq` begin with.
     pub fn prefix(seq: u64) -> String {
-        let mut text = String::from("dlv_");
+        let mut text = String::from(Self::PREFIX);
         push_seq(&mut text, seq);
         text
     }

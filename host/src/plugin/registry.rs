@@ -59,7 +59,6 @@ pub struct Plugins {
 }
 
 struct Shared {
-    store: Store,
     clock: SharedClock,
     limits: Arc<Limits>,
     loader: Arc<Loader>,
@@ -138,10 +137,10 @@ impl Plugins {
         let host_side = records::host_side(&store);
         let limits = Arc::clone(&options.limits);
         let (desk, snapshot, changing) = (Arc::default(), ArcSwap::default(), Mutex::default());
-        let shared = Shared { store: store.clone(), clock, limits, loader, host_side, desk, snapshot, changing };
+        let shared = Shared { clock, limits, loader, host_side, desk, snapshot, changing };
         let plugins = Self { shared: Arc::new(shared), store };
         let mut entries = HashMap::new();
-        for record in records::all(&plugins.shared.store).await? {
+        for record in records::all(&plugins.store).await? {
             entries.insert(record.name.clone(), Arc::new(plugins.entry(record, None, Conducts::Kept)));
         }
         for builtin in BUILTINS.iter() {
@@ -255,7 +254,7 @@ impl Plugins {
 
     /// Where plugins are kept.
     pub(super) fn store(&self) -> &Store {
-        &self.shared.store
+        &self.store
     }
 
     /// An entry for `record`; a version that is loaded already stays so.
@@ -324,8 +323,8 @@ impl Plugins {
 
     fn cold(&self, digest: &Digest, kind: PluginKind, exports: &[Export], binary: Option<&'static [u8]>) -> LoadedPlugin {
         let source = match binary {
-            Some(bytes) => Source::Binary(bytes, self.shared.store.clone()),
-            None => Source::Store(self.shared.store.clone()),
+            Some(bytes) => Source::Binary(bytes, self.store.clone()),
+            None => Source::Store(self.store.clone()),
         };
         LoadedPlugin::cold(&self.shared.loader, digest.clone(), kind, exports.to_vec(), source)
     }

@@ -102,7 +102,9 @@ pub(super) fn failed_reply(failure: &PluginFailure) -> Reply {
     match failure {
         PluginFailure::Rejected(message) => Reply::message(400, message),
         PluginFailure::SetAside { seconds, .. } => Reply::later_than(*seconds),
-        PluginFailure::Limit(Limit::CpuMs | Limit::WallMs | Limit::InvokeMs, _) => Reply::message(504, "the call took too long"),
+        PluginFailure::Limit(Limit::CpuMs | Limit::WallMs | Limit::InvokeMs, _) | PluginFailure::TimedOut(_) => {
+            Reply::message(504, "the call took too long")
+        }
         // Mended by others: those before it, or an admin.
         PluginFailure::Limit(Limit::Queue | Limit::DirectoryBytes | Limit::DirectoryFiles, _)
         | PluginFailure::RetryLater(_)

@@ -14,7 +14,7 @@ use crate::{
     model::{
         call::{Call, Verification},
         outcome::{WebhookStatus, rpc_code},
-        plugin::PluginFailure,
+        plugin::{PluginFailure, limits::Limit},
         receiver::Receiver,
     },
     plugin::{CallContext, Effects, InvocationInput, InvokeFn, InvokeRequest, Invoked},
@@ -63,7 +63,10 @@ pub(super) async fn run_plugin(
         }
         Err(failed) => {
             call.log = failed.log;
-            Err(failed.failure)
+            Err(match failed.failure {
+                PluginFailure::Limit(Limit::WallMs, ms) if Duration::from_millis(ms) == receiver.timeout => PluginFailure::TimedOut(ms),
+                failure => failure,
+            })
         }
     }
 }

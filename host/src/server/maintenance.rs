@@ -1,8 +1,6 @@
 //! `/v1/backup` and `/v1/compact`: work on the whole store, begun by a POST, looked at by a GET. Restoring needs a host that is not
 //! running: `hookwright restore`.
 
-use std::path::{Path, PathBuf};
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,19 +11,27 @@ use super::{
 };
 use crate::{
     services::Services,
-    store::{Compacted, Manifest, OperationStatus, StoreError},
+    store::{Compacted, Manifest, OperationStatus, StoreError, below},
 };
 
 /// What a backup leaves out that whoever restores it will need.
-const KEY_NOTE: &str = "the storage key is not in the backup: keep a copy of it elsewhere, without it secrets and codes cannot be read";
+const KEY_NOTE: &str = "the storage key is not in the backup: keep a copy of it elsewhere, without it the backup cannot be read";
 
-/// Where a backup goes.
+/// What is said where the operator has named no directory.
+const NOWHERE: &str =
+    "the host has no directory for backups: set `backup_dir` (HOOKWRIGHT_BACKUP_DIR), or run `hookwright backup --to DIR` on its machine";
+
+/// Where a backup goes: one of the two.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupInput {
-    /// A directory of the host's machine that does not exist or is empty, as an absolute path.
-    #[schema(example = "/var/backups/hookwright/2026-01-31")]
-    pub directory: String,
+    /// A directory that does not exist or is empty: a name below the host's setting `backup_dir`, or the path of a place there.
+    #[schema(example = "2026-01-31", min_length = 1, max_length = 512)]
+    pub directory: Option<String>,
+    /// What a note is called that lies in the host's data directory and says where: how `hookwright backup` has it go anywhere on the
+    /// host's machine.
+    #[schema(example = "5f0e7c1c9a3b4d2e8f60718293a4b5c6", min_length = 32, max_length = 32)]
+    pub note: Option<String>,
 }
 
 /// How far an operation is.
@@ -101,16 +107,32 @@ pub struct CompactView {
 /// Begin a backup: everything the store holds at one moment, and the plugins' bytes. Work goes on meanwhile.
 #[utoipa::path(post, path = "/v1/backup", tag = "maintenance", request_body = BackupInput,
     responses((status = 202, description = "begun", body = BackupView),
-        (status = 409, body = ProblemDetails, description = "one is under way, or the directory will not do", content_type = "application/problem+json")))]
+        (status = 409, body = ProblemDetails, description = "one is under way", content_type = "application/problem+json"),
+        (status = 422, body = ProblemDetails, description = "the directory cannot be made", content_type = "application/problem+json")))]
 pub async fn post_backup(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
     let input: BackupInput = asked.json()?;
-    if !Path::new(&input.directory).is_absolute() {
-        return Err(ApiError::invalid("/directory", "an absolute path on the host's machine, such as `/var/backups/hookwright/today`"));
-    }
-    let (store, directory) = (services.store.clone(), PathBuf::from(input.directory));
-    let begun = tokio::task::spawn_blocking(move || store.begin_backup(&directory)).await;
-    let backup = begun.map_err(|error| ApiError::Internal(Box::new(error)))?.map_err(misplaced)?;
+    let (store, base) = (services.store.clone(), services.backup_dir.clone());
+    let begun = tokio::task::spawn_blocking(move || {
+        let directory = match (input.directory, input.note) {
+            (Some(name), None) => {
+                let base = base.ok_or_else(|| ApiError::invalid("/directory", NOWHERE))?;
+                below(&base, &name).map_err(misplaced)?
+            }
+            (None, Some(note)) => {
+                store.take_note(&note)?.ok_or_else(|| ApiError::invalid("/note", "there is no such note in this host's data directory"))?
+            }
+            _ => {
+                return Err(ApiError::invalid(
+                    "/directory",
+                    "where the backup goes: a name below the host's `backup_dir`, such as `2026-01-31`",
+                ));
+            }
+        };
+        store.begin_backup(&directory).map_err(misplaced)
+    })
+    .await;
+    let backup = begun.map_err(|error| ApiError::Internal(Box::new(error)))??;
     tokio::spawn(async move {
         match backup.run().await {
             Ok(manifest) => tracing::info!(seq = manifest.seq, plugins = manifest.plugins.len(), "a backup was taken; {KEY_NOTE}"),

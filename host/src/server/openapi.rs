@@ -1,5 +1,7 @@
 //! `/openapi.json`: the description of this API, made from the types and handlers themselves.
 
+mod links;
+
 use std::sync::LazyLock;
 
 use serde_json::Value;
@@ -76,6 +78,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
         }
     }
     open_views(&mut document);
+    links::add(&mut document, &super::router::routes());
     document
 });
 

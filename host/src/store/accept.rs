@@ -146,15 +146,15 @@ pub(super) fn accept(transaction: &mut Transaction<'_>, index: usize, ready: Rea
         return Ok(Accepted::Duplicate { id: event.id });
     }
     let event = event.at(transaction.next_seq());
-    transaction.put_new(key::event(event.seq), &encoded);
+    transaction.put_new(key::event(event.seq), &encoded)?;
     if let Some(key) = index_key {
-        transaction.put_new(key, &encode(&event.seq)?);
+        transaction.put_new(key, &encode(&event.seq)?)?;
     }
     if let Some(Dedup { key, body }) = dedup {
         let until = clock::after(transaction.now, lives.dedup);
         let key = key::dedup(&key);
         transaction.mark(key::expiry(clock::millis(until), &key));
-        transaction.put_new(key, &encode(&Seen { body: hex::encode(body), event: event.id.clone(), until })?);
+        transaction.put_new(key, &encode(&Seen { body: hex::encode(body), event: event.id.clone(), until })?)?;
     }
     if let Some(session) = &event.session
         && !parameters.is_empty()

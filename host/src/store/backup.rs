@@ -6,7 +6,7 @@
 //! DIR/manifest.json    what belongs to it; written last, so that what has one is whole
 //! ```
 //!
-//! What is not in it: the storage key, without which its secrets and codes cannot be read; the admin token; compiled artifacts, which
+//! What is not in it: the storage key, without which nothing in `records` that was written, sent or answered can be read; the admin token; compiled artifacts, which
 //! are never believed when they come from elsewhere; the directories of plugins (`DATA/plugin-data`).
 
 use std::{
@@ -36,8 +36,8 @@ use super::{
 };
 use crate::model::plugin::Digest;
 
-/// The format of backups this program writes.
-pub(super) const FORMAT: u32 = 1;
+/// The format of backups this program writes: 2 since their rows are sealed, so that no older program takes one for its own.
+pub(super) const FORMAT: u32 = 2;
 
 /// Bytes that may wait to be written: beyond, the walk pauses until the disk has caught up.
 const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -298,7 +298,7 @@ impl Committer {
                 running.tell(reply);
                 return;
             }
-            None => self.growth.begin(bytes, self.live, Arc::clone(&self.published.compacting)),
+            None => self.growth.begin(bytes, self.live, Arc::clone(&self.published.compacting), self.engine.key().cloned()),
         };
         match begun {
             Ok(mut compaction) => {

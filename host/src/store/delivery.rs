@@ -12,6 +12,7 @@ use super::{
     error::StoreError,
     key, lane,
     lease::Token,
+    sealing,
     transaction::{Transaction, damaged, decode, encode},
 };
 use crate::{
@@ -91,9 +92,18 @@ impl Record {
 
     /// Puts it into `range`.
     fn put(&self, transaction: &mut Transaction<'_>, range: &[u8]) -> Result<(), StoreError> {
+        transaction.remove_pieces(&key::delivery(range, &self.delivery.id))?;
+        self.put_new(transaction, range)
+    }
+
+    /// Puts it into `range`, where it is not yet.
+    fn put_new(&self, transaction: &mut Transaction<'_>, range: &[u8]) -> Result<(), StoreError> {
+        let key = key::delivery(range, &self.delivery.id);
         let mut bytes = encode(self)?;
         bytes.extend_from_slice(&self.last_attempt);
-        transaction.put_bytes(key::delivery(range, &self.delivery.id), &bytes)
+        // What `invoke` was given is as much data as an event's.
+        let is_sealed = self.delivery.invocation.is_some() || sealing::is_sealed(&key);
+        transaction.put_new_as(key, &bytes, is_sealed)
     }
 
     /// Whether somebody waits for its answer instead of the log.
@@ -105,7 +115,7 @@ impl Record {
     pub(super) fn put_taken(&mut self, transaction: &mut Transaction<'_>, lease_for: Duration) -> Result<Token, StoreError> {
         self.delivery.state = DeliveryState::Sending;
         self.set(None, transaction.now);
-        transaction.put_new(key::delivery(key::LEASED, &self.delivery.id), &encode(self)?);
+        self.put_new(transaction, key::LEASED)?;
         Ok(transaction.lease(&self.delivery.id, lease_for))
     }
 
@@ -119,7 +129,7 @@ impl Record {
     /// Writes what is worked on as worked on still, under the same lease.
     pub(super) fn go_on(&mut self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
         self.step(Step::GoOn)?;
-        self.part_with_attempt(transaction);
+        self.part_with_attempt(transaction)?;
         self.put(transaction, key::LEASED)
     }
 
@@ -134,7 +144,7 @@ impl Record {
     pub(super) fn put_waiting(&mut self, transaction: &mut Transaction<'_>, due: Timestamp) -> Result<(), StoreError> {
         self.set((!self.blocked).then_some(due), transaction.now);
         let (endpoint, due_ms) = (self.endpoint(), self.due_ms());
-        self.part_with_attempt(transaction);
+        self.part_with_attempt(transaction)?;
         self.put(transaction, key::WAITING)?;
         transaction.mark(key::due(&endpoint, due_ms, &self.delivery.id));
         transaction.counters.waiting += 1;
@@ -181,11 +191,12 @@ impl Record {
     }
 
     /// Gives the last attempt a row of its own: others may follow it.
-    fn part_with_attempt(&mut self, transaction: &mut Transaction<'_>) {
+    fn part_with_attempt(&mut self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
         if !self.last_attempt.is_empty() {
-            transaction.put_new(key::attempt(&self.delivery.id, self.delivery.attempts), &self.last_attempt);
+            transaction.put_new(key::attempt(&self.delivery.id, self.delivery.attempts), &self.last_attempt)?;
             self.last_attempt.clear();
         }
+        Ok(())
     }
 
     /// Forgets what was sent in the attempt it ended with.
@@ -204,8 +215,8 @@ impl Record {
 pub(super) fn last_seq(engine: &Engine) -> Result<u64, StoreError> {
     let mut last = 0;
     for range in [key::LEASED, key::WAITING, key::FINISHED] {
-        if let Some((key, bytes)) = engine.records(key::under(range)).next_back().transpose()? {
-            last = last.max(Record::read(&key, &bytes)?.seq);
+        if let Some(key) = engine.keys(key::under(range)).next_back().transpose()? {
+            last = last.max(key::delivery_at_end(&key).and_then(|id| id.seq()).unwrap_or(0));
         }
     }
     Ok(last)

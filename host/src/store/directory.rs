@@ -21,10 +21,13 @@ use super::{
     engine::{Engine, encode_number},
     error::StoreError,
     key,
+    storage_key::StorageKey,
+    transaction::decode,
 };
 
-/// The format this program writes.
-pub(super) const FORMAT: u32 = 1;
+/// The format this program writes. 1: nothing but secrets and codes was sealed. It is read, and becomes 2 when a host opens the store
+/// ([`super::resealing`]).
+pub(super) const FORMAT: u32 = 2;
 
 /// How long a lock may outlive the process that held it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -84,7 +87,7 @@ impl Directory {
     }
 
     /// Opens the current generation, or makes the first; removes what an interrupted compaction left.
-    pub(super) fn open_current(&self) -> Result<Engine, StoreError> {
+    pub(super) fn open_current(&self, storage_key: Option<&StorageKey>) -> Result<Engine, StoreError> {
         let unavailable = |source| StoreError::in_directory("read its directory", &self.store, source);
         if restoring_path(&self.store).exists() {
             return Err(StoreError::HalfRestored { path: self.store.parent().unwrap_or(&self.store).to_owned() });
@@ -103,9 +106,10 @@ impl Directory {
         for other in generations.into_iter().filter(|other| *other != current.generation) {
             fs::remove_dir_all(generation_path(&self.store, other)).map_err(unavailable)?;
         }
-        let engine = Engine::open(&generation_path(&self.store, current.generation))?;
-        match engine.get(key::FORMAT)? {
-            Some(bytes) => check_format(&bytes)?,
+        let engine = Engine::open(&generation_path(&self.store, current.generation), storage_key.cloned())?;
+        match format_of(&engine)? {
+            Some(found) if found > FORMAT => return Err(StoreError::NewerFormat { found, known: FORMAT }),
+            Some(_) => {}
             None => {
                 engine.apply([(&key::FORMAT.to_vec(), &Some(encode_number(FORMAT.into())))])?;
                 engine.sync()?;
@@ -191,9 +195,9 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-fn check_format(bytes: &[u8]) -> Result<(), StoreError> {
-    let found: u32 = serde_json::from_slice(bytes).map_err(|source| StoreError::corrupt("the store's format", source))?;
-    if found > FORMAT { Err(StoreError::NewerFormat { found, known: FORMAT }) } else { Ok(()) }
+/// The format of a tree; `None`: it is new.
+pub(super) fn format_of(engine: &Engine) -> Result<Option<u32>, StoreError> {
+    engine.get(key::FORMAT)?.map(|bytes| decode(key::FORMAT, &bytes)).transpose()
 }
 
 fn generations(store: &Path) -> io::Result<Vec<u64>> {

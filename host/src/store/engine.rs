@@ -17,6 +17,7 @@ use std::{
 use super::{
     error::StoreError,
     key::{self, Range},
+    storage_key::StorageKey,
 };
 
 /// Bytes of pages kept in memory. With 64 MiB nothing was faster, and a million waiting deliveries took 583 MB instead of 350 while they came in.
@@ -35,6 +36,13 @@ const LINGER: Duration = Duration::from_secs(5);
 const WHOLE: u8 = 0;
 /// The first byte of a value kept in pieces: their stamp and number follow.
 const IN_PIECES: u8 = 1;
+/// As [`WHOLE`], sealed.
+const SEALED: u8 = 2;
+/// As [`IN_PIECES`], sealed before it was cut.
+const SEALED_IN_PIECES: u8 = 3;
+
+/// What stands under a key without a value.
+pub(super) const MARK: &[u8] = &[WHOLE];
 
 /// Keys with what is to stand under them; `None` removes. Values as stored.
 pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -42,6 +50,7 @@ pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 /// An open tree.
 pub(super) struct Engine {
     db: sled::Db,
+    key: Option<StorageKey>,
     file: File,
     large: Mutex<Option<SystemTime>>,
     directory: Directory,
@@ -64,8 +73,8 @@ impl Drop for Directory {
 }
 
 impl Engine {
-    /// Opens the tree in `path`, making it when there is none.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    /// Opens the tree in `path`, making it when there is none. Without a key what is sealed can be neither read nor written.
+    pub(super) fn open(path: &Path, key: Option<StorageKey>) -> Result<Self, StoreError> {
         remove_unfinished_snapshots(path).map_err(|source| StoreError::unavailable("prepare its directory", source))?;
         let began = Instant::now();
         let db = loop {
@@ -89,18 +98,55 @@ impl Engine {
             fs::OpenOptions::new().read(true).write(true).open(path.join("db"))
         };
         let file = open().map_err(|source| StoreError::unavailable("open its file", source))?;
-        Ok(Self { db, file, large: Mutex::default(), directory: Directory { path: path.to_owned(), obsolete: Mutex::new(false) } })
+        Ok(Self { db, key, file, large: Mutex::default(), directory: Directory { path: path.to_owned(), obsolete: Mutex::new(false) } })
     }
 
-    /// The value under `key`, put together.
+    /// What its sealed values are sealed with.
+    pub(super) fn key(&self) -> Option<&StorageKey> {
+        self.key.as_ref()
+    }
+
+    /// The value under `key`, put together and opened.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         for _ in 0..READ_TRIES {
             let Some(raw) = self.raw(key)? else { return Ok(None) };
-            if let Some(value) = assemble(&raw, |piece| self.raw(piece))? {
+            if let Some(value) = self.assemble(key, &raw, |piece| self.raw(piece))? {
                 return Ok(Some(value));
             }
         }
         Err(StoreError::corrupt(format!("the record {}", key.escape_ascii()), "a piece of it is missing"))
+    }
+
+    /// The value under `key` from what is stored; `None` when a piece is gone.
+    pub(super) fn assemble(
+        &self,
+        key: &[u8],
+        raw: &[u8],
+        piece: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(value) = assemble(raw, piece)? else { return Ok(None) };
+        match raw.first() {
+            Some(&(SEALED | SEALED_IN_PIECES)) => self.sealing_key()?.open_row(key, value).map(Some),
+            _ => Ok(Some(value)),
+        }
+    }
+
+    /// `value` as it is stored under `key`, and its pieces when it is long.
+    pub(super) fn encode(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        is_sealed: bool,
+        stamp: impl FnOnce() -> u64,
+    ) -> Result<(Vec<u8>, Vec<Piece>), StoreError> {
+        match is_sealed {
+            true => Ok(encode([SEALED, SEALED_IN_PIECES], &self.sealing_key()?.seal_row(key, value)?, stamp)),
+            false => Ok(encode([WHOLE, IN_PIECES], value, stamp)),
+        }
+    }
+
+    fn sealing_key(&self) -> Result<&StorageKey, StoreError> {
+        self.key.as_ref().ok_or_else(|| StoreError::unavailable("read what is sealed", "it was opened without its key"))
     }
 
     /// What stands under `key` as stored.
@@ -127,7 +173,7 @@ impl Engine {
             record
                 .and_then(|(key, raw)| {
                     let value = match raw.first() {
-                        Some(&WHOLE) => Some(raw[1..].to_vec()),
+                        Some(&(WHOLE | SEALED)) => self.assemble(&key, &raw, |_| Ok(None))?,
                         _ => self.get(&key)?,
                     };
                     Ok(value.map(|value| (key, value)))
@@ -212,27 +258,27 @@ fn catch_quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 }
 
 /// A piece of a long value under its own key.
-type Piece = (Vec<u8>, Vec<u8>);
+pub(super) type Piece = (Vec<u8>, Vec<u8>);
 
-/// `value` as it is stored under its key, and its pieces when it is long.
-pub(super) fn encode(value: &[u8], stamp: impl FnOnce() -> u64) -> (Vec<u8>, Vec<Piece>) {
+/// `value` behind the first of the two bytes, or cut into pieces that stand behind the second.
+fn encode([whole, in_pieces]: [u8; 2], value: &[u8], stamp: impl FnOnce() -> u64) -> (Vec<u8>, Vec<Piece>) {
     if value.len() <= CHUNK_BYTES {
-        return ([&[WHOLE], value].concat(), Vec::new());
+        return ([&[whole], value].concat(), Vec::new());
     }
     let stamp = stamp();
     let pieces: Vec<_> = (0..).zip(value.chunks(CHUNK_BYTES)).map(|(n, piece)| (key::chunk(stamp, n), piece.to_vec())).collect();
     let count = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
-    ([&[IN_PIECES], stamp.to_be_bytes().as_slice(), &count.to_be_bytes()].concat(), pieces)
+    ([&[in_pieces], stamp.to_be_bytes().as_slice(), &count.to_be_bytes()].concat(), pieces)
 }
 
 /// A number as it is stored.
 pub(super) fn encode_number(number: u64) -> Vec<u8> {
-    encode(number.to_string().as_bytes(), || 0).0
+    encode([WHOLE, IN_PIECES], number.to_string().as_bytes(), || 0).0
 }
 
 /// The keys of the pieces of a value as stored.
 pub(super) fn pieces(raw: &[u8]) -> impl Iterator<Item = Vec<u8>> + use<> {
-    let head = raw.split_first().filter(|(kind, _)| **kind == IN_PIECES).and_then(|(_, head)| {
+    let head = raw.split_first().filter(|(kind, _)| [IN_PIECES, SEALED_IN_PIECES].contains(*kind)).and_then(|(_, head)| {
         let stamp = u64::from_be_bytes(head.get(..8)?.try_into().ok()?);
         Some((stamp, u32::from_be_bytes(head.get(8..12)?.try_into().ok()?)))
     });
@@ -240,12 +286,9 @@ pub(super) fn pieces(raw: &[u8]) -> impl Iterator<Item = Vec<u8>> + use<> {
     (0..count).map(move |n| key::chunk(stamp, n))
 }
 
-/// A value from what is stored; `None` when a piece is gone.
-pub(super) fn assemble(
-    raw: &[u8],
-    mut piece: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
-) -> Result<Option<Vec<u8>>, StoreError> {
-    if raw.first() == Some(&WHOLE) {
+/// A value from what is stored, as sealed as it is; `None` when a piece is gone.
+fn assemble(raw: &[u8], mut piece: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, StoreError>) -> Result<Option<Vec<u8>>, StoreError> {
+    if let Some(&(WHOLE | SEALED)) = raw.first() {
         return Ok(Some(raw[1..].to_vec()));
     }
     let mut value = Vec::new();

@@ -127,7 +127,7 @@ pub enum StoreError {
     )]
     WrongKey,
     /// There is a store but no storage key.
-    #[error("{} does not exist, but the store it belongs to does: put the key back from the copy you keep, or name it with HOOKWRIGHT_KEY_FILE; without it the store's secrets and codes cannot be read. To begin anew, move the data directory away", path.display())]
+    #[error("{} does not exist, but the store it belongs to does: put the key back from the copy you keep, or name it with HOOKWRIGHT_KEY_FILE; without it what the store holds cannot be read. To begin anew, move the data directory away", path.display())]
     KeyMissing {
         /// Where the key was looked for.
         path: PathBuf,

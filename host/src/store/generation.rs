@@ -12,6 +12,7 @@ use super::{
     directory::{Current, FORMAT, free_bytes, generation_path, read_current, sync_directory, write_current},
     engine::{Engine, Writes},
     error::StoreError,
+    storage_key::StorageKey,
 };
 
 /// A tree that is this much larger than [`GROWTH`] times what lives in it is written anew.
@@ -61,13 +62,18 @@ impl Growth {
         self.current.live
     }
 
+    /// About what lives in a tree of `bytes` nobody has counted in since: it cannot be larger than what holds it.
+    pub(super) fn live_within(&self, bytes: u64) -> u64 {
+        if self.current.live == 0 { bytes } else { self.current.live.min(bytes) }
+    }
+
     /// Whether it is time, for a tree of so many bytes in which so many live.
     pub(super) fn is_due(&self, bytes: u64, live: u64) -> bool {
         bytes > live.saturating_mul(GROWTH).saturating_add(SLACK_BYTES).max(self.not_before)
     }
 
-    /// An empty copy for a tree of `bytes` in which about `live` live.
-    pub(super) fn begin(&self, bytes: u64, live: u64, progress: Arc<Progress>) -> Result<Compaction, StoreError> {
+    /// An empty copy for a tree of `bytes` in which about `live` live; what is sealed in it is so with `key`.
+    pub(super) fn begin(&self, bytes: u64, live: u64, progress: Arc<Progress>, key: Option<StorageKey>) -> Result<Compaction, StoreError> {
         let unavailable = |source| StoreError::unavailable("clear the place for its copy", source);
         let generation = self.current.generation + 1;
         let path = generation_path(&self.store, generation);
@@ -79,7 +85,7 @@ impl Growth {
         if free < needed {
             return Err(StoreError::NoRoom { path: self.store.clone(), free, needed });
         }
-        let target = Engine::open(&path)?;
+        let target = Engine::open(&path, key)?;
         Ok(Compaction { target, generation, walk: Walk::new(progress), live: 0, before: bytes, failed: None, told: Vec::new() })
     }
 
@@ -136,6 +142,17 @@ impl Compaction {
         Ok(self.walk.is_over())
     }
 
+    /// Where the copy comes about, for what is more than a copy.
+    pub(super) fn target(&self) -> &Engine {
+        &self.target
+    }
+
+    /// Everything is in it, of the format of now: so much lives there.
+    pub(super) fn filled(&mut self, growth: &mut Growth, live: u64) {
+        growth.current.format = FORMAT;
+        self.live = live;
+    }
+
     /// Puts the copy in the original's place, durably.
     pub(super) fn finish(self, growth: &mut Growth) -> Result<(Engine, Compacted, Vec<Told>), Unfinished> {
         let synced = self
@@ -145,7 +162,7 @@ impl Compaction {
         if let Err(error) = synced {
             return Err(Unfinished::Abandoned(error, self.abandon()));
         }
-        let current = Current { format: FORMAT, generation: self.generation, live: self.live };
+        let current = Current { generation: self.generation, live: self.live, ..growth.current };
         if let Err(error) = write_current(&growth.store, current) {
             return Err(Unfinished::Unclear(error, self.told));
         }

@@ -1,14 +1,14 @@
 //! Where each kind of record lives: one tree, a byte for the kind, then big-endian numbers or text, so that keys sort like what
 //! they stand for.
 //!
-//! | kind | key | value |
+//! | kind | key | value; *sealed* ones with the storage key, see [`super::sealing`] |
 //! |---|---|---|
 //! | `m` | name | counters, format, key check |
-//! | `e` | seq | event |
+//! | `e` | seq | event, sealed |
 //! | `i` | event id without a seq in it | seq |
-//! | `l` | delivery id | delivery under a lease |
-//! | `q` | delivery id | delivery that waits: the live queue |
-//! | `f` | delivery id | delivery at its end: the log |
+//! | `l` | delivery id | delivery under a lease; sealed if an `invoke` gave it data |
+//! | `q` | delivery id | delivery that waits: the live queue; sealed likewise |
+//! | `f` | delivery id | delivery at its end: the log, sealed |
 //! | `y` | endpoint, due, delivery id | - |
 //! | `o` | webhook id, lane | whose turn it is |
 //! | `O` | webhook id, lane, seq, delivery id | - |
@@ -18,20 +18,20 @@
 //! | `F` | seq | webhooks still to be given a delivery |
 //! | `D` | webhook id | how its attempts went |
 //! | `b` | webhook id, delivery id | - |
-//! | `a` | delivery id, number | attempt |
-//! | `u` | delivery id | built request |
-//! | `c` | call id | call |
+//! | `a` | delivery id, number | attempt, sealed |
+//! | `u` | delivery id | built request, sealed |
+//! | `c` | call id | call, sealed |
 //! | `g` | receiver, call id | - |
 //! | `p` | call id | - (it waits to be run) |
 //! | `U` | code id | how often it was called |
-//! | `s` | session | parameters |
+//! | `s` | session | parameters, sealed |
 //! | `k` | hash of a dedup key | body's hash, event id |
 //! | `x` | expiry, key of a `s` or `k` record | - |
-//! | `C` | kind, id | configuration document |
+//! | `C` | kind, id | configuration document, sealed |
 //! | `R` | revision | kind and id of what it changed |
-//! | `A` | number | entry of the audit log |
-//! | `v` | name | sealed secret |
-//! | `h` | plugin, key | plugin state |
+//! | `A` | number | entry of the audit log, sealed |
+//! | `v` | name | a secret, each version sealed by itself |
+//! | `h` | plugin, key | plugin state, sealed |
 //! | `H` | plugin | how much state it keeps |
 //! | `Z` | stamp, number | a piece of a long value |
 //!
@@ -73,6 +73,9 @@ pub(super) const AUDIT: &[u8] = b"A";
 pub(super) const SECRETS: &[u8] = b"v";
 pub(super) const SESSIONS: &[u8] = b"s";
 pub(super) const DEDUPS: &[u8] = b"k";
+pub(super) const ATTEMPTS: &[u8] = b"a";
+pub(super) const BUILT: &[u8] = b"u";
+pub(super) const PLUGIN_STATES: &[u8] = b"h";
 
 /// Keys from the first (inclusive) to the second (exclusive).
 pub(super) type Range = (Vec<u8>, Vec<u8>);
@@ -255,7 +258,7 @@ pub(super) fn webhook_deliveries(webhook: &WebhookId) -> Range {
 }
 
 pub(super) fn attempts(id: &DeliveryId) -> Range {
-    under(&pair(b"a", id.as_str(), ""))
+    under(&pair(ATTEMPTS, id.as_str(), ""))
 }
 
 pub(super) fn attempt(id: &DeliveryId, number: u32) -> Vec<u8> {
@@ -270,7 +273,7 @@ pub(super) fn attempt_number(key: &[u8]) -> Option<u32> {
 }
 
 pub(super) fn built(id: &DeliveryId) -> Vec<u8> {
-    named(b"u", id.as_str())
+    named(BUILT, id.as_str())
 }
 
 pub(super) fn call(id: &CallId) -> Vec<u8> {
@@ -332,17 +335,22 @@ pub(super) fn secret(name: &str) -> Vec<u8> {
 }
 
 pub(super) fn plugin_state(plugin: &str, key: &str) -> Vec<u8> {
-    pair(b"h", plugin, key)
+    pair(PLUGIN_STATES, plugin, key)
 }
 
 /// Everything a plugin keeps.
 pub(super) fn plugin_states(plugin: &str) -> Range {
-    under(&pair(b"h", plugin, ""))
+    under(&pair(PLUGIN_STATES, plugin, ""))
 }
 
 /// How much that is.
 pub(super) fn plugin_usage(plugin: &str) -> Vec<u8> {
     named(b"H", plugin)
+}
+
+/// The pieces of long values.
+pub(super) fn chunks() -> Range {
+    under(b"Z")
 }
 
 pub(super) fn chunk(stamp: u64, number: u32) -> Vec<u8> {

@@ -30,7 +30,7 @@ impl Offline {
             return Err(StoreError::NoStore { path: data.to_owned() });
         }
         let directory = Directory::lock(data)?;
-        let engine = directory.open_current()?;
+        let engine = directory.open_current(None)?;
         Ok(Self { directory, engine, data: data.to_owned() })
     }
 
@@ -60,8 +60,8 @@ impl Offline {
             progress(records, bytes);
         }
         let records = writer.finish().map_err(failed)?;
-        let (counters, _) = Counters::load(&self.engine)?;
-        target.finish(Point { seq: counters.seq, revision: counters.revision, at }, records)
+        let (seq, revision) = Counters::places(&self.engine)?;
+        target.finish(Point { seq, revision, at }, records)
     }
 
     /// Writes everything that lives into a new place and drops the old one.
@@ -69,9 +69,8 @@ impl Offline {
         let mut growth = Growth::new(self.directory.path().to_owned())?;
         let so_far = Arc::new(Progress::default());
         let bytes = self.engine.size_on_disk();
-        // It cannot be larger than what holds it.
-        let live = if growth.live() == 0 { bytes } else { growth.live().min(bytes) };
-        let mut compaction = growth.begin(bytes, live, Arc::clone(&so_far))?;
+        let live = growth.live_within(bytes);
+        let mut compaction = growth.begin(bytes, live, Arc::clone(&so_far), None)?;
         loop {
             match compaction.step(&self.engine) {
                 Ok(true) => break,

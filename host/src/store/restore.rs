@@ -15,7 +15,7 @@ use super::{
     backup::{self, Manifest},
     blob,
     copy::Write,
-    directory::{Current, Directory, FORMAT, generation_path, make_directory, restoring_path, sync_directory, write_current},
+    directory::{Current, Directory, FORMAT, format_of, generation_path, make_directory, restoring_path, sync_directory, write_current},
     engine::Engine,
     error::StoreError,
 };
@@ -93,10 +93,10 @@ fn fill(
         done += copy_plugin(&from.join("blobs"), &blob::directory(data), hex)?;
         progress(done, total);
     }
-    let live = write_records(&from.join("records"), &restoring, manifest, |bytes| progress(done + bytes, total))?;
+    let (format, live) = write_records(&from.join("records"), &restoring, manifest, |bytes| progress(done + bytes, total))?;
     fs::rename(&restoring, generation_path(store, 1)).map_err(in_store)?;
     sync_directory(store).map_err(in_store)?;
-    write_current(store, Current { format: FORMAT, generation: 1, live })?;
+    write_current(store, Current { format, generation: 1, live })?;
     sync_directory(data).map_err(in_store)
 }
 
@@ -112,15 +112,15 @@ fn copy_plugin(from: &Path, to: &Path, hex: &str) -> Result<u64, StoreError> {
     Ok(bytes.len() as u64)
 }
 
-/// Writes the tree; what lives in it, about. The digest is checked when all was read: until then nothing counts.
-fn write_records(path: &Path, to: &Path, manifest: &Manifest, mut progress: impl FnMut(u64)) -> Result<u64, StoreError> {
+/// Writes the tree; its format, and about what lives in it. The digest is checked when all was read: until then nothing counts.
+fn write_records(path: &Path, to: &Path, manifest: &Manifest, mut progress: impl FnMut(u64)) -> Result<(u32, u64), StoreError> {
     let broken = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
             StoreError::NoBackup { path: path.to_owned(), why: format!("it cannot be read to its end: {error}") }
         }
         _ => StoreError::backup("read", path, error),
     };
-    let engine = Engine::open(to)?;
+    let engine = Engine::open(to, None)?;
     let mut reader = Reader::open(path).map_err(broken)?;
     let (mut batch, mut bytes, mut live): (Vec<Write>, usize, u64) = (Vec::new(), 0, 0);
     while let Some((key, value)) = reader.next().map_err(broken)? {
@@ -141,5 +141,5 @@ fn write_records(path: &Path, to: &Path, manifest: &Manifest, mut progress: impl
     }
     engine.sync()?;
     progress(found.bytes);
-    Ok(live + bytes as u64)
+    Ok((format_of(&engine)?.unwrap_or(FORMAT), live + bytes as u64))
 }

@@ -1,4 +1,4 @@
-//! The key secrets are sealed with: XChaCha20-Poly1305, a random nonce per value, the record's name as associated data.
+//! The key everything is sealed with: XChaCha20-Poly1305, a random nonce per value, the place of the value as associated data.
 
 use std::{
     fmt, fs, io,
@@ -8,24 +8,19 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use chacha20poly1305::{
-    XChaCha20Poly1305, XNonce,
-    aead::{Aead, KeyInit, Payload},
-};
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, Mac, digest::KeyInit};
 use sha2::Sha256;
 
 use super::{
+    cipher::{Cipher, Unopened},
     committer::Committer,
     directory::{holds_store, make_directory, sync_directory},
+    engine::Engine,
     error::StoreError,
     key,
-    transaction::Transaction,
+    transaction::decode,
 };
 use crate::{clock, model::secret::Secret};
-
-/// Bytes of a nonce.
-const NONCE_BYTES: usize = 24;
 
 /// Bytes of a SHA-256 block.
 const BLOCK_BYTES: usize = 64;
@@ -37,12 +32,15 @@ const PREVIOUS: &str = "key.previous";
 /// What a sealed value begins with: the way it is sealed.
 const SEALED: &str = "x1.";
 
-/// The storage key, as the two keys derived from it. Does not print.
+/// The storage key, as the keys derived from it. Does not print.
 #[derive(Clone)]
 pub struct StorageKey(Arc<Derived>);
 
 struct Derived {
-    cipher: XChaCha20Poly1305,
+    /// For values that stand in others: secrets, codes.
+    values: Cipher,
+    /// For rows of the store.
+    rows: Cipher,
     hashing: [u8; 32],
 }
 
@@ -60,9 +58,9 @@ pub enum KeyOrigin {
 impl StorageKey {
     /// A key from its bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
-        let sealing = hmac(&bytes, b"hookwright: seal");
-        let cipher = XChaCha20Poly1305::new(&sealing.into());
-        Self(Arc::new(Derived { cipher, hashing: hmac(&bytes, b"hookwright: hash") }))
+        let derived = |what| hmac(&bytes, what);
+        let (values, rows) = (Cipher::new(derived(b"hookwright: seal")), Cipher::new(derived(b"hookwright: seal rows")));
+        Self(Arc::new(Derived { values, rows, hashing: derived(b"hookwright: hash") }))
     }
 
     /// Reads the key from `key_file` (64 hexadecimal digits or 32 bytes), else from `DATA/key`, which is made when there is neither it
@@ -114,20 +112,25 @@ impl StorageKey {
 
     /// Seals `bytes` for the place named by `aad`: they open nowhere else.
     pub fn seal(&self, aad: &str, bytes: &[u8]) -> Result<String, StoreError> {
-        let nonce = clock::random::<NONCE_BYTES>();
-        let payload = Payload { msg: bytes, aad: aad.as_bytes() };
-        let sealed = self.0.cipher.encrypt(XNonce::from_slice(&nonce), payload);
-        let sealed = sealed.map_err(|_| StoreError::unavailable("seal a secret", "it is too long"))?;
-        Ok(format!("{SEALED}{}", URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed].concat())))
+        let sealed = self.0.values.seal(aad.as_bytes(), bytes).ok_or_else(too_long)?;
+        Ok(format!("{SEALED}{}", URL_SAFE_NO_PAD.encode(sealed)))
     }
 
     /// Opens what was sealed with this key for the place named by `aad`.
     pub fn unseal(&self, aad: &str, sealed: &str) -> Result<Secret, StoreError> {
-        let corrupt = || StoreError::corrupt(format!("the sealed value of {aad}"), "it was not sealed with this key for this place");
+        let corrupt = || StoreError::corrupt(format!("the sealed value of {aad}"), Unopened);
         let sealed = sealed.strip_prefix(SEALED).and_then(|sealed| URL_SAFE_NO_PAD.decode(sealed).ok()).ok_or_else(corrupt)?;
-        let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES).ok_or_else(corrupt)?;
-        let payload = Payload { msg: sealed, aad: aad.as_bytes() };
-        Ok(Secret::new(self.0.cipher.decrypt(XNonce::from_slice(nonce), payload).map_err(|_| corrupt())?))
+        Ok(Secret::new(self.0.values.open(aad.as_bytes(), sealed).map_err(|_| corrupt())?))
+    }
+
+    /// Seals the value of the row under `key`.
+    pub(super) fn seal_row(&self, key: &[u8], value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.0.rows.seal(key, value).ok_or_else(too_long)
+    }
+
+    /// Opens the value of the row under `key`.
+    pub(super) fn open_row(&self, key: &[u8], sealed: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        self.0.rows.open(key, sealed).map_err(|unopened| StoreError::corrupt(format!("the record {}", key.escape_ascii()), unopened))
     }
 
     /// A hash of `bytes` nobody without the key can make. `context` says what for: hashes for two purposes have nothing in common.
@@ -136,28 +139,33 @@ impl StorageKey {
     }
 }
 
+fn too_long() -> StoreError {
+    StoreError::unavailable("seal a value", "it is too long")
+}
+
 impl fmt::Debug for StorageKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StorageKey(redacted)")
     }
 }
 
-/// Has the store remember its key, or refuses one that is not it.
-pub(super) fn check(committer: &mut Committer, storage_key: &StorageKey) -> Result<(), StoreError> {
+/// Has the store remember its key when it knows none; whether it is the one it knows was asked before.
+pub(super) fn keep(committer: &mut Committer, storage_key: &StorageKey) -> Result<(), StoreError> {
     let storage_key = storage_key.clone();
-    committer.commit_now(move |transaction| match transaction.get::<String>(key::KEY_CHECK)? {
-        Some(kept) if kept == check_of(&storage_key) => Ok(()),
-        Some(_) => Err(StoreError::WrongKey),
-        None => remember(transaction, &storage_key),
+    committer.commit_now(move |transaction| match transaction.exists(key::KEY_CHECK)? {
+        true => Ok(()),
+        false => transaction.put(key::KEY_CHECK.to_vec(), &check_of(&storage_key)),
     })
 }
 
-/// Has the store remember another key.
-pub(super) fn remember(transaction: &mut Transaction<'_>, storage_key: &StorageKey) -> Result<(), StoreError> {
-    transaction.put(key::KEY_CHECK.to_vec(), &check_of(storage_key))
+/// Whether a tree knows this key; `None`: it knows none yet.
+pub(super) fn is_of(engine: &Engine, storage_key: &StorageKey) -> Result<Option<bool>, StoreError> {
+    let kept = engine.get(key::KEY_CHECK)?.map(|bytes| decode::<String>(key::KEY_CHECK, &bytes)).transpose()?;
+    Ok(kept.map(|kept| kept == check_of(storage_key)))
 }
 
-fn check_of(storage_key: &StorageKey) -> String {
+/// What a store remembers of its key.
+pub(super) fn check_of(storage_key: &StorageKey) -> String {
     hex::encode(storage_key.keyed_hash("key check", b""))
 }
 

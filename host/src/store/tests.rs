@@ -12,6 +12,7 @@ mod keeping;
 mod lifecycle;
 mod opening;
 mod ordering;
+mod sealing;
 
 use std::{
     collections::BTreeMap,

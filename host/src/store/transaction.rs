@@ -12,6 +12,7 @@ use super::{
     error::StoreError,
     key::{self, Range},
     lease::{LeaseChange, Leases, Token},
+    sealing,
 };
 use crate::{clock, model::id::DeliveryId};
 
@@ -19,7 +20,7 @@ use crate::{clock, model::id::DeliveryId};
 const STAMPS_PER_EPOCH: u64 = 1 << 40;
 
 /// What stands under a key without a value.
-const MARK_BYTES: usize = 1;
+const MARK_BYTES: usize = engine::MARK.len();
 
 /// What is counted in commit order.
 #[derive(Clone, Copy, Debug)]
@@ -43,18 +44,31 @@ impl Counters {
     pub(super) fn load(engine: &Engine) -> Result<(Self, u64), StoreError> {
         let number = |key: &[u8]| engine.get(key)?.map_or(Ok(0), |bytes| decode(key, &bytes));
         let epoch: u64 = number(key::EPOCH)? + 1;
-        let last_event = engine.keys(key::under(key::EVENTS)).next_back().transpose()?;
-        let seq =
-            number(key::SEQ)?.max(last_event.and_then(|key| key::number(key::EVENTS, &key)).unwrap_or(0)).max(delivery::last_seq(engine)?);
+        let (seq, revision) = Self::places(engine)?;
         let counters = Self {
             seq,
-            revision: number(key::REVISION)?,
+            revision,
             calls: number(key::CALLS)?.max(call::last_number(engine)?),
             audit: number(key::AUDIT_NUMBER)?.max(audit::last_number(engine)?),
             waiting: number(key::WAITING_COUNT)?,
             stamp: epoch.saturating_mul(STAMPS_PER_EPOCH),
         };
         Ok((counters, epoch))
+    }
+
+    /// The last event's number and the configuration's revision. Read without the storage key.
+    pub(super) fn places(engine: &Engine) -> Result<(u64, u64), StoreError> {
+        let number = |key: &[u8]| engine.get(key)?.map_or(Ok(0), |bytes| decode(key, &bytes));
+        let last_event = engine.keys(key::under(key::EVENTS)).next_back().transpose()?;
+        let last_event = last_event.and_then(|key| key::number(key::EVENTS, &key)).unwrap_or(0);
+        let noted: u64 = number(key::SEQ)?;
+        Ok((noted.max(last_event).max(delivery::last_seq(engine)?), number(key::REVISION)?))
+    }
+
+    /// Another stamp.
+    pub(super) fn next_stamp(&mut self) -> u64 {
+        self.stamp += 1;
+        self.stamp
     }
 }
 
@@ -123,7 +137,7 @@ impl<'a> Transaction<'a> {
     pub(super) fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(raw) = self.raw(key)? else { return Ok(None) };
         let missing = || StoreError::corrupt(format!("the record {}", key.escape_ascii()), "a piece of it is missing");
-        engine::assemble(&raw, |piece| self.raw(piece))?.ok_or_else(missing).map(Some)
+        self.engine.assemble(key, &raw, |piece| self.raw(piece))?.ok_or_else(missing).map(Some)
     }
 
     /// The record under `key`.
@@ -131,11 +145,10 @@ impl<'a> Transaction<'a> {
         self.get_bytes(key)?.map(|bytes| decode(key, &bytes)).transpose()
     }
 
-    /// Puts `bytes` under `key`.
+    /// Puts `bytes` under `key`, sealed if what stands there is.
     pub(super) fn put_bytes(&mut self, key: Vec<u8>, bytes: &[u8]) -> Result<(), StoreError> {
         self.remove_pieces(&key)?;
-        self.put_new(key, bytes);
-        Ok(())
+        self.put_new(key, bytes)
     }
 
     /// Puts `record` under `key`.
@@ -144,14 +157,17 @@ impl<'a> Transaction<'a> {
         self.put_bytes(key, &bytes)
     }
 
-    /// Puts `bytes` under a `key` that holds no long value.
-    pub(super) fn put_new(&mut self, key: Vec<u8>, bytes: &[u8]) {
+    /// Puts `bytes` under a `key` that holds no long value, sealed if what stands there is.
+    pub(super) fn put_new(&mut self, key: Vec<u8>, bytes: &[u8]) -> Result<(), StoreError> {
+        let is_sealed = sealing::is_sealed(&key);
+        self.put_new_as(key, bytes, is_sealed)
+    }
+
+    /// As [`Transaction::put_new`], where not the key alone says whether it is sealed.
+    pub(super) fn put_new_as(&mut self, key: Vec<u8>, bytes: &[u8], is_sealed: bool) -> Result<(), StoreError> {
         let counters = &mut self.counters;
-        let stamp = || {
-            counters.stamp += 1;
-            counters.stamp
-        };
-        let (value, pieces) = engine::encode(bytes, stamp);
+        let stamp = || counters.next_stamp();
+        let (value, pieces) = self.engine.encode(&key, bytes, is_sealed, stamp)?;
         self.bytes += key.len() + bytes.len();
         self.grow(&key, value.len());
         for (key, piece) in pieces {
@@ -159,11 +175,14 @@ impl<'a> Transaction<'a> {
             self.writes.insert(key, Some(piece));
         }
         self.writes.insert(key, Some(value));
+        Ok(())
     }
 
     /// Lets `key` stand without a value.
     pub(super) fn mark(&mut self, key: Vec<u8>) {
-        self.put_new(key, &[]);
+        self.bytes += key.len();
+        self.grow(&key, MARK_BYTES);
+        self.writes.insert(key, Some(engine::MARK.to_vec()));
     }
 
     /// Takes away what stands under `key`. Where nothing does, nothing is written: the engine would copy a page for it.
@@ -191,7 +210,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Takes away the pieces of what stands under `key`; whether anything does.
-    fn remove_pieces(&mut self, key: &[u8]) -> Result<bool, StoreError> {
+    pub(super) fn remove_pieces(&mut self, key: &[u8]) -> Result<bool, StoreError> {
         let Some(raw) = self.raw(key)? else { return Ok(false) };
         self.shrink(key, raw.len());
         let mut pieces = engine::pieces(&raw).peekable();
@@ -238,8 +257,7 @@ impl<'a> Transaction<'a> {
 
     /// Leases `delivery` for `lease_for`.
     pub(super) fn lease(&mut self, delivery: &DeliveryId, lease_for: std::time::Duration) -> Token {
-        self.counters.stamp += 1;
-        let token = self.counters.stamp;
+        let token = self.counters.next_stamp();
         self.lease_changes.push(LeaseChange::Grant(token, delivery.clone(), clock::after(self.now, lease_for)));
         token
     }

@@ -72,7 +72,7 @@ impl TlsSettings {
         let mut config = match client {
             None => trusting.with_no_client_auth(),
             Some((chain, key)) => {
-                let chain = certificates(&chain).ok_or(BadTls::ChainNotPem)?;
+                let chain = certificates(chain.as_bytes()).ok_or(BadTls::ChainNotPem)?;
                 let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|_| BadTls::KeyNotPem)?;
                 digest.update(b"client");
                 chain.iter().for_each(|certificate| part(&mut digest, certificate));
@@ -100,7 +100,7 @@ fn trust(ca_certificates: &[String], digest: &mut Sha256) -> Result<ConfigBuilde
     }
     let mut roots = RootCertStore::empty();
     for (index, text) in ca_certificates.iter().enumerate() {
-        for certificate in certificates(text).ok_or(BadTls::CaNotPem { index })? {
+        for certificate in certificates(text.as_bytes()).ok_or(BadTls::CaNotPem { index })? {
             part(digest, &certificate);
             roots.add(certificate).map_err(|cause| BadTls::Ca { index, cause })?;
         }
@@ -112,8 +112,9 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, BadTls> {
     ClientConfig::builder_with_provider(ring::default_provider().into()).with_safe_default_protocol_versions().map_err(BadTls::SetUp)
 }
 
-fn certificates(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
-    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>().ok()?;
+/// The certificates of a text in PEM, one at least; `None` where any of it cannot be read.
+pub(crate) fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().ok()?;
     Some(certificates).filter(|certificates| !certificates.is_empty())
 }
 

@@ -1,16 +1,13 @@
 //! `hookwright plugin push`: a version goes to the host.
 
 use std::{
-    io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 
 use anyhow::{Context, bail};
 use clap::Args;
 use http::Method;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use super::{
@@ -21,6 +18,7 @@ use crate::cli::{
     at::{At, segment},
     client::Api,
     output::{cell, is_there},
+    progress,
 };
 
 /// Upload a version of a plugin. It is checked, compiled and tried before it replaces anything.
@@ -49,10 +47,7 @@ impl Push {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let (name, file) = self.what()?;
         let api = self.at.open()?;
-        let spinner = spinner(format!("{name}: checked, compiled and tried"));
-        let answer = upload(&api, &name, &file, self.stage).await;
-        spinner.finish_and_clear();
-        let answer = answer?;
+        let answer = progress::during(format!("{name}: checked, compiled and tried"), upload(&api, &name, &file, self.stage)).await?;
         self.at.show(&answer, |answer| told(&name, answer))
     }
 
@@ -111,15 +106,4 @@ fn told(name: &str, answer: &Value) -> String {
         text.push_str(&format!("\nto use it: hookwright plugin activate {name} {version}"));
     }
     text
-}
-
-/// Turns while the host compiles; silent where nobody looks.
-fn spinner(message: String) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-    let spinner = ProgressBar::new_spinner().with_style(style).with_message(message);
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    spinner
 }

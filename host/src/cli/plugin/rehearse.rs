@@ -11,6 +11,7 @@ use crate::cli::{
     at::{At, segment, with_query},
     input,
     output::{cell, facts, indented, is_there, pretty, short, table},
+    progress,
 };
 
 /// Characters of a value in a table.
@@ -75,7 +76,8 @@ impl TryOut {
         body.insert("parameters".to_owned(), input::object(&self.parameters).into());
         let version = self.version.map(|version| version.to_string());
         let path = with_query(&format!("/v1/plugins/{}/try", segment(&self.name)), [("version", version.as_deref())]);
-        let tried = self.at.open()?.call(Method::POST, &path, Some(&body.into())).await?;
+        let (api, body) = (self.at.open()?, body.into());
+        let tried = progress::during(format!("{}: tried", self.name), api.call(Method::POST, &path, Some(&body))).await?;
         let failed = is_there(&tried, "/failure");
         self.at.show(&tried, told)?;
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -145,7 +147,9 @@ impl Compare {
         let against = self.against.map(Version::json);
         let body = json!({ "version": self.version.json(), "against": against, "last": self.last, "webhook": self.webhook });
         let path = format!("/v1/plugins/{}/compare", segment(&self.name));
-        let compared = self.at.open()?.call(Method::POST, &path, Some(&body)).await?;
+        let api = self.at.open()?;
+        let what = format!("{}: up to {} deliveries built by both", self.name, self.last);
+        let compared = progress::during(what, api.call(Method::POST, &path, Some(&body))).await?;
         let differs = compared["different"].as_u64() != Some(0);
         self.at.show(&compared, compared_text)?;
         Ok(if differs { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -11,6 +11,7 @@ use crate::cli::{
     at::{At, segment},
     input,
     output::{cell, facts, indented, pretty, table, time},
+    progress,
 };
 
 /// A plugin on a host.
@@ -144,7 +145,8 @@ impl Activate {
 
 async fn activate(at: &At, name: &str, version: Version) -> anyhow::Result<ExitCode> {
     let body = json!({ "version": version.json() });
-    let plugin = at.open()?.call(Method::POST, &format!("{}/activate", path(name)), Some(&body)).await?;
+    let (api, path) = (at.open()?, format!("{}/activate", path(name)));
+    let plugin = progress::during(format!("{name}: made ready"), api.call(Method::POST, &path, Some(&body))).await?;
     at.show(&plugin, |plugin| is_active(name, plugin))
 }
 

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use http::Method;
-use indicatif::ProgressBar;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Named, path};
+use crate::cli::progress;
 
 /// What to recover.
 #[derive(Debug, Args)]
@@ -41,7 +41,8 @@ impl Recover {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let Named { name, at } = self.named;
         let body = json!({ "since": self.since });
-        let answer = at.open()?.call(Method::POST, &format!("{}/recover", path(&name)), Some(&body)).await?;
+        let (api, path) = (at.open()?, format!("{}/recover", path(&name)));
+        let answer = progress::during(format!("{name}: recovered"), api.call(Method::POST, &path, Some(&body))).await?;
         at.show(&answer, |answer| format!("{} deliveries of {name} are pending again", answer["recovered"]))
     }
 }
@@ -51,20 +52,19 @@ impl Replay {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let Self { named: Named { name, at }, since, until, version } = self;
         let api = at.open()?;
-        let bar = ProgressBar::new_spinner();
+        let line = progress::waiting(format!("{name}: replayed"));
         let (mut deliveries, mut after) = (0, Value::Null);
         loop {
             let body = json!({ "since": since, "until": until, "version": version, "after": after });
             let answer = api.call(Method::POST, &format!("{}/replay", path(&name)), Some(&body)).await?;
             deliveries += answer["deliveries"].as_u64().unwrap_or(0);
             after = answer["next"].clone();
-            bar.set_message(format!("{deliveries} deliveries so far"));
-            bar.tick();
+            line.set_message(format!("{name}: {deliveries} deliveries so far"));
             if after.is_null() {
                 break;
             }
         }
-        bar.finish_and_clear();
+        line.finish_and_clear();
         at.show(&json!({ "deliveries": deliveries }), |_| format!("{deliveries} deliveries of {name} were made of past events"))
     }
 }

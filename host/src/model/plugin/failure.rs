@@ -18,6 +18,9 @@ pub enum PluginFailure {
     /// It breached a limit, whose value is given.
     #[error("the plugin {} (limit `{}`)", .0.breach(*.1), .0.name())]
     Limit(Limit, u64),
+    /// It ran longer than the receiver it answers for waits, in milliseconds.
+    #[error("the plugin ran longer than {0} ms (the receiver's `timeout_ms`)")]
+    TimedOut(u64),
     /// It returned something that is not what the contract says, such as text that is not JSON.
     #[error("the plugin returned something unusable: {0}")]
     BadOutput(String),
@@ -49,7 +52,7 @@ impl PluginFailure {
     /// Whether trying again may help.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::RetryLater(_) | Self::Busy(_) | Self::Missing(_) | Self::SetAside { .. } => true,
+            Self::RetryLater(_) | Self::Busy(_) | Self::Missing(_) | Self::SetAside { .. } | Self::TimedOut(_) => true,
             Self::Limit(limit, _) => matches!(
                 limit,
                 Limit::CpuMs
@@ -72,7 +75,7 @@ impl PluginFailure {
             Self::Rejected(_) | Self::RetryLater(_) => Says::Well,
             Self::Trapped(_) | Self::BadOutput(_) => Says::Ill,
             Self::Limit(Limit::Queue | Limit::Concurrency, _) => Says::Nothing,
-            Self::Limit(..) => Says::Ill,
+            Self::Limit(..) | Self::TimedOut(_) => Says::Ill,
             Self::NotGranted(_) | Self::Busy(_) | Self::SetAside { .. } | Self::Missing(_) => Says::Nothing,
         }
     }
@@ -96,6 +99,7 @@ impl From<&PluginFailure> for FailureKind {
             PluginFailure::RetryLater(_) => Self::PluginRetryLater,
             PluginFailure::Trapped(_) => Self::PluginTrapped,
             PluginFailure::Limit(limit, _) => limit.failure(),
+            PluginFailure::TimedOut(_) => Self::PluginDeadline,
             PluginFailure::BadOutput(_) => Self::PluginBadOutput,
             PluginFailure::NotGranted(_) => Self::PluginNotGranted,
             PluginFailure::Busy(_) => Self::PluginBusy,

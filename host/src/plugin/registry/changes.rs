@@ -89,7 +89,7 @@ impl Plugins {
             uploaded_at: self.shared.clock.now(),
         });
         if created {
-            self.shared.store.put_blob(bytes.clone()).await?;
+            self.store.put_blob(bytes.clone()).await?;
             record.versions.push(version.clone());
             drop_old_versions(&mut record);
         }
@@ -107,7 +107,7 @@ impl Plugins {
             }
         }
         let active = version.version.is_some_and(|number| record.active == ActiveVersion::Version(number));
-        let loaded = LoadedPlugin::warm(loader, digest.clone(), kind, ready, Source::Store(self.shared.store.clone()));
+        let loaded = LoadedPlugin::warm(loader, digest.clone(), kind, ready, Source::Store(self.store.clone()));
         self.keep(record, Some(&Arc::new(loaded)), conducts).await?;
         tracing::info!(plugin = name, version = version.version, digest = %version.digest, active, "a plugin was uploaded");
         Ok(Uploaded { version, created, active, missing_grants })
@@ -241,7 +241,7 @@ impl Plugins {
             self.swap(name, entry);
         }
         // Another plugin of this name is not to find what this one kept.
-        self.shared.store.forget_plugin_state(name).await?;
+        self.store.forget_plugin_state(name).await?;
         self.forget(before.versions.into_iter().map(|version| version.digest)).await;
         tracing::info!(plugin = name, "a plugin was deleted");
         Ok(())
@@ -285,7 +285,7 @@ impl Plugins {
         for digest in digests.into_iter().filter(|digest| !used.contains(digest)) {
             self.shared.loader.artifacts.forget(&digest);
             self.shared.loader.artifacts.forget(&snapshot::digest(&digest));
-            if let Err(error) = self.shared.store.remove_blob(&digest).await {
+            if let Err(error) = self.store.remove_blob(&digest).await {
                 tracing::warn!(%digest, %error, "the bytes of a plugin nobody uses cannot be removed");
             }
         }
@@ -295,7 +295,7 @@ impl Plugins {
     /// what could not be removed when it was forgotten.
     pub async fn sweep_bytes(&self, kept: Duration) {
         let _changing = self.shared.changing.lock().await;
-        match self.shared.store.sweep_blobs(self.digests(), kept).await {
+        match self.store.sweep_blobs(self.digests(), kept).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "plugin bytes nobody uses were removed"),
             Err(error) => tracing::warn!(%error, "plugin bytes nobody uses cannot be removed"),

@@ -7,13 +7,13 @@ use arc_swap::ArcSwap;
 use rustls::{
     ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{PrivateKeyDer, pem::PemObject},
 };
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::http::TlsFiles;
+use crate::{config::http::TlsFiles, transport::certificates};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ pub enum TlsError {
         source: io::Error,
     },
     /// No certificates.
-    #[error("`tls.certificate_file`: {} holds no `BEGIN CERTIFICATE` in PEM", .0.display())]
+    #[error("`tls.certificate_file`: {} is not PEM with at least one whole `BEGIN CERTIFICATE`", .0.display())]
     NoCertificate(PathBuf),
     /// No key.
     #[error("`tls.key_file`: {} holds no `BEGIN PRIVATE KEY`, `BEGIN RSA PRIVATE KEY` or `BEGIN EC PRIVATE KEY` in PEM", .0.display())]
@@ -106,10 +106,7 @@ impl Certificates {
 fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let TlsFiles { certificate_file, key_file } = files;
     let bytes = |path: &PathBuf| fs::read(path).map_err(|source| TlsError::File { path: path.clone(), source });
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&bytes(certificate_file)?).filter_map(Result::ok).collect();
-    if chain.is_empty() {
-        return Err(TlsError::NoCertificate(certificate_file.clone()));
-    }
+    let chain = certificates(&bytes(certificate_file)?).ok_or_else(|| TlsError::NoCertificate(certificate_file.clone()))?;
     let key = PrivateKeyDer::from_pem_slice(&bytes(key_file)?).map_err(|_| TlsError::NoKey(key_file.clone()))?;
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(TlsError::Unusable)?;
