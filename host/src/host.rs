@@ -36,6 +36,7 @@ use crate::{
     },
     services::Services,
     store::{KeyOrigin, Retention, StorageKey, Store, StoreError, StoreOptions, make_directory},
+    traces::{BadCollector, Traces},
     transport::{OwnListeners, Transport, TransportOptions},
     window::Window,
 };
@@ -63,6 +64,9 @@ pub enum StartError {
     /// Mail cannot be sent as the configuration says.
     #[error("the configuration's `[smtp]` cannot be used")]
     Mail(#[source] MailError),
+    /// Traces cannot be sent as the configuration says.
+    #[error("the configuration's `[otlp]` cannot be used")]
+    Traces(#[source] BadCollector),
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -139,11 +143,14 @@ impl Host {
         })
         .map_err(|error| StartError::Transport(Box::new(error)))?;
         let mailer = config.smtp.clone().map(|smtp| Mailer::new(smtp, limits.mail_time_max)).transpose().map_err(StartError::Mail)?;
+        let metrics = Metrics::default();
+        let traces = Traces::start(&config, &store, &metrics).map_err(StartError::Traces)?;
         let services = Services {
             clock,
             window: Window::new(&limits),
             notices: Arc::default(),
-            metrics: Metrics::default(),
+            metrics,
+            traces,
             pace: Pace::default(),
             limits,
             store,
@@ -192,6 +199,8 @@ impl Host {
             }
             self.services.tasks.close();
             self.services.tasks.wait().await;
+            // The last spans: nothing is recorded any more.
+            self.services.traces.end().await;
         });
         if drained.await.is_err() {
             tracing::warn!(seconds = limit.as_secs(), "what was in flight did not end in time; it will be tried again at the next start");

@@ -38,6 +38,8 @@ struct Shared {
     matches: Counter,
     attempts: Family<Attempted, Counter>,
     stages: Family<Stage, Histogram, fn() -> Histogram>,
+    spans_exported: Counter,
+    spans_dropped: Family<Lost, Counter>,
     calls: Family<Called, Counter>,
     call_time: Family<Receiver, Histogram, fn() -> Histogram>,
     plugin_runs: Family<Ran, Counter>,
@@ -71,6 +73,32 @@ struct Attempted {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Stage {
     stage: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Lost {
+    reason: &'static str,
+}
+
+/// Why a span did not come to the collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanLoss {
+    /// Too many waited.
+    QueueFull,
+    /// The collector did not take it in time.
+    NotTaken,
+    /// The host was stopping.
+    Stopping,
+}
+
+impl SpanLoss {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::NotTaken => "not_taken",
+            Self::Stopping => "stopping",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -171,6 +199,8 @@ impl Default for Metrics {
             matches: Counter::default(),
             attempts: Family::default(),
             stages: Family::new_with_constructor(times),
+            spans_exported: Counter::default(),
+            spans_dropped: Family::default(),
             calls: Family::default(),
             call_time: Family::new_with_constructor(times),
             plugin_runs: Family::default(),
@@ -205,6 +235,9 @@ impl Default for Metrics {
             Unit::Seconds,
             shared.stages.clone(),
         );
+        registry.register("trace_spans_exported", "Spans the collector of traces took", shared.spans_exported.clone());
+        let help = "Spans that were lost: `queue_full`, `not_taken` by the collector in time, `stopping`";
+        registry.register("trace_spans_dropped", help, shared.spans_dropped.clone());
         registry.register("calls", "Calls of receivers, by `done` or the kind of failure", shared.calls.clone());
         registry.register_with_unit("call", "How long a receiver took to answer", Unit::Seconds, shared.call_time.clone());
         registry.register("plugin_runs", "Runs of plugins, by `ok` or the kind of failure", shared.plugin_runs.clone());
@@ -260,6 +293,16 @@ impl Metrics {
         if micros > 0 {
             self.shared.stages.get_or_create(&Stage { stage }).observe(seconds(micros));
         }
+    }
+
+    /// The collector took so many spans.
+    pub fn spans_exported(&self, number: u64) {
+        self.shared.spans_exported.inc_by(number);
+    }
+
+    /// So many spans were lost.
+    pub fn spans_dropped(&self, loss: SpanLoss, number: u64) {
+        self.shared.spans_dropped.get_or_create(&Lost { reason: loss.as_str() }).inc_by(number);
     }
 
     /// A receiver answered, `done` or with the kind of failure.

@@ -140,6 +140,7 @@ fn incoming(n: u64, webhooks: &[&str]) -> AcceptEvent {
             data: json!({ "n": n }),
             call: None,
             depth: 0,
+            trace: None,
         },
         dedup: None,
         parameters: Vec::new(),
