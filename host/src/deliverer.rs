@@ -99,6 +99,7 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     let count = count(&made, &webhook, &claimed, next);
     drop((turn, permit));
     let settling = span.is_recording().then(|| services.traces.inner("settle", span.context()));
+    let settled_from = Instant::now();
     let is_noticed = settle(
         services,
         &claimed,
@@ -106,6 +107,7 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     )
     .await;
     drop((settling, span));
+    services.metrics.stage("settle", micros(settled_from));
     // Recorded first, then woken.
     if is_noticed {
         services.notices.notify_one();
@@ -464,6 +466,9 @@ fn report(services: &Services, delivery: &Delivery, attempt: &Attempt, next: &Ne
     if let Some(plugin) = &attempt.plugin {
         let outcome = attempt.failure.as_ref().filter(|failure| failure.kind.is_plugins()).map_or("ok", |failure| failure.kind.as_str());
         services.metrics.plugin(&plugin.name, outcome, transform_us);
+    }
+    if attempt.failure.is_none() {
+        services.metrics.delivered(Duration::try_from(services.clock.now() - delivery.created_at).unwrap_or_default());
     }
     match &attempt.failure {
         None => tracing::info!(delivery = %delivery.id, webhook = delivery.webhook, attempt = attempt.number, ms, trace_id, "delivered"),

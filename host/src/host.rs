@@ -115,7 +115,9 @@ impl Host {
         let address = listener.local_addr().map_err(data_error)?;
         let (key, key_origin) = StorageKey::load(config.key_file.as_deref(), &config.data)?;
         let limits = Arc::new(config.limits.clone());
-        let store = open_store(&config.data, StoreOptions::new(Arc::clone(&clock), key, &limits))?;
+        let metrics = Metrics::default();
+        let options = StoreOptions { metrics: metrics.clone(), ..StoreOptions::new(Arc::clone(&clock), key, &limits) };
+        let store = open_store(&config.data, options)?;
         let catalog = Catalog::open(store.clone()).await?;
         let new_token = first_token(&config.data, &catalog, &clock, admin_token).await?;
         let plugin_options = PluginOptions {
@@ -123,6 +125,7 @@ impl Host {
             limits: Arc::clone(&limits),
             compiler: config.compiler.clone(),
             counts_instructions: config.counts_instructions,
+            metrics: metrics.clone(),
         };
         let plugins =
             Plugins::open(plugin_options, store.clone(), Arc::clone(&clock)).await.map_err(|error| StartError::Plugins(Box::new(error)))?;
@@ -143,7 +146,6 @@ impl Host {
         })
         .map_err(|error| StartError::Transport(Box::new(error)))?;
         let mailer = config.smtp.clone().map(|smtp| Mailer::new(smtp, limits.mail_time_max)).transpose().map_err(StartError::Mail)?;
-        let metrics = Metrics::default();
         let traces = Traces::start(&config, &store, &metrics).map_err(StartError::Traces)?;
         let services = Services {
             clock,

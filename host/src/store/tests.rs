@@ -110,6 +110,7 @@ fn open(directory: &Path, clock: &Arc<HandClock>, key: [u8; 32]) -> Result<Store
             order_wait_max: ORDER_WAIT_MAX,
             backlog_max: BACKLOG_MAX,
             disk_free_min: 0,
+            metrics: Metrics::default(),
         },
     )
 }
