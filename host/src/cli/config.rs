@@ -24,7 +24,7 @@ pub enum ConfigCommand {
     #[command(after_help = "Examples:
   hookwright config show
   HOOKWRIGHT_LIMITS_BACKLOG_MAX=1000 hookwright config show --json | jq '.data[] | select(.origin != \"default\")'")]
-    Show(Show),
+    Show(Box<Show>),
     /// Read a file as a start would, without the environment, and tell everything that is wrong with it.
     #[command(
         after_help = "Exit code: 0 it is right, 1 it is not; what is wrong is on standard error.\n\nExample:\n  hookwright config check /etc/hookwright.toml"

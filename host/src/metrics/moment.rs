@@ -83,8 +83,11 @@ struct Number {
     name: &'static str,
     help: &'static str,
     unit: Option<Unit>,
-    read: fn(&Moment) -> u64,
+    read: Read,
 }
+
+/// How a number is read off a moment.
+type Read = fn(&Moment) -> u64;
 
 fn numbers() -> Vec<Number> {
     fn whole(number: usize) -> u64 {
@@ -113,7 +116,7 @@ fn numbers() -> Vec<Number> {
 
 /// Where a moment is shown.
 pub(super) struct Gauges {
-    numbers: Vec<(Gauge, fn(&Moment) -> u64)>,
+    numbers: Vec<(Gauge, Read)>,
     set_aside: Family<OfPlugin, Gauge>,
     plugin_memory: Family<OfPlugin, Gauge>,
     due: Family<OfWebhook, Gauge>,
