@@ -105,6 +105,7 @@ fn one_event_is_one_trace_from_its_acceptance_to_the_endpoint() {
         assert_eq!(event["deliveries"][0]["state"], "delivered", "{event}");
         assert!(event["deliveries"][0]["trace"]["traceparent"].as_str().is_some_and(|text| text.contains(TRACE)), "{event}");
         assert!(!format!("{:?}", collector.spans()).contains("canary"), "no URL and no data");
+        assert!(counted(client, "hookwright_trace_spans_exported_total").await >= 9, "they are counted");
         host.stop().await;
     });
 }
