@@ -22,7 +22,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{
     Resource,
-    trace::{Sampler, SdkTracer, SdkTracerProvider, Span as SdkSpan},
+    trace::{Sampler, SdkTracer, SdkTracerProvider, Span as SdkSpan, SpanLimits},
 };
 
 use self::export::{Collector, Export};
@@ -67,7 +67,12 @@ impl Traces {
         let collector = Collector::new(otlp, store.clone())?;
         let (export, queue) = Export::start(collector, &resource, queue_max, export_time_max, metrics.clone())?;
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(otlp.sample_ratio)));
-        let provider = SdkTracerProvider::builder().with_resource(resource).with_sampler(sampler).with_span_processor(queue).build();
+        let provider = SdkTracerProvider::builder()
+            .with_resource(resource)
+            .with_sampler(sampler)
+            .with_span_limits(SpanLimits::default())
+            .with_span_processor(queue)
+            .build();
         Ok(Self { recording: Some(Arc::new(Recording { tracer: provider.tracer("hookwright"), export })), passes_on })
     }
 

@@ -1,7 +1,8 @@
 //! A collector of traces: a real HTTP server that decodes what OTLP posts to it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Read};
 
+use flate2::read::GzDecoder;
 use http::Method;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
@@ -70,6 +71,11 @@ impl Collector {
         self.endpoint.seen()
     }
 
+    /// The bodies of all that, not compressed.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.posted().iter().map(body).collect()
+    }
+
     /// All spans so far.
     #[track_caller]
     pub fn spans(&self) -> Vec<Spanned> {
@@ -106,7 +112,7 @@ fn spans(posted: &Received) -> Vec<Spanned> {
         (&posted.method, posted.path.as_str(), posted.header("content-type")),
         (&Method::POST, "/v1/traces", "application/x-protobuf")
     );
-    let request = ExportTraceServiceRequest::decode(posted.body.clone()).expect("an ExportTraceServiceRequest");
+    let request = ExportTraceServiceRequest::decode(body(posted).as_slice()).expect("an ExportTraceServiceRequest");
     let mut found = Vec::new();
     for resource in request.resource_spans {
         let service = resource.resource.map(|resource| said(resource.attributes)).unwrap_or_default();
@@ -128,6 +134,14 @@ fn spans(posted: &Received) -> Vec<Spanned> {
         }
     }
     found
+}
+
+/// What was posted, as it was before it was compressed.
+fn body(posted: &Received) -> Vec<u8> {
+    assert_eq!(posted.header("content-encoding"), "gzip");
+    let mut body = Vec::new();
+    GzDecoder::new(posted.body.as_ref()).read_to_end(&mut body).expect("gzip");
+    body
 }
 
 fn said(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {

@@ -20,7 +20,7 @@ use hyper_util::{
 };
 use opentelemetry::Context;
 use opentelemetry_http::{HttpClient, HttpError};
-use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_otlp::{Compression, Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -84,6 +84,7 @@ impl Export {
             .with_http()
             .with_endpoint(collector.endpoint.clone())
             .with_protocol(Protocol::HttpBinary)
+            .with_compression(Compression::Gzip)
             .with_timeout(time_max)
             .with_retry_policy(RetryPolicy::recommended())
             .with_http_client(collector)
