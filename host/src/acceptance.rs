@@ -16,6 +16,7 @@ use crate::{
     },
     services::Services,
     store::{AcceptEvent, Accepted, Dedup, StoreError},
+    traces::Span,
     window::{Rules, Slot},
 };
 
@@ -67,48 +68,67 @@ pub enum AcceptError {
     Store(#[from] StoreError),
 }
 
-/// An event with what it owes, and the slots held for what is taken along.
+/// An event with what it owes, and what is held meanwhile.
 pub struct Prepared {
     event: AcceptEvent,
-    /// One for each delivery.
+    held: Held,
+}
+
+/// What is held for an event until it is committed.
+pub struct Held {
+    /// One for each delivery, if it is taken along.
     slots: Vec<Option<Slot>>,
+    span: Span,
 }
 
 /// Matches and commits `incoming`, all or none. Returns the outcomes in order, and the attempts that were started.
 pub async fn accept(services: &Services, incoming: Vec<Incoming>) -> Result<(Vec<Outcome>, Vec<JoinHandle<()>>), AcceptError> {
     let prepared = incoming.into_iter().map(|one| prepare(services, one)).collect::<Result<Vec<_>, _>>()?;
-    let (events, slots) = apart(prepared);
+    let (events, held) = apart(prepared);
     let accepted = services.store.accept(events, services.limits.lease).await?;
-    Ok(start(services, accepted, slots))
+    Ok(start(services, accepted, held))
 }
 
 /// An event with the deliveries it owes. Those there is room for are sent from memory; the others wait in the store.
 pub fn prepare(services: &Services, incoming: Incoming) -> Result<Prepared, AcceptError> {
-    let Incoming { event, parameters, dedup } = incoming;
+    let Incoming { mut event, parameters, dedup } = incoming;
     if event.depth >= DEPTH_MAX {
         return Err(AcceptError::Loop);
     }
+    let mut span = services.traces.inner("accept", event.trace.as_ref());
+    if span.is_recording() {
+        span.set("hookwright.event.trigger", event.trigger.to_string());
+    }
+    event.trace = span.context().cloned();
+    let matched = span.is_recording().then(|| services.traces.inner("match", span.context()));
     let matching = services.catalog.snapshot().matching(&event);
+    drop(matched);
     let owed = matching.iter().map(|webhook| owed(services, webhook, &event));
     let (deliveries, slots) = owed.unzip();
     let dedup = dedup.map(|key| Dedup { key: key.0, body: body_digest(&event, &parameters) });
-    Ok(Prepared { event: AcceptEvent { event, dedup, parameters: parameter::changes(parameters), deliveries }, slots })
+    Ok(Prepared { event: AcceptEvent { event, dedup, parameters: parameter::changes(parameters), deliveries }, held: Held { slots, span } })
 }
 
-/// What the store is given, and the slots of each event's deliveries.
-pub fn apart(prepared: Vec<Prepared>) -> (Vec<AcceptEvent>, Vec<Vec<Option<Slot>>>) {
-    prepared.into_iter().map(|Prepared { event, slots }| (event, slots)).unzip()
+/// What the store is given, and what is held for each event.
+pub fn apart(prepared: Vec<Prepared>) -> (Vec<AcceptEvent>, Vec<Held>) {
+    prepared.into_iter().map(|Prepared { event, held }| (event, held)).unzip()
 }
 
 /// Starts what was taken along, and wakes the dispatcher for the rest.
-pub fn start(services: &Services, accepted: Vec<Accepted>, slots: Vec<Vec<Option<Slot>>>) -> (Vec<Outcome>, Vec<JoinHandle<()>>) {
+pub fn start(services: &Services, accepted: Vec<Accepted>, held: Vec<Held>) -> (Vec<Outcome>, Vec<JoinHandle<()>>) {
     let mut started = Vec::new();
     let mut is_left = false;
     let outcomes = accepted
         .into_iter()
-        .zip(slots)
-        .map(|(one, slots)| match one {
+        .zip(held)
+        .map(|(one, Held { slots, mut span })| match one {
             Accepted::New { event, claimed } => {
+                if span.is_recording() {
+                    span.set("hookwright.event.id", event.id.to_string());
+                    span.set("hookwright.event.deliveries", i64::try_from(slots.len()).unwrap_or(i64::MAX));
+                }
+                // What is sent now is no part of it.
+                drop(span);
                 is_left |= claimed.len() < slots.len();
                 services.metrics.event_accepted(slots.len() as u64);
                 for (claimed, slot) in claimed.into_iter().zip(slots) {
@@ -121,6 +141,7 @@ pub fn start(services: &Services, accepted: Vec<Accepted>, slots: Vec<Vec<Option
             }
             Accepted::Duplicate { id } => {
                 services.metrics.event_repeated();
+                span.set("hookwright.event.repeated", true);
                 Outcome { id, duplicate: true }
             }
         })

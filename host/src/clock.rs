@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, LazyLock, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use jiff::Timestamp;
@@ -84,6 +84,11 @@ pub fn millis(at: Timestamp) -> u64 {
 /// `at` moved by `by`, at the end of time at most.
 pub fn after(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// The time of the system's clock, for what others compare with theirs: spans are placed beside those of other machines.
+pub fn wall() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Random bytes from the system.

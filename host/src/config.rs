@@ -10,9 +10,11 @@ use crate::model::{proxy::Proxies, secret::SecretRef};
 pub mod http;
 pub mod limits;
 pub mod load;
+pub mod otlp;
 pub mod setting;
 
 pub use limits::{Limits, Retention};
+pub use otlp::Otlp;
 
 /// Everything the host is told at its start.
 #[derive(Clone, Debug)]
@@ -44,8 +46,46 @@ pub struct Config {
     pub bases: Bases,
     /// What sends mail; absent: none is sent.
     pub smtp: Option<Smtp>,
+    /// Where traces are sent; absent: nothing is recorded.
+    pub otlp: Option<Otlp>,
+    /// Whether endpoints are told the trace a delivery belongs to.
+    pub pass_trace_on: bool,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// The limits.
     pub limits: Limits,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people on a terminal, for machines elsewhere.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// An object in JSON in each line.
+    Json,
+}
+
+/// One of `auto`, `text` and `json`.
+impl std::str::FromStr for LogFormat {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Auto, Self::Text, Self::Json].into_iter().find(|format| format.as_str() == text).ok_or(())
+    }
+}
+
+impl LogFormat {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
 }
 
 /// Where codes are called: what stands before `/api/v1/webhook/CODE`.
@@ -171,6 +211,9 @@ impl Config {
             counts_instructions: false,
             bases: Bases::default(),
             smtp: None,
+            otlp: None,
+            pass_trace_on: true,
+            log_format: LogFormat::default(),
             limits: Limits::default(),
         }
     }

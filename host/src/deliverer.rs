@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
+    clock,
     dispatcher::{self, BuildFailure, Occasion, Prepared, Trace, micros},
     metrics::DELIVERED,
     model::{
@@ -29,11 +30,13 @@ use crate::{
         profile::RetryOn,
         reference::{Expansion, Scope},
         request::{BuiltRequest, redact_url},
+        trace::{TRACEPARENT, TRACESTATE, TraceContext},
         webhook::{Build, Webhook, WhenSetAside},
     },
     plugin::AnswerInput,
     services::Services,
     store::{Claimed, Next, Session, StateChanges, StoreError},
+    traces::Span,
     transport::{Answer, Outgoing, Probe, Step},
     window::{Slot, Turn},
 };
@@ -78,27 +81,33 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
         services.window.wake();
         return;
     };
-    let made = attempt(services, &claimed, &webhook).await;
+    let mut span = span_of(services, &claimed);
+    let made = attempt(services, &claimed, &webhook, &span).await;
     turn.shows(made.symptom());
     if made.is_set_aside() && webhook.when_set_aside == WhenSetAside::Wait {
         // Nothing was tried, so no try is spent.
         let until = dispatcher::set_aside_until(services, &claimed, &webhook);
-        drop((turn, permit));
+        span.fail(FailureKind::PluginSetAside.as_str());
+        drop((turn, permit, span));
         settle(services, &claimed, Conclusion::without_attempt(Next::GivenBack { until })).await;
         services.window.wake();
         return;
     }
     let next = next_step(&made, &webhook, claimed.delivery.attempts + 1);
-    report(services, &claimed.delivery, &made.attempt, &next);
+    report(services, &claimed.delivery, &made.attempt, &next, &mut span);
     let waits = matches!(next, Next::Waiting { .. });
     let count = count(&made, &webhook, &claimed, next);
     drop((turn, permit));
+    let settling = span.is_recording().then(|| services.traces.inner("settle", span.context()));
+    let settled_from = Instant::now();
     let is_noticed = settle(
         services,
         &claimed,
         Conclusion { built: waits.then(|| made.kept()).flatten(), attempt: Some(made.attempt), next, changes: made.changes, count },
     )
     .await;
+    drop((settling, span));
+    services.metrics.stage("settle", micros(settled_from));
     // Recorded first, then woken.
     if is_noticed {
         services.notices.notify_one();
@@ -143,19 +152,22 @@ pub struct Invoked {
 pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Webhook>) -> Result<Invoked, StoreError> {
     let tries = if webhook.retry_on == RetryOn::NoAnswer { webhook.retry.attempts().max(1) } else { 1 };
     loop {
-        let made = attempt(services, &claimed, webhook).await;
+        let mut span = span_of(services, &claimed);
+        let made = attempt(services, &claimed, webhook, &span).await;
         let number = made.attempt.number;
         let again = number < tries && made.attempt.failure.as_ref().is_some_and(got_no_answer);
         let next = match next_step(&made, webhook, u32::MAX) {
             Next::End(End::Failed) if again => Next::Again,
             next => next,
         };
-        report(services, &claimed.delivery, &made.attempt, &next);
+        report(services, &claimed.delivery, &made.attempt, &next, &mut span);
         let is_last = !matches!(next, Next::Again);
         let built = if is_last { None } else { made.kept() };
         let attempt = Some(made.attempt.clone());
         let conclusion = Conclusion { attempt, next, built: built.clone(), changes: made.changes, count: None };
+        let settling = span.is_recording().then(|| services.traces.inner("settle", span.context()));
         let delivery = settle_one(services, &claimed, conclusion).await?.delivery;
+        drop((settling, span));
         if is_last {
             let status = made.attempt.answer.as_ref().map(|answer| answer.status);
             let error_event = made.attempt.failure.as_ref().map(|failure| error_event(failure, status));
@@ -166,13 +178,26 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
     }
 }
 
+/// The span of an attempt at a delivery. A batch has to do with the traces of all its events.
+fn span_of(services: &Services, claimed: &Claimed) -> Span {
+    let others = claimed.events.iter().skip(1).filter_map(|event| event.trace.as_ref());
+    let mut span = services.traces.linked("attempt", claimed.delivery.trace.as_ref(), others);
+    if span.is_recording() {
+        let Delivery { id, webhook, attempts, .. } = &claimed.delivery;
+        span.set("hookwright.delivery.id", id.to_string());
+        span.set("hookwright.webhook.name", webhook.clone());
+        span.set("hookwright.attempt.number", i64::from(*attempts) + 1);
+    }
+    span
+}
+
 fn attempt_of(services: &Services, claimed: &Claimed) -> Attempt {
     let number = claimed.delivery.attempts + 1;
     Attempt { rebuilt: claimed.rebuilt, ..Attempt::begun(number, services.clock.now()) }
 }
 
 /// One attempt: build, sign, send, judge, bind. Whatever goes wrong is in it.
-async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>) -> Made {
+async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>, span: &Span) -> Made {
     let mut attempt = attempt_of(services, claimed);
     let (prepared, failure) = match dispatcher::build(services, claimed, webhook).await {
         Ok(prepared) => (prepared, None),
@@ -180,6 +205,7 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>)
     };
     let Trace { stages, plugin, log, unset } = prepared.trace;
     (attempt.stages, attempt.plugin, attempt.log, attempt.unset, attempt.failure) = (stages, plugin, log, unset, failure);
+    record_build(services, &attempt, span);
     // Recorded before it is acted on: a plugin that may remember no more has failed, and nothing was sent.
     if let Err(failure) = remember(services, claimed, prepared.state).await {
         attempt.failure = Some(failure);
@@ -196,12 +222,28 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>)
         return Made::unsent(attempt);
     }
     let mut retry_after = None;
-    let changes = exchange(services, claimed, webhook, &request, &mut attempt, &mut retry_after).await.unwrap_or_else(|failure| {
+    let changes = exchange(services, claimed, webhook, &request, &mut attempt, &mut retry_after, span).await.unwrap_or_else(|failure| {
         attempt.failure = Some(failure);
         Vec::new()
     });
     attempt.parameters = changes.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or(Value::Null))).collect();
     Made { attempt, built: Some(request), changes, retry_after }
+}
+
+/// The spans of what was done before anything was sent.
+fn record_build(services: &Services, attempt: &Attempt, span: &Span) {
+    if !span.is_recording() {
+        return;
+    }
+    let Stages { transform_us, build_us, .. } = attempt.stages;
+    let built_from = match build_us {
+        0 => clock::wall(),
+        _ => services.traces.past("build", span, clock::wall(), Duration::from_micros(build_us), []),
+    };
+    if let Some(plugin) = attempt.plugin.as_ref().filter(|_| transform_us > 0) {
+        let said = [("hookwright.plugin.name", plugin.name.clone().into())];
+        services.traces.past("transform", span, built_from, Duration::from_micros(transform_us), said);
+    }
 }
 
 /// Keeps what a plugin remembers of its call for this delivery.
@@ -221,8 +263,9 @@ async fn exchange(
     request: &BuiltRequest,
     attempt: &mut Attempt,
     asked_to_wait: &mut Option<Duration>,
+    span: &Span,
 ) -> Result<Vec<Change>, Failure> {
-    let answer = match send(services, claimed, webhook, request, attempt).await {
+    let answer = match send(services, claimed, webhook, request, attempt, span).await {
         // No answer is waited for where the timeout is zero: sent is delivered (our decision on ArcGIS's 0).
         Err(failure) if webhook.timeout.is_zero() && failure.kind == FailureKind::Timeout => return Ok(Vec::new()),
         answered => answered?,
@@ -236,6 +279,9 @@ async fn exchange(
     let started = Instant::now();
     let bound = bind(services, claimed, webhook, request, answer, attempt).await;
     attempt.stages.bind_us = micros(started);
+    if span.is_recording() {
+        services.traces.past("bind", span, clock::wall(), started.elapsed(), []);
+    }
     bound
 }
 
@@ -246,27 +292,63 @@ async fn send(
     webhook: &Webhook,
     request: &BuiltRequest,
     attempt: &mut Attempt,
+    span: &Span,
 ) -> Result<Answer, Failure> {
-    let signed = sign(services, claimed, webhook, request, Purpose::Send).await?;
+    let mut signed = sign(services, claimed, webhook, request, Purpose::Send).await?;
+    if webhook.request.url().is_mail() {
+        attempt.request = Some(recorded(&signed));
+        attempt.unset.extend(signed.shown.unset);
+        let (started, mut span) = (Instant::now(), services.traces.inner("mail", span.context()));
+        let answered = mail::send(services, claimed.delivery.id.as_str(), &signed.outgoing).await;
+        attempt.stages.send_us = micros(started);
+        if let Err(failure) = &answered {
+            span.fail(failure.kind.as_str());
+        }
+        return answered;
+    }
+    let sending = begin_sending(services, claimed, &mut signed.outgoing, span);
     attempt.request = Some(recorded(&signed));
     attempt.unset.extend(signed.shown.unset);
     let started = Instant::now();
-    if webhook.request.url().is_mail() {
-        let answered = mail::send(services, claimed.delivery.id.as_str(), &signed.outgoing).await;
-        attempt.stages.send_us = micros(started);
-        return answered;
-    }
     let mut answered = services.transport.send(signed.outgoing).await;
+    end_sending(sending, &answered);
     if let (Ok(answer), Some(token)) = (&answered, &signed.shown.token)
         && answer.status == UNAUTHORIZED
     {
         services.tokens.forget(token).await;
-        let again = sign(services, claimed, webhook, request, Purpose::Send).await?;
+        let mut again = sign(services, claimed, webhook, request, Purpose::Send).await?;
+        let sending = begin_sending(services, claimed, &mut again.outgoing, span);
         attempt.request = Some(recorded(&again));
         answered = services.transport.send(again.outgoing).await;
+        end_sending(sending, &answered);
     }
     attempt.stages.send_us = micros(started);
     answered
+}
+
+/// The span of one request, of which the endpoint is told. It is no part of what is signed, and a header an admin wrote stays.
+fn begin_sending(services: &Services, claimed: &Claimed, outgoing: &mut Outgoing, attempt: &Span) -> Span {
+    let mut span = services.traces.client(&outgoing.method, &outgoing.url, attempt);
+    if claimed.delivery.attempts > 0 {
+        span.set("http.request.resend_count", i64::from(claimed.delivery.attempts));
+    }
+    if let Some(trace) = services.traces.passed_on(&span)
+        && !outgoing.headers.contains_key(TRACEPARENT)
+    {
+        for (name, text) in [(TRACEPARENT, trace.traceparent()), (TRACESTATE, trace.tracestate())] {
+            if let Some(value) = HeaderValue::from_str(text).ok().filter(|value| !value.is_empty()) {
+                outgoing.headers.insert(name, value);
+            }
+        }
+    }
+    span
+}
+
+fn end_sending(mut span: Span, answered: &Result<Answer, Failure>) {
+    match answered {
+        Ok(answer) => span.answered(answer.status),
+        Err(failure) => span.fail(failure.kind.as_str()),
+    }
 }
 
 /// A request with its signature and credentials on: it can only be sent.
@@ -368,10 +450,15 @@ async fn bind(
 }
 
 /// One line per outcome, and what is counted of it.
-fn report(services: &Services, delivery: &Delivery, attempt: &Attempt, next: &Next) {
+fn report(services: &Services, delivery: &Delivery, attempt: &Attempt, next: &Next, span: &mut Span) {
     let ms = attempt.stages.total_ms();
+    let trace_id = span.context().map(TraceContext::trace_id).map(str::to_owned);
     let outcome = attempt.failure.as_ref().map_or(DELIVERED, |failure| failure.kind.as_str());
     services.metrics.attempt(&delivery.webhook, outcome);
+    span.set("hookwright.attempt.outcome", outcome);
+    if attempt.failure.is_some() {
+        span.fail(outcome);
+    }
     let Stages { transform_us, build_us, send_us, bind_us } = attempt.stages;
     for (stage, micros) in [("transform", transform_us), ("build", build_us), ("send", send_us), ("bind", bind_us)] {
         services.metrics.stage(stage, micros);
@@ -380,11 +467,14 @@ fn report(services: &Services, delivery: &Delivery, attempt: &Attempt, next: &Ne
         let outcome = attempt.failure.as_ref().filter(|failure| failure.kind.is_plugins()).map_or("ok", |failure| failure.kind.as_str());
         services.metrics.plugin(&plugin.name, outcome, transform_us);
     }
+    if attempt.failure.is_none() {
+        services.metrics.delivered(Duration::try_from(services.clock.now() - delivery.created_at).unwrap_or_default());
+    }
     match &attempt.failure {
-        None => tracing::info!(delivery = %delivery.id, webhook = delivery.webhook, attempt = attempt.number, ms, "delivered"),
+        None => tracing::info!(delivery = %delivery.id, webhook = delivery.webhook, attempt = attempt.number, ms, trace_id, "delivered"),
         Some(failure) => {
             let (kind, detail) = (failure.kind.as_str(), failure.detail.as_str());
-            tracing::warn!(delivery = %delivery.id, webhook = delivery.webhook, attempt = attempt.number, ms, kind, detail, ?next, "not delivered");
+            tracing::warn!(delivery = %delivery.id, webhook = delivery.webhook, attempt = attempt.number, ms, kind, detail, ?next, trace_id, "not delivered");
         }
     }
 }

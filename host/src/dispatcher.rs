@@ -351,6 +351,7 @@ fn invoked_event(delivery: &Delivery, data: Value) -> Event {
         data,
         call: None,
         depth: delivery.depth,
+        trace: delivery.trace.clone(),
     }
 }
 

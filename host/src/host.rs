@@ -36,6 +36,7 @@ use crate::{
     },
     services::Services,
     store::{KeyOrigin, Retention, StorageKey, Store, StoreError, StoreOptions, make_directory},
+    traces::{BadCollector, Traces},
     transport::{OwnListeners, Transport, TransportOptions},
     window::Window,
 };
@@ -63,6 +64,9 @@ pub enum StartError {
     /// Mail cannot be sent as the configuration says.
     #[error("the configuration's `[smtp]` cannot be used")]
     Mail(#[source] MailError),
+    /// Traces cannot be sent as the configuration says.
+    #[error("the configuration's `[otlp]` cannot be used")]
+    Traces(#[source] BadCollector),
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -111,7 +115,9 @@ impl Host {
         let address = listener.local_addr().map_err(data_error)?;
         let (key, key_origin) = StorageKey::load(config.key_file.as_deref(), &config.data)?;
         let limits = Arc::new(config.limits.clone());
-        let store = open_store(&config.data, StoreOptions::new(Arc::clone(&clock), key, &limits))?;
+        let metrics = Metrics::default();
+        let options = StoreOptions { metrics: metrics.clone(), ..StoreOptions::new(Arc::clone(&clock), key, &limits) };
+        let store = open_store(&config.data, options)?;
         let catalog = Catalog::open(store.clone()).await?;
         let new_token = first_token(&config.data, &catalog, &clock, admin_token).await?;
         let plugin_options = PluginOptions {
@@ -119,6 +125,7 @@ impl Host {
             limits: Arc::clone(&limits),
             compiler: config.compiler.clone(),
             counts_instructions: config.counts_instructions,
+            metrics: metrics.clone(),
         };
         let plugins =
             Plugins::open(plugin_options, store.clone(), Arc::clone(&clock)).await.map_err(|error| StartError::Plugins(Box::new(error)))?;
@@ -139,11 +146,13 @@ impl Host {
         })
         .map_err(|error| StartError::Transport(Box::new(error)))?;
         let mailer = config.smtp.clone().map(|smtp| Mailer::new(smtp, limits.mail_time_max)).transpose().map_err(StartError::Mail)?;
+        let traces = Traces::start(&config, &store, &metrics).map_err(StartError::Traces)?;
         let services = Services {
             clock,
             window: Window::new(&limits),
             notices: Arc::default(),
-            metrics: Metrics::default(),
+            metrics,
+            traces,
             pace: Pace::default(),
             limits,
             store,
@@ -193,6 +202,8 @@ impl Host {
             }
             self.services.tasks.close();
             self.services.tasks.wait().await;
+            // The last spans: nothing is recorded any more.
+            self.services.traces.end().await;
         });
         if drained.await.is_err() {
             tracing::warn!(seconds = limit.as_secs(), "what was in flight did not end in time; it will be tried again at the next start");

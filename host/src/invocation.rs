@@ -12,6 +12,7 @@ use crate::{
         id::DeliveryId,
         outcome::Failure,
         parameter,
+        trace::TraceContext,
         webhook::Webhook,
     },
     notices,
@@ -35,6 +36,8 @@ pub struct Request {
     pub environment: Option<String>,
     /// Calls to ourselves it has gone through.
     pub depth: u8,
+    /// The trace it belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 /// Why a webhook was not invoked at all.
@@ -75,6 +78,7 @@ pub async fn invoke(services: &Services, name: &str, request: Request) -> Result
         parameters: parameter::changes(request.parameters),
         input,
         depth: request.depth,
+        trace: request.trace,
     };
     let claimed = services.store.begin_invoke(begun, services.limits.lease).await?;
     // A client that goes away does not cancel what it started (decision 9): the work runs in a task of its own.

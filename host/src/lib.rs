@@ -23,5 +23,6 @@ pub mod replay;
 pub mod server;
 pub mod services;
 pub mod store;
+pub mod traces;
 pub mod transport;
 pub mod window;

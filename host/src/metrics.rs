@@ -14,7 +14,12 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use self::moment::Gauges;
 use crate::model::outcome::FailureKind;
+
+mod moment;
+
+pub use moment::{Moment, PoolState, StoreState, WEBHOOKS_MAX};
 
 /// The outcome of an attempt that went well.
 pub const DELIVERED: &str = "delivered";
@@ -24,6 +29,10 @@ pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; chars
 
 /// Buckets of times: from 100 µs, doubling, to 52 s.
 const TIME_BUCKETS: (f64, f64, u16) = (0.0001, 2.0, 20);
+/// Buckets of the time a delivery takes, with all its attempts: from 1 ms, times four, to three days.
+const DELIVERY_BUCKETS: (f64, f64, u16) = (0.001, 4.0, 15);
+/// Buckets of commits that share a sync: from 1, doubling, to as many as may.
+const COMMITS_BUCKETS: u16 = 11;
 
 /// Everything that is counted. Cheap to clone.
 #[derive(Clone)]
@@ -38,28 +47,23 @@ struct Shared {
     matches: Counter,
     attempts: Family<Attempted, Counter>,
     stages: Family<Stage, Histogram, fn() -> Histogram>,
+    spans_exported: Counter,
+    spans_dropped: Family<Lost, Counter>,
     calls: Family<Called, Counter>,
     call_time: Family<Receiver, Histogram, fn() -> Histogram>,
     plugin_runs: Family<Ran, Counter>,
     plugin_time: Family<Plugin, Histogram, fn() -> Histogram>,
     plugins_set_aside: Family<Plugin, Counter>,
     plugin_rollbacks: Family<Plugin, Counter>,
-    plugin_is_set_aside: Family<Plugin, Gauge>,
-    webhook_due: Family<Webhook, Gauge>,
-    instances_max: Gauge,
-    instances: Gauge,
-    instances_waited_for: Gauge,
     requests: Family<Answered, Counter>,
-    waiting: Gauge,
-    leases: Gauge,
-    oldest_due: Gauge,
-    store_bytes: Gauge,
-    store_live_bytes: Gauge,
-    commits: Gauge,
-    syncs: Gauge,
-    compactions: Gauge,
-    commits_waiting: Gauge,
-    store_failed: Gauge,
+    compile_time: Family<Compiled, Histogram, fn() -> Histogram>,
+    commit_time: Histogram,
+    sync_time: Histogram,
+    commits_per_sync: Histogram,
+    connections: Gauge,
+    closed: Family<Closed, Counter>,
+    delivery_time: Histogram,
+    gauges: Option<Gauges>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -71,6 +75,32 @@ struct Attempted {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Stage {
     stage: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Lost {
+    reason: &'static str,
+}
+
+/// Why a span did not come to the collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanLoss {
+    /// Too many waited.
+    QueueFull,
+    /// The collector did not take it in time.
+    NotTaken,
+    /// The host was stopping.
+    Stopping,
+}
+
+impl SpanLoss {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::NotTaken => "not_taken",
+            Self::Stopping => "stopping",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -101,60 +131,43 @@ struct Answered {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Webhook {
-    webhook: String,
+struct Compiled {
+    outcome: &'static str,
 }
 
-/// Webhooks of which it is said for how long their oldest delivery has been due: those that have been due longest.
-pub const WEBHOOKS_DUE_MAX: usize = 100;
-
-/// What is looked at, not counted, at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Moment {
-    /// The store.
-    pub store: StoreState,
-    /// Plugins that are set aside.
-    pub set_aside: Vec<String>,
-    /// Of webhooks with a delivery that is due, for how long the oldest has been; at most [`WEBHOOKS_DUE_MAX`].
-    pub due: Vec<(String, Duration)>,
-    /// The instances of plugins.
-    pub pool: PoolState,
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Closed {
+    reason: &'static str,
 }
 
-/// How much of the sandbox is in use at one moment.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PoolState {
-    /// Instances there may be.
-    pub max: usize,
-    /// Instances that are called.
-    pub in_use: usize,
-    /// Calls that wait for one.
-    pub waiting: usize,
+/// Why a connection was not served, or ended by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedFor {
+    /// Its address has as many as it may.
+    AddressFull,
+    /// The system gave us none, mostly for want of descriptors.
+    NotAccepted,
+    /// It spoke no TLS, or none of ours.
+    HandshakeFailed,
+    /// Its handshake took too long.
+    HandshakeSlow,
+    /// It asked nothing in time.
+    HeadSlow,
+    /// It did nothing for too long.
+    Idle,
 }
 
-/// How the store stands at one moment.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StoreState {
-    /// Deliveries that wait.
-    pub waiting: u64,
-    /// Deliveries being sent.
-    pub leases: u64,
-    /// For how long the delivery that is due longest has been due.
-    pub oldest_due: Duration,
-    /// Bytes on the disk.
-    pub bytes: u64,
-    /// Bytes of what lives.
-    pub live_bytes: u64,
-    /// Commits so far.
-    pub commits: u64,
-    /// Syncs so far.
-    pub syncs: u64,
-    /// Compactions so far.
-    pub compactions: u64,
-    /// Commits that wait to be written.
-    pub commits_waiting: u64,
-    /// Whether a write failed.
-    pub failed: bool,
+impl ClosedFor {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::AddressFull => "address_full",
+            Self::NotAccepted => "not_accepted",
+            Self::HandshakeFailed => "handshake_failed",
+            Self::HandshakeSlow => "handshake_slow",
+            Self::HeadSlow => "head_slow",
+            Self::Idle => "idle",
+        }
+    }
 }
 
 fn times() -> Histogram {
@@ -171,28 +184,23 @@ impl Default for Metrics {
             matches: Counter::default(),
             attempts: Family::default(),
             stages: Family::new_with_constructor(times),
+            spans_exported: Counter::default(),
+            spans_dropped: Family::default(),
             calls: Family::default(),
             call_time: Family::new_with_constructor(times),
             plugin_runs: Family::default(),
             plugin_time: Family::new_with_constructor(times),
             plugins_set_aside: Family::default(),
             plugin_rollbacks: Family::default(),
-            plugin_is_set_aside: Family::default(),
-            webhook_due: Family::default(),
-            instances_max: Gauge::default(),
-            instances: Gauge::default(),
-            instances_waited_for: Gauge::default(),
             requests: Family::default(),
-            waiting: Gauge::default(),
-            leases: Gauge::default(),
-            oldest_due: Gauge::default(),
-            store_bytes: Gauge::default(),
-            store_live_bytes: Gauge::default(),
-            commits: Gauge::default(),
-            syncs: Gauge::default(),
-            compactions: Gauge::default(),
-            commits_waiting: Gauge::default(),
-            store_failed: Gauge::default(),
+            compile_time: Family::new_with_constructor(times),
+            commit_time: times(),
+            sync_time: times(),
+            commits_per_sync: Histogram::new(exponential_buckets(1.0, 2.0, COMMITS_BUCKETS)),
+            connections: Gauge::default(),
+            closed: Family::default(),
+            delivery_time: Histogram::new(exponential_buckets(DELIVERY_BUCKETS.0, DELIVERY_BUCKETS.1, DELIVERY_BUCKETS.2)),
+            gauges: None,
             registry: Registry::default(),
         };
         registry.register("events_accepted", "Events accepted, on disk and new", shared.events.clone());
@@ -201,38 +209,36 @@ impl Default for Metrics {
         registry.register("attempts", "Attempts at deliveries, by webhook and `delivered` or the kind of failure", shared.attempts.clone());
         registry.register_with_unit(
             "attempt_stage",
-            "How long a stage of an attempt took: transform, build, send, bind",
+            "How long a stage of an attempt took: transform, build, send, bind, settle",
             Unit::Seconds,
             shared.stages.clone(),
         );
+        registry.register("trace_spans_exported", "Spans the collector of traces took", shared.spans_exported.clone());
+        let help = "Spans that were lost: `queue_full`, `not_taken` by the collector in time, `stopping`";
+        registry.register("trace_spans_dropped", help, shared.spans_dropped.clone());
         registry.register("calls", "Calls of receivers, by `done` or the kind of failure", shared.calls.clone());
         registry.register_with_unit("call", "How long a receiver took to answer", Unit::Seconds, shared.call_time.clone());
         registry.register("plugin_runs", "Runs of plugins, by `ok` or the kind of failure", shared.plugin_runs.clone());
         registry.register_with_unit("plugin", "How long a run of a plugin took", Unit::Seconds, shared.plugin_time.clone());
         registry.register("plugin_set_asides", "Times a plugin kept failing and was set aside", shared.plugins_set_aside.clone());
         registry.register("plugin_rollbacks", "Times a plugin's new version failed and was rolled back", shared.plugin_rollbacks.clone());
-        registry.register("plugin_set_aside", "1: the plugin's active version is set aside now", shared.plugin_is_set_aside.clone());
         registry.register("api_answers", "Answers of the API and of codes, by status", shared.requests.clone());
-        for (name, help, gauge) in [
-            ("deliveries_waiting", "Deliveries that wait, for a time or for their turn", &shared.waiting),
-            ("deliveries_sending", "Deliveries being sent", &shared.leases),
-            ("plugin_instances_max", "Plugin instances there may be", &shared.instances_max),
-            ("plugin_instances_in_use", "Plugin instances that are called", &shared.instances),
-            ("plugin_calls_waiting", "Calls that wait for a plugin instance", &shared.instances_waited_for),
-            ("store_commits", "Commits since the start", &shared.commits),
-            ("store_syncs", "Times the disk was synced since the start", &shared.syncs),
-            ("store_compactions", "Times the store was written anew since the start", &shared.compactions),
-            ("store_commits_waiting", "Commits that wait to be written", &shared.commits_waiting),
-            ("store_failed", "1: a write failed and nothing is taken any more", &shared.store_failed),
-        ] {
-            registry.register(name, help, gauge.clone());
-        }
-        let help = "For how long the delivery that is due longest has been due";
-        registry.register_with_unit("deliveries_oldest_due", help, Unit::Seconds, shared.oldest_due.clone());
-        let help = "For how long a webhook's delivery that is due longest has been due; of the hundred that have been so longest";
-        registry.register_with_unit("webhook_oldest_due", help, Unit::Seconds, shared.webhook_due.clone());
-        registry.register_with_unit("store_disk", "The store's file", Unit::Bytes, shared.store_bytes.clone());
-        registry.register_with_unit("store_live", "Keys and values in the store, about", Unit::Bytes, shared.store_live_bytes.clone());
+        registry.register_with_unit(
+            "plugin_compile",
+            "How long compiling a plugin took, by `ok` or `failed`",
+            Unit::Seconds,
+            shared.compile_time.clone(),
+        );
+        let help = "How long a commit took for whoever asked for it, from its place in the queue to the disk";
+        registry.register_with_unit("store_commit", help, Unit::Seconds, shared.commit_time.clone());
+        registry.register_with_unit("store_sync", "How long a write with its sync took", Unit::Seconds, shared.sync_time.clone());
+        registry.register("store_commits_per_sync", "Commits that shared a sync", shared.commits_per_sync.clone());
+        registry.register("connections", "Connections that are open", shared.connections.clone());
+        let help = "Connections the host did not serve, or ended because a limit was reached, by reason";
+        registry.register("connections_closed", help, shared.closed.clone());
+        let help = "How long a delivery took from its acceptance until it was delivered";
+        registry.register_with_unit("delivery", help, Unit::Seconds, shared.delivery_time.clone());
+        shared.gauges = Some(Gauges::register(&mut registry));
         shared.registry = registry;
         Self { shared: Arc::new(shared) }
     }
@@ -260,6 +266,16 @@ impl Metrics {
         if micros > 0 {
             self.shared.stages.get_or_create(&Stage { stage }).observe(seconds(micros));
         }
+    }
+
+    /// The collector took so many spans.
+    pub fn spans_exported(&self, number: u64) {
+        self.shared.spans_exported.inc_by(number);
+    }
+
+    /// So many spans were lost.
+    pub fn spans_dropped(&self, loss: SpanLoss, number: u64) {
+        self.shared.spans_dropped.get_or_create(&Lost { reason: loss.as_str() }).inc_by(number);
     }
 
     /// A receiver answered, `done` or with the kind of failure.
@@ -297,41 +313,57 @@ impl Metrics {
         }
     }
 
+    /// A compilation ended.
+    pub fn compiled(&self, is_good: bool, took: Duration) {
+        let outcome = if is_good { "ok" } else { "failed" };
+        self.shared.compile_time.get_or_create(&Compiled { outcome }).observe(took.as_secs_f64());
+    }
+
+    /// A commit is durable, so long after it was asked for.
+    pub fn committed(&self, took: Duration) {
+        self.shared.commit_time.observe(took.as_secs_f64());
+    }
+
+    /// So many commits were written and synced together.
+    pub fn synced(&self, commits: usize, took: Duration) {
+        self.shared.sync_time.observe(took.as_secs_f64());
+        self.shared.commits_per_sync.observe(f64::from(u32::try_from(commits).unwrap_or(u32::MAX)));
+    }
+
+    /// A delivery was delivered, so long after its acceptance.
+    pub fn delivered(&self, took: Duration) {
+        self.shared.delivery_time.observe(took.as_secs_f64());
+    }
+
+    /// A connection is served until what is returned is dropped.
+    pub fn connected(&self) -> Connected {
+        self.shared.connections.inc();
+        Connected(self.shared.connections.clone())
+    }
+
+    /// A connection was not served, or ended by us.
+    pub fn closed(&self, why: ClosedFor) {
+        self.shared.closed.get_or_create(&Closed { reason: why.as_str() }).inc();
+    }
+
     /// Everything, with what is looked at now.
     pub fn text(&self, moment: Moment) -> String {
-        let Moment { store, set_aside, due, pool } = moment;
-        self.shared.webhook_due.clear();
-        for (webhook, since) in due.into_iter().take(WEBHOOKS_DUE_MAX) {
-            let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-            self.shared.webhook_due.get_or_create(&Webhook { webhook }).set(seconds);
-        }
-        let whole = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        self.shared.plugin_is_set_aside.clear();
-        for plugin in set_aside {
-            self.shared.plugin_is_set_aside.get_or_create(&Plugin { plugin }).set(1);
-        }
-        let Shared { registry, .. } = &*self.shared;
-        for (gauge, value) in [
-            (&self.shared.instances_max, whole(pool.max)),
-            (&self.shared.instances, whole(pool.in_use)),
-            (&self.shared.instances_waited_for, whole(pool.waiting)),
-            (&self.shared.waiting, store.waiting),
-            (&self.shared.leases, store.leases),
-            (&self.shared.oldest_due, store.oldest_due.as_secs()),
-            (&self.shared.store_bytes, store.bytes),
-            (&self.shared.store_live_bytes, store.live_bytes),
-            (&self.shared.commits, store.commits),
-            (&self.shared.syncs, store.syncs),
-            (&self.shared.compactions, store.compactions),
-            (&self.shared.commits_waiting, store.commits_waiting),
-            (&self.shared.store_failed, u64::from(store.failed)),
-        ] {
-            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        if let Some(gauges) = &self.shared.gauges {
+            gauges.show(moment);
         }
         let mut out = String::new();
         // Writing to a string does not fail.
-        let _ = text::encode(&mut out, registry);
+        let _ = text::encode(&mut out, &self.shared.registry);
         out
+    }
+}
+
+/// A connection that is counted.
+pub struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -363,6 +395,7 @@ mod tests {
             set_aside: vec!["slow".to_owned()],
             due: vec![("chat".to_owned(), Duration::from_secs(61))],
             pool: PoolState { max: 64, in_use: 3, waiting: 0 },
+            ..Moment::default()
         });
         for line in [
             "hookwright_events_accepted_total 1",

@@ -38,5 +38,6 @@ pub mod service;
 pub mod signature;
 pub mod template;
 pub mod token;
+pub mod trace;
 pub mod trigger;
 pub mod webhook;

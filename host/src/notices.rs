@@ -105,6 +105,7 @@ pub async fn invoke_failed(services: &Services, invoked: &Invoked) {
         call: None,
         // Who is told may invoke what fails again: the chain has an end (decision 10).
         depth: delivery.depth.saturating_add(1),
+        trace: delivery.trace.clone(),
     };
     if services.catalog.snapshot().matching(&event).is_empty() {
         return;
@@ -133,6 +134,7 @@ fn operational(entry: &WebhookEntry, what: &str, at: Timestamp, reason: Option<R
         data,
         call: None,
         depth: 0,
+        trace: None,
     };
     Some(Incoming { event, parameters: Map::<String, Value>::new(), dedup: None })
 }

@@ -27,6 +27,7 @@ use crate::{
         reference::{Expansion, Scope},
         secret::{Secret, SecretRef},
         signature::{self, Asked, VerifyInput, VerifyScheme},
+        trace::TraceContext,
     },
     plugin::Effects,
     services::Services,
@@ -67,6 +68,8 @@ pub struct Inbound {
     pub body: Bytes,
     /// The client's address.
     pub remote: String,
+    /// The trace it belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 /// Answers one call.
@@ -89,7 +92,13 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
         return Reply::json(&serde_json::json!({ "success": "true" }));
     }
     let mut call = recorded(services, &target, &inbound);
-    if let Err((status, failure)) = admit(services, &target, &inbound, &mut call).await {
+    let mut verifying = services.traces.inner("verify", inbound.trace.as_ref());
+    let admitted = admit(services, &target, &inbound, &mut call).await;
+    if let Err((_, failure)) = &admitted {
+        verifying.fail(failure.kind.as_str());
+    }
+    drop(verifying);
+    if let Err((status, failure)) = admitted {
         call.state = CallState::Rejected;
         services.metrics.call(&call.receiver, failure.kind.as_str(), 0);
         let reply = Reply::message(status, if matches!(status, 401 | 403) { "the call could not be verified" } else { &failure.detail });
@@ -266,6 +275,7 @@ async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: 
     let receiver = &target.receiver;
     call.runs += 1;
     let started = Instant::now();
+    let mut span = services.traces.inner("receive", call.trace.as_ref());
     let ran = match receiver.action_for(|| document(&call)) {
         Action::Reply(status, template) => {
             let document = document(&call);
@@ -278,10 +288,20 @@ async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: 
                 None => Ok((Raw { status: *status, headers: Vec::new(), body: message.into_bytes() }, Effects::default())),
             }
         }
-        Action::Plugin(name, config) => run::run_plugin(services, receiver, name, config, inbound, &mut call).await,
+        Action::Plugin(name, config) => run::run_plugin(services, receiver, name, config, inbound, &mut call, &span).await,
     };
     call.receive_us = micros(started);
     let failed = ran.as_ref().err().map(PluginFailure::kind);
+    if span.is_recording() {
+        span.set("hookwright.receiver.name", call.receiver.clone());
+        span.set("hookwright.call.id", call.id.to_string());
+        span.set("hookwright.call.run", i64::from(call.runs));
+        if let Some(plugin) = &call.plugin {
+            span.set("hookwright.plugin.name", plugin.name.clone());
+        }
+        failed.into_iter().for_each(|kind| span.fail(kind));
+    }
+    drop(span);
     services.metrics.call(&call.receiver, failed.unwrap_or("done"), call.receive_us);
     if let Some(plugin) = &call.plugin {
         services.metrics.plugin(&plugin.name, failed.unwrap_or("ok"), call.receive_us);
@@ -290,7 +310,10 @@ async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: 
         Ok((raw, effects)) => {
             let reply = shape(receiver, raw);
             call.state = CallState::Done;
-            commit(services, receiver, call, effects, reply).await
+            let span = services.traces.inner("commit", call.trace.as_ref());
+            let reply = commit(services, receiver, call, effects, reply).await;
+            drop(span);
+            reply
         }
         Err(failure) => {
             // One that was taken before its plugin was set aside waits for it, and nothing was run.
@@ -301,10 +324,11 @@ async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: 
                 PluginFailure::Rejected(_) => CallState::Rejected,
                 _ => CallState::Failed,
             };
-            tracing::warn!(call = %call.id, receiver = call.receiver, kind = failure.kind(), detail = %failure, "a receiver failed");
             let reply = failed_reply(&failure);
             call.failure = Some(Failure::from(&failure));
             if again {
+                let trace_id = call.trace.as_ref().map(TraceContext::trace_id);
+                tracing::warn!(call = %call.id, receiver = call.receiver, kind = failure.kind(), detail = %failure, trace_id, "a receiver failed and is run again");
                 return match services.store.begin_call(call).await {
                     Ok(()) => reply,
                     Err(error) => Reply::unavailable(&error),

@@ -17,6 +17,7 @@ use crate::{
     plugin::Plugins,
     reception::{Answering, Door},
     store::{Claimed, Store},
+    traces::Traces,
     transport::Transport,
     window::{Slot, Window},
 };
@@ -54,6 +55,8 @@ pub struct Services {
     pub pace: Pace,
     /// What is counted and timed.
     pub metrics: Metrics,
+    /// What is recorded of traces, and passed on.
+    pub traces: Traces,
     /// Wakes [`crate::notices`]: there is news of a webhook.
     pub notices: Arc<Notify>,
     /// What a stop waits for.

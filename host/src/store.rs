@@ -22,6 +22,7 @@ mod committer;
 mod control;
 mod copy;
 mod delivery;
+mod depth;
 mod destination;
 mod directory;
 mod document;
@@ -57,7 +58,7 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -99,7 +100,7 @@ use self::{
     stats::Published,
     transaction::Transaction,
 };
-use crate::{clock::SharedClock, config::Limits, model::audit::Origin};
+use crate::{clock::SharedClock, config::Limits, metrics::Metrics, model::audit::Origin};
 
 /// Commits that may wait for the committer; callers beyond wait for a place.
 const QUEUE_LEN_MAX: usize = 2048;
@@ -124,6 +125,8 @@ pub struct StoreOptions {
     pub backlog_max: u64,
     /// Bytes that stay free on the disk: below, [`Store::has_room`] says no. 0: nobody looks.
     pub disk_free_min: u64,
+    /// Where commits are timed.
+    pub metrics: Metrics,
 }
 
 impl StoreOptions {
@@ -137,6 +140,7 @@ impl StoreOptions {
             order_wait_max: limits.order_wait_max,
             backlog_max: limits.backlog_max,
             disk_free_min: limits.disk_free_bytes_min,
+            metrics: Metrics::default(),
         }
     }
 }
@@ -158,6 +162,7 @@ struct Shared {
     data: PathBuf,
     engine: Arc<ArcSwap<Engine>>,
     published: Arc<Published>,
+    metrics: Metrics,
     places: Arc<Semaphore>,
     room: Room,
     backup: Place<Manifest>,
@@ -175,13 +180,19 @@ impl Store {
     ///
     /// Whatever another process had claimed is free again when this returns; an `invoke` it had not finished has failed.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let StoreOptions { clock, key, session_life, dedup_life, order_wait_max, backlog_max, disk_free_min } = options;
+        let StoreOptions { clock, key, session_life, dedup_life, order_wait_max, backlog_max, disk_free_min, metrics } = options;
         let directory = Directory::lock(dir)?;
         let engine = Arc::new(ArcSwap::from_pointee(open_engine(&directory, &key)?));
         let published = Arc::new(Published::default());
         let (queue, receiver) = mpsc::channel(QUEUE_LEN_MAX);
-        let mut committer =
-            Committer::new(clock.clone(), Arc::clone(&engine), Arc::clone(&published), receiver, directory.path().to_owned())?;
+        let mut committer = Committer::new(
+            clock.clone(),
+            Arc::clone(&engine),
+            Arc::clone(&published),
+            receiver,
+            directory.path().to_owned(),
+            metrics.clone(),
+        )?;
         storage_key::keep(&mut committer, &key)?;
         claim::recover(&mut committer)?;
         published.begin(agenda::Agenda::load(&engine.load())?);
@@ -199,6 +210,7 @@ impl Store {
             data: dir.to_owned(),
             engine,
             published,
+            metrics,
             places: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)),
             room: Room::new(dir, disk_free_min),
             backup: Place::new("backup"),
@@ -308,8 +320,12 @@ impl Store {
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(QUEUE_KIB_MAX);
         let place = Arc::clone(&self.shared.places).acquire_many_owned(kib).await.map_err(|_| StoreError::Closed)?;
         let (reply, done) = oneshot::channel();
+        let (asked, metrics) = (Instant::now(), self.shared.metrics.clone());
         let commit = committer::commit(scans, prepare, move |outcome| {
             drop(place);
+            if outcome.is_ok() {
+                metrics.committed(asked.elapsed());
+            }
             // Nobody listens any more when the caller went away; what it asked for is done all the same.
             let _ = reply.send(outcome);
         });

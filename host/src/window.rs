@@ -153,6 +153,12 @@ impl Window {
         self.wake();
     }
 
+    /// How many deliveries of each endpoint are in memory.
+    pub fn held(&self) -> Vec<(EndpointId, usize)> {
+        let held = |(endpoint, line): (&EndpointId, &Arc<Line>)| (endpoint.clone(), line.state().held);
+        self.lines().iter().map(held).filter(|(_, held)| *held > 0).collect()
+    }
+
     fn lines(&self) -> MutexGuard<'_, HashMap<EndpointId, Arc<Line>>> {
         self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }

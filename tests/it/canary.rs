@@ -5,7 +5,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use hookwright_tests::{
-    Authority, Client, Endpoint, MailServer, Process, Proxy, Script, TokenServer, data_directory, files,
+    Authority, Client, Collector, Endpoint, MailServer, Process, Proxy, Script, TokenServer, data_directory, files,
     process::{finish, hookwright},
     run,
     wait::eventually,
@@ -111,16 +111,22 @@ fn no_secret_is_seen_anywhere() {
         let authority = Authority::new();
         let mails = MailServer::starttls(&authority.server(&["localhost"])).await;
         let proxy = Proxy::start().await;
+        let collector = Collector::start().await;
         std::fs::write(file("ca.pem"), &authority.pem).expect("written");
         let config = format!(
             "backup_dir = {:?}\n[smtp]\nhost = \"localhost\"\nport = {}\ntls = \"starttls\"\nca_file = {:?}\nfrom = \"a@b.example\"\nuser = \"ann\"\npassword = \"$secret:smtp\"\n\
+             [otlp]\nendpoint = \"{}\"\nheaders = {{ x-key = \"$secret:collector\" }}\nheaders_file = {:?}\n\
              [[proxy]]\nurl = \"http://ann:{}@{}\"\nhosts = [\"localhost\"]\n",
             file("backups"),
             mails.port,
             file("ca.pem"),
+            collector.url(),
+            file("headers"),
             canaries.add("the proxy's password", "canary-proxy-8d1f27"),
             proxy.address
         );
+        std::fs::write(file("headers"), format!("x-file: {}\n", canaries.add("a header's file", "canary-headers-file-0b7e")))
+            .expect("written");
         std::fs::write(file("config.toml"), config).expect("written");
         let admin = canaries.add("the admin token", "canary-admin-token-55b2");
         let config = file("config.toml");
@@ -133,7 +139,7 @@ fn no_secret_is_seen_anywhere() {
             Script::json(json!({ "ok": true })).header("set-cookie", &canaries.add("an endpoint's cookie", "session=canary-cookie-71c0")),
         );
 
-        for name in ["bearer", "password", "header", "oauth", "wrong", "github", "smtp", "inbound", "hmac"] {
+        for name in ["bearer", "password", "header", "oauth", "wrong", "github", "smtp", "inbound", "hmac", "collector"] {
             client.secret(name, &canaries.add(name, &format!("canary-{name}-3e9a04b6"))).await;
         }
         let key = BASE64_STANDARD_NO_PAD.encode("canary-standard-key-of-33-bytes-x");
@@ -230,6 +236,12 @@ fn no_secret_is_seen_anywhere() {
         // They were planted where they are kept: what is looked for in the files is there to be found.
         for what in shown {
             assert!(canaries.is_in(what, &answers), "no answer shows {what}");
+        }
+        let (span, posted) = (collector.named_anywhere("attempt", 10).await, collector.posted());
+        assert!(span.iter().any(|span| span.is_error) && span.iter().any(|span| !span.is_error), "well and badly: {span:?}");
+        assert!(posted.iter().any(|post| post.header("x-key").contains("canary") && post.header("x-file").contains("canary")));
+        for body in collector.bodies() {
+            canaries.stand_not_in("a span", &body, &[]);
         }
         let audit = client.look("/v1/audit?limit=500").await;
         assert!(audit["data"].as_array().is_some_and(|entries| entries.len() > 25), "{audit}");

@@ -50,6 +50,7 @@ mod state;
 mod swap;
 mod templates;
 mod tidy;
+mod traces;
 mod trouble;
 mod verification;
 mod webhooks;

@@ -1,6 +1,9 @@
 //! `/metrics`: what Prometheus reads, and who may.
 
-use hookwright_tests::{Endpoint, Script, TestHost, interop, run, wait::eventually};
+use std::time::Duration;
+
+use hookwright::config::Limits;
+use hookwright_tests::{Client, Endpoint, Options, Script, TestHost, interop, root, run, wait::eventually};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -43,11 +46,113 @@ fn prometheus_reads_what_was_counted_and_no_stranger_does() {
             assert_eq!(samples[name].as_f64(), Some(value), "{name} in {samples}");
         }
         assert!(samples["hookwright_attempt_stage_seconds_count{stage=send}"].as_f64() >= Some(2.0), "{samples}");
-        assert!(samples["hookwright_store_disk_bytes{}"].as_f64() > Some(0.0), "{samples}");
+        for name in [
+            "hookwright_store_disk_bytes{}",
+            "hookwright_resident_bytes{}",
+            "hookwright_connections{}",
+            "hookwright_plugin_memory_most_bytes{plugin=speaks}",
+            "hookwright_plugin_compile_seconds_count{outcome=ok}",
+            "hookwright_store_commit_seconds_count{}",
+            "hookwright_store_sync_seconds_count{}",
+            "hookwright_store_commits_per_sync_sum{}",
+            "hookwright_delivery_seconds_count{}",
+            "hookwright_attempt_stage_seconds_count{stage=settle}",
+        ] {
+            assert!(samples[name].as_f64() > Some(0.0), "{name} in {samples}");
+        }
+        let of = |name: &str| samples[name].as_f64();
+        assert!(of("hookwright_store_commits_per_sync_sum{}") <= of("hookwright_store_commits{}"), "{samples}");
+
+        // Each has its place in the table of the README.
+        let served = client.send(Method::GET, "/metrics", &[], "").await.text();
+        let readme = std::fs::read_to_string(root().join("README.md")).expect("a page");
+        let table = readme.split("| metric (`hookwright_...`)").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("the table");
+        for family in served.lines().filter_map(|line| line.strip_prefix("# TYPE hookwright_")?.split(' ').next()) {
+            assert!([family, &format!("{family}_total")].iter().any(|name| table.contains(&format!("`{name}`"))), "{family}");
+        }
 
         client.delete("/v1/webhooks/chat").await;
         let gone = read().await["samples"].to_string();
         assert!(!gone.contains("webhook=chat"), "the series of a webhook that is gone end: {gone}");
+        host.stop().await;
+    });
+}
+
+/// What stands behind these words, a sample with its labels.
+async fn sample(client: &Client, name: &str) -> Option<u64> {
+    let text = client.send(Method::GET, "/metrics", &[], "").await.text();
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+#[test]
+fn how_much_waits_for_a_webhook_and_for_how_long_is_said_also_after_a_restart() {
+    run(async {
+        let host = TestHost::start().await;
+        let endpoint = Endpoint::start().await;
+        // One delivery in a thousand seconds: the others are due, and wait.
+        let hook = json!({ "selectors": ["metrics.slow"], "request": { "url": endpoint.url("/") }, "limits": { "per_second": 0.001 } });
+        host.client.webhook("slow", hook).await;
+        let events: Vec<_> = (0..5).map(|_| json!({ "trigger": "metrics.slow" })).collect();
+        let (status, answer) = host.client.post("/v1/events", &json!(events)).await;
+        assert_eq!(status, 202, "{answer}");
+        endpoint.next_request().await;
+        host.advance(Duration::from_secs(61));
+        let (waiting, due) =
+            (r#"hookwright_webhook_deliveries_waiting{webhook="slow"}"#, r#"hookwright_webhook_oldest_due_seconds{webhook="slow"}"#);
+        assert_eq!((sample(&host.client, waiting).await, sample(&host.client, due).await), (Some(4), Some(61)));
+        let host = host.restart().await;
+        // A process begins with a rate of its own: one goes out at once.
+        endpoint.next_request().await;
+        eventually("what waits is counted anew", async || (sample(&host.client, waiting).await == Some(3)).then_some(())).await;
+        host.client.post("/v1/webhooks/slow/deactivate", &json!({})).await;
+        eventually("nothing waits any more", async || sample(&host.client, waiting).await.is_none().then_some(())).await;
+        assert_eq!(sample(&host.client, due).await, None);
+        host.stop().await;
+    });
+}
+
+#[test]
+fn deliveries_in_memory_are_said_by_webhook() {
+    run(async {
+        let host = TestHost::start().await;
+        let (endpoint, gate) = (Endpoint::start().await, hookwright_tests::Gate::new());
+        endpoint.always(Script::status(200).behind(&gate));
+        let hook = json!({ "selectors": ["metrics.held"], "request": { "url": endpoint.url("/") }, "limits": { "in_flight": 1 } });
+        host.client.webhook("held", hook).await;
+        for _ in 0..3 {
+            host.client.post("/v1/events", &json!({ "trigger": "metrics.held" })).await;
+        }
+        let held = r#"hookwright_webhook_deliveries_held{webhook="held"}"#;
+        assert_eq!(sample(&host.client, held).await, Some(3));
+        gate.open();
+        eventually("nothing is in memory any more", async || sample(&host.client, held).await.is_none().then_some(())).await;
+        host.stop().await;
+    });
+}
+
+#[test]
+fn connections_that_are_closed_are_counted_by_reason() {
+    run(async {
+        let mut limits = Limits::default();
+        limits.http.connections_per_address_max = 4;
+        limits.http.head_time_max = Duration::from_secs(1);
+        let host = TestHost::with(Options { limits, ..Options::default() }).await;
+        let address = host.address();
+        let connect = || tokio::net::TcpStream::connect(address);
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(connect().await.expect("a connection"));
+        }
+        // The host closes the fifth without a word; those that ask nothing later.
+        let mut byte = [0];
+        for stream in [connect().await.expect("a connection")].iter_mut().chain(&mut held) {
+            let read = tokio::io::AsyncReadExt::read(stream, &mut byte).await;
+            assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+        }
+        let closed =
+            async |reason: &str| sample(&host.client, &format!("hookwright_connections_closed_total{{reason=\"{reason}\"}}")).await;
+        assert_eq!(closed("address_full").await, Some(1));
+        eventually("four that were slow", async || (closed("head_slow").await == Some(4)).then_some(())).await;
         host.stop().await;
     });
 }

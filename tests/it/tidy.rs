@@ -52,7 +52,7 @@ const LAYERS: [&[&str]; 9] = [
     &["model"],
     &["clock", "config", "metrics", "pace"],
     &["store", "transport", "window", "mail"],
-    &["plugin"],
+    &["plugin", "traces"],
     &["catalog"],
     &["services", "acceptance", "dispatcher", "deliverer", "invocation", "notices", "reception", "rehearsal", "replay"],
     &["server"],
@@ -133,6 +133,7 @@ fn only_in(may: &[&str], words: &[&str]) {
 fn what_belongs_to_one_place_stands_there_alone() {
     only_in(&["store"], &["sled::", "sled "]);
     only_in(&["plugin"], &["wasmtime::", "wasmtime_wasi", "wit_component"]);
+    only_in(&["traces"], &["opentelemetry"]);
     only_in(&["main.rs", "cli"], &["anyhow"]);
     only_in(&["server/respond.rs", "transport", "cli"], &["StatusCode"]);
     only_in(&["clock.rs", "cli", "plugin", "store"], &["Timestamp::now", "SystemTime::now"]);
@@ -200,13 +201,14 @@ fn an_exception_from_a_lint_gives_its_reason() {
 /// Which they are, their units and their bounds is one table; the names say the unit, or what is counted.
 #[test]
 fn every_limit_says_what_it_limits_and_in_what_unit() {
-    use hookwright::config::{Limits, Retention, http::HttpSettings};
+    use hookwright::config::{Limits, Retention, http::HttpSettings, otlp::OtlpLimits};
     let named = |key: &str, unit: &str| match unit {
         "seconds" | "days" | "bytes" => key.contains(unit),
         _ => ["_max", "_min"].iter().any(|end| key.ends_with(end)),
     };
     let all = Limits::NUMBERS.iter().map(|number| (number.key, number.unit));
     let all = all.chain(HttpSettings::NUMBERS.iter().map(|number| (number.key, number.unit)));
+    let all = all.chain(OtlpLimits::NUMBERS.iter().map(|number| (number.key, number.unit)));
     for (key, unit) in all.chain(Retention::NUMBERS.iter().map(|number| (number.key, number.unit))) {
         assert!(named(key, unit), "{key} counts {unit}");
     }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hookwright::{
     clock::{SharedClock, SystemClock},
-    config::{Bases, Config, Limits, Smtp},
+    config::{Bases, Config, Limits, Otlp, Smtp},
     host::Host,
 };
 use tempfile::TempDir;
@@ -30,6 +30,10 @@ pub struct Options {
     pub bases: Bases,
     /// What sends mail; usually nothing.
     pub smtp: Option<Smtp>,
+    /// Where it sends traces; usually nowhere.
+    pub otlp: Option<Otlp>,
+    /// Whether endpoints are told of them; usually yes.
+    pub pass_trace_on: bool,
 }
 
 impl Default for Options {
@@ -42,6 +46,8 @@ impl Default for Options {
             compiler: binary(),
             bases: Bases::default(),
             smtp: None,
+            otlp: None,
+            pass_trace_on: true,
         }
     }
 }
@@ -79,6 +85,8 @@ impl TestHost {
         config.compiler = Some(options.compiler.clone());
         config.bases = options.bases.clone();
         config.smtp = options.smtp.clone();
+        config.otlp = options.otlp.clone();
+        config.pass_trace_on = options.pass_trace_on;
         let time: SharedClock = if uses_test_clock { Arc::clone(&clock) as _ } else { Arc::new(SystemClock) };
         let given = options.token.clone().map(hookwright::model::secret::Secret::new);
         let host = Host::start(config, listener, time, given).await.unwrap_or_else(|error| panic!("the host does not start: {error:?}"));

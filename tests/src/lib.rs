@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod collector;
 pub mod endpoint;
 pub mod guests;
 pub mod host;
@@ -25,6 +26,7 @@ pub mod wait;
 
 pub use client::{Answered, Client};
 pub use clock::TestClock;
+pub use collector::{Collector, Spanned};
 pub use endpoint::{Endpoint, Gate, Received, Script};
 pub use host::{Options, TestHost, shared};
 pub use interop::interop;

@@ -16,7 +16,12 @@ use tokio::net::TcpListener;
 
 use self::load::{Budget, Measured};
 use super::{client::Api, endpoint::LOOPBACK, serve::log_to_stderr};
-use crate::{clock::SystemClock, config::Config, host::Host, plugin::builtin::BUILTINS};
+use crate::{
+    clock::SystemClock,
+    config::{Config, LogFormat},
+    host::Host,
+    plugin::builtin::BUILTINS,
+};
 
 mod arrivals;
 mod load;
@@ -68,7 +73,7 @@ impl Bench {
     /// Measures everything.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         if std::env::var_os("RUST_LOG").is_some() {
-            log_to_stderr();
+            log_to_stderr(LogFormat::Auto);
         }
         let budget = match self.events {
             Some(events) => Budget::Requests(events),

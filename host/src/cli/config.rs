@@ -24,7 +24,7 @@ pub enum ConfigCommand {
     #[command(after_help = "Examples:
   hookwright config show
   HOOKWRIGHT_LIMITS_BACKLOG_MAX=1000 hookwright config show --json | jq '.data[] | select(.origin != \"default\")'")]
-    Show(Show),
+    Show(Box<Show>),
     /// Read a file as a start would, without the environment, and tell everything that is wrong with it.
     #[command(
         after_help = "Exit code: 0 it is right, 1 it is not; what is wrong is on standard error.\n\nExample:\n  hookwright config check /etc/hookwright.toml"
@@ -87,6 +87,9 @@ pub struct Configured {
     /// are found at these alone; repeat, or separate by commas.
     #[arg(long = "base", value_name = "PATH[=ENVIRONMENT]")]
     bases: Vec<String>,
+    /// How the log on standard error is written: auto, text or json (HOOKWRIGHT_LOG_FORMAT) [default: auto, text on a terminal].
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
 }
 
 fn pair(text: &str) -> Result<(String, Secret), String> {
@@ -117,6 +120,7 @@ impl Configured {
             ("--key-file", "key_file", self.key_file.map(path)),
             ("--public-url", "public_url", self.public_url.map(Secret::new)),
             ("--base", "bases", list(self.bases)),
+            ("--log-format", "log_format", self.log_format.map(Secret::new)),
         ];
         let named = named.into_iter().filter_map(|(name, key, text)| Some((name, key.to_owned(), text?)));
         let set = self.set.into_iter().map(|(key, text)| ("--set", key, text));

@@ -15,7 +15,13 @@ use super::{
     endpoint::LOOPBACK,
     serve::{log_to_stderr, stop_signal},
 };
-use crate::{clock::SystemClock, config::Config, host::Host, model::secret::Secret, plugin::builtin::BUILTINS};
+use crate::{
+    clock::SystemClock,
+    config::{Config, LogFormat},
+    host::Host,
+    model::secret::Secret,
+    plugin::builtin::BUILTINS,
+};
 
 mod page;
 mod setup;
@@ -38,7 +44,7 @@ impl Demo {
     /// Tells the story, then serves until told to stop.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         if std::env::var_os("RUST_LOG").is_some() {
-            log_to_stderr();
+            log_to_stderr(LogFormat::Auto);
         }
         let page = Page::of_stdout();
         page.heading("Hookwright demo: one story, told by a real host over real HTTP on this machine alone.");

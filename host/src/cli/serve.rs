@@ -12,7 +12,7 @@ use tokio::{
 use super::config::Configured;
 use crate::{
     clock::SystemClock,
-    config::Config,
+    config::{Config, LogFormat},
     host::{Host, Sockets},
     model::secret::Secret,
     store::KeyOrigin,
@@ -33,7 +33,6 @@ pub struct Serve {
 impl Serve {
     /// Runs until SIGTERM or SIGINT, then drains.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        log_to_stderr();
         let (config, sockets) = self.prepare().await?;
         let admin_token = std::env::var("HOOKWRIGHT_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
         let data = config.data.clone();
@@ -77,6 +76,7 @@ impl Serve {
 
     async fn prepare(self) -> anyhow::Result<(Config, Sockets)> {
         let config = self.configured.load()?.config;
+        log_to_stderr(config.log_format);
         let bind = async |address: SocketAddr| {
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; is another process there?"))
         };
@@ -99,13 +99,22 @@ fn raise_descriptors() {
     }
 }
 
-/// Structured logs on standard error: for people on a terminal, JSON elsewhere. `RUST_LOG` narrows them.
-pub fn log_to_stderr() {
+/// Structured logs on standard error. `RUST_LOG` narrows them.
+pub fn log_to_stderr(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     // A log on a full disk is no reason to fail: reporting that it cannot be written would panic where it cannot be written.
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     // A second call (tests, the demo) keeps the first one's subscriber.
-    drop(if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() });
+    let is_text = match format {
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    drop(match is_text {
+        // Colours are for eyes.
+        true => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        false => builder.json().try_init(),
+    });
 }
 
 /// Ends when the process is asked to stop.

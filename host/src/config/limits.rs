@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::http::HttpSettings;
+use super::{http::HttpSettings, otlp::OtlpLimits};
 use crate::model::plugin::{
     limits::{PluginLimits, PluginLimitsSpec},
     rollback::RollbackRule,
@@ -162,6 +162,8 @@ bounded! {
         token_requests_per_minute_max as "token_requests_per_minute_max": u32 = 0, "requests", 0 to 1_000_000;
         + /// What bounds clients and their connections.
         http: HttpSettings = HttpSettings::default();
+        + /// What bounds the export of traces.
+        otlp: OtlpLimits = OtlpLimits::default();
         + /// What is kept, and for how long.
         retention: Retention = Retention::default();
         + /// What bounds a plugin for which no admin set something else. The units are in the names.
@@ -227,5 +229,6 @@ mod tests {
         check(Limits::NUMBERS);
         check(Retention::NUMBERS);
         check(HttpSettings::NUMBERS);
+        check(OtlpLimits::NUMBERS);
     }
 }

@@ -30,6 +30,8 @@ use crate::model::{
     secret::SecretRef,
 };
 
+mod otlp;
+
 /// What the variables of the environment begin with.
 pub const VARIABLE_PREFIX: &str = "HOOKWRIGHT_";
 
@@ -76,6 +78,7 @@ pub struct Draft {
     /// Rules as they were written, without what is secret in them.
     proxies_shown: Vec<Value>,
     smtp: SmtpDraft,
+    otlp: otlp::OtlpDraft,
     /// The certificates, and the key.
     tls: (Option<PathBuf>, Option<PathBuf>),
 }
@@ -101,6 +104,7 @@ impl Default for Draft {
             plugin_maxima: PluginLimitsSpec::default(),
             proxies_shown: Vec::new(),
             smtp: SmtpDraft::default(),
+            otlp: otlp::OtlpDraft::default(),
             tls: (None, None),
         }
     }
@@ -118,6 +122,10 @@ impl Draft {
             .extend(found.into_iter().map(|found| (format!("plugin_defaults.{}", found.pointer.trim_start_matches('/')), found.detail)));
         match self.smtp.finish() {
             Ok(smtp) => self.config.smtp = smtp,
+            Err(problem) => problems.push(problem),
+        }
+        match self.otlp.finish() {
+            Ok(otlp) => self.config.otlp = otlp,
             Err(problem) => problems.push(problem),
         }
         match self.tls {
@@ -257,8 +265,21 @@ pub fn settings() -> Vec<Setting> {
             "Whether the active plugins are made ready at the start, so that the first delivery waits for no compilation.",
             place!(config.warm_plugins),
         ),
+        text(
+            "log_format",
+            "How the log on standard error is written: `text` for people, `json` for machines, `auto`: text on a terminal, JSON elsewhere.",
+            "`auto`, `text` or `json`",
+            |draft, format| draft.config.log_format = format,
+            |draft| Some(draft.config.log_format.as_str().to_owned()),
+        ),
+        truth(
+            "pass_trace_on",
+            "Whether endpoints are told the trace a delivery belongs to (`traceparent`, `tracestate`).",
+            place!(config.pass_trace_on),
+        ),
     ];
     all.extend(smtp());
+    all.extend(otlp::otlp());
     all.extend(Limits::NUMBERS.iter().map(|number| counted(number, place!(config.limits))));
     all.extend(http());
     all.extend(HttpSettings::NUMBERS.iter().map(|number| counted(number, place!(config.limits.http))));
@@ -441,7 +462,7 @@ mod tests {
     fn no_limit_is_forgotten() {
         let all = settings();
         // What is a table of its own is taken apart.
-        let Limits { http: _, retention: _, plugin_defaults: _, plugin_maxima: _, plugin_rollback: _, .. } = Limits::default();
+        let Limits { http: _, otlp: _, retention: _, plugin_defaults: _, plugin_maxima: _, plugin_rollback: _, .. } = Limits::default();
         for key in Limits::NUMBERS.iter().map(|number| number.key).chain(Retention::NUMBERS.iter().map(|number| number.key)) {
             assert!(find(&all, key).is_ok(), "{key}");
         }

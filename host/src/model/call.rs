@@ -11,6 +11,7 @@ use super::{
     id::{CallId, EventId},
     outcome::{Failure, WebhookStatus},
     plugin::{GuestLog, PluginUse},
+    trace::TraceContext,
 };
 
 /// Where a call stands.
@@ -91,6 +92,9 @@ pub struct Call {
     /// Calls to ourselves it has gone through.
     #[serde(default)]
     pub depth: u8,
+    /// The trace it belongs to, and what its runs are children of there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 /// A call's request as kept: what a replay needs. Credentials are left out.

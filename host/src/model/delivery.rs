@@ -12,6 +12,7 @@ use super::{
     ordering::BatchRule,
     outcome::Failure,
     plugin::{GuestLog, PluginUse},
+    trace::TraceContext,
 };
 
 pub mod lifecycle;
@@ -84,6 +85,9 @@ pub struct Delivery {
     /// The replay that made it; absent when it was owed at acceptance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayOf>,
+    /// The trace it belongs to, and what its attempts are children of there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 impl Delivery {
@@ -105,6 +109,7 @@ impl Delivery {
             depth: 0,
             invocation: None,
             replay: None,
+            trace: None,
         }
     }
 }

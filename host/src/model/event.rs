@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::{
     binding::spend,
     id::{CallId, EventId},
+    trace::TraceContext,
     trigger::Trigger,
 };
 
@@ -52,6 +53,9 @@ pub struct Event {
     /// Calls to ourselves it has gone through.
     #[serde(default)]
     pub depth: u8,
+    /// The trace it belongs to, and what its deliveries are children of there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 impl Event {
@@ -91,20 +95,22 @@ pub struct NewEvent {
     pub call: Option<CallId>,
     /// Calls to ourselves it has gone through.
     pub depth: u8,
+    /// The trace it belongs to: before its acceptance that of whoever caused it.
+    pub trace: Option<TraceContext>,
 }
 
 impl From<Event> for NewEvent {
     fn from(event: Event) -> Self {
-        let Event { id, seq: _, trigger, source, time, accepted_at: _, session, environment, attributes, data, call, depth } = event;
-        Self { id, trigger, source, time, session, environment, attributes, data, call, depth }
+        let Event { id, seq: _, trigger, source, time, accepted_at: _, session, environment, attributes, data, call, depth, trace } = event;
+        Self { id, trigger, source, time, session, environment, attributes, data, call, depth, trace }
     }
 }
 
 impl NewEvent {
     /// The event as accepted with `seq` at `accepted_at`; [`Event::at`] when that is known only later.
     pub fn accepted(self, seq: u64, accepted_at: Timestamp) -> Event {
-        let Self { id, trigger, source, time, session, environment, attributes, data, call, depth } = self;
-        Event { id: id.at(seq), seq, trigger, source, time, accepted_at, session, environment, attributes, data, call, depth }
+        let Self { id, trigger, source, time, session, environment, attributes, data, call, depth, trace } = self;
+        Event { id: id.at(seq), seq, trigger, source, time, accepted_at, session, environment, attributes, data, call, depth, trace }
     }
 }
 

@@ -181,6 +181,7 @@ mod tests {
             data,
             call: None,
             depth: 0,
+            trace: None,
         }
     }
 

@@ -106,6 +106,7 @@ async fn accept(services: &Services, plugin: &str, what: &str, at: Timestamp, da
         data,
         call: None,
         depth: 0,
+        trace: None,
     };
     acceptance::accept(services, vec![Incoming { event, parameters: Map::new(), dedup: None }]).await?;
     Ok(())

@@ -5,7 +5,7 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -177,6 +177,8 @@ pub struct Conduct {
     state: Mutex<ConductState>,
     /// Whether its last call was a long one.
     is_long: AtomicBool,
+    /// Bytes of linear memory one call had at most.
+    memory_most: AtomicU64,
 }
 
 #[derive(Default)]
@@ -222,7 +224,17 @@ pub(super) struct Of {
 impl Conduct {
     /// Of a version nobody has called yet.
     pub(super) fn new(Of { plugin, version, gates, watch, clock, desk }: Of) -> Self {
-        Self { plugin, version, gates, watch, clock, desk, state: Mutex::default(), is_long: AtomicBool::new(false) }
+        Self {
+            plugin,
+            version,
+            gates,
+            watch,
+            clock,
+            desk,
+            state: Mutex::default(),
+            is_long: AtomicBool::new(false),
+            memory_most: AtomicU64::new(0),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, ConductState> {
@@ -237,6 +249,16 @@ impl Conduct {
     /// Whether the call that just ended was.
     pub(super) fn set_long(&self, is_long: bool) {
         self.is_long.store(is_long, Ordering::Relaxed);
+    }
+
+    /// The most linear memory one call had, in bytes.
+    pub(super) fn memory_most(&self) -> u64 {
+        self.memory_most.load(Ordering::Relaxed)
+    }
+
+    /// How much the call that just ended had.
+    pub(super) fn had_memory(&self, bytes: u64) {
+        self.memory_most.fetch_max(bytes, Ordering::Relaxed);
     }
 
     /// How it stands.

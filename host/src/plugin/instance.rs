@@ -123,6 +123,7 @@ impl Call<'_> {
         let called = lane.run(call, &is_long, begins_long).await;
         if let Some(conduct) = conduct {
             conduct.set_long(is_long.get());
+            conduct.had_memory(called.as_ref().map_or_else(|failed| failed.memory_bytes, |called| called.memory_bytes));
         }
         called
     }

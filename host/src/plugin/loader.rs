@@ -1,6 +1,6 @@
 //! Uploaded bytes -> something that can be called, with every check on the way: cache or compiler, imports, exports, types, trial.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use tokio::sync::{OnceCell, Semaphore};
@@ -22,7 +22,10 @@ use super::{
     script::{self, ScriptExport, ScriptLanguage},
     snapshot::{self, Recorder, SnapshotError},
 };
-use crate::model::plugin::{Digest, Export, PluginFailure, PluginKind, limits::PluginLimits};
+use crate::{
+    metrics::Metrics,
+    model::plugin::{Digest, Export, PluginFailure, PluginKind, limits::PluginLimits},
+};
 
 /// Makes plugins callable. One for the host.
 pub(super) struct Loader {
@@ -31,6 +34,7 @@ pub(super) struct Loader {
     /// Compiled before.
     pub artifacts: Artifacts,
     compiler: Compiler,
+    metrics: Metrics,
     /// Bytes of an upload.
     pub plugin_bytes_max: usize,
     data: PathBuf,
@@ -93,6 +97,7 @@ impl Loader {
             sandbox,
             artifacts,
             compiler,
+            metrics: options.metrics.clone(),
             plugin_bytes_max,
             data: options.data.clone(),
             script_engine: OnceCell::new(),
@@ -222,7 +227,10 @@ impl Loader {
         if let Some(component) = self.cached(digest).await? {
             return Ok(component);
         }
-        let artifact = self.compiler.compile(bytes).await?;
+        let began = Instant::now();
+        let artifact = self.compiler.compile(bytes).await;
+        self.metrics.compiled(artifact.is_ok(), began.elapsed());
+        let artifact = artifact?;
         let (loader, digest) = (Arc::clone(self), digest.clone());
         blocking(move || {
             if let Err(error) = loader.artifacts.put(&digest, &artifact) {

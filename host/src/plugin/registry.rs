@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     config::Limits,
-    metrics::PoolState,
+    metrics::{Metrics, PoolState},
     model::plugin::{
         ActiveVersion, Digest, Export, Grants, PluginFailure, PluginKind, PluginRecord, PluginUse, PluginVersion,
         history::History,
@@ -48,6 +48,8 @@ pub struct PluginOptions {
     pub compiler: Option<PathBuf>,
     /// Whether instructions are counted.
     pub counts_instructions: bool,
+    /// Where compilations are timed.
+    pub metrics: Metrics,
 }
 
 /// All plugins. Cheap to clone.
@@ -199,6 +201,13 @@ impl Plugins {
         let snapshot = self.shared.snapshot.load();
         let is_out = |entry: &&Arc<Entry>| entry.active().is_some_and(|active| active.conduct.refusal().is_some());
         snapshot.values().filter(is_out).map(|entry| entry.record.name.clone()).collect()
+    }
+
+    /// Of active plugins that were called, the most linear memory one call had, in bytes.
+    pub fn memory(&self) -> Vec<(String, u64)> {
+        let snapshot = self.shared.snapshot.load();
+        let most = |entry: &Arc<Entry>| Some((entry.record.name.clone(), entry.active()?.conduct.memory_most()));
+        snapshot.values().filter_map(most).filter(|(_, bytes)| *bytes > 0).collect()
     }
 
     /// How much of the sandbox is in use.

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::SystemClock,
     config::Limits,
+    metrics::Metrics,
     model::{
         event::Event,
         id::CallId,
@@ -95,6 +96,7 @@ fn open_store(data: &TempDir) -> Store {
         order_wait_max: Duration::from_secs(60),
         backlog_max: 1000,
         disk_free_min: 0,
+        metrics: Metrics::default(),
     };
     Store::open(data.path(), options).expect("a store")
 }
@@ -105,6 +107,7 @@ async fn open(data: &TempDir, store: &Store, limits: Limits) -> Plugins {
         limits: Arc::new(limits),
         compiler: Some(compiler(data)),
         counts_instructions: false,
+        metrics: Metrics::default(),
     };
     Plugins::open(options, store.clone(), Arc::new(SystemClock)).await.expect("a plugin host")
 }

@@ -22,6 +22,7 @@ use crate::{
         parameter::Change,
         plugin::{Emission, PluginFailure},
         receiver::{Receiver, resolve_data},
+        trace::TraceContext,
         trigger::Trigger,
     },
     plugin::Effects,
@@ -68,12 +69,13 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
         let limits = services.plugins.get(&plugin.name, plugin.version).map(|plugin| plugin.limits).unwrap_or_default();
         state_changes(&plugin.name, &limits, effects.state)
     });
-    let (events, slots) = acceptance::apart(prepared);
+    let (events, held) = acceptance::apart(prepared);
     // Only where one of two that are the same waited for another run, or a call changes state, may it have to be kept without its effects.
     let spare = Call { events: Vec::new(), ..call.clone() };
     match services.store.commit_call(call, events, parameters, state, services.limits.lease).await {
         Ok(accepted) => {
-            drop(acceptance::start(services, accepted, slots));
+            report(&spare, &reply);
+            drop(acceptance::start(services, accepted, held));
             reply
         }
         Err(StoreError::KeyReused { .. }) => {
@@ -83,7 +85,6 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
         }
         Err(StoreError::StateFull { limit, max }) => {
             let failure = PluginFailure::Limit(limit, max);
-            tracing::warn!(call = %spare.id, receiver = spare.receiver, kind = failure.kind(), detail = %failure, "a receiver failed");
             let call = Call { state: CallState::Failed, failure: Some(Failure::from(&failure)), ..spare };
             commit_alone(services, call, failed_reply(&failure)).await
         }
@@ -91,8 +92,22 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
     }
 }
 
+/// One line per outcome.
+fn report(call: &Call, reply: &Reply) {
+    let Call { id, receiver, .. } = call;
+    let (status, ms, trace_id) = (reply.status, call.receive_us / 1000, call.trace.as_ref().map(TraceContext::trace_id));
+    match &call.failure {
+        None => tracing::info!(call = %id, receiver, status, ms, trace_id, "answered"),
+        Some(Failure { kind, detail }) => {
+            let kind = kind.as_str();
+            tracing::warn!(call = %id, receiver, status, ms, kind, detail, trace_id, "a call was turned away, or its receiver failed");
+        }
+    }
+}
+
 /// Commits a call that has no effects.
 pub(super) async fn commit_alone(services: &Services, mut call: Call, reply: Reply) -> Reply {
+    report(&call, &reply);
     call.reply = Some(recorded_reply(&reply));
     match services.store.commit_call(call, Vec::new(), Vec::new(), None, services.limits.lease).await {
         Ok(_) => reply,
@@ -112,6 +127,7 @@ fn call_event(call: &Call, index: u32, trigger: Trigger, data: Value) -> Incomin
         data,
         call: Some(call.id.clone()),
         depth: call.depth,
+        trace: call.trace.clone(),
     };
     Incoming { event, parameters: Map::new(), dedup: None }
 }

@@ -82,6 +82,7 @@ pub(super) fn recorded(services: &Services, target: &Target, inbound: &Inbound) 
         receive_us: 0,
         runs: 0,
         depth: read_depth(services, &inbound.headers),
+        trace: inbound.trace.clone(),
     }
 }
 
@@ -115,6 +116,7 @@ pub(super) fn revived(services: &Services, call: &Call) -> Option<(Target, Inbou
         headers,
         body: body.into(),
         remote: call.request.remote_address.clone(),
+        trace: call.trace.clone(),
     };
     Some((Target { code: Arc::clone(code), receiver, environment: call.environment.clone() }, inbound))
 }

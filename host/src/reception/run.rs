@@ -16,9 +16,11 @@ use crate::{
         outcome::{WebhookStatus, rpc_code},
         plugin::{PluginFailure, limits::Limit},
         receiver::Receiver,
+        trace::TraceContext,
     },
     plugin::{CallContext, Effects, InvocationInput, InvokeFn, InvokeRequest, Invoked},
     services::Services,
+    traces::Span,
 };
 
 /// The `google.rpc.Code` of a webhook that is not there, inactive, or not to be invoked now.
@@ -32,6 +34,7 @@ pub(super) async fn run_plugin(
     config: &Map<String, Value>,
     inbound: &Inbound,
     call: &mut Call,
+    span: &Span,
 ) -> Result<(Raw, Effects), PluginFailure> {
     let plugin = services.plugins.get(name, None).ok_or_else(|| PluginFailure::Missing(name.to_owned()))?;
     call.plugin = Some(plugin.plugin_use.clone());
@@ -50,7 +53,7 @@ pub(super) async fn run_plugin(
         environment: call.environment.clone(),
         // The receiver's own, unless an admin gave the plugin less.
         time_max: Some(plugin.own_limits.wall_ms.map_or(receiver.timeout, |ms| receiver.timeout.min(Duration::from_millis(ms)))),
-        invoke: Some(invoke_for(services, call, Arc::clone(&statuses))),
+        invoke: Some(invoke_for(services, call, span.context().cloned(), Arc::clone(&statuses))),
         ..dispatcher::call_context(services, config, &plugin, parameters)
     };
     let received = plugin.loaded.receive(context, invocation_input(receiver, inbound, call)).await;
@@ -74,16 +77,17 @@ pub(super) async fn run_plugin(
 /// How the webhooks of a call ended, in order.
 type Statuses = Arc<Mutex<Vec<WebhookStatus>>>;
 
-/// What `webhooks.invoke` does for this call: in its session, its environment, one step deeper. How it ended is added to `statuses`.
-fn invoke_for(services: &Services, call: &Call, statuses: Statuses) -> InvokeFn {
+/// What `webhooks.invoke` does for this call: in its session, its environment, its trace, one step deeper. How it ended is added to `statuses`.
+fn invoke_for(services: &Services, call: &Call, trace: Option<TraceContext>, statuses: Statuses) -> InvokeFn {
     let services = services.clone();
     let (session, environment, depth) = (call.session.clone(), call.environment.clone(), call.depth);
     Arc::new(move |asked: InvokeRequest| {
         let services = services.clone();
-        let (session, environment, statuses) = (session.clone(), environment.clone(), Arc::clone(&statuses));
+        let (session, environment, trace, statuses) = (session.clone(), environment.clone(), trace.clone(), Arc::clone(&statuses));
         Box::pin(async move {
             let InvokeRequest { webhook, parameters, data, context } = asked;
-            let request = invocation::Request { session, parameters: parameters.into_iter().collect(), data, context, environment, depth };
+            let parameters = parameters.into_iter().collect();
+            let request = invocation::Request { session, parameters, data, context, environment, depth, trace };
             let invoked = invocation::invoke(&services, &webhook, request).await.map_err(|error| error.to_string());
             statuses.lock().unwrap_or_else(PoisonError::into_inner).push(status(webhook, &invoked));
             let invoked = invoked?;

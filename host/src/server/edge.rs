@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{Body, Face, answer, router::Router};
-use crate::{config::http::HttpSettings, services::Services};
+use crate::{config::http::HttpSettings, metrics::ClosedFor, services::Services};
 
 mod activity;
 pub mod certificates;
@@ -132,11 +132,13 @@ pub async fn serve(listener: Listener, gate: Gate, services: Services) {
             Err(error) => {
                 // Out of descriptors, mostly: a pause lets some be given back.
                 tracing::warn!(%error, "a connection cannot be accepted");
+                services.metrics.closed(ClosedFor::NotAccepted);
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
         let Some(entered) = gate.enter(remote.ip(), settings) else {
+            services.metrics.closed(ClosedFor::AddressFull);
             if turned_away.is_over() {
                 let max = settings.connections_per_address_max;
                 tracing::warn!(address = %remote.ip(), max, "connections are closed: the address has as many as it may (http.connections_per_address_max)");
@@ -154,9 +156,10 @@ pub async fn serve(listener: Listener, gate: Gate, services: Services) {
             is_encrypted: certificates.is_some(),
         };
         let certificates = certificates.clone();
+        let connected = services.metrics.connected();
         tasks.spawn(async move {
             connection.run(stream, certificates).await;
-            drop((permit, entered));
+            drop((permit, entered, connected));
         });
     }
     drop(socket);
@@ -201,8 +204,10 @@ impl Connection {
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            shaken = shaken => if let Ok(Some(stream)) = shaken {
-                self.serve(stream, activity).await;
+            shaken = shaken => match shaken {
+                Ok(Some(stream)) => self.serve(stream, activity).await,
+                Ok(None) => self.services.metrics.closed(ClosedFor::HandshakeFailed),
+                Err(_) => self.services.metrics.closed(ClosedFor::HandshakeSlow),
             },
         }
     }
@@ -212,7 +217,7 @@ impl Connection {
         let settings = services.limits.http.clone();
         let stop = services.stop.clone();
         let service = {
-            let activity = Arc::clone(&activity);
+            let (activity, services) = (Arc::clone(&activity), services.clone());
             service_fn(move |request: Request<Incoming>| {
                 let answering = activity.answering();
                 let answer = answer(Arc::clone(&router), services.clone(), request, Caller { remote, face, is_encrypted });
@@ -231,6 +236,9 @@ impl Connection {
             tokio::select! {
                 ended = poll_fn(|context| Pin::as_mut(&mut connection).poll(context)) => {
                     if let Err(error) = ended {
+                        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout) {
+                            services.metrics.closed(ClosedFor::HeadSlow);
+                        }
                         tracing::debug!(%error, %remote, "a connection ended badly");
                     }
                     return;
@@ -244,6 +252,7 @@ impl Connection {
                     Some(since) if !activity.is_answering() && since.elapsed() >= END_TIME_MAX && activity.is_still(END_TIME_MAX) => return,
                     Some(_) => {}
                     None if activity.is_over(&settings) => {
+                        services.metrics.closed(if activity.has_asked() { ClosedFor::Idle } else { ClosedFor::HeadSlow });
                         connection.as_mut().graceful_shutdown();
                         ending = Some(Instant::now());
                     }

@@ -19,6 +19,7 @@ use crate::{
         event::{Event, NewEvent},
         id::EventId,
         problem::Problem,
+        trace::{TRACEPARENT, TRACESTATE, TraceContext},
         trigger::{Trigger, arcgis},
     },
     services::Services,
@@ -125,7 +126,9 @@ pub struct EventView {
 /// first attempt, or when the wait is over.
 #[utoipa::path(post, path = "/v1/events", tag = "events",
     params(("wait" = Option<String>, Query, description = "`5s`: up to 60 seconds"),
-           ("Idempotency-Key" = Option<String>, Header, description = "stands in for `id`")),
+           ("Idempotency-Key" = Option<String>, Header, description = "stands in for `id`"),
+           ("traceparent" = Option<String>, Header, description = "the trace it belongs to (W3C Trace Context); one that is not valid is none"),
+           ("tracestate" = Option<String>, Header, description = "what tracing systems added to it")),
     request_body = EventsInput,
     responses((status = 202, description = "on disk", body = AcceptedEvent), (status = 200, description = "waited for", body = AcceptedEvent),
         (status = 400, body = super::respond::ProblemDetails, description = "not valid", content_type = "application/problem+json"),
@@ -151,7 +154,7 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
     let mut incoming = Vec::new();
     for (index, input) in inputs.into_iter().enumerate() {
         let prefix = if several { format!("/{index}") } else { String::new() };
-        match check(&services, input, &producer, header_key) {
+        match check(&services, input, &producer, header_key, &asked) {
             Ok(one) => incoming.push(one),
             Err(found) => problems.extend(found.into_iter().map(|problem| problem.under(&prefix))),
         }
@@ -277,8 +280,22 @@ fn parse_wait(text: &str) -> Result<Duration, ApiError> {
     }
 }
 
+/// The trace of an event: that of its request, or, where the caller named none, the one the event says it was made in (CloudEvents 1.0,
+/// "Distributed Tracing" extension).
+fn trace_of(asked: &Asked, attributes: &BTreeMap<String, String>) -> Option<TraceContext> {
+    let attribute = |name: &str| attributes.get(name).map(String::as_str);
+    let made_in = attribute(TRACEPARENT).filter(|_| !asked.headers.contains_key(TRACEPARENT));
+    TraceContext::parse(made_in, attribute(TRACESTATE)).or_else(|| asked.trace.clone())
+}
+
 /// Checks one event and gives it its identifier and times.
-fn check(services: &Services, input: EventInput, producer: &str, header_key: Option<&str>) -> Result<Incoming, Vec<Problem>> {
+fn check(
+    services: &Services,
+    input: EventInput,
+    producer: &str,
+    header_key: Option<&str>,
+    asked: &Asked,
+) -> Result<Incoming, Vec<Problem>> {
     let mut problems = Vec::new();
     let trigger = Trigger::parse(&input.trigger).map_err(|error| problems.push(Problem::new("/trigger", error.to_string()))).ok();
     let texts = [("/id", &input.id), ("/source", &input.source), ("/session", &input.session), ("/environment", &input.environment)];
@@ -304,6 +321,7 @@ fn check(services: &Services, input: EventInput, producer: &str, header_key: Opt
     let now = services.clock.now();
     let key = input.id.as_deref().or(header_key);
     let dedup = key.map(|key| RepeatKey::of_event(input.source.as_deref().unwrap_or(producer), key));
+    let trace = trace_of(asked, &input.attributes);
     let event = NewEvent {
         id: EventId::unplaced(random()),
         trigger,
@@ -315,6 +333,7 @@ fn check(services: &Services, input: EventInput, producer: &str, header_key: Opt
         data: input.data,
         call: None,
         depth: 0,
+        trace,
     };
     Ok(Incoming { event, parameters: input.parameters, dedup })
 }

@@ -15,6 +15,9 @@ use crate::{
     services::Services,
 };
 
+/// What all these addresses are to whoever counts or traces them: a code is a credential.
+const ROUTE: &str = "{base}/api/v1/webhook/{code}";
+
 /// An address that names a code.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CodePath {
@@ -58,8 +61,12 @@ pub async fn answer(services: Services, path: CodePath, parts: Parts, body: &mut
         Err(_) => return written(Reply::message(400, "the body did not arrive whole")),
     };
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let inbound = Inbound { method: parts.method, path: path.rest, query, headers: parts.headers, body, remote };
-    written(reception::answer(&services, target, inbound).await)
+    let mut span = services.traces.server(&parts.headers, &parts.method, ROUTE);
+    let trace = span.context().cloned();
+    let inbound = Inbound { method: parts.method, path: path.rest, query, headers: parts.headers, body, remote, trace };
+    let reply = reception::answer(&services, target, inbound).await;
+    span.answered(reply.status);
+    written(reply)
 }
 
 fn written(answer: Reply) -> Response<Body> {

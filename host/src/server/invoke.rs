@@ -90,11 +90,14 @@ pub struct PreviewAnswer {
 fn request_of(services: &Services, asked: &Asked, body: InvokeBody) -> invocation::Request {
     let InvokeBody { session, parameters, data, context, environment } = body;
     let depth = credentials::read_depth(services, &asked.headers);
-    invocation::Request { session, parameters, data, context, environment, depth }
+    invocation::Request { session, parameters, data, context, environment, depth, trace: asked.trace.clone() }
 }
 
 /// Run the whole pipeline of a webhook now: build, sign, send, bind.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/invoke", tag = "webhooks", request_body = InvokeBody, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(post, path = "/v1/webhooks/{name}/invoke", tag = "webhooks", request_body = InvokeBody,
+    params(("name" = String, Path, description = "its name"),
+        ("traceparent" = Option<String>, Header, description = "the trace it belongs to (W3C Trace Context); one that is not valid is none"),
+        ("tracestate" = Option<String>, Header, description = "what tracing systems added to it")),
     responses((status = 200, description = "how it ended, well or badly", body = InvokeAnswer),
         (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "inactive", content_type = "application/problem+json")))]
@@ -121,7 +124,8 @@ pub async fn preview(services: Services, asked: Asked) -> Answer {
         (status = 409, body = ProblemDetails, description = "it is inactive", content_type = "application/problem+json"),
         (status = 503, body = ProblemDetails, description = "the disk is nearly full", content_type = "application/problem+json")))]
 pub async fn test(services: Services, asked: Asked) -> Answer {
-    let request = invocation::Request { data: json!({ "test": true }), ..invocation::Request::default() };
+    let trace = asked.trace.clone();
+    let request = invocation::Request { data: json!({ "test": true }), trace, ..invocation::Request::default() };
     services.store.has_room()?;
     ok(&shown(invocation::invoke(&services, asked.path(0), request).await?))
 }

@@ -1,13 +1,15 @@
 //! `/metrics`: what is counted, for Prometheus.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use super::{
     request::Asked,
     respond::{Answer, text},
 };
 use crate::{
-    metrics::{MEDIA_TYPE, Moment, StoreState, WEBHOOKS_DUE_MAX},
+    catalog::Snapshot,
+    metrics::{MEDIA_TYPE, Moment, StoreState, WEBHOOKS_MAX},
+    model::id::EndpointId,
     services::Services,
     store::StoreStats,
 };
@@ -31,19 +33,42 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
         commits_waiting: waiting,
         failed,
     };
-    let moment = Moment { store, set_aside: services.plugins.set_aside(), due: due(&services), pool: services.plugins.pool() };
+    let snapshot = services.catalog.snapshot();
+    let held = services.window.held().into_iter().map(|(endpoint, held)| (endpoint, u64::try_from(held).unwrap_or(u64::MAX)));
+    let moment = Moment {
+        store,
+        set_aside: services.plugins.set_aside(),
+        plugin_memory: services.plugins.memory(),
+        due: by_webhook(&snapshot, services.store.longest_due(WEBHOOKS_MAX), Duration::max),
+        waiting: by_webhook(&snapshot, services.store.depths(), |one, other| one + other),
+        held: by_webhook(&snapshot, held, |one, other| one + other),
+        pool: services.plugins.pool(),
+        resident_bytes: resident_bytes(),
+    };
     text(MEDIA_TYPE, services.metrics.text(moment))
 }
 
-/// By webhook, whichever of its endpoints has been due longest.
-fn due(services: &Services) -> Vec<(String, Duration)> {
-    let snapshot = services.catalog.snapshot();
-    let mut found: Vec<(String, Duration)> = Vec::new();
-    for (endpoint, since) in services.store.longest_due(WEBHOOKS_DUE_MAX) {
-        let name = snapshot.webhooks_by_id.get(&endpoint.webhook()).map(|entry| &entry.spec.name);
-        if let Some(name) = name.filter(|name| !found.iter().any(|(known, _)| known == *name)) {
-            found.push((name.clone(), since));
+/// What is said of endpoints, by webhook: the highest first, of as many as are named.
+fn by_webhook<T: Copy + Ord>(
+    snapshot: &Snapshot,
+    endpoints: impl IntoIterator<Item = (EndpointId, T)>,
+    together: impl Fn(T, T) -> T,
+) -> Vec<(String, T)> {
+    let mut found: HashMap<&str, T> = HashMap::new();
+    for (endpoint, value) in endpoints {
+        if let Some(entry) = snapshot.webhooks_by_id.get(&endpoint.webhook()) {
+            found.entry(&entry.spec.name).and_modify(|known| *known = together(*known, value)).or_insert(value);
         }
     }
+    let mut found: Vec<_> = found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    found.sort_by(|(one, a), (other, b)| b.cmp(a).then_with(|| one.cmp(other)));
+    found.truncate(WEBHOOKS_MAX);
     found
+}
+
+/// Memory of the process that is resident, as Linux says; 0 where nobody does.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.map_or(0, |kib| kib.saturating_mul(1024))
 }

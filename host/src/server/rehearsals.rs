@@ -385,6 +385,7 @@ fn read_event(now: Timestamp, event: TryEvent, pointer: &str) -> Result<Event, A
         data,
         call: None,
         depth: 0,
+        trace: None,
     })
 }
 

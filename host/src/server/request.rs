@@ -12,6 +12,7 @@ use super::respond::ApiError;
 use crate::model::{
     problem::{self, Problem, nearest},
     token::TokenRecord,
+    trace::TraceContext,
 };
 
 /// A page's length unless `limit` says otherwise.
@@ -40,6 +41,8 @@ pub struct Asked {
     pub body: Bytes,
     /// Whose token it carries; absent on open addresses.
     pub token: Option<Arc<TokenRecord>>,
+    /// The trace it belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 impl Asked {

@@ -22,6 +22,11 @@ use crate::{
 /// What a handler gives back.
 pub type Answer = Result<Response<Body>, ApiError>;
 
+/// The status of an answer.
+pub fn status_of(answer: &Answer) -> u16 {
+    answer.as_ref().map_or_else(ApiError::status, Response::status).as_u16()
+}
+
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {

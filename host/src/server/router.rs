@@ -11,12 +11,13 @@ use super::{
     inbound::{self, CodePath},
     invoke, maintenance, metrics, openapi, plugins, profiles, receivers, recovery, rehearsals,
     request::{Asked, read_body},
-    respond::{Answer, ApiError},
+    respond::{Answer, ApiError, status_of},
     secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
 };
 use crate::{
     model::token::{self, Scope, TokenRecord},
     services::Services,
+    traces::Span,
 };
 
 /// What answers a route.
@@ -259,8 +260,18 @@ impl Router {
         let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let deed = audit::changes_something(&route.method, route.path, route.scope).then(|| audit::plain(&route.method, route.path, &path));
         let store = services.store.clone();
-        let asked = Asked { method: parts.method, path, query, headers: parts.headers, body, token };
-        let answer = (route.handler)(services, asked).await?;
+        // Who only looks after the host is no part of what it does.
+        let mut span = match route.path.starts_with("/v1/") {
+            true => services.traces.server(&parts.headers, &parts.method, route.path),
+            false => Span::passing(None),
+        };
+        let trace = span.context().cloned();
+        let asked = Asked { method: parts.method, path, query, headers: parts.headers, body, token, trace };
+        let answer = (route.handler)(services, asked).await;
+        let status = status_of(&answer);
+        span.answered(status);
+        drop(span);
+        let answer = answer?;
         // What changed a document was written down with it.
         if let Some(deed) = deed.filter(|_| !store.has_noted()) {
             store.note(deed).await?;

@@ -23,6 +23,7 @@ use crate::{
         event::{Event, NewEvent},
         id::{DeliveryId, EndpointId, EventId, WebhookId},
         parameter::Change,
+        trace::TraceContext,
     },
 };
 
@@ -83,6 +84,8 @@ pub struct NewInvoke {
     pub input: InvokeInput,
     /// Calls to ourselves it has gone through.
     pub depth: u8,
+    /// The trace it belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 /// A dedup key as kept.
@@ -214,6 +217,7 @@ pub(super) fn owed(event: &Event, new: NewDelivery, now: Timestamp) -> Delivery 
         session: event.session.clone(),
         environment: event.environment.clone(),
         depth: event.depth,
+        trace: event.trace.clone(),
         ..Delivery::new(DeliveryId::new(event.seq, &new.webhook_id, 0, 0), new.webhook_id, new.webhook, now)
     }
 }
@@ -248,7 +252,7 @@ impl Store {
         let bytes = encode(&invoke.input)?.len();
         let life = self.shared.session_life;
         self.commit(bytes, move |transaction| {
-            let NewInvoke { webhook_id, webhook, session, environment, parameters, input, depth } = invoke;
+            let NewInvoke { webhook_id, webhook, session, environment, parameters, input, depth, trace } = invoke;
             if let Some(session) = &session
                 && !parameters.is_empty()
             {
@@ -259,6 +263,7 @@ impl Store {
                 session,
                 environment,
                 depth,
+                trace,
                 invocation: Some(input),
                 ..Delivery::new(DeliveryId::new(seq, &webhook_id, 0, 0), webhook_id, webhook, now)
             };

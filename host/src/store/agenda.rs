@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
+    depth::Depths,
     engine::Engine,
     error::StoreError,
     key::{self, Range},
@@ -21,6 +22,8 @@ pub(super) struct Agenda {
     first_closing: Option<u64>,
     /// Events whose deliveries are not all written yet.
     fan_outs: u64,
+    /// How many wait for each endpoint.
+    pub(super) depths: Depths,
 }
 
 /// What a commit does to the agenda.
@@ -37,6 +40,8 @@ pub(super) enum AgendaChange {
     FanOutBegun,
     /// One is through.
     FanOutEnded,
+    /// A delivery waits under this key from now on, or no more.
+    Waits(Vec<u8>, bool),
 }
 
 impl Agenda {
@@ -71,6 +76,7 @@ impl Agenda {
             AgendaChange::Closing(at) => self.first_closing = Some(self.first_closing.map_or(at, |first| first.min(at))),
             AgendaChange::SetClosing(at) => self.first_closing = at,
             AgendaChange::FanOutBegun => self.fan_outs += 1,
+            AgendaChange::Waits(due, waits) => self.depths.change(&due, waits),
             AgendaChange::FanOutEnded => self.fan_outs = self.fan_outs.saturating_sub(1),
         }
     }

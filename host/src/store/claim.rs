@@ -76,6 +76,11 @@ impl Store {
         ready.map(|(due, endpoint)| (endpoint.clone(), Duration::from_millis(now - due))).collect()
     }
 
+    /// How many deliveries wait for each endpoint. After a start it takes a while until all are counted.
+    pub fn depths(&self) -> Vec<(EndpointId, u64)> {
+        self.shared.published.agenda().depths.deepest()
+    }
+
     /// When the next thing will be due that is not due now; `None` while there is none.
     pub fn next_due(&self) -> Option<Timestamp> {
         let due = self.shared.published.agenda().next_after(clock::millis(self.now()));
@@ -169,7 +174,10 @@ fn claim(
                 let rebuilt = record.interrupted;
                 claimed.push((record, token, rebuilt));
             }
-            None => transaction.unmark(key),
+            None => {
+                transaction.agenda(AgendaChange::Waits(key.clone(), false));
+                transaction.unmark(key);
+            }
         }
     }
     let next = transaction.first_in(key::dues(&endpoint), 1)?;

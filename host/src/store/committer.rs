@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, mpsc::error::TryRecvError};
 use super::{
     agenda::AgendaChange,
     backup::{Point, Sending},
+    depth,
     engine::{self, Engine, Writes},
     error::StoreError,
     generation::{Compaction, Growth, Told, Unfinished},
@@ -25,7 +26,7 @@ use super::{
     stats::Published,
     transaction::{Counters, Prepared, Transaction, decode},
 };
-use crate::clock::SharedClock;
+use crate::{clock::SharedClock, metrics::Metrics};
 
 /// Commits that share one batch and one sync at most.
 const GROUP_LEN_MAX: usize = 1024;
@@ -106,6 +107,7 @@ pub(super) struct Committer {
     live: u64,
     /// What the tree says of `live`.
     live_noted: u64,
+    metrics: Metrics,
 }
 
 impl Committer {
@@ -116,6 +118,7 @@ impl Committer {
         published: Arc<Published>,
         receiver: mpsc::Receiver<Message>,
         directory: PathBuf,
+        metrics: Metrics,
     ) -> Result<Self, StoreError> {
         let engine = shared_engine.load_full();
         let (counters, epoch) = Counters::load(&engine)?;
@@ -139,6 +142,7 @@ impl Committer {
             backup: None,
             live,
             live_noted: live,
+            metrics,
         };
         committer.commit_now(|transaction| transaction.put(key::EPOCH.to_vec(), &epoch))?;
         Ok(committer)
@@ -158,7 +162,7 @@ impl Committer {
     /// Works until the store is closed and the queue is empty.
     pub(super) fn run(mut self) {
         loop {
-            let copies = self.compaction.is_some() || self.backup.is_some();
+            let copies = self.compaction.is_some() || self.backup.is_some() || self.published.agenda().depths.is_behind();
             let next = match copies {
                 false => self.receiver.blocking_recv().ok_or(TryRecvError::Disconnected),
                 true => self.receiver.try_recv(),
@@ -174,6 +178,7 @@ impl Committer {
             }
             self.compact_a_little();
             self.back_up_a_little();
+            self.count_a_little();
         }
     }
 
@@ -191,7 +196,11 @@ impl Committer {
             let full = waiters.len() >= GROUP_LEN_MAX || self.group_bytes >= GROUP_BYTES_MAX;
             next = if full { None } else { self.receiver.try_recv().ok() };
         }
+        let began = Instant::now();
         let durable = self.make_durable();
+        if durable.is_ok() && !waiters.is_empty() {
+            self.metrics.synced(waiters.len(), began.elapsed());
+        }
         if let Err(error) = &durable {
             tracing::error!(error = error as &dyn std::error::Error, "the store failed");
         } else {
@@ -335,6 +344,15 @@ impl Committer {
                 self.growth.gave_up(self.engine.size_on_disk(), &error, told);
             }
         }
+    }
+
+    /// Counts a little of what waited when the store was opened. Between rounds: the tree holds every change the count has heard.
+    fn count_a_little(&mut self) {
+        let next = self.published.agenda().depths.next();
+        let Some(range) = next else { return };
+        // What cannot be read is an error where it is needed; here it is a number less.
+        let keys = self.engine.keys(range).take(depth::STEP).map_while(Result::ok).collect();
+        self.published.agenda().depths.counted(keys);
     }
 
     fn begin_backup(&mut self, sending: Box<Sending>) {

@@ -146,7 +146,9 @@ impl Record {
         let (endpoint, due_ms) = (self.endpoint(), self.due_ms());
         self.part_with_attempt(transaction)?;
         self.put(transaction, key::WAITING)?;
-        transaction.mark(key::due(&endpoint, due_ms, &self.delivery.id));
+        let due = key::due(&endpoint, due_ms, &self.delivery.id);
+        transaction.agenda(AgendaChange::Waits(due.clone(), true));
+        transaction.mark(due);
         transaction.counters.waiting += 1;
         transaction.agenda(AgendaChange::Note(endpoint, due_ms));
         Ok(())
@@ -175,7 +177,9 @@ impl Record {
     /// Takes it out of the waiting ones.
     pub(super) fn take_waiting(&self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
         transaction.remove(key::delivery(key::WAITING, &self.delivery.id))?;
-        transaction.unmark(key::due(&self.endpoint(), self.due_ms(), &self.delivery.id));
+        let due = key::due(&self.endpoint(), self.due_ms(), &self.delivery.id);
+        transaction.agenda(AgendaChange::Waits(due.clone(), false));
+        transaction.unmark(due);
         transaction.counters.waiting = transaction.counters.waiting.saturating_sub(1);
         Ok(())
     }
@@ -294,6 +298,8 @@ impl Store {
                             && Record::load(transaction, key::WAITING, &id)?.is_some()
                         {
                             cancel(transaction, &id)?;
+                        } else {
+                            transaction.agenda(AgendaChange::Waits(key.clone(), false));
                         }
                         transaction.unmark(key.clone());
                     }

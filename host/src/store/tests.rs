@@ -111,6 +111,7 @@ fn open(directory: &Path, clock: &Arc<HandClock>, key: [u8; 32]) -> Result<Store
             order_wait_max: ORDER_WAIT_MAX,
             backlog_max: BACKLOG_MAX,
             disk_free_min: 0,
+            metrics: Metrics::default(),
         },
     )
 }
@@ -141,6 +142,7 @@ fn incoming(n: u64, webhooks: &[&str]) -> AcceptEvent {
             data: json!({ "n": n }),
             call: None,
             depth: 0,
+            trace: None,
         },
         dedup: None,
         parameters: Vec::new(),

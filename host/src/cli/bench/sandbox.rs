@@ -165,5 +165,6 @@ fn event() -> anyhow::Result<Event> {
         data,
         call: None,
         depth: 0,
+        trace: None,
     })
 }

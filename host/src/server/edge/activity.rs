@@ -47,6 +47,11 @@ impl Activity {
         Answering(Arc::clone(self))
     }
 
+    /// Whether a request was ever begun.
+    pub(super) fn has_asked(&self) -> bool {
+        self.has_asked.load(Ordering::Relaxed)
+    }
+
     /// Whether any request is being answered.
     pub(super) fn is_answering(&self) -> bool {
         self.answering.load(Ordering::Relaxed) > 0
@@ -62,11 +67,7 @@ impl Activity {
         if self.is_answering() {
             return false;
         }
-        if self.has_asked.load(Ordering::Relaxed) {
-            self.is_still(settings.idle_time_max)
-        } else {
-            self.begun.elapsed() >= settings.head_time_max
-        }
+        if self.has_asked() { self.is_still(settings.idle_time_max) } else { self.begun.elapsed() >= settings.head_time_max }
     }
 }
 

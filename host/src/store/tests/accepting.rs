@@ -64,6 +64,7 @@ async fn numbers_go_on_without_gaps_after_a_restart_and_after_everything_was_for
         parameters: Vec::new(),
         input: Default::default(),
         depth: 0,
+        trace: None,
     };
     bench.store.begin_invoke(invoke, LEASE).await.expect("begun");
     let bench = bench.reopened();

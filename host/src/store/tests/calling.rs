@@ -38,6 +38,7 @@ pub(super) fn call(n: u64, receiver: &str, state: CallState) -> Call {
         receive_us: 0,
         runs: 0,
         depth: 0,
+        trace: None,
     }
 }
 

@@ -101,7 +101,7 @@ async fn a_day_of_steady_work_leaves_the_directory_within_four_times_what_lives_
             (worst, largest)
         }
     });
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     for minute in 0..24 * 60 {
         one_minute(&bench, minute, per_minute).await;
         bench.pass(MINUTE);

@@ -15,6 +15,7 @@ fn invoke() -> NewInvoke {
         parameters: vec![change("sku", json!("x1"))],
         input: InvokeInput { data: json!({ "k": 1 }), ..InvokeInput::default() },
         depth: 0,
+        trace: None,
     }
 }
 

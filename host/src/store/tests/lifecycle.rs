@@ -234,12 +234,24 @@ async fn check(operations: Vec<Operation>) {
         model.pass_turns(now);
         let waiting = model.deliveries.values().filter(|one| matches!(one.state, DeliveryState::Pending | DeliveryState::Waiting)).count();
         assert_eq!(bench.store.stats().deliveries_waiting, waiting as u64, "the backlog's count");
+        let counted = || bench.store.depths().into_iter().map(|(_, number)| number).sum::<u64>();
+        // After a start the committer counts by itself, and soon.
+        for _ in 0..LOOKS_MAX {
+            if counted() == waiting as u64 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(counted(), waiting as u64, "the backlog's count by endpoint");
     }
     for (id, expected) in &model.deliveries {
         let delivery = bench.store.delivery(id).await.expect("read").expect("never lost");
         assert_eq!(delivery.state, expected.state, "{id}");
     }
 }
+
+/// Looks at a count that is still being made.
+const LOOKS_MAX: u32 = 1_000_000;
 
 /// Sequences tried; `HOOKWRIGHT_TEST_SEQUENCES` asks for more.
 fn sequences() -> u32 {

@@ -1,0 +1,198 @@
+//! The settings of `[otlp]`, and of what goes with traces.
+
+use std::path::PathBuf;
+
+use http::HeaderName;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::{Form, Read, Setting, Write, as_text, counted, kind, read_file, setting, text};
+use crate::{
+    config::otlp::{HeaderSource, Otlp, OtlpLimits, read_headers},
+    model::{request::redact_url, secret::SecretRef},
+};
+
+/// What the host is called unless somebody says otherwise.
+const SERVICE_NAME: &str = "hookwright";
+/// Where a collector takes traces, unless its URL has a path of its own (OTLP 1.x, "OTLP/HTTP Request").
+const TRACES_PATH: &str = "/v1/traces";
+
+/// What is written of the collector.
+#[derive(Default)]
+pub(super) struct OtlpDraft {
+    endpoint: Option<Url>,
+    headers: Vec<(HeaderName, SecretRef)>,
+    headers_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    service_name: Option<String>,
+    sample_ratio: Option<f64>,
+}
+
+impl OtlpDraft {
+    pub(super) fn finish(self) -> Result<Option<Otlp>, (String, String)> {
+        let Self { endpoint, headers, headers_file, ca_file, service_name, sample_ratio } = self;
+        let is_any = !headers.is_empty() || headers_file.is_some() || ca_file.is_some() || service_name.is_some() || sample_ratio.is_some();
+        let Some(endpoint) = endpoint else {
+            let problem = "must be set where anything else of `otlp` is: the collector's URL, such as `http://127.0.0.1:4318`";
+            return if is_any { Err(("otlp.endpoint".to_owned(), problem.to_owned())) } else { Ok(None) };
+        };
+        let mut all: Vec<_> = headers.into_iter().map(|(name, reference)| (name, HeaderSource::Stored(reference))).collect();
+        if let Some(path) = headers_file {
+            let read = read_file(&path).and_then(|text| read_headers(&text).map_err(|why| format!("{}: {why}", path.display())));
+            all.extend(read.map_err(|why| ("otlp.headers_file".to_owned(), why))?);
+        }
+        if !all.is_empty() && endpoint.scheme() == "http" && !is_loopback(&endpoint) {
+            let problem = "is plain `http`; `otlp.headers` are credentials and sent over `https`, or to this machine, alone";
+            return Err(("otlp.endpoint".to_owned(), problem.to_owned()));
+        }
+        Ok(Some(Otlp {
+            endpoint,
+            headers: all,
+            ca_certificates: ca_file.map(|path| read_file(&path)).transpose().map_err(|why| ("otlp.ca_file".to_owned(), why))?,
+            service_name: service_name.unwrap_or_else(|| SERVICE_NAME.to_owned()),
+            sample_ratio: sample_ratio.unwrap_or(1.0),
+        }))
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// All of them.
+pub(super) fn otlp() -> Vec<Setting> {
+    let mut all = vec![
+        endpoint(),
+        headers(),
+        text(
+            "otlp.headers_file",
+            "A file with further headers for the collector, `name: value` in each line; read at the start.",
+            "a path",
+            |draft, path| draft.otlp.headers_file = Some(path),
+            |draft| draft.otlp.headers_file.as_ref().map(|path| path.display().to_string()),
+        ),
+        text(
+            "otlp.ca_file",
+            "Certificate authorities in PEM to trust instead of the public ones.",
+            "a path",
+            |draft, path| draft.otlp.ca_file = Some(path),
+            |draft| draft.otlp.ca_file.as_ref().map(|path| path.display().to_string()),
+        ),
+        text(
+            "otlp.service_name",
+            "What the host is called in traces (`service.name`).",
+            "a name",
+            |draft, name| draft.otlp.service_name = Some(name),
+            |draft| Some(draft.otlp.service_name.clone().unwrap_or_else(|| SERVICE_NAME.to_owned())),
+        ),
+        sample_ratio(),
+    ];
+    all.extend(
+        OtlpLimits::NUMBERS.iter().map(|number| counted(number, |draft| &mut draft.config.limits.otlp, |draft| &draft.config.limits.otlp)),
+    );
+    all
+}
+
+fn endpoint() -> Setting {
+    const WHAT: &str = "the URL of a collector that speaks OTLP over HTTP, such as `http://127.0.0.1:4318`, without a user name";
+    // What was written may hold a credential: no part of it is shown.
+    let write: Write = Box::new(|draft, value| {
+        let text = as_text(value, WHAT)?;
+        let url = Url::parse(text).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty() && url.password().is_none()
+        });
+        let mut url = url.filter(|url| url.fragment().is_none()).ok_or_else(|| format!("is something else; it must be {WHAT}"))?;
+        if url.path() == "/" {
+            url.set_path(TRACES_PATH);
+        }
+        draft.otlp.endpoint = Some(url);
+        Ok(())
+    });
+    let about = "The collector traces are sent to, by OTLP over HTTP; without a path, to `/v1/traces`. Absent: nothing is recorded.";
+    let read: Read = Box::new(|draft| draft.otlp.endpoint.as_ref().map(|url| redact_url(url.as_str())).into());
+    setting("otlp.endpoint", about, Form::Text, write, read)
+}
+
+fn headers() -> Setting {
+    let write: Write = Box::new(|draft, value| {
+        let table = value.as_object().ok_or_else(|| format!("is {}; it must be a table of headers and secrets", kind(value)))?;
+        let read = |(name, value): (&String, &Value)| {
+            let header = name.parse().map_err(|_| format!("has `{name}`; it must be a header's name"))?;
+            // Whoever writes the credential itself here does not see it again.
+            let reference = as_text(value, "the name of a secret, `$secret:otlp`")?.parse();
+            Ok((header, reference.map_err(|_| format!("`{name}` is no reference; it must be the name of a secret, `$secret:otlp`"))?))
+        };
+        draft.otlp.headers = table.iter().map(read).collect::<Result<_, String>>()?;
+        Ok(())
+    });
+    let about = "Headers for the collector, each with the secret that is its value.";
+    let read: Read = Box::new(|draft| {
+        let shown = draft.otlp.headers.iter().map(|(name, reference)| (name.to_string(), reference.to_string().into()));
+        shown.collect::<Map<_, _>>().into()
+    });
+    setting("otlp.headers", about, Form::Pairs, write, read)
+}
+
+fn sample_ratio() -> Setting {
+    let write: Write = Box::new(|draft, value| {
+        let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|ratio| (0.0..=1.0).contains(ratio));
+        draft.otlp.sample_ratio = Some(number.ok_or("is something else; it must be a number from 0 to 1, such as `0.1`")?);
+        Ok(())
+    });
+    let about = "Of traces that begin here, the part that is recorded: 0 to 1. Where a caller sent a trace, the caller decides.";
+    setting("otlp.sample_ratio", about, Form::Text, write, Box::new(|draft| draft.otlp.sample_ratio.unwrap_or(1.0).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::setting::{Draft, find};
+
+    fn draft(written: &[(&str, Value)]) -> Result<Option<Otlp>, String> {
+        let (all, mut draft) = (super::super::settings(), Draft::default());
+        for (key, value) in written {
+            find(&all, key).and_then(|setting| setting.write(&mut draft, value))?;
+        }
+        draft.finish().map(|config| config.otlp).map_err(|problems| format!("{problems:?}"))
+    }
+
+    #[test]
+    fn a_collector_is_its_url_and_everything_else_has_a_default() {
+        let read = |url: &str| draft(&[("otlp.endpoint", json!(url))]).expect("read").expect("a collector");
+        assert_eq!(read("http://127.0.0.1:4318").endpoint.as_str(), "http://127.0.0.1:4318/v1/traces");
+        assert_eq!(read("https://c.example/otlp/v1/traces").endpoint.as_str(), "https://c.example/otlp/v1/traces");
+        let collector = read("http://c.example");
+        assert_eq!((collector.service_name.as_str(), collector.sample_ratio), ("hookwright", 1.0));
+        assert!(draft(&[]).expect("read").is_none());
+        let alone = draft(&[("otlp.sample_ratio", json!("0.25"))]).expect_err("refused");
+        assert!(alone.contains("otlp.endpoint") && alone.contains("must be set"), "{alone}");
+    }
+
+    #[test]
+    fn credentials_are_named_and_not_sent_where_anybody_reads_them() {
+        let headers = json!({ "x-key": "$secret:otlp" });
+        assert!(draft(&[("otlp.endpoint", json!("https://c.example")), ("otlp.headers", headers.clone())]).is_ok());
+        assert!(draft(&[("otlp.endpoint", json!("http://localhost:1")), ("otlp.headers", headers.clone())]).is_ok());
+        let plain = draft(&[("otlp.endpoint", json!("http://c.example")), ("otlp.headers", headers)]).expect_err("refused");
+        assert!(plain.contains("https"), "{plain}");
+        for (key, wrong) in [
+            ("otlp.headers", json!({ "x-key": "canary" })),
+            ("otlp.endpoint", json!("https://ann:canary@c.example")),
+            ("otlp.endpoint", json!("canary")),
+        ] {
+            let why = draft(&[(key, wrong)]).expect_err("refused");
+            assert!(!why.contains("canary") && why.contains("must be"), "{why}");
+        }
+        let lines = read_headers("x-key: canary\n\n authorization : Basic eA==\n").expect("headers");
+        assert_eq!(lines.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-key", "authorization"]);
+        let why = read_headers("x: y\ncanary\n").expect_err("refused");
+        assert!(why.contains("line 2") && !why.contains("canary"), "{why}");
+    }
+}
