@@ -72,7 +72,7 @@ fn what_the_operators_guide_points_at_is_there() {
     let targets = guide.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
     for target in targets.filter(|target| !target.starts_with("http")) {
         let (path, heading) = target.split_once('#').unwrap_or((target, ""));
-        let path = root().join("host").join(path);
+        let path = root().join("host").join(if path.is_empty() { "OPERATING.md" } else { path });
         assert!(path.exists(), "{target}");
         if !heading.is_empty() {
             let text = std::fs::read_to_string(&path).expect("a page");

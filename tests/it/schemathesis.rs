@@ -48,7 +48,7 @@ async fn attack(description: &str, part: Part, seconds: u64) {
     assert!(output.status.success(), "{}\n{said}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     let told = ["generated", "Tested", "Links:", "Scenarios:"];
     eprintln!("{}", said.lines().filter(|line| told.iter().any(|word| line.contains(word))).collect::<Vec<_>>().join("\n"));
-    if part == Part::Chains && description == "/openapi.json" {
+    if part == Part::Chains {
         assert!(!said.contains("API Links:    0 covered"), "no link was followed:\n{said}");
     }
     // It still is what it was: no call has brought down more than itself.
@@ -88,11 +88,6 @@ fn what_the_api_made_can_be_worked_with_as_its_links_say() {
 #[test]
 fn arcgis_api_does_what_its_description_says() {
     run(attack("/openapi-arcgis.json", Part::Single, 15));
-}
-
-#[test]
-fn what_dialogflows_api_made_can_be_worked_with() {
-    run(attack("/openapi-v3.json", Part::Chains, 10));
 }
 
 #[test]
