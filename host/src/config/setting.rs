@@ -4,6 +4,7 @@
 //! `HOOKWRIGHT_` and the key in capitals with `_` for `.`.
 
 mod kinds;
+mod otlp;
 mod proxy;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -29,8 +30,6 @@ use crate::model::{
     problem::nearest,
     secret::SecretRef,
 };
-
-mod otlp;
 
 /// What the variables of the environment begin with.
 pub const VARIABLE_PREFIX: &str = "HOOKWRIGHT_";
@@ -269,8 +268,8 @@ pub fn settings() -> Vec<Setting> {
             "log_format",
             "How the log on standard error is written: `text` for people, `json` for machines, `auto`: text on a terminal, JSON elsewhere.",
             "`auto`, `text` or `json`",
-            |draft, format| draft.config.log_format = format,
-            |draft| Some(draft.config.log_format.as_str().to_owned()),
+            place!(config.log_format),
+            |format| format.as_str().to_owned(),
         ),
         truth(
             "pass_trace_on",

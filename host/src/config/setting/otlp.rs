@@ -6,7 +6,11 @@ use http::HeaderName;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{Form, Read, Setting, Write, as_text, counted, kind, read_file, setting, text};
+use super::{
+    Form, Read, Setting, Write, counted,
+    kinds::{as_text, kind, optional, path, place, setting},
+    read_file,
+};
 use crate::{
     config::otlp::{HeaderSource, Otlp, OtlpLimits, read_headers},
     model::{request::redact_url, secret::SecretRef},
@@ -69,32 +73,22 @@ pub(super) fn otlp() -> Vec<Setting> {
     let mut all = vec![
         endpoint(),
         headers(),
-        text(
+        path(
             "otlp.headers_file",
             "A file with further headers for the collector, `name: value` in each line; read at the start.",
-            "a path",
-            |draft, path| draft.otlp.headers_file = Some(path),
-            |draft| draft.otlp.headers_file.as_ref().map(|path| path.display().to_string()),
+            place!(otlp.headers_file),
         ),
-        text(
-            "otlp.ca_file",
-            "Certificate authorities in PEM to trust instead of the public ones.",
-            "a path",
-            |draft, path| draft.otlp.ca_file = Some(path),
-            |draft| draft.otlp.ca_file.as_ref().map(|path| path.display().to_string()),
-        ),
-        text(
+        path("otlp.ca_file", "Certificate authorities in PEM to trust instead of the public ones.", place!(otlp.ca_file)),
+        optional(
             "otlp.service_name",
-            "What the host is called in traces (`service.name`).",
+            "What the host is called in traces (`service.name`); `hookwright` where nothing is said.",
             "a name",
-            |draft, name| draft.otlp.service_name = Some(name),
-            |draft| Some(draft.otlp.service_name.clone().unwrap_or_else(|| SERVICE_NAME.to_owned())),
+            place!(otlp.service_name),
+            String::clone,
         ),
         sample_ratio(),
     ];
-    all.extend(
-        OtlpLimits::NUMBERS.iter().map(|number| counted(number, |draft| &mut draft.config.limits.otlp, |draft| &draft.config.limits.otlp)),
-    );
+    all.extend(OtlpLimits::NUMBERS.iter().map(|number| counted(number, place!(config.limits.otlp))));
     all
 }
 
