@@ -11,7 +11,7 @@ use super::{
     client::Api,
     output::{self, short},
     progress,
-    state::{Document, Kind, State, differences, of_folder, of_host},
+    state::{Document, Kind, State, Wanted, differences, of_folder, of_host},
 };
 
 /// Characters of a value that are shown.
@@ -63,7 +63,7 @@ impl Apply {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let wanted = of_folder(&self.folder)?;
         let api = self.at.open()?;
-        let now = progress::during("what the host is now", of_host(&api, false)).await?;
+        let now = progress::during("what the host is now", of_host(&api, Wanted { bytes: false, query_values: true })).await?;
         let changes = self.changes(now, wanted);
         if !self.at.json {
             output::print(&text(&changes, self.dry_run))?;

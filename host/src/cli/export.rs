@@ -8,24 +8,26 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     at::At,
     documents::Written,
     progress,
-    state::{Kind, exported, of_host},
+    state::{Kind, Wanted, exported, of_host},
 };
+use crate::model::request::redact::is_redacted;
 
 /// Write what a host was told into a folder, in the form `apply` takes. Secrets, codes and tokens are not in it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Of a secret only its name is written, and a variable of the environment from which `apply` takes its value on a host that has none.
 Credentials that stood in documents themselves are kept as secrets nobody can name: they are told, and must be given again.
-URLs are written whole, with what may be a credential in their queries: keep the folder accordingly.
+The values in the queries of URLs are often credentials: they are left out, and the documents they stood in named, unless --reveal writes them.
 
 Examples:
   hookwright export -o ./state
+  hookwright export -o ./state --reveal
   hookwright export -o ./state --format yaml"
 )]
 pub struct Export {
@@ -35,6 +37,9 @@ pub struct Export {
     /// How documents are written.
     #[arg(long, value_enum, default_value_t = Written::Json)]
     format: Written,
+    /// Write the values in the queries of URLs too (scope `admin`): keep the folder accordingly.
+    #[arg(long)]
+    reveal: bool,
     #[command(flatten)]
     at: At,
 }
@@ -46,9 +51,9 @@ impl Export {
             bail!("{} is not empty: an export stands alone, so that nothing old is taken for it", self.output.display());
         }
         let api = self.at.open()?;
-        let state = progress::during("what the host was told", of_host(&api, true)).await?;
+        let state = progress::during("what the host was told", of_host(&api, Wanted { bytes: true, query_values: self.reveal })).await?;
         let line = progress::steps("export", state.len());
-        let mut inline = Vec::new();
+        let (mut inline, mut redacted) = (Vec::new(), Vec::new());
         let mut written = Vec::new();
         for ((kind, name), document) in &state {
             let (value, beside) = exported(*kind, name, document);
@@ -62,6 +67,9 @@ impl Export {
             if value.to_string().contains("$secret:inline.") {
                 inline.push(format!("{} {name}", kind.word()));
             }
+            if *kind == Kind::Webhook && has_redacted_url(&value) {
+                redacted.push(name);
+            }
             written.push(json!({ "kind": kind.word(), "name": name }));
             line.inc(1);
         }
@@ -69,12 +77,27 @@ impl Export {
         for one in &inline {
             eprintln!("hookwright: {one}: a credential stood in it itself; it is not exported");
         }
-        let shown = json!({ "folder": self.output, "documents": written, "inline_credentials": inline });
+        for name in &redacted {
+            eprintln!(
+                "hookwright: webhook {name}: the values in the query of a URL are left out, and nobody takes it so; --reveal writes them"
+            );
+        }
+        let shown = json!({ "folder": self.output, "documents": written, "inline_credentials": inline, "redacted_urls": redacted });
         self.at.show(&shown, |_| {
             let count = |kind: Kind| state.keys().filter(|(of, _)| *of == kind).count();
             let kinds: Vec<_> = Kind::ALL.into_iter().map(|kind| format!("{} {}", count(kind), kind.folder())).collect();
             format!("{}: {}", self.output.display(), kinds.join(", "))
         })
+    }
+}
+
+/// Whether a URL in it has lost the values of its query.
+fn has_redacted_url(document: &Value) -> bool {
+    match document {
+        Value::String(text) => is_redacted(text),
+        Value::Array(values) => values.iter().any(has_redacted_url),
+        Value::Object(fields) => fields.values().any(has_redacted_url),
+        _ => false,
     }
 }
 

@@ -230,8 +230,17 @@ fn comparable(
     json!({ "name": name, "file": digest, "config": config, "grants": grants, "limits": limits, "rollback": rollback })
 }
 
-/// What a host says of itself. `with_bytes`: the files of plugins too.
-pub async fn of_host(api: &Api, with_bytes: bool) -> anyhow::Result<State> {
+/// How much of itself a host is asked for.
+#[derive(Clone, Copy)]
+pub struct Wanted {
+    /// The files of plugins too.
+    pub bytes: bool,
+    /// The values in the queries of URLs too; for administrators.
+    pub query_values: bool,
+}
+
+/// What a host says of itself.
+pub async fn of_host(api: &Api, wanted: Wanted) -> anyhow::Result<State> {
     let mut state = State::new();
     for kind in Kind::ALL {
         for shown in list(api, kind).await? {
@@ -240,9 +249,9 @@ pub async fn of_host(api: &Api, with_bytes: bool) -> anyhow::Result<State> {
                 Kind::Secret if name.starts_with(INLINE_PREFIX) => None,
                 Kind::Secret => Some(Document { value: json!({ "name": name }), bytes: None, source: None }),
                 Kind::Profile => changed_values(&name, &shown)?,
-                Kind::Plugin => plugin_of_host(api, &name, &shown, with_bytes).await?,
+                Kind::Plugin => plugin_of_host(api, &name, &shown, wanted.bytes).await?,
                 // The list shows URLs without the values of their queries.
-                Kind::Webhook => {
+                Kind::Webhook if wanted.query_values => {
                     Some(document(kind, api.call(Method::GET, &format!("{}?reveal=true", kind.path(&name)), None).await?, None)?)
                 }
                 _ => Some(document(kind, shown, None)?),

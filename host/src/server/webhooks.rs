@@ -405,7 +405,10 @@ async fn keep(services: &Services, spec: WebhookSpec, only_new: bool) -> Result<
 /// What can be said of a URL before it is called. One that is no template is left to the compiler, which says where it goes wrong.
 fn check_url(services: &Services, pointer: String, url: &str) -> Result<(), ApiError> {
     if is_redacted(url) {
-        return Err(ApiError::invalid(pointer, "the URL holds the redaction mark; write the whole URL, or PATCH without it"));
+        return Err(ApiError::invalid(
+            pointer,
+            "the URL holds the redaction mark; write the whole URL (`?reveal=true` and `--reveal` show it), or PATCH without it",
+        ));
     }
     let checked = match UrlTemplate::parse(url) {
         // The operator's mail server is what is called.
