@@ -38,6 +38,7 @@ async fn fill(bench: &Bench) {
         environment: None,
         parameters: Vec::new(),
         depth: 0,
+        trace: None,
         input,
     };
     store.begin_invoke(invoke, LEASE).await.expect("begun");
