@@ -100,7 +100,7 @@ pub fn prepare(services: &Services, incoming: Incoming) -> Result<Prepared, Acce
         span.set("hookwright.event.trigger", event.trigger.to_string());
     }
     event.trace = span.context().cloned();
-    let matched = span.is_recording().then(|| services.traces.inner("match", span.context()));
+    let matched = services.traces.within("match", &span);
     let matching = services.catalog.snapshot().matching(&event);
     drop(matched);
     let owed = matching.iter().map(|webhook| owed(services, webhook, &event));

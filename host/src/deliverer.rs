@@ -98,7 +98,7 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     let waits = matches!(next, Next::Waiting { .. });
     let count = count(&made, &webhook, &claimed, next);
     drop((turn, permit));
-    let settling = span.is_recording().then(|| services.traces.inner("settle", span.context()));
+    let settling = services.traces.within("settle", &span);
     let settled_from = Instant::now();
     let is_noticed = settle(
         services,
@@ -165,7 +165,7 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
         let built = if is_last { None } else { made.kept() };
         let attempt = Some(made.attempt.clone());
         let conclusion = Conclusion { attempt, next, built: built.clone(), changes: made.changes, count: None };
-        let settling = span.is_recording().then(|| services.traces.inner("settle", span.context()));
+        let settling = services.traces.within("settle", &span);
         let delivery = settle_one(services, &claimed, conclusion).await?.delivery;
         drop((settling, span));
         if is_last {
@@ -279,9 +279,7 @@ async fn exchange(
     let started = Instant::now();
     let bound = bind(services, claimed, webhook, request, answer, attempt).await;
     attempt.stages.bind_us = micros(started);
-    if span.is_recording() {
-        services.traces.past("bind", span, clock::wall(), started.elapsed(), []);
-    }
+    services.traces.past("bind", span, clock::wall(), started.elapsed(), []);
     bound
 }
 
@@ -295,21 +293,20 @@ async fn send(
     span: &Span,
 ) -> Result<Answer, Failure> {
     let mut signed = sign(services, claimed, webhook, request, Purpose::Send).await?;
-    if webhook.request.url().is_mail() {
-        attempt.request = Some(recorded(&signed));
-        attempt.unset.extend(signed.shown.unset);
-        let (started, mut span) = (Instant::now(), services.traces.inner("mail", span.context()));
+    let is_mail = webhook.request.url().is_mail();
+    let sending = (!is_mail).then(|| begin_sending(services, claimed, &mut signed.outgoing, span));
+    attempt.request = Some(recorded(&signed));
+    attempt.unset.extend(signed.shown.unset);
+    let started = Instant::now();
+    let Some(sending) = sending else {
+        let mut span = services.traces.inner("mail", span.context());
         let answered = mail::send(services, claimed.delivery.id.as_str(), &signed.outgoing).await;
         attempt.stages.send_us = micros(started);
         if let Err(failure) = &answered {
             span.fail(failure.kind.as_str());
         }
         return answered;
-    }
-    let sending = begin_sending(services, claimed, &mut signed.outgoing, span);
-    attempt.request = Some(recorded(&signed));
-    attempt.unset.extend(signed.shown.unset);
-    let started = Instant::now();
+    };
     let mut answered = services.transport.send(signed.outgoing).await;
     end_sending(sending, &answered);
     if let (Ok(answer), Some(token)) = (&answered, &signed.shown.token)

@@ -310,10 +310,8 @@ async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: 
         Ok((raw, effects)) => {
             let reply = shape(receiver, raw);
             call.state = CallState::Done;
-            let span = services.traces.inner("commit", call.trace.as_ref());
-            let reply = commit(services, receiver, call, effects, reply).await;
-            drop(span);
-            reply
+            let _committing = services.traces.inner("commit", call.trace.as_ref());
+            commit(services, receiver, call, effects, reply).await
         }
         Err(failure) => {
             // One that was taken before its plugin was set aside waits for it, and nothing was run.

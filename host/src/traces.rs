@@ -115,7 +115,12 @@ impl Traces {
         self.span(name, SpanKind::Internal, parent, [])
     }
 
-    /// The same, which has to do with other traces, too.
+    /// Something the host does within `parent`, if that is recorded.
+    pub fn within(&self, name: &'static str, parent: &Span) -> Option<Span> {
+        parent.is_recording().then(|| self.inner(name, parent.context()))
+    }
+
+    /// As [`Traces::inner`], of what has to do with other traces, too.
     pub fn linked<'a>(
         &self,
         name: &'static str,

@@ -1,6 +1,6 @@
 //! What is looked at, not counted, when somebody asks: how store, plugins and webhooks stand at one moment.
 
-use std::time::Duration;
+use std::{hash::Hash, time::Duration};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -159,25 +159,22 @@ impl Gauges {
             gauge.set(shown(read(&moment)));
         }
         let Moment { set_aside, plugin_memory, due, waiting, held, .. } = moment;
-        of_plugins(&self.set_aside, set_aside.into_iter().map(|plugin| (plugin, 1)));
-        of_plugins(&self.plugin_memory, plugin_memory);
-        of_webhooks(&self.due, due.into_iter().map(|(webhook, since)| (webhook, since.as_secs())));
-        of_webhooks(&self.waiting, waiting);
-        of_webhooks(&self.held, held);
+        let of_plugin = |(plugin, value)| (OfPlugin { plugin }, value);
+        let of_webhook = |(webhook, value)| (OfWebhook { webhook }, value);
+        show_each(&self.set_aside, set_aside.into_iter().map(|plugin| (plugin, 1)).map(of_plugin));
+        show_each(&self.plugin_memory, plugin_memory.into_iter().map(of_plugin));
+        let due = due.into_iter().map(|(webhook, since)| (webhook, since.as_secs()));
+        show_each(&self.due, due.take(WEBHOOKS_MAX).map(of_webhook));
+        show_each(&self.waiting, waiting.into_iter().take(WEBHOOKS_MAX).map(of_webhook));
+        show_each(&self.held, held.into_iter().take(WEBHOOKS_MAX).map(of_webhook));
     }
 }
 
-fn of_plugins(family: &Family<OfPlugin, Gauge>, values: impl IntoIterator<Item = (String, u64)>) {
+/// Shows a value of each that is named, and of no other.
+fn show_each<L: Clone + Eq + Hash>(family: &Family<L, Gauge>, values: impl IntoIterator<Item = (L, u64)>) {
     family.clear();
-    for (plugin, value) in values {
-        family.get_or_create(&OfPlugin { plugin }).set(shown(value));
-    }
-}
-
-fn of_webhooks(family: &Family<OfWebhook, Gauge>, values: impl IntoIterator<Item = (String, u64)>) {
-    family.clear();
-    for (webhook, value) in values.into_iter().take(WEBHOOKS_MAX) {
-        family.get_or_create(&OfWebhook { webhook }).set(shown(value));
+    for (label, value) in values {
+        family.get_or_create(&label).set(shown(value));
     }
 }
 

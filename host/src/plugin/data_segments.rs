@@ -19,13 +19,18 @@ const GAP_BYTES_MAX: u64 = 4096;
 /// The component with the segments of its modules joined; `None` where there is nothing to join, or it cannot be read: what is wrong with
 /// it is the compiler's to say.
 pub(super) fn join(component: &[u8]) -> Option<Vec<u8>> {
-    let is_scattered = |payload: &Payload<'_>| matches!(payload, Payload::DataSection(section) if section.count() > SEGMENTS_FROM);
-    if !Parser::new(0).parse_all(component).any(|payload| payload.as_ref().is_ok_and(is_scattered)) {
+    if !is_scattered(Parser::new(0), component) {
         return None;
     }
     let mut joined = Component::new();
     Joiner::default().parse_component(&mut joined, Parser::new(0), component).ok()?;
     Some(joined.finish())
+}
+
+/// Whether a module of it has many segments. Reads no code: there is much of it.
+fn is_scattered(parser: Parser, bytes: &[u8]) -> bool {
+    let has_many = |payload: &Payload<'_>| matches!(payload, Payload::DataSection(section) if section.count() > SEGMENTS_FROM);
+    parser.parse_all(bytes).any(|payload| payload.as_ref().is_ok_and(has_many))
 }
 
 /// Bytes at an offset in the first memory.
@@ -67,6 +72,9 @@ impl ReencodeComponent for Joiner {
 
 /// What the segments of a module become; `None`: they stay.
 fn joined_segments(parser: Parser, module: &[u8]) -> Option<Vec<Segment>> {
+    if !is_scattered(parser.clone(), module) {
+        return None;
+    }
     let mut joined = Vec::new();
     for payload in parser.parse_all(module) {
         match payload.ok()? {
@@ -86,7 +94,7 @@ fn joined_segments(parser: Parser, module: &[u8]) -> Option<Vec<Segment>> {
                     }
                 }
             }
-            Payload::DataSection(section) if section.count() > SEGMENTS_FROM => joined = join_section(section)?,
+            Payload::DataSection(section) => joined = join_section(section)?,
             _ => {}
         }
     }

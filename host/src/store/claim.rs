@@ -174,10 +174,7 @@ fn claim(
                 let rebuilt = record.interrupted;
                 claimed.push((record, token, rebuilt));
             }
-            None => {
-                transaction.agenda(AgendaChange::Waits(key.clone(), false));
-                transaction.unmark(key);
-            }
+            None => transaction.unmark_due(key),
         }
     }
     let next = transaction.first_in(key::dues(&endpoint), 1)?;

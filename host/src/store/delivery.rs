@@ -146,9 +146,7 @@ impl Record {
         let (endpoint, due_ms) = (self.endpoint(), self.due_ms());
         self.part_with_attempt(transaction)?;
         self.put(transaction, key::WAITING)?;
-        let due = key::due(&endpoint, due_ms, &self.delivery.id);
-        transaction.agenda(AgendaChange::Waits(due.clone(), true));
-        transaction.mark(due);
+        transaction.mark_due(key::due(&endpoint, due_ms, &self.delivery.id));
         transaction.counters.waiting += 1;
         transaction.agenda(AgendaChange::Note(endpoint, due_ms));
         Ok(())
@@ -177,9 +175,7 @@ impl Record {
     /// Takes it out of the waiting ones.
     pub(super) fn take_waiting(&self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
         transaction.remove(key::delivery(key::WAITING, &self.delivery.id))?;
-        let due = key::due(&self.endpoint(), self.due_ms(), &self.delivery.id);
-        transaction.agenda(AgendaChange::Waits(due.clone(), false));
-        transaction.unmark(due);
+        transaction.unmark_due(key::due(&self.endpoint(), self.due_ms(), &self.delivery.id));
         transaction.counters.waiting = transaction.counters.waiting.saturating_sub(1);
         Ok(())
     }
@@ -298,10 +294,10 @@ impl Store {
                             && Record::load(transaction, key::WAITING, &id)?.is_some()
                         {
                             cancel(transaction, &id)?;
+                            transaction.unmark(key.clone());
                         } else {
-                            transaction.agenda(AgendaChange::Waits(key.clone(), false));
+                            transaction.unmark_due(key.clone());
                         }
-                        transaction.unmark(key.clone());
                     }
                     Ok(keys.len())
                 });

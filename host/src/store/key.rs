@@ -348,9 +348,10 @@ pub(super) fn plugin_usage(plugin: &str) -> Vec<u8> {
     named(b"H", plugin)
 }
 
-/// The pieces of long values.
-pub(super) fn chunks() -> Range {
-    under(b"Z")
+/// Everything but the pieces of long values.
+pub(super) fn all_but_chunks() -> [Range; 2] {
+    let (first, behind) = under(b"Z");
+    [(Vec::new(), first), (behind, vec![u8::MAX])]
 }
 
 pub(super) fn chunk(stamp: u64, number: u32) -> Vec<u8> {

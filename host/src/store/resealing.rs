@@ -12,8 +12,7 @@ use super::{
     engine::{Engine, encode_number},
     error::StoreError,
     generation::{Growth, Unfinished},
-    key::{self, Range},
-    sealing,
+    key, sealing,
     storage_key::{self, StorageKey},
     transaction::{Counters, encode},
 };
@@ -74,9 +73,7 @@ impl<'a> Filling<'a> {
     }
 
     fn run(mut self, key: &StorageKey, change: Change<'_>, progress: &mut impl FnMut(u64, u64)) -> Result<u64, StoreError> {
-        let pieces = key::chunks();
-        let ranges: [Range; 2] = [(Vec::new(), pieces.0), (pieces.1, vec![u8::MAX])];
-        for range in ranges {
+        for range in key::all_but_chunks() {
             for record in self.from.records(range) {
                 let (key, value) = record?;
                 let value = change(&key, value)?;

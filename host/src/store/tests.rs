@@ -179,6 +179,20 @@ fn settlement(claimed: &Claimed, next: Next) -> Settlement {
     }
 }
 
+/// A webhook invoked with nothing.
+fn plain_invoke() -> NewInvoke {
+    NewInvoke {
+        webhook_id: webhook("a"),
+        webhook: "a".into(),
+        session: None,
+        environment: None,
+        parameters: Vec::new(),
+        input: Default::default(),
+        depth: 0,
+        trace: None,
+    }
+}
+
 fn change(name: &str, value: Value) -> (String, Option<Value>) {
     (name.into(), Some(value))
 }

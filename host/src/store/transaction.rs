@@ -185,6 +185,18 @@ impl<'a> Transaction<'a> {
         self.writes.insert(key, Some(engine::MARK.to_vec()));
     }
 
+    /// Lets a delivery wait under `due`; what waits is counted.
+    pub(super) fn mark_due(&mut self, due: Vec<u8>) {
+        self.agenda(AgendaChange::Waits(due.clone(), true));
+        self.mark(due);
+    }
+
+    /// Takes away what [`Transaction::mark_due`] put there.
+    pub(super) fn unmark_due(&mut self, due: Vec<u8>) {
+        self.agenda(AgendaChange::Waits(due.clone(), false));
+        self.unmark(due);
+    }
+
     /// Takes away what stands under `key`. Where nothing does, nothing is written: the engine would copy a page for it.
     pub(super) fn remove(&mut self, key: Vec<u8>) -> Result<(), StoreError> {
         if self.remove_pieces(&key)? {

@@ -56,17 +56,7 @@ async fn the_same_event_id_is_the_same_event() {
 async fn numbers_go_on_without_gaps_after_a_restart_and_after_everything_was_forgotten() {
     let bench = Bench::new();
     let (first, _) = bench.accept(1, &[]).await;
-    let invoke = NewInvoke {
-        webhook_id: webhook("a"),
-        webhook: "a".into(),
-        session: None,
-        environment: None,
-        parameters: Vec::new(),
-        input: Default::default(),
-        depth: 0,
-        trace: None,
-    };
-    bench.store.begin_invoke(invoke, LEASE).await.expect("begun");
+    bench.store.begin_invoke(plain_invoke(), LEASE).await.expect("begun");
     let bench = bench.reopened();
     let (third, _) = bench.accept(3, &[]).await;
     assert_eq!((first.seq, third.seq), (1, 3));

@@ -8,14 +8,10 @@ use crate::model::{
 
 fn invoke() -> NewInvoke {
     NewInvoke {
-        webhook_id: webhook("a"),
-        webhook: "a".into(),
         session: Some("s1".into()),
-        environment: None,
         parameters: vec![change("sku", json!("x1"))],
         input: InvokeInput { data: json!({ "k": 1 }), ..InvokeInput::default() },
-        depth: 0,
-        trace: None,
+        ..plain_invoke()
     }
 }
 

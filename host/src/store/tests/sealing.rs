@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
-use crate::store::{directory::FORMAT, engine::encode_number};
+use crate::{
+    model::delivery::InvokeInput,
+    store::{directory::FORMAT, engine::encode_number},
+};
 
 /// What must not be seen in a file.
 const CANARY: &str = "canary-in-clear";
@@ -29,27 +32,24 @@ async fn fill(bench: &Bench) {
     let document = ConfigWrite { kind: "webhook", id: "w".into(), expected: None, document: Some(json!({ "url": CANARY })) };
     store.put_config(vec![document]).await.expect("put");
     store.put_secret("api", CANARY.as_bytes()).await.expect("put");
-    let data = json!({ "text": CANARY });
-    let input = crate::model::delivery::InvokeInput { data, context: serde_json::Map::new() };
-    let invoke = NewInvoke {
-        webhook_id: webhook("a"),
-        webhook: "a".into(),
-        session: None,
-        environment: None,
-        parameters: Vec::new(),
-        depth: 0,
-        trace: None,
-        input,
-    };
-    store.begin_invoke(invoke, LEASE).await.expect("begun");
+    let input = InvokeInput { data: json!({ "text": CANARY }), ..InvokeInput::default() };
+    store.begin_invoke(NewInvoke { input, ..plain_invoke() }, LEASE).await.expect("begun");
 }
 
 /// Everything in a store that is not about the store itself, opened.
 fn content(store: &Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let (pieces, engine) = (key::chunks(), store.engine());
+    let engine = store.engine();
     let of_store = [key::EPOCH, key::LIVE, key::KEY_CHECK, key::FORMAT];
-    let rows = [(Vec::new(), pieces.0), (pieces.1, vec![u8::MAX])].into_iter().flat_map(|range| engine.records(range).collect::<Vec<_>>());
+    let rows = key::all_but_chunks().into_iter().flat_map(|range| engine.records(range).collect::<Vec<_>>());
     rows.map(|row| row.expect("read")).filter(|(key, _)| !of_store.contains(&key.as_slice()) && !key.starts_with(key::SECRETS)).collect()
+}
+
+/// A store with something of every kind, closed; and what is in it.
+async fn filled() -> (TempDir, Arc<HandClock>, BTreeMap<Vec<u8>, Vec<u8>>) {
+    let bench = Bench::new();
+    fill(&bench).await;
+    let Bench { directory, clock, store } = bench.reopened();
+    (directory, clock, content(&store))
 }
 
 fn shows(directory: &Path) -> Vec<PathBuf> {
@@ -61,9 +61,8 @@ fn shows(directory: &Path) -> Vec<PathBuf> {
 fn opened_to_all(data: &Path, key: [u8; 32]) {
     let directory = Directory::lock(data).expect("free");
     let engine = directory.open_current(Some(&StorageKey::new(key))).expect("open");
-    let pieces = key::chunks();
     let mut stamp = 1 << 60;
-    for range in [(Vec::new(), pieces.0), (pieces.1, vec![u8::MAX])] {
+    for range in key::all_but_chunks() {
         for row in engine.records(range).collect::<Vec<_>>() {
             let (key, value) = row.expect("read");
             let (value, pieces) = engine
@@ -118,12 +117,7 @@ async fn a_sealed_value_opens_under_its_own_key_alone() {
 
 #[tokio::test]
 async fn a_store_of_format_1_is_sealed_when_it_is_opened() {
-    let bench = Bench::new();
-    fill(&bench).await;
-    let bench = bench.reopened();
-    let before = content(&bench.store);
-    let Bench { directory, clock, store } = bench;
-    drop(store);
+    let (directory, clock, before) = filled().await;
     let data = directory.path();
     opened_to_all(data, [7; 32]);
     assert!(!shows(data).is_empty() && format(data) == 1);
@@ -151,12 +145,7 @@ async fn a_store_of_format_1_is_sealed_when_it_is_opened() {
 
 #[tokio::test]
 async fn another_storage_key_seals_everything_anew() {
-    let bench = Bench::new();
-    fill(&bench).await;
-    let bench = bench.reopened();
-    let before = content(&bench.store);
-    let Bench { directory, clock, store } = bench;
-    drop(store);
+    let (directory, clock, before) = filled().await;
     let data = directory.path();
     let (old, new) = (StorageKey::new([7; 32]), StorageKey::new([9; 32]));
     assert!(matches!(rotate(data, &new, &old, |_, _| ()), Err(StoreError::WrongKey)));
