@@ -8,12 +8,12 @@ use hookwright::cli::bench::{
     sandbox::{MEASURED, Subject},
     start,
 };
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
 
 /// As in the binary: what a call allocates is part of what it costs.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn sandbox(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use hookwright::cli::Cli;
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 
 /// An event costs some hundred small allocations, many of them freed by another thread than made them: the committer, a worker that
 /// took the task over. The system's allocator spends a quarter of an event's processor time on that, this one hardly any.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     match Cli::parse().run() {

@@ -30,12 +30,14 @@ mod engine;
 mod error;
 mod fan_out;
 mod generation;
+mod journal;
 mod key;
 mod lane;
 mod lease;
 mod log;
 mod offline;
 mod operation;
+mod recent;
 mod resealing;
 mod restore;
 mod room;
@@ -50,6 +52,8 @@ mod stats;
 mod storage_key;
 mod sweep;
 mod transaction;
+mod tree;
+mod value;
 
 #[cfg(test)]
 mod tests;
@@ -364,6 +368,15 @@ fn open_engine(directory: &Directory, key: &StorageKey) -> Result<Engine, StoreE
         return Err(StoreError::WrongKey);
     }
     let Some(found) = directory::format_of(&engine)?.filter(|found| *found < directory::FORMAT) else { return Ok(engine) };
+    if found >= directory::FIRST_SEALED {
+        directory.renew_format(&engine)?;
+        tracing::info!(
+            found,
+            format = directory::FORMAT,
+            "the store is of the format of now; older versions of hookwright do not open it any more"
+        );
+        return Ok(engine);
+    }
     tracing::info!(
         found,
         format = directory::FORMAT,

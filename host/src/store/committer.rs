@@ -18,13 +18,14 @@ use super::{
     agenda::AgendaChange,
     backup::{Point, Sending},
     depth,
-    engine::{self, Engine, Writes},
+    engine::{Engine, Writes},
     error::StoreError,
     generation::{Compaction, Growth, Told, Unfinished},
     key,
     lease::Leases,
     stats::Published,
     transaction::{Counters, Prepared, Transaction, decode},
+    value,
 };
 use crate::{clock::SharedClock, metrics::Metrics};
 
@@ -233,7 +234,7 @@ impl Committer {
         let Prepared { counters, writes, bytes, grown, lease_changes, agenda_changes } = prepared;
         if counters.waiting != self.counters.waiting {
             // Part of the same batch as what it counts.
-            self.group.insert(key::WAITING_COUNT.to_vec(), Some(engine::encode_number(counters.waiting)));
+            self.group.insert(key::WAITING_COUNT.to_vec(), Some(value::encode_number(counters.waiting)));
         }
         self.counters = counters;
         self.agenda_changes.extend(agenda_changes);
@@ -255,9 +256,9 @@ impl Committer {
         }
         if self.live.abs_diff(self.live_noted) > LIVE_NOTED_EVERY {
             self.live_noted = self.live;
-            self.group.insert(key::LIVE.to_vec(), Some(engine::encode_number(self.live)));
+            self.group.insert(key::LIVE.to_vec(), Some(value::encode_number(self.live)));
         }
-        let applied = self.engine.apply(&self.group);
+        self.engine.apply(&self.group);
         if let Some(compaction) = &mut self.compaction {
             compaction.mirror(&self.group);
         }
@@ -267,25 +268,20 @@ impl Committer {
         self.group.clear();
         self.group_bytes = 0;
         self.unsynced = true;
-        self.keep_failure(applied)
+        Ok(())
     }
 
     fn make_durable(&mut self) -> Result<(), StoreError> {
         self.apply()?;
         if self.unsynced {
-            let synced = self.engine.sync();
-            self.keep_failure(synced)?;
+            if let Err(error) = self.engine.sync() {
+                self.fail(error.clone());
+                return Err(error);
+            }
             self.unsynced = false;
             self.published.syncs.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
-    }
-
-    fn keep_failure(&mut self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
-        if let Err(error) = &outcome {
-            self.fail(error.clone());
-        }
-        outcome
     }
 
     /// From here on nothing is written any more.

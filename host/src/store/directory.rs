@@ -3,7 +3,7 @@
 //! ```text
 //! DATA/lock                  held by the process that has the store open
 //! DATA/store/current         format, the current generation, what lived in it when it was made
-//! DATA/store/gen-3/          the tree
+//! DATA/store/gen-3/          the tree, and journal-0 and journal-1 before it
 //! DATA/store/restoring/      there only while a backup is restored
 //! ```
 
@@ -17,17 +17,16 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    engine::{Engine, encode_number},
-    error::StoreError,
-    key,
-    storage_key::StorageKey,
-    transaction::decode,
-};
+use super::{engine::Engine, error::StoreError, journal, key, storage_key::StorageKey, transaction::decode, value::encode_number};
 
-/// The format this program writes. 1: nothing but secrets and codes was sealed. It is read, and becomes 2 when a host opens the store
-/// ([`super::resealing`]).
-pub(super) const FORMAT: u32 = 2;
+/// The format this program writes. Older ones are read, and become this one when a host opens the store.
+pub(super) const FORMAT: u32 = 3;
+
+/// The first format in which more than secrets and codes is sealed: what is older is sealed first ([`super::resealing`]).
+pub(super) const FIRST_SEALED: u32 = 2;
+
+/// The first format with a journal: whoever knows none would miss what is in it.
+const FIRST_WITH_JOURNAL: u32 = 3;
 
 /// How long a lock may outlive the process that held it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -93,7 +92,9 @@ impl Directory {
             return Err(StoreError::HalfRestored { path: self.store.parent().unwrap_or(&self.store).to_owned() });
         }
         let generations = generations(&self.store).map_err(unavailable)?;
-        let current = match read_current(&self.store)? {
+        let found = read_current(&self.store)?;
+        let is_old = found.is_some();
+        let current = match found {
             Some(current) if generations.contains(&current.generation) => current,
             Some(current) => {
                 let what = format!("the store: {} ", generation_path(&self.store, current.generation).display());
@@ -106,17 +107,29 @@ impl Directory {
         for other in generations.into_iter().filter(|other| *other != current.generation) {
             fs::remove_dir_all(generation_path(&self.store, other)).map_err(unavailable)?;
         }
-        let engine = Engine::open(&generation_path(&self.store, current.generation), storage_key.cloned())?;
+        let path = generation_path(&self.store, current.generation);
+        if is_old && current.format >= FIRST_WITH_JOURNAL && !journal::exists(&path) {
+            return Err(StoreError::corrupt(path.display().to_string(), "its journal is missing"));
+        }
+        let engine = Engine::open(&path, storage_key.cloned())?;
         match format_of(&engine)? {
             Some(found) if found > FORMAT => return Err(StoreError::NewerFormat { found, known: FORMAT }),
-            Some(_) => {}
-            None => {
-                engine.apply([(&key::FORMAT.to_vec(), &Some(encode_number(FORMAT.into())))])?;
-                engine.sync()?;
-            }
+            Some(_) => write_current(&self.store, current)?,
+            None => self.write_format(&engine, current)?,
         }
-        write_current(&self.store, current)?;
         Ok(engine)
+    }
+
+    /// Makes a store of an older format, whose rows are those of this one, one of this format.
+    pub(super) fn renew_format(&self, engine: &Engine) -> Result<(), StoreError> {
+        let current = read_current(&self.store)?.unwrap_or(Current { format: FORMAT, generation: 1, live: 0 });
+        self.write_format(engine, current)
+    }
+
+    fn write_format(&self, engine: &Engine, current: Current) -> Result<(), StoreError> {
+        engine.apply([(&key::FORMAT.to_vec(), &Some(encode_number(FORMAT.into())))]);
+        engine.sync()?;
+        write_current(&self.store, Current { format: FORMAT, ..current })
     }
 }
 

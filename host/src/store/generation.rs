@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{
     copy::{Progress, Walk},
     directory::{Current, FORMAT, free_bytes, generation_path, read_current, sync_directory, write_current},
-    engine::{Engine, Writes},
+    engine::{Draft, Engine, Writes},
     error::StoreError,
     storage_key::StorageKey,
 };
@@ -85,7 +85,7 @@ impl Growth {
         if free < needed {
             return Err(StoreError::NoRoom { path: self.store.clone(), free, needed });
         }
-        let target = Engine::open(&path, key)?;
+        let target = Draft::open(&path, key)?;
         Ok(Compaction { target, generation, walk: Walk::new(progress), live: 0, before: bytes, failed: None, told: Vec::new() })
     }
 
@@ -99,7 +99,7 @@ impl Growth {
 
 /// A copy in the making.
 pub(super) struct Compaction {
-    target: Engine,
+    target: Draft,
     generation: u64,
     walk: Walk,
     /// Bytes of keys and values in the copy.
@@ -124,11 +124,11 @@ impl Compaction {
 
     fn repeat(&mut self, writes: &Writes) -> Result<(), StoreError> {
         for (key, value) in self.walk.passed(writes) {
-            let size = |value: &Vec<u8>| (key.len() + value.len()) as u64;
-            let before = self.target.raw(key)?.as_ref().map_or(0, size);
-            self.live = (self.live + value.as_ref().map_or(0, size)).saturating_sub(before);
+            let size = |value_bytes: usize| (key.len() + value_bytes) as u64;
+            let before = self.target.value_bytes(key)?.map_or(0, size);
+            self.live = (self.live + value.as_ref().map_or(0, |value| size(value.len()))).saturating_sub(before);
         }
-        self.target.apply(self.walk.passed(writes))
+        self.target.put(self.walk.passed(writes))
     }
 
     /// Copies the next few records; whether that was all.
@@ -137,14 +137,20 @@ impl Compaction {
             return Err(error);
         }
         let batch = self.walk.step(source)?;
-        self.target.apply(batch.iter().map(|(key, value)| (key, value)))?;
+        self.target.put(batch.iter().map(|(key, value)| (key, value)))?;
         self.live += batch.iter().map(|(key, value)| (key.len() + value.as_ref().map_or(0, Vec::len)) as u64).sum::<u64>();
         Ok(self.walk.is_over())
     }
 
     /// Where the copy comes about, for what is more than a copy.
-    pub(super) fn target(&self) -> &Engine {
+    pub(super) fn target(&self) -> &Draft {
         &self.target
+    }
+
+    /// The copy without what was to become of it.
+    #[cfg(test)]
+    pub(super) fn into_target(self) -> Draft {
+        self.target
     }
 
     /// Everything is in it, of the format of now: so much lives there.
@@ -155,26 +161,28 @@ impl Compaction {
 
     /// Puts the copy in the original's place, durably.
     pub(super) fn finish(self, growth: &mut Growth) -> Result<(Engine, Compacted, Vec<Told>), Unfinished> {
-        let synced = self
-            .target
-            .sync()
-            .and_then(|()| sync_directory(&growth.store).map_err(|source| StoreError::unavailable("sync its directory", source)));
-        if let Err(error) = synced {
-            return Err(Unfinished::Abandoned(error, self.abandon()));
+        let Self { target, generation, live, before, told, .. } = self;
+        let engine = match target.finish() {
+            Ok(engine) => engine,
+            Err(error) => return Err(Unfinished::Abandoned(error, told)),
+        };
+        if let Err(source) = sync_directory(&growth.store) {
+            engine.retire();
+            return Err(Unfinished::Abandoned(StoreError::unavailable("sync its directory", source), told));
         }
-        let current = Current { generation: self.generation, live: self.live, ..growth.current };
+        let current = Current { generation, live, ..growth.current };
         if let Err(error) = write_current(&growth.store, current) {
-            return Err(Unfinished::Unclear(error, self.told));
+            return Err(Unfinished::Unclear(error, told));
         }
         growth.current = current;
         growth.not_before = 0;
-        let after_bytes = self.target.size_on_disk();
-        Ok((self.target, Compacted { before_bytes: self.before, after_bytes, live_bytes: self.live }, self.told))
+        let after_bytes = engine.size_on_disk();
+        Ok((engine, Compacted { before_bytes: before, after_bytes, live_bytes: live }, told))
     }
 
     /// Throws the copy away.
     pub(super) fn abandon(self) -> Vec<Told> {
-        self.target.retire();
+        self.target.abandon();
         self.told
     }
 }

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use super::{
     copy::Write,
     directory::{Directory, FORMAT},
-    engine::{Engine, encode_number},
+    engine::{Draft, Engine},
     error::StoreError,
     generation::{Growth, Unfinished},
     key, sealing,
     storage_key::{self, StorageKey},
     transaction::{Counters, encode},
+    value::encode_number,
 };
 
 /// Bytes written as one.
@@ -56,7 +57,7 @@ pub(super) fn reseal(
 /// One tree becoming another.
 struct Filling<'a> {
     from: &'a Engine,
-    to: &'a Engine,
+    to: &'a Draft,
     counters: Counters,
     epoch: u64,
     batch: Vec<Write>,
@@ -66,7 +67,7 @@ struct Filling<'a> {
 }
 
 impl<'a> Filling<'a> {
-    fn new(from: &'a Engine, to: &'a Engine) -> Result<Self, StoreError> {
+    fn new(from: &'a Engine, to: &'a Draft) -> Result<Self, StoreError> {
         // Long values get names of their own: those of an epoch nobody has used.
         let (counters, epoch) = Counters::load(from)?;
         Ok(Self { from, to, counters, epoch, batch: Vec::new(), batch_bytes: 0, records: 0, live: 0 })
@@ -89,7 +90,7 @@ impl<'a> Filling<'a> {
         self.apply()?;
         self.live += key::LIVE.len() as u64;
         let last = [(key::FORMAT.to_vec(), Some(encode_number(FORMAT.into()))), (key::LIVE.to_vec(), Some(encode_number(self.live)))];
-        self.to.apply(last.iter().map(|(key, value)| (key, value)))?;
+        self.to.put(last.iter().map(|(key, value)| (key, value)))?;
         progress(self.records, self.live);
         Ok(self.live)
     }
@@ -107,7 +108,7 @@ impl<'a> Filling<'a> {
     }
 
     fn apply(&mut self) -> Result<(), StoreError> {
-        self.to.apply(self.batch.iter().map(|(key, value)| (key, value)))?;
+        self.to.put(self.batch.iter().map(|(key, value)| (key, value)))?;
         self.live += self.batch_bytes as u64;
         self.batch_bytes = 0;
         self.batch.clear();
@@ -124,6 +125,6 @@ pub(super) mod tests {
         let growth = Growth::new(directory.path().to_owned()).expect("read");
         let copy = growth.begin(engine.size_on_disk(), 0, Arc::default(), Some(to.clone())).expect("begun");
         Filling::new(engine, copy.target()).and_then(|filling| filling.run(to, &mut |_, value| Ok(value), &mut |_, _| ())).expect("filled");
-        copy.target().sync().expect("synced");
+        copy.into_target().finish().expect("synced");
     }
 }

@@ -16,7 +16,7 @@ use super::{
     blob,
     copy::Write,
     directory::{Current, Directory, FORMAT, format_of, generation_path, make_directory, restoring_path, sync_directory, write_current},
-    engine::Engine,
+    engine::Draft,
     error::StoreError,
 };
 use crate::model::plugin::Digest;
@@ -120,26 +120,26 @@ fn write_records(path: &Path, to: &Path, manifest: &Manifest, mut progress: impl
         }
         _ => StoreError::backup("read", path, error),
     };
-    let engine = Engine::open(to, None)?;
+    let draft = Draft::open(to, None)?;
     let mut reader = Reader::open(path).map_err(broken)?;
     let (mut batch, mut bytes, mut live): (Vec<Write>, usize, u64) = (Vec::new(), 0, 0);
     while let Some((key, value)) = reader.next().map_err(broken)? {
         bytes += key.len() + value.as_ref().map_or(0, Vec::len);
         batch.push((key, value));
         if bytes >= BATCH_BYTES {
-            engine.apply(batch.iter().map(|(key, value)| (key, value)))?;
+            draft.put(batch.iter().map(|(key, value)| (key, value)))?;
             batch.clear();
             live += bytes as u64;
             bytes = 0;
             progress(reader.bytes());
         }
     }
-    engine.apply(batch.iter().map(|(key, value)| (key, value)))?;
+    draft.put(batch.iter().map(|(key, value)| (key, value)))?;
     let found = reader.finish().map_err(broken)?;
     if found != manifest.records {
         return Err(StoreError::NoBackup { path: path.to_owned(), why: "its digest is not that of the manifest".to_owned() });
     }
-    engine.sync()?;
+    let engine = draft.finish()?;
     progress(found.bytes);
     Ok((format_of(&engine)?.unwrap_or(FORMAT), live + bytes as u64))
 }

@@ -8,6 +8,7 @@ mod churn;
 mod controlling;
 mod delivering;
 mod forgetting;
+mod journalling;
 mod keeping;
 mod lifecycle;
 mod opening;

@@ -8,11 +8,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     agenda::AgendaChange,
     audit, call, delivery,
-    engine::{self, Engine, Writes},
+    engine::{Engine, Writes},
     error::StoreError,
     key::{self, Range},
     lease::{LeaseChange, Leases, Token},
-    sealing,
+    sealing, value,
 };
 use crate::{clock, model::id::DeliveryId};
 
@@ -20,7 +20,7 @@ use crate::{clock, model::id::DeliveryId};
 const STAMPS_PER_EPOCH: u64 = 1 << 40;
 
 /// What stands under a key without a value.
-const MARK_BYTES: usize = engine::MARK.len();
+const MARK_BYTES: usize = value::MARK.len();
 
 /// What is counted in commit order.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +137,7 @@ impl<'a> Transaction<'a> {
     pub(super) fn get_bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(raw) = self.raw(key)? else { return Ok(None) };
         let missing = || StoreError::corrupt(format!("the record {}", key.escape_ascii()), "a piece of it is missing");
-        self.engine.assemble(key, &raw, |piece| self.raw(piece))?.ok_or_else(missing).map(Some)
+        self.engine.values().assemble(key, &raw, |piece| self.raw(piece))?.ok_or_else(missing).map(Some)
     }
 
     /// The record under `key`.
@@ -167,7 +167,7 @@ impl<'a> Transaction<'a> {
     pub(super) fn put_new_as(&mut self, key: Vec<u8>, bytes: &[u8], is_sealed: bool) -> Result<(), StoreError> {
         let counters = &mut self.counters;
         let stamp = || counters.next_stamp();
-        let (value, pieces) = self.engine.encode(&key, bytes, is_sealed, stamp)?;
+        let (value, pieces) = self.engine.values().encode(&key, bytes, is_sealed, stamp)?;
         self.bytes += key.len() + bytes.len();
         self.grow(&key, value.len());
         for (key, piece) in pieces {
@@ -182,7 +182,7 @@ impl<'a> Transaction<'a> {
     pub(super) fn mark(&mut self, key: Vec<u8>) {
         self.bytes += key.len();
         self.grow(&key, MARK_BYTES);
-        self.writes.insert(key, Some(engine::MARK.to_vec()));
+        self.writes.insert(key, Some(value::MARK.to_vec()));
     }
 
     /// Lets a delivery wait under `due`; what waits is counted.
@@ -225,11 +225,11 @@ impl<'a> Transaction<'a> {
     pub(super) fn remove_pieces(&mut self, key: &[u8]) -> Result<bool, StoreError> {
         let Some(raw) = self.raw(key)? else { return Ok(false) };
         self.shrink(key, raw.len());
-        let mut pieces = engine::pieces(&raw).peekable();
+        let mut pieces = value::pieces(&raw).peekable();
         while let Some(piece) = pieces.next() {
             // Only the last one is shorter than the others.
             let is_last = pieces.peek().is_none();
-            let bytes = if is_last { self.raw(&piece)?.map_or(0, |piece| piece.len()) } else { engine::CHUNK_BYTES };
+            let bytes = if is_last { self.raw(&piece)?.map_or(0, |piece| piece.len()) } else { value::CHUNK_BYTES };
             self.shrink(&piece, bytes);
             self.writes.insert(piece, None);
         }

@@ -1,0 +1,225 @@
+//! The journal: where a commit is written first, and synced, before anybody is told of it.
+//!
+//! Two files take turns. A turn's writes are appended to one of them; when it is full the next turn begins at the start of the other,
+//! whose own turn is in the tree by then. What is read back at the start is therefore at most two turns, and to write one of them
+//! again that is in the tree already changes nothing.
+//!
+//! ```text
+//! file   frame*                       up to the first that is not whole or is of another turn: what is left of an earlier one
+//! frame  MAGIC, turn u64, bytes u32, crc32 of the turn and of what follows u32, write*
+//! write  key bytes u32, value bytes u32 or REMOVED, key, value        all numbers little-endian
+//! ```
+//!
+//! A file keeps its length once it has it, so that a sync of it has nothing but the bytes to write.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
+
+use super::{copy::Write, directory::sync_directory, engine::Writes, error::StoreError};
+
+/// Bytes after which a turn is over. Twice as much can be waiting to be written into the tree, in memory and when a store is opened.
+pub(super) const TURN_BYTES: u64 = 8 * 1024 * 1024;
+
+/// A file grows by so much at a time.
+const GROWTH_BYTES: usize = 1024 * 1024;
+
+const MAGIC: [u8; 4] = *b"hwj1";
+
+/// Bytes before the writes of a frame.
+const HEAD_BYTES: usize = 20;
+
+/// In the place of a value's length: what stood under the key is removed.
+const REMOVED: u32 = u32::MAX;
+
+const NAMES: [&str; 2] = ["journal-0", "journal-1"];
+
+/// An open journal.
+pub(super) struct Journal {
+    files: [File; 2],
+    /// The file of this turn.
+    current: usize,
+    turn: u64,
+    /// Where the next frame goes.
+    end: u64,
+    /// How long the current file is.
+    length: u64,
+    /// Frames that are not written yet.
+    pending: Vec<u8>,
+}
+
+/// Whether there is one in `directory`; one of two files is half of one, which is none.
+pub(super) fn exists(directory: &Path) -> bool {
+    NAMES.iter().all(|name| directory.join(name).exists())
+}
+
+impl Journal {
+    /// Opens the journal in `directory`, making it when there is none, with everything in it, in the order it was written.
+    pub(super) fn open(directory: &Path) -> Result<(Self, Writes), StoreError> {
+        let unavailable = |source| StoreError::unavailable("open its journal", source);
+        let open = |name| OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(directory.join(name));
+        let files = [open(NAMES[0]).map_err(unavailable)?, open(NAMES[1]).map_err(unavailable)?];
+        sync_directory(directory).map_err(unavailable)?;
+        let mut turns = Vec::new();
+        for (file, name) in NAMES.iter().enumerate() {
+            turns.extend(read_turn(&directory.join(name))?.map(|(turn, writes)| (turn, file, writes)));
+        }
+        turns.sort_by_key(|(turn, ..)| *turn);
+        let (turn, current) = match turns.last() {
+            // The other one's turn began, and was cut off before anything of it was synced: what is left is older.
+            Some((_, file, None)) => return Err(damaged(&directory.join(NAMES[*file]), 0)),
+            Some((turn, file, Some(_))) => (*turn, *file),
+            None => (0, 1),
+        };
+        let written = turns.into_iter().filter_map(|(.., writes)| writes).flatten().collect();
+        let mut journal = Self { files, current, turn, end: 0, length: 0, pending: Vec::new() };
+        journal.begin_turn().map_err(unavailable)?;
+        Ok((journal, written))
+    }
+
+    /// Adds a frame, for the next [`Journal::sync`].
+    pub(super) fn add<'a>(&mut self, writes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) {
+        let start = self.pending.len();
+        self.pending.extend_from_slice(&MAGIC);
+        self.pending.extend_from_slice(&self.turn.to_le_bytes());
+        self.pending.extend_from_slice(&[0; 8]);
+        for (key, value) in writes {
+            self.pending.extend_from_slice(&length(key.len()).to_le_bytes());
+            self.pending.extend_from_slice(&value.map_or(REMOVED, |value| length(value.len())).to_le_bytes());
+            self.pending.extend_from_slice(key);
+            self.pending.extend_from_slice(value.unwrap_or_default());
+        }
+        let frame = &mut self.pending[start..];
+        let bytes = frame.len();
+        let checksum = checksum(self.turn, &frame[HEAD_BYTES..]);
+        frame[12..16].copy_from_slice(&length(bytes - HEAD_BYTES).to_le_bytes());
+        frame[16..HEAD_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    }
+
+    /// Makes every frame durable.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        let bytes = self.pending.len() as u64;
+        if self.end + bytes > self.length {
+            let grown = (self.end + bytes).next_multiple_of(GROWTH_BYTES as u64);
+            self.pending.resize(usize::try_from(grown - self.end).map_err(io::Error::other)?, 0);
+            self.length = grown;
+        }
+        let file = &self.files[self.current];
+        file.write_all_at(&self.pending, self.end)?;
+        file.sync_data()?;
+        self.end += bytes;
+        self.pending.clear();
+        self.pending.shrink_to(GROWTH_BYTES);
+        Ok(())
+    }
+
+    /// Bytes of this turn that are durable.
+    pub(super) fn turn_bytes(&self) -> u64 {
+        self.end
+    }
+
+    /// Begins the next turn, in the place of the last but one: that must be in the tree.
+    pub(super) fn begin_turn(&mut self) -> io::Result<()> {
+        self.turn += 1;
+        self.current = 1 - self.current;
+        self.end = 0;
+        let file = &self.files[self.current];
+        self.length = file.metadata()?.len();
+        // Of a commit that was larger than a turn.
+        if self.length > TURN_BYTES * 2 {
+            file.set_len(TURN_BYTES)?;
+            self.length = TURN_BYTES;
+        }
+        Ok(())
+    }
+
+    /// Lets nothing be read back any more: everything is in the tree. A turn without writes takes the place of each, the older one's
+    /// first: what is cut off in between leaves the newer one, which may be written again.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        for _ in NAMES {
+            self.begin_turn()?;
+            self.add(std::iter::empty());
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of its files.
+    pub(super) fn size_on_disk(&self) -> u64 {
+        self.files.iter().filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+    }
+}
+
+/// The number of the turn in a file and its writes, the first first; without them when its first frame is not whole, and `None` when no
+/// frame is.
+fn read_turn(path: &Path) -> Result<Option<(u64, Option<Vec<Write>>)>, StoreError> {
+    let bytes = std::fs::read(path).map_err(|source| StoreError::unavailable("read its journal", source))?;
+    let Some((turn, ..)) = frame(&bytes) else {
+        return Ok(frames_within(&bytes, &MAGIC).next().map(|turn| (turn, None)));
+    };
+    let (mut writes, mut at) = (Vec::new(), 0);
+    while let Some((_, body, behind)) = frame(&bytes[at..]).filter(|(of, ..)| *of == turn) {
+        read_writes(body, &mut writes).ok_or_else(|| damaged(path, at))?;
+        at += behind;
+    }
+    // The last frame may have been cut off, and then it is the last: the next is written when it is synced. One of the same turn
+    // behind it says that something else happened to it.
+    if frames_within(&bytes[at..], &[MAGIC.as_slice(), &turn.to_le_bytes()].concat()).next().is_some() {
+        return Err(damaged(path, at));
+    }
+    Ok(Some((turn, Some(writes))))
+}
+
+/// The turns of the whole frames anywhere in `bytes` that begin with `mark`.
+fn frames_within(bytes: &[u8], mark: &[u8]) -> impl Iterator<Item = u64> {
+    let places: Vec<_> = memchr::memmem::find_iter(bytes, mark).collect();
+    places.into_iter().filter_map(|at| Some(frame(&bytes[at..])?.0))
+}
+
+/// The turn of the frame at the start of `bytes`, its writes as they stand there, and where it ends; `None`: there is no whole one.
+fn frame(bytes: &[u8]) -> Option<(u64, &[u8], usize)> {
+    let head = bytes.get(..HEAD_BYTES)?.strip_prefix(&MAGIC)?;
+    let turn = u64::from_le_bytes(head[..8].try_into().ok()?);
+    let body_bytes = number(&head[8..])? as usize;
+    let body = bytes.get(HEAD_BYTES..)?.get(..body_bytes)?;
+    (number(&head[12..])? == checksum(turn, body)).then_some((turn, body, HEAD_BYTES + body_bytes))
+}
+
+fn read_writes(mut body: &[u8], writes: &mut Vec<Write>) -> Option<()> {
+    while !body.is_empty() {
+        let (key_bytes, value_bytes) = (number(body)? as usize, number(&body[4..])?);
+        body = &body[8..];
+        let key = body.get(..key_bytes)?.to_vec();
+        body = &body[key_bytes..];
+        let value = match value_bytes {
+            REMOVED => None,
+            bytes => Some(body.get(..bytes as usize)?.to_vec()),
+        };
+        body = &body[value.as_ref().map_or(0, Vec::len)..];
+        writes.push((key, value));
+    }
+    Some(())
+}
+
+fn number(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?))
+}
+
+/// A length as it is written. Commits are bounded far below.
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(REMOVED - 1)
+}
+
+fn checksum(turn: u64, body: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&turn.to_le_bytes());
+    hasher.update(body);
+    hasher.finalize()
+}
+
+fn damaged(path: &Path, at: usize) -> StoreError {
+    StoreError::corrupt(path.display().to_string(), format!("what was written at byte {at} cannot be read, and more was written behind it"))
+}
