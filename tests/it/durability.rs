@@ -67,18 +67,21 @@ fn a_kill_in_the_midst_of_many_posts_loses_nothing_that_was_answered() {
     run(async {
         let directory = data_directory();
         let data = directory.path().join("data");
-        let endpoint = Endpoint::start().await;
+        let (endpoint, mut random) = (Endpoint::start().await, Random::from_environment());
         let mut process = Process::serve(&data).await;
         process.client.webhook("many", json!({ "selectors": ["many.*"], "request": { "url": endpoint.url("/") } })).await;
         for cycle in 0..cycles() {
-            // Post from several at once, and kill as soon as some were answered: the rest is cut off where it stands.
+            // Post from several at once, and kill as soon as some were answered: the rest is cut off where it stands. Long events
+            // fill the journal, so that it happens while the tree is written, too.
+            let (length, kill_after) = if cycle % 2 == 0 { (0, 50) } else { (150_000, 50 + random.below(100)) };
             let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
             let posters: Vec<_> = (0..4)
                 .map(|poster| {
                     let (client, answered) = (process.client.clone(), answered.clone());
                     tokio::spawn(async move {
                         for n in 0.. {
-                            let event = json!({ "trigger": "many.word", "data": format!("{cycle}-{poster}-{n}") });
+                            let text = format!("{cycle}-{poster}-{n}-{}", "x".repeat(length));
+                            let event = json!({ "trigger": "many.word", "data": text });
                             let posted = client
                                 .try_send(Method::POST, "/v1/events", &[("content-type", "application/json")], event.to_string())
                                 .await;
@@ -91,7 +94,7 @@ fn a_kill_in_the_midst_of_many_posts_loses_nothing_that_was_answered() {
                 .collect();
             drop(answered);
             let mut ids = Vec::new();
-            for _ in 0..50 {
+            for _ in 0..kill_after {
                 ids.extend(within("answers", answers.recv()).await);
             }
             process.kill().await;
@@ -109,6 +112,7 @@ fn a_kill_in_the_midst_of_many_posts_loses_nothing_that_was_answered() {
                 })
                 .await;
             }
+            endpoint.forget().await;
         }
         process.kill().await;
     });
@@ -285,7 +289,7 @@ async fn can_trace() -> Result<(), String> {
 }
 
 #[test]
-fn the_stores_file_is_synced_before_a_202_is_written() {
+fn the_journal_is_synced_before_a_202_is_written() {
     run(async {
         if let Err(why) = can_trace().await {
             println!("SKIPPED: nothing can be traced here: {why}");
@@ -308,8 +312,8 @@ fn the_stores_file_is_synced_before_a_202_is_written() {
         let trace = std::fs::read_to_string(&trace).expect("a trace");
         let step = |line: &str| match line {
             _ if line.contains("POST /v1/events") => Some("asked"),
-            _ if line.contains("pwrite64(") && line.contains("/db>") => Some("written"),
-            _ if is_sync_of_db(line) || is_resumed_sync(&trace, line) => Some("synced"),
+            _ if line.contains("pwrite64(") && line.contains("/journal-") => Some("written"),
+            _ if is_sync_of_journal(line) || is_resumed_sync(&trace, line) => Some("synced"),
             _ if line.contains("HTTP/1.1 202") => Some("answered"),
             _ => None,
         };
@@ -326,18 +330,18 @@ fn the_stores_file_is_synced_before_a_202_is_written() {
     });
 }
 
-/// `fdatasync(9</.../store/.../db>) = 0`
-fn is_sync_of_db(line: &str) -> bool {
-    (line.contains("fdatasync(") || line.contains("fsync(")) && line.contains("/db>") && line.trim_end().ends_with("= 0")
+/// `fdatasync(9</.../store/.../journal-0>) = 0`
+fn is_sync_of_journal(line: &str) -> bool {
+    (line.contains("fdatasync(") || line.contains("fsync(")) && line.contains("/journal-") && line.trim_end().ends_with("= 0")
 }
 
-/// The end of a sync of the store's file that other threads' lines interrupted.
+/// The end of a sync of the journal that other threads' lines interrupted.
 fn is_resumed_sync(trace: &str, line: &str) -> bool {
     let is_end = (line.contains("<... fdatasync resumed>") || line.contains("<... fsync resumed>")) && line.trim_end().ends_with("= 0");
     let thread = line.split_whitespace().next().unwrap_or_default();
     let begins = |other: &&str| other.starts_with(thread) && other.contains("sync(") && other.contains("unfinished");
     is_end
-        && trace.lines().take_while(|other| !std::ptr::eq(*other, line)).filter(begins).last().is_some_and(|begin| begin.contains("/db>"))
+        && trace.lines().take_while(|other| !std::ptr::eq(*other, line)).filter(begins).last().is_some_and(|begin| begin.contains("/journal-"))
 }
 
 #[test]

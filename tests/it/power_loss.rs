@@ -108,8 +108,8 @@ async fn work(root: &Path, log: &Path, key: &Path) -> Vec<(String, u64)> {
             let (client, answered, log) = (process.client.clone(), Arc::clone(&answered), log.to_owned());
             tokio::spawn(async move {
                 for n in 0..EVENTS {
-                    // Some are long: those are kept in pieces.
-                    let text = "x".repeat(if n % 9 == 0 { 30_000 } else { 200 });
+                    // Some are long: those are kept in pieces, and fill the journal more than once.
+                    let text = "x".repeat(if n % 4 == 0 { 200_000 } else { 200 });
                     let event = json!({ "trigger": "power.word", "id": format!("{poster}-{n}"), "data": text });
                     let (status, accepted) = client.post("/v1/events", &event).await;
                     assert_eq!(status, 202, "{accepted}");

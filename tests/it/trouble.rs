@@ -214,9 +214,14 @@ fn damaged_files_are_refused_with_what_to_do() {
             let event = json!({ "trigger": "kept.word", "data": "x".repeat(3000), "id": n.to_string() });
             assert_eq!(process.client.post("/v1/events", &event).await.0, 202);
         }
-        // A second start writes a snapshot.
-        process.kill().await;
-        process = Process::serve(&data).await;
+        // A second start writes into the tree what the journal has, a third writes a snapshot of it.
+        for _ in 0..2 {
+            process.kill().await;
+            process = Process::serve(&data).await;
+        }
+        for n in 0..3 {
+            assert_eq!(process.client.post("/v1/events", &json!({ "trigger": "kept.word", "data": n })).await.0, 202);
+        }
         process.kill().await;
         let generation = data.join("store/gen-1");
         let whole: HashMap<PathBuf, Vec<u8>> = std::fs::read_dir(&generation)
@@ -230,7 +235,13 @@ fn damaged_files_are_refused_with_what_to_do() {
         let length = whole[&db].len();
         let mut flipped = whole[&db].clone();
         flipped.iter_mut().skip(length / 8).step_by(4096).for_each(|byte| *byte ^= 255);
-        let damages: [(&str, PathBuf, Vec<u8>); 5] = [
+        // The number of its turn stands at the start of a frame.
+        let journal = ["journal-0", "journal-1"].map(|name| generation.join(name));
+        let journal = journal.into_iter().max_by_key(|path| whole[path][8..16].iter().rev().copied().collect::<Vec<_>>()).expect("two files");
+        let mut flipped_journal = whole[&journal].clone();
+        flipped_journal[30] ^= 255;
+        let damages: [(&str, PathBuf, Vec<u8>); 6] = [
+            ("a byte of the journal", journal, flipped_journal),
             ("a shorter db", db.clone(), whole[&db][..length / 3].to_vec()),
             ("an empty db", db.clone(), Vec::new()),
             ("bytes of the db", db.clone(), flipped),
@@ -260,12 +271,12 @@ fn damaged_files_are_refused_with_what_to_do() {
             }
         }
         let process = Process::serve(&data).await;
-        assert_eq!(process.client.look("/v1/events?limit=500").await["data"].as_array().map(Vec::len), Some(300));
+        assert_eq!(process.client.look("/v1/events?limit=500").await["data"].as_array().map(Vec::len), Some(303));
         process.kill().await;
         // The engine's settings are its own defaults: it writes them anew.
         std::fs::write(generation.join("conf"), "").expect("written");
         let process = Process::serve(&data).await;
-        assert_eq!(process.client.look("/v1/events?limit=500").await["data"].as_array().map(Vec::len), Some(300));
+        assert_eq!(process.client.look("/v1/events?limit=500").await["data"].as_array().map(Vec::len), Some(303));
         process.kill().await;
         std::fs::remove_dir_all(&generation).expect("removed");
         refused(&serve_once(&data).await, "restore it from a backup");

@@ -52,6 +52,8 @@ pub(super) struct Engine {
     recent: Arc<Recent>,
     values: Values,
     log: Mutex<Log>,
+    /// Beside the log, so that nobody waits for a sync to know it.
+    journal_bytes: AtomicU64,
 }
 
 /// The writing side.
@@ -79,7 +81,8 @@ impl Engine {
 
     fn new(tree: Tree, values: Values, journal: Journal) -> Self {
         let log = Log { journal, pace: Arc::default(), writer: None, failed: false };
-        Self { tree: Arc::new(tree), recent: Arc::default(), values, log: Mutex::new(log) }
+        let journal_bytes = log.journal.size_on_disk().into();
+        Self { tree: Arc::new(tree), recent: Arc::default(), values, log: Mutex::new(log), journal_bytes }
     }
 
     /// What its sealed values are sealed with.
@@ -154,6 +157,7 @@ impl Engine {
         let mut log = self.log();
         let synced = log.sync(&self.tree, &self.recent);
         log.failed |= synced.is_err();
+        self.journal_bytes.store(log.journal.size_on_disk(), Ordering::Relaxed);
         synced
     }
 
@@ -163,7 +167,7 @@ impl Engine {
 
     /// Bytes of its files.
     pub(super) fn size_on_disk(&self) -> u64 {
-        self.tree.size_on_disk() + self.log().journal.size_on_disk()
+        self.tree.size_on_disk() + self.journal_bytes.load(Ordering::Relaxed)
     }
 
     /// Has the directory removed once nobody reads it any more.

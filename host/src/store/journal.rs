@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! file   frame*                       up to the first that is not whole or is of another turn: what is left of an earlier one
-//! frame  MAGIC, turn u64, bytes u32, crc32 of the turn and of what follows u32, write*
+//! frame  MAGIC, crc32 of what follows u32, turn u64, bytes of the writes u64, write*
 //! write  key bytes u32, value bytes u32 or REMOVED, key, value        all numbers little-endian
 //! ```
 //!
@@ -30,7 +30,7 @@ const GROWTH_BYTES: usize = 1024 * 1024;
 const MAGIC: [u8; 4] = *b"hwj1";
 
 /// Bytes before the writes of a frame.
-const HEAD_BYTES: usize = 20;
+const HEAD_BYTES: usize = 24;
 
 /// In the place of a value's length: what stood under the key is removed.
 const REMOVED: u32 = u32::MAX;
@@ -45,8 +45,8 @@ pub(super) struct Journal {
     turn: u64,
     /// Where the next frame goes.
     end: u64,
-    /// How long the current file is.
-    length: u64,
+    /// How long the files are.
+    lengths: [u64; 2],
     /// Frames that are not written yet.
     pending: Vec<u8>,
 }
@@ -63,6 +63,8 @@ impl Journal {
         let open = |name| OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(directory.join(name));
         let files = [open(NAMES[0]).map_err(unavailable)?, open(NAMES[1]).map_err(unavailable)?];
         sync_directory(directory).map_err(unavailable)?;
+        let length = |file: &File| Ok(file.metadata()?.len());
+        let lengths = [length(&files[0]).map_err(unavailable)?, length(&files[1]).map_err(unavailable)?];
         let mut turns = Vec::new();
         for (file, name) in NAMES.iter().enumerate() {
             turns.extend(read_turn(&directory.join(name))?.map(|(turn, writes)| (turn, file, writes)));
@@ -75,7 +77,7 @@ impl Journal {
             None => (0, 1),
         };
         let written = turns.into_iter().filter_map(|(.., writes)| writes).flatten().collect();
-        let mut journal = Self { files, current, turn, end: 0, length: 0, pending: Vec::new() };
+        let mut journal = Self { files, lengths, current, turn, end: 0, pending: Vec::new() };
         journal.begin_turn().map_err(unavailable)?;
         Ok((journal, written))
     }
@@ -84,6 +86,7 @@ impl Journal {
     pub(super) fn add<'a>(&mut self, writes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) {
         let start = self.pending.len();
         self.pending.extend_from_slice(&MAGIC);
+        self.pending.extend_from_slice(&[0; 4]);
         self.pending.extend_from_slice(&self.turn.to_le_bytes());
         self.pending.extend_from_slice(&[0; 8]);
         for (key, value) in writes {
@@ -93,19 +96,20 @@ impl Journal {
             self.pending.extend_from_slice(value.unwrap_or_default());
         }
         let frame = &mut self.pending[start..];
-        let bytes = frame.len();
-        let checksum = checksum(self.turn, &frame[HEAD_BYTES..]);
-        frame[12..16].copy_from_slice(&length(bytes - HEAD_BYTES).to_le_bytes());
-        frame[16..HEAD_BYTES].copy_from_slice(&checksum.to_le_bytes());
+        let bytes = (frame.len() - HEAD_BYTES) as u64;
+        frame[16..HEAD_BYTES].copy_from_slice(&bytes.to_le_bytes());
+        let checksum = crc32fast::hash(&frame[8..]);
+        frame[4..8].copy_from_slice(&checksum.to_le_bytes());
     }
 
     /// Makes every frame durable.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         let bytes = self.pending.len() as u64;
-        if self.end + bytes > self.length {
+        let length = &mut self.lengths[self.current];
+        if self.end + bytes > *length {
             let grown = (self.end + bytes).next_multiple_of(GROWTH_BYTES as u64);
             self.pending.resize(usize::try_from(grown - self.end).map_err(io::Error::other)?, 0);
-            self.length = grown;
+            *length = grown;
         }
         let file = &self.files[self.current];
         file.write_all_at(&self.pending, self.end)?;
@@ -126,12 +130,11 @@ impl Journal {
         self.turn += 1;
         self.current = 1 - self.current;
         self.end = 0;
-        let file = &self.files[self.current];
-        self.length = file.metadata()?.len();
+        let length = &mut self.lengths[self.current];
         // Of a commit that was larger than a turn.
-        if self.length > TURN_BYTES * 2 {
-            file.set_len(TURN_BYTES)?;
-            self.length = TURN_BYTES;
+        if *length > TURN_BYTES * 2 {
+            self.files[self.current].set_len(TURN_BYTES)?;
+            *length = TURN_BYTES;
         }
         Ok(())
     }
@@ -149,7 +152,7 @@ impl Journal {
 
     /// Bytes of its files.
     pub(super) fn size_on_disk(&self) -> u64 {
-        self.files.iter().filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+        self.lengths.iter().sum()
     }
 }
 
@@ -158,7 +161,7 @@ impl Journal {
 fn read_turn(path: &Path) -> Result<Option<(u64, Option<Vec<Write>>)>, StoreError> {
     let bytes = std::fs::read(path).map_err(|source| StoreError::unavailable("read its journal", source))?;
     let Some((turn, ..)) = frame(&bytes) else {
-        return Ok(frames_within(&bytes, &MAGIC).next().map(|turn| (turn, None)));
+        return Ok(frames_within(&bytes).next().map(|turn| (turn, None)));
     };
     let (mut writes, mut at) = (Vec::new(), 0);
     while let Some((_, body, behind)) = frame(&bytes[at..]).filter(|(of, ..)| *of == turn) {
@@ -167,25 +170,25 @@ fn read_turn(path: &Path) -> Result<Option<(u64, Option<Vec<Write>>)>, StoreErro
     }
     // The last frame may have been cut off, and then it is the last: the next is written when it is synced. One of the same turn
     // behind it says that something else happened to it.
-    if frames_within(&bytes[at..], &[MAGIC.as_slice(), &turn.to_le_bytes()].concat()).next().is_some() {
+    if frames_within(&bytes[at..]).any(|of| of == turn) {
         return Err(damaged(path, at));
     }
     Ok(Some((turn, Some(writes))))
 }
 
-/// The turns of the whole frames anywhere in `bytes` that begin with `mark`.
-fn frames_within(bytes: &[u8], mark: &[u8]) -> impl Iterator<Item = u64> {
-    let places: Vec<_> = memchr::memmem::find_iter(bytes, mark).collect();
-    places.into_iter().filter_map(|at| Some(frame(&bytes[at..])?.0))
+/// The turns of the whole frames anywhere in `bytes`.
+fn frames_within(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    memchr::memmem::find_iter(bytes, &MAGIC).filter_map(|at| Some(frame(&bytes[at..])?.0))
 }
 
 /// The turn of the frame at the start of `bytes`, its writes as they stand there, and where it ends; `None`: there is no whole one.
 fn frame(bytes: &[u8]) -> Option<(u64, &[u8], usize)> {
     let head = bytes.get(..HEAD_BYTES)?.strip_prefix(&MAGIC)?;
-    let turn = u64::from_le_bytes(head[..8].try_into().ok()?);
-    let body_bytes = number(&head[8..])? as usize;
+    let long = |at: usize| Some(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?));
+    let (turn, body_bytes) = (long(4)?, usize::try_from(long(12)?).ok()?);
     let body = bytes.get(HEAD_BYTES..)?.get(..body_bytes)?;
-    (number(&head[12..])? == checksum(turn, body)).then_some((turn, body, HEAD_BYTES + body_bytes))
+    let end = HEAD_BYTES + body_bytes;
+    (number(head)? == crc32fast::hash(&bytes[8..end])).then_some((turn, body, end))
 }
 
 fn read_writes(mut body: &[u8], writes: &mut Vec<Write>) -> Option<()> {
@@ -208,16 +211,9 @@ fn number(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?))
 }
 
-/// A length as it is written. Commits are bounded far below.
+/// The length of a key or a value as it is written. Values are cut far below ([`super::value::CHUNK_BYTES`]).
 fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(REMOVED - 1)
-}
-
-fn checksum(turn: u64, body: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&turn.to_le_bytes());
-    hasher.update(body);
-    hasher.finalize()
 }
 
 fn damaged(path: &Path, at: usize) -> StoreError {
