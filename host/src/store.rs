@@ -4,7 +4,8 @@
 //! written the first time is found again. Values go in and out owned; nothing of the engine below (sled) shows in a signature.
 //! Times are the store's clock.
 //!
-//! Where to begin: `key` has the layout, `transaction` what a commit sees, `committer` how commits become durable.
+//! Where to begin: `key` has the layout, `transaction` what a commit sees, `committer` how commits become durable, `engine`
+//! where they are then.
 //!
 //! Not here: matching, retry policy, what a delivery's outcome means. The store keeps facts and hands out work.
 
@@ -26,6 +27,7 @@ mod depth;
 mod destination;
 mod directory;
 mod document;
+mod draft;
 mod engine;
 mod error;
 mod fan_out;
@@ -53,6 +55,7 @@ mod storage_key;
 mod sweep;
 mod transaction;
 mod tree;
+mod tree_writer;
 mod value;
 
 #[cfg(test)]

@@ -341,7 +341,12 @@ fn is_resumed_sync(trace: &str, line: &str) -> bool {
     let thread = line.split_whitespace().next().unwrap_or_default();
     let begins = |other: &&str| other.starts_with(thread) && other.contains("sync(") && other.contains("unfinished");
     is_end
-        && trace.lines().take_while(|other| !std::ptr::eq(*other, line)).filter(begins).last().is_some_and(|begin| begin.contains("/journal-"))
+        && trace
+            .lines()
+            .take_while(|other| !std::ptr::eq(*other, line))
+            .filter(begins)
+            .last()
+            .is_some_and(|begin| begin.contains("/journal-"))
 }
 
 #[test]

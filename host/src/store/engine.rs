@@ -13,11 +13,8 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc,
+        atomic::{AtomicU64, Ordering},
     },
-    thread::JoinHandle,
-    time::Duration,
 };
 
 use super::{
@@ -27,21 +24,12 @@ use super::{
     recent::{Layer, Merged, Recent},
     storage_key::StorageKey,
     tree::{Bytes, Tree},
-    value::{self, Piece, Values},
+    tree_writer::{Pace, TreeWriter, write_out},
+    value::{self, Values},
 };
 
 /// How often a long value is looked up again when it was replaced while its pieces were read.
 const READ_TRIES: u32 = 16;
-
-/// Bytes written into the tree before it is synced: that many it may move without the disk knowing.
-const STEP_BYTES: usize = 256 * 1024;
-
-/// A layer is in the tree when so many percent of the next one are full: what is written there is spread over that time.
-const LEAVES_WITHIN_PERCENT: u64 = 75;
-
-/// When nothing makes the next layer grow, a step waits so many times so long.
-const PAUSES: u32 = 10;
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// Keys with what is to stand under them; `None` removes. Values as stored.
 pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -62,7 +50,7 @@ struct Log {
     /// Of this turn.
     pace: Arc<Pace>,
     /// There from the first layer that leaves on.
-    writer: Option<Writer>,
+    writer: Option<TreeWriter>,
     failed: bool,
 }
 
@@ -79,7 +67,8 @@ impl Engine {
         Ok(Self::new(tree, Values(key), journal))
     }
 
-    fn new(tree: Tree, values: Values, journal: Journal) -> Self {
+    /// The engine of a tree and the journal before it, of which nothing is to be read back.
+    pub(super) fn new(tree: Tree, values: Values, journal: Journal) -> Self {
         let log = Log { journal, pace: Arc::default(), writer: None, failed: false };
         let journal_bytes = log.journal.size_on_disk().into();
         Self { tree: Arc::new(tree), recent: Arc::default(), values, log: Mutex::new(log), journal_bytes }
@@ -191,7 +180,7 @@ impl Engine {
 impl Log {
     fn sync(&mut self, tree: &Arc<Tree>, recent: &Arc<Recent>) -> Result<(), StoreError> {
         self.journal.sync().map_err(|source| StoreError::unavailable("sync its journal", source))?;
-        self.pace.filled.store(self.journal.turn_bytes(), Ordering::Relaxed);
+        self.pace.filled(self.journal.turn_bytes());
         if let Some(writer) = &mut self.writer {
             writer.look()?;
         }
@@ -203,7 +192,7 @@ impl Log {
         self.wait_for_writer()?;
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            None => self.writer.insert(Writer::start(tree, recent)?),
+            None => self.writer.insert(TreeWriter::start(tree, recent)?),
         };
         let Some(layer) = recent.turn() else { return Ok(()) };
         self.journal.begin_turn().map_err(|source| StoreError::unavailable("begin a turn of its journal", source))?;
@@ -213,8 +202,8 @@ impl Log {
 
     /// Waits until no layer is on its way into the tree.
     fn wait_for_writer(&mut self) -> Result<(), StoreError> {
-        self.pace.hurries.store(true, Ordering::Relaxed);
-        self.writer.as_mut().map_or(Ok(()), Writer::wait)
+        self.pace.hurry();
+        self.writer.as_mut().map_or(Ok(()), TreeWriter::wait)
     }
 }
 
@@ -236,172 +225,5 @@ impl Drop for Engine {
         if let Err(error) = closed {
             tracing::warn!(error = &error as &dyn std::error::Error, "the journal stays until the store is opened again");
         }
-    }
-}
-
-/// The thread that writes layers into the tree, one at a time.
-struct Writer {
-    layers: Option<mpsc::Sender<(Arc<Layer>, Arc<Pace>)>>,
-    outcomes: mpsc::Receiver<Result<(), StoreError>>,
-    is_busy: bool,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Writer {
-    fn start(tree: &Arc<Tree>, recent: &Arc<Recent>) -> Result<Self, StoreError> {
-        let (tree, recent) = (Arc::clone(tree), Arc::clone(recent));
-        let (layers, taken) = mpsc::channel::<(Arc<Layer>, Arc<Pace>)>();
-        let (told, outcomes) = mpsc::channel();
-        let run = move || {
-            for (layer, pace) in taken {
-                let written = write_out(&tree, &layer, |percent| pace.wait(percent));
-                drop(layer);
-                if written.is_ok() && !tree.is_retired() {
-                    recent.left();
-                }
-                if told.send(written).is_err() {
-                    return;
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("tree-writer".into()).spawn(run);
-        let thread = thread.map_err(|source| StoreError::unavailable("start the thread that writes the tree", source))?;
-        Ok(Self { layers: Some(layers), outcomes, is_busy: false, thread: Some(thread) })
-    }
-
-    fn write(&mut self, layer: Arc<Layer>, pace: Arc<Pace>) -> Result<(), StoreError> {
-        let sent = self.layers.as_ref().is_some_and(|layers| layers.send((layer, pace)).is_ok());
-        self.is_busy = sent;
-        if sent { Ok(()) } else { Err(gone()) }
-    }
-
-    /// What became of the last layer, if that is known by now.
-    fn look(&mut self) -> Result<(), StoreError> {
-        match self.outcomes.try_recv() {
-            Ok(outcome) => {
-                self.is_busy = false;
-                outcome
-            }
-            Err(mpsc::TryRecvError::Empty) => Ok(()),
-            Err(mpsc::TryRecvError::Disconnected) => Err(gone()),
-        }
-    }
-
-    /// Waits until no layer is on its way.
-    fn wait(&mut self) -> Result<(), StoreError> {
-        match std::mem::take(&mut self.is_busy) {
-            true => self.outcomes.recv().unwrap_or_else(|_| Err(gone())),
-            false => Ok(()),
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.layers = None;
-        // A panic of it was told of already.
-        self.thread.take().map(JoinHandle::join);
-    }
-}
-
-fn gone() -> StoreError {
-    StoreError::unavailable("write into the tree", "the thread that does it panicked, which is a bug in hookwright")
-}
-
-/// How fast a layer goes into the tree.
-#[derive(Default)]
-struct Pace {
-    /// Bytes of the turn that is being written meanwhile.
-    filled: AtomicU64,
-    /// Whether somebody waits for the end.
-    hurries: AtomicBool,
-}
-
-impl Pace {
-    /// Waits until it is time for the step that begins when so much of the layer is in the tree.
-    fn wait(&self, percent: u64) {
-        let due = TURN_BYTES * percent * LEAVES_WITHIN_PERCENT / 10_000;
-        for _ in 0..PAUSES {
-            if self.hurries.load(Ordering::Relaxed) || self.filled.load(Ordering::Relaxed) >= due {
-                return;
-            }
-            std::thread::sleep(PAUSE);
-        }
-    }
-}
-
-/// Writes a layer into the tree, durably. `between` is told before each step but the first how many percent are there. May be done twice.
-fn write_out(tree: &Tree, layer: &Layer, between: impl Fn(u64)) -> Result<(), StoreError> {
-    let bytes_of = |key: &Bytes, value: &Option<Bytes>| key.len() + value.as_ref().map_or(0, |value| value.len());
-    let total: usize = layer.iter().map(|(key, value)| bytes_of(key, value)).sum();
-    let (mut done, mut step, mut writes) = (0, 0, Vec::new());
-    for (key, value) in layer {
-        if step >= STEP_BYTES {
-            tree.put_all(&writes)?;
-            tree.sync()?;
-            writes.clear();
-            done += std::mem::take(&mut step);
-            between((done * 100 / total.max(1)) as u64);
-            if tree.is_retired() {
-                return Ok(());
-            }
-        }
-        step += bytes_of(key, value);
-        writes.push((key.clone(), value.clone()));
-    }
-    tree.put_all(&writes)?;
-    tree.sync()
-}
-
-/// A tree nobody relies on yet: written to without a journal, durable when it becomes an engine.
-pub(super) struct Draft {
-    tree: Tree,
-    values: Values,
-}
-
-impl Draft {
-    /// An empty tree in `path`. Without a key nothing is sealed there anew.
-    pub(super) fn open(path: &Path, key: Option<StorageKey>) -> Result<Self, StoreError> {
-        Ok(Self { tree: Tree::open(path)?, values: Values(key) })
-    }
-
-    /// `value` as it is stored under `key`, and its pieces when it is long.
-    pub(super) fn encode(
-        &self,
-        key: &[u8],
-        value: &[u8],
-        is_sealed: bool,
-        stamp: impl FnOnce() -> u64,
-    ) -> Result<(Vec<u8>, Vec<Piece>), StoreError> {
-        self.values.encode(key, value, is_sealed, stamp)
-    }
-
-    /// How many bytes stand under `key`; `None`: nothing does.
-    pub(super) fn value_bytes(&self, key: &[u8]) -> Result<Option<usize>, StoreError> {
-        Ok(self.tree.get(key)?.map(|value| value.len()))
-    }
-
-    /// Writes `writes`, of one key the last.
-    pub(super) fn put<'a>(&self, writes: impl IntoIterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)>) -> Result<(), StoreError> {
-        let writes: Layer =
-            writes.into_iter().map(|(key, value)| (Bytes::from(key.as_slice()), value.as_deref().map(Bytes::from))).collect();
-        self.tree.put_all(&writes.into_iter().collect::<Vec<_>>())
-    }
-
-    /// The engine it becomes, with everything durable; removed when that fails.
-    pub(super) fn finish(self) -> Result<Engine, StoreError> {
-        let journal = self.tree.sync().and_then(|()| Journal::open(self.tree.path()));
-        match journal {
-            Ok((journal, _)) => Ok(Engine::new(self.tree, self.values, journal)),
-            Err(error) => {
-                self.tree.retire();
-                Err(error)
-            }
-        }
-    }
-
-    /// Has it removed.
-    pub(super) fn abandon(self) {
-        self.tree.retire();
     }
 }

@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 use super::{
     copy::{Progress, Walk},
     directory::{Current, FORMAT, free_bytes, generation_path, read_current, sync_directory, write_current},
-    engine::{Draft, Engine, Writes},
+    draft::Draft,
+    engine::{Engine, Writes},
     error::StoreError,
     storage_key::StorageKey,
 };

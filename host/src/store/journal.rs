@@ -47,7 +47,7 @@ pub(super) struct Journal {
     end: u64,
     /// How long the files are.
     lengths: [u64; 2],
-    /// Frames that are not written yet.
+    /// The frame that is not written yet, from its first write on.
     pending: Vec<u8>,
 }
 
@@ -67,44 +67,43 @@ impl Journal {
         let lengths = [length(&files[0]).map_err(unavailable)?, length(&files[1]).map_err(unavailable)?];
         let mut turns = Vec::new();
         for (file, name) in NAMES.iter().enumerate() {
-            turns.extend(read_turn(&directory.join(name))?.map(|(turn, writes)| (turn, file, writes)));
+            turns.extend(read_turn(&directory.join(name))?.map(|turn| (file, turn)));
         }
-        turns.sort_by_key(|(turn, ..)| *turn);
-        let (turn, current) = match turns.last() {
-            // The other one's turn began, and was cut off before anything of it was synced: what is left is older.
-            Some((_, file, None)) => return Err(damaged(&directory.join(NAMES[*file]), 0)),
-            Some((turn, file, Some(_))) => (*turn, *file),
-            None => (0, 1),
+        turns.sort_by_key(|(_, turn)| turn.number);
+        let (current, turn) = match turns.last() {
+            // A turn that was cut off before anything of it was synced leaves what is older.
+            Some((file, Turn { writes: None, .. })) => return Err(damaged(&directory.join(NAMES[*file]), 0)),
+            Some((file, turn)) => (*file, turn.number),
+            None => (1, 0),
         };
-        let written = turns.into_iter().filter_map(|(.., writes)| writes).flatten().collect();
+        let written = turns.into_iter().filter_map(|(_, turn)| turn.writes).flatten().collect();
         let mut journal = Self { files, lengths, current, turn, end: 0, pending: Vec::new() };
         journal.begin_turn().map_err(unavailable)?;
         Ok((journal, written))
     }
 
-    /// Adds a frame, for the next [`Journal::sync`].
+    /// Adds to the frame that the next [`Journal::sync`] writes.
     pub(super) fn add<'a>(&mut self, writes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) {
-        let start = self.pending.len();
-        self.pending.extend_from_slice(&MAGIC);
-        self.pending.extend_from_slice(&[0; 4]);
-        self.pending.extend_from_slice(&self.turn.to_le_bytes());
-        self.pending.extend_from_slice(&[0; 8]);
+        self.pending.resize(self.pending.len().max(HEAD_BYTES), 0);
         for (key, value) in writes {
             self.pending.extend_from_slice(&length(key.len()).to_le_bytes());
             self.pending.extend_from_slice(&value.map_or(REMOVED, |value| length(value.len())).to_le_bytes());
             self.pending.extend_from_slice(key);
             self.pending.extend_from_slice(value.unwrap_or_default());
         }
-        let frame = &mut self.pending[start..];
-        let bytes = (frame.len() - HEAD_BYTES) as u64;
-        frame[16..HEAD_BYTES].copy_from_slice(&bytes.to_le_bytes());
-        let checksum = crc32fast::hash(&frame[8..]);
-        frame[4..8].copy_from_slice(&checksum.to_le_bytes());
     }
 
-    /// Makes every frame durable.
+    /// Writes everything added as one frame and makes it durable. One frame at a time, so that whatever follows one that was cut off is
+    /// older.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        let bytes = self.pending.len() as u64;
+        self.add(std::iter::empty());
+        let frame = &mut self.pending;
+        let bytes = frame.len() as u64;
+        frame[..4].copy_from_slice(&MAGIC);
+        frame[8..16].copy_from_slice(&self.turn.to_le_bytes());
+        frame[16..HEAD_BYTES].copy_from_slice(&(bytes - HEAD_BYTES as u64).to_le_bytes());
+        let checksum = crc32fast::hash(&frame[8..]);
+        frame[4..8].copy_from_slice(&checksum.to_le_bytes());
         let length = &mut self.lengths[self.current];
         if self.end + bytes > *length {
             let grown = (self.end + bytes).next_multiple_of(GROWTH_BYTES as u64);
@@ -144,7 +143,6 @@ impl Journal {
     pub(super) fn clear(&mut self) -> io::Result<()> {
         for _ in NAMES {
             self.begin_turn()?;
-            self.add(std::iter::empty());
             self.sync()?;
         }
         Ok(())
@@ -156,24 +154,30 @@ impl Journal {
     }
 }
 
-/// The number of the turn in a file and its writes, the first first; without them when its first frame is not whole, and `None` when no
-/// frame is.
-fn read_turn(path: &Path) -> Result<Option<(u64, Option<Vec<Write>>)>, StoreError> {
+/// What a file holds.
+struct Turn {
+    number: u64,
+    /// The first first; `None`: the first frame is not whole, and the number is that of one further on.
+    writes: Option<Vec<Write>>,
+}
+
+/// What the file `path` holds; `None`: no whole frame.
+fn read_turn(path: &Path) -> Result<Option<Turn>, StoreError> {
     let bytes = std::fs::read(path).map_err(|source| StoreError::unavailable("read its journal", source))?;
-    let Some((turn, ..)) = frame(&bytes) else {
-        return Ok(frames_within(&bytes).next().map(|turn| (turn, None)));
+    let Some((number, ..)) = frame(&bytes) else {
+        return Ok(frames_within(&bytes).next().map(|number| Turn { number, writes: None }));
     };
     let (mut writes, mut at) = (Vec::new(), 0);
-    while let Some((_, body, behind)) = frame(&bytes[at..]).filter(|(of, ..)| *of == turn) {
+    while let Some((_, body, behind)) = frame(&bytes[at..]).filter(|(of, ..)| *of == number) {
         read_writes(body, &mut writes).ok_or_else(|| damaged(path, at))?;
         at += behind;
     }
-    // The last frame may have been cut off, and then it is the last: the next is written when it is synced. One of the same turn
+    // A frame that was cut off is the last of its turn: the next would have been written when it was synced. One of the same turn
     // behind it says that something else happened to it.
-    if frames_within(&bytes[at..]).any(|of| of == turn) {
+    if frames_within(&bytes[at..]).any(|of| of == number) {
         return Err(damaged(path, at));
     }
-    Ok(Some((turn, Some(writes))))
+    Ok(Some(Turn { number, writes: Some(writes) }))
 }
 
 /// The turns of the whole frames anywhere in `bytes`.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::{
     copy::Write,
     directory::{Directory, FORMAT},
-    engine::{Draft, Engine},
+    draft::Draft,
+    engine::Engine,
     error::StoreError,
     generation::{Growth, Unfinished},
     key, sealing,

@@ -16,7 +16,7 @@ use super::{
     blob,
     copy::Write,
     directory::{Current, Directory, FORMAT, format_of, generation_path, make_directory, restoring_path, sync_directory, write_current},
-    engine::Draft,
+    draft::Draft,
     error::StoreError,
 };
 use crate::model::plugin::Digest;

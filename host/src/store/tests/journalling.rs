@@ -10,12 +10,7 @@ use std::{
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::*;
-use crate::store::{
-    directory::FORMAT,
-    engine::{Draft, Writes},
-    journal::Journal,
-    value::encode_number,
-};
+use crate::store::{directory::FORMAT, draft::Draft, engine::Writes, journal::Journal, value::encode_number};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -125,6 +120,7 @@ proptest! {
         for n in 0..commits {
             let (key, value) = (row(n), vec![n; usize::from(n)]);
             journal.add([(key.as_slice(), (n % 3 > 0).then_some(value.as_slice()))].into_iter());
+            journal.add([(b"last".as_slice(), Some([n].as_slice()))].into_iter());
             journal.sync().expect("synced");
             ends.push(journal.turn_bytes());
         }
@@ -137,7 +133,9 @@ proptest! {
         drop(journal);
         let whole = ends.iter().filter(|end| **end <= cut as u64).count() - 1;
         match Journal::open(directory.path()) {
-            Ok((_, written)) => {
+            Ok((_, mut written)) => {
+                let last = written.remove(b"last".as_slice()).flatten();
+                prop_assert_eq!(last, whole.checked_sub(1).map(|n| vec![n as u8]), "one sync is one frame");
                 prop_assert!(!flips || whole + 1 == usize::from(commits), "what follows the place is lost");
                 prop_assert_eq!(written.into_keys().collect::<Vec<_>>(), (0..whole).map(|n| row(n as u8)).collect::<Vec<_>>());
             }
