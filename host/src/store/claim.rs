@@ -165,7 +165,9 @@ fn claim(
     claimed: &mut Vec<Found>,
 ) -> Result<(), StoreError> {
     let due = key::dues_until(&endpoint, clock::millis(transaction.now));
-    let keys: Vec<_> = transaction.engine.keys(due).take(quota).collect::<Result<_, _>>()?;
+    let begin = due.0.clone();
+    let keys: Vec<_> = transaction.engine.queue(due).take(quota).collect::<Result<_, _>>()?;
+    transaction.engine.remember_front(begin, keys.first());
     for key in keys {
         let record = key::delivery_at_end(&key).map(|id| Record::load(transaction, key::WAITING, &id)).transpose()?.flatten();
         match record {
@@ -177,8 +179,8 @@ fn claim(
             None => transaction.unmark_due(key),
         }
     }
-    let next = transaction.first_in(key::dues(&endpoint), 1)?;
-    let next = next.first().and_then(|key| key::due_parts(key)).map(|(_, due, _)| due);
+    let next = transaction.first_of_queue(key::dues(&endpoint))?;
+    let next = next.as_ref().and_then(|key| key::due_parts(key)).map(|(_, due, _)| due);
     transaction.agenda(AgendaChange::Set(endpoint, next));
     Ok(())
 }

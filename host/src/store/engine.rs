@@ -10,6 +10,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -42,6 +43,9 @@ pub(super) struct Engine {
     log: Mutex<Log>,
     /// Beside the log, so that nobody waits for a sync to know it.
     journal_bytes: AtomicU64,
+    /// Of queues, by where their range begins, a key before which nothing stands there: what was taken from a queue lies at its front
+    /// until its layer is in the tree, and whoever looks for what is next would pass it each time.
+    fronts: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
 }
 
 /// The writing side.
@@ -71,7 +75,7 @@ impl Engine {
     pub(super) fn new(tree: Tree, values: Values, journal: Journal) -> Self {
         let log = Log { journal, pace: Arc::default(), writer: None, failed: false };
         let journal_bytes = log.journal.size_on_disk().into();
-        Self { tree: Arc::new(tree), recent: Arc::default(), values, log: Mutex::new(log), journal_bytes }
+        Self { tree: Arc::new(tree), recent: Arc::default(), values, log: Mutex::new(log), journal_bytes, fronts: Mutex::default() }
     }
 
     /// What its sealed values are sealed with.
@@ -129,6 +133,21 @@ impl Engine {
         })
     }
 
+    /// The keys in `range`, which is a queue. For the thread that applies, which alone knows what it looked at and what came since.
+    pub(super) fn queue(&self, range: Range) -> impl Iterator<Item = Result<Vec<u8>, StoreError>> + use<> {
+        let front = self.fronts.lock().unwrap_or_else(PoisonError::into_inner).get(&range.0).cloned();
+        self.keys((front.unwrap_or(range.0), range.1))
+    }
+
+    /// Remembers what was found first in the queue that begins at `begin`, if anything was.
+    pub(super) fn remember_front(&self, begin: Vec<u8>, first: Option<&Vec<u8>>) {
+        let mut fronts = self.fronts.lock().unwrap_or_else(PoisonError::into_inner);
+        match first {
+            Some(first) => fronts.insert(begin, first.clone()),
+            None => fronts.remove(&begin),
+        };
+    }
+
     fn merged(&self, range: Range) -> Merged {
         Merged::new(Arc::clone(&self.tree), Arc::clone(&self.recent), range)
     }
@@ -138,7 +157,23 @@ impl Engine {
         let writes: Vec<_> =
             writes.into_iter().map(|(key, value)| (Bytes::from(key.as_slice()), value.as_deref().map(Bytes::from))).collect();
         self.log().journal.add(writes.iter().map(|(key, value)| (key.as_ref(), value.as_deref())));
+        self.lower_fronts(writes.iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key));
         self.recent.put(writes);
+    }
+
+    fn lower_fronts<'a>(&self, put: impl Iterator<Item = &'a Bytes>) {
+        let mut fronts = self.fronts.lock().unwrap_or_else(PoisonError::into_inner);
+        if fronts.is_empty() {
+            return;
+        }
+        for key in put {
+            let queue = fronts.range_mut::<[u8], _>((Bound::Unbounded, Bound::Included(key.as_ref()))).next_back();
+            if let Some((_, front)) = queue
+                && **key < **front
+            {
+                *front = key.to_vec();
+            }
+        }
     }
 
     /// Makes everything applied durable. After a failure nobody knows what is, and it is not to be called again.

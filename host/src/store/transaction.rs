@@ -238,8 +238,22 @@ impl<'a> Transaction<'a> {
 
     /// The first `n` keys in `range`, as this commit and those before it leave them.
     pub(super) fn first_in(&self, range: Range, n: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.first(self.engine.keys(range.clone()), range, n)
+    }
+
+    /// The first key of a queue, likewise.
+    pub(super) fn first_of_queue(&self, range: Range) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.first(self.engine.queue(range.clone()), range, 1)?.pop())
+    }
+
+    fn first(
+        &self,
+        in_tree: impl Iterator<Item = Result<Vec<u8>, StoreError>>,
+        range: Range,
+        n: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
         let written = |key: &[u8]| self.writes.get(key).or_else(|| self.group.get(key)).map(Option::is_some);
-        let in_tree = self.engine.keys(range.clone()).filter(|key| key.as_ref().map_or(true, |key| written(key) != Some(false)));
+        let in_tree = in_tree.filter(|key| key.as_ref().map_or(true, |key| written(key) != Some(false)));
         let mut first = in_tree.take(n).collect::<Result<BTreeSet<_>, _>>()?;
         for overlay in [self.group, &self.writes] {
             let keys = overlay.range(range.0.clone()..range.1.clone()).map(|(key, _)| key);

@@ -21,7 +21,13 @@ enum Step {
     Turn,
     Reopen,
     Crash,
-    Scan { from: u8, to: u8, sides: Vec<bool> },
+    Scan {
+        from: u8,
+        to: u8,
+        sides: Vec<bool>,
+    },
+    /// The first so many are looked at, and all but so many of them taken.
+    Queue(usize, usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -30,6 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Turn),
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
+        3 => (0..20_usize, 0..3_usize).prop_map(|(taken, left)| Step::Queue(taken, left)),
         4 => (any::<u8>(), any::<u8>(), vec(any::<bool>(), 1..300)).prop_map(|(from, to, sides)| Step::Scan { from, to, sides }),
     ]
 }
@@ -89,6 +96,16 @@ proptest! {
                     let (new_directory, new_engine) = killed(&engine, directory.path());
                     drop(std::mem::replace(&mut engine, new_engine));
                     directory = new_directory;
+                }
+                Step::Queue(taken, left) => {
+                    let begin = row(0);
+                    let first: Vec<_> = engine.queue((begin.clone(), row(255))).take(taken).map(|key| key.expect("read")).collect();
+                    let expected: Vec<_> = model.range(begin.clone()..row(255)).map(|(key, _)| key.clone()).take(taken).collect();
+                    prop_assert_eq!(&first, &expected);
+                    engine.remember_front(begin, first.first());
+                    let gone = first.len().saturating_sub(left);
+                    write(&engine, &first[..gone].iter().map(|key| (key.clone(), None)).collect());
+                    first[..gone].iter().for_each(|key| _ = model.remove(key));
                 }
                 Step::Scan { from, to, sides } => {
                     let range = (row(from), row(to));
