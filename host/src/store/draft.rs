@@ -9,7 +9,7 @@ use super::{
     recent::Layer,
     storage_key::StorageKey,
     tree::{Bytes, Tree},
-    value::{Piece, Values},
+    value::Values,
 };
 
 /// A tree nobody relies on yet: written to without a journal, durable when it becomes an engine.
@@ -24,15 +24,9 @@ impl Draft {
         Ok(Self { tree: Tree::open(path)?, values: Values(key) })
     }
 
-    /// `value` as it is stored under `key`, and its pieces when it is long.
-    pub(super) fn encode(
-        &self,
-        key: &[u8],
-        value: &[u8],
-        is_sealed: bool,
-        stamp: impl FnOnce() -> u64,
-    ) -> Result<(Vec<u8>, Vec<Piece>), StoreError> {
-        self.values.encode(key, value, is_sealed, stamp)
+    /// How its values are stored.
+    pub(super) fn values(&self) -> &Values {
+        &self.values
     }
 
     /// How many bytes stand under `key`; `None`: nothing does.

@@ -207,7 +207,7 @@ impl Engine {
 
     /// Waits until nothing is on its way into the tree.
     #[cfg(test)]
-    pub(super) fn settle(&self) -> Result<(), StoreError> {
+    pub(super) fn wait_for_writer(&self) -> Result<(), StoreError> {
         self.log().wait_for_writer()
     }
 }

@@ -99,7 +99,7 @@ impl<'a> Filling<'a> {
     fn put(&mut self, key: Vec<u8>, value: &[u8]) -> Result<(), StoreError> {
         let is_sealed = sealing::may_be_sealed(&key);
         let counters = &mut self.counters;
-        let (value, pieces) = self.to.encode(&key, value, is_sealed, || counters.next_stamp())?;
+        let (value, pieces) = self.to.values().encode(&key, value, is_sealed, || counters.next_stamp())?;
         self.records += 1;
         for (key, value) in pieces.into_iter().chain([(key, value)]) {
             self.batch_bytes += key.len() + value.len();

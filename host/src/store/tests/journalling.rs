@@ -54,7 +54,7 @@ fn write(engine: &Engine, writes: &Writes) {
 /// The engine a process finds that starts after this one was killed.
 fn killed(engine: &Engine, path: &Path) -> (TempDir, Engine) {
     let directory = tempfile::tempdir().expect("a directory");
-    engine.settle().expect("settled");
+    engine.wait_for_writer().expect("written");
     for entry in fs::read_dir(path).expect("a directory").map(|entry| entry.expect("an entry").path()) {
         let target = directory.path().join(entry.file_name().expect("a name"));
         if entry.is_dir() {
