@@ -376,7 +376,7 @@ fn open_engine(directory: &Directory, key: &StorageKey) -> Result<Engine, StoreE
         tracing::info!(
             found,
             format = directory::FORMAT,
-            "the store is of the format of now; older versions of hookwright do not open it any more"
+            "the store was of an older format and is of this one now; older versions of hookwright do not open it any more"
         );
         return Ok(engine);
     }

@@ -179,6 +179,11 @@ fn claim(
             None => transaction.unmark_due(key),
         }
     }
+    set_due(transaction, endpoint)
+}
+
+/// Sets an endpoint's place in the agenda right.
+pub(super) fn set_due(transaction: &mut Transaction<'_>, endpoint: EndpointId) -> Result<(), StoreError> {
     let next = transaction.first_of_queue(key::dues(&endpoint))?;
     let next = next.as_ref().and_then(|key| key::due_parts(key)).map(|(_, due, _)| due);
     transaction.agenda(AgendaChange::Set(endpoint, next));

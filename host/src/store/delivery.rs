@@ -1,6 +1,9 @@
 //! A delivery's record and its way through the three ranges: leased, waiting, finished.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Store,
     agenda::AgendaChange,
+    claim::set_due,
     engine::Engine,
     error::StoreError,
     key, lane,
@@ -299,6 +303,8 @@ impl Store {
                             transaction.unmark_due(key.clone());
                         }
                     }
+                    let endpoints: BTreeSet<_> = keys.iter().filter_map(|key| Some(key::due_parts(key)?.0)).collect();
+                    endpoints.into_iter().try_for_each(|endpoint| set_due(transaction, endpoint))?;
                     Ok(keys.len())
                 });
                 let chunk = chunk.await?;
