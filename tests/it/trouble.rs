@@ -237,8 +237,8 @@ fn damaged_files_are_refused_with_what_to_do() {
         flipped.iter_mut().skip(length / 8).step_by(4096).for_each(|byte| *byte ^= 255);
         // The number of its turn stands at the start of a frame.
         let journal = ["journal-0", "journal-1"].map(|name| generation.join(name));
-        let journal =
-            journal.into_iter().max_by_key(|path| whole[path][8..16].iter().rev().copied().collect::<Vec<_>>()).expect("two files");
+        let turn = |path: &PathBuf| u64::from_le_bytes(whole[path][8..16].try_into().expect("eight bytes"));
+        let journal = journal.into_iter().max_by_key(turn).expect("two files");
         let mut flipped_journal = whole[&journal].clone();
         flipped_journal[30] ^= 255;
         let damages: [(&str, PathBuf, Vec<u8>); 6] = [

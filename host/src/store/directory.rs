@@ -58,6 +58,13 @@ pub(super) struct Current {
     pub(super) live: u64,
 }
 
+impl Default for Current {
+    /// What a store is before anything was said of it.
+    fn default() -> Self {
+        Self { format: FORMAT, generation: 1, live: 0 }
+    }
+}
+
 impl Directory {
     /// Takes the data directory for this process.
     pub(super) fn lock(data: &Path) -> Result<Self, StoreError> {
@@ -101,7 +108,10 @@ impl Directory {
                 return Err(StoreError::corrupt(what, "the directory is missing"));
             }
             // The first start, or one that was interrupted before it acknowledged anything.
-            None if generations.len() < 2 => Current { format: FORMAT, generation: generations.first().copied().unwrap_or(1), live: 0 },
+            None if generations.len() < 2 => {
+                let first = Current::default();
+                Current { generation: generations.first().copied().unwrap_or(first.generation), ..first }
+            }
             None => return Err(StoreError::corrupt(self.store.display().to_string(), "the file `current` is missing")),
         };
         for other in generations.into_iter().filter(|other| *other != current.generation) {
@@ -122,8 +132,7 @@ impl Directory {
 
     /// Makes a store of an older format, whose rows are those of this one, one of this format.
     pub(super) fn renew_format(&self, engine: &Engine) -> Result<(), StoreError> {
-        let current = read_current(&self.store)?.unwrap_or(Current { format: FORMAT, generation: 1, live: 0 });
-        self.write_format(engine, current)
+        self.write_format(engine, read_current(&self.store)?.unwrap_or_default())
     }
 
     fn write_format(&self, engine: &Engine, current: Current) -> Result<(), StoreError> {

@@ -6,9 +6,9 @@ use super::{
     engine::Engine,
     error::StoreError,
     journal::Journal,
-    recent::Layer,
+    recent::{Layer, write},
     storage_key::StorageKey,
-    tree::{Bytes, Tree},
+    tree::Tree,
     value::Values,
 };
 
@@ -36,8 +36,7 @@ impl Draft {
 
     /// Writes `writes`, of one key the last.
     pub(super) fn put<'a>(&self, writes: impl IntoIterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)>) -> Result<(), StoreError> {
-        let writes: Layer =
-            writes.into_iter().map(|(key, value)| (Bytes::from(key.as_slice()), value.as_deref().map(Bytes::from))).collect();
+        let writes: Layer = writes.into_iter().map(|(key, value)| write(key, value.as_deref())).collect();
         self.tree.put_all(&writes.into_iter().collect::<Vec<_>>())
     }
 

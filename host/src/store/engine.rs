@@ -22,7 +22,7 @@ use super::{
     error::StoreError,
     journal::{Journal, TURN_BYTES},
     key::Range,
-    recent::{Layer, Merged, Recent},
+    recent::{Merged, Recent, write},
     storage_key::StorageKey,
     tree::{Bytes, Tree},
     tree_writer::{Pace, TreeWriter, write_out},
@@ -64,7 +64,6 @@ impl Engine {
         let tree = Tree::open(path)?;
         // Not before: whoever closes the tree writes to the journal until then.
         let (journal, written) = Journal::open(path)?;
-        let written: Layer = written.into_iter().map(|(key, value)| (Bytes::from(key), value.map(Bytes::from))).collect();
         if !written.is_empty() {
             write_out(&tree, &written, |_| ())?;
         }
@@ -154,8 +153,7 @@ impl Engine {
 
     /// Writes all of `writes` or nothing. Durable after the next [`Engine::sync`].
     pub(super) fn apply<'a>(&self, writes: impl IntoIterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)>) {
-        let writes: Vec<_> =
-            writes.into_iter().map(|(key, value)| (Bytes::from(key.as_slice()), value.as_deref().map(Bytes::from))).collect();
+        let writes: Vec<_> = writes.into_iter().map(|(key, value)| write(key, value.as_deref())).collect();
         self.log().journal.add(writes.iter().map(|(key, value)| (key.as_ref(), value.as_deref())));
         self.lower_fronts(writes.iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key));
         self.recent.put(writes);

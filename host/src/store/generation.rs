@@ -54,7 +54,7 @@ pub(super) struct Growth {
 impl Growth {
     /// What the directory says.
     pub(super) fn new(store: PathBuf) -> Result<Self, StoreError> {
-        let current = read_current(&store)?.unwrap_or(Current { format: FORMAT, generation: 1, live: 0 });
+        let current = read_current(&store)?.unwrap_or_default();
         Ok(Self { store, current, not_before: 0 })
     }
 

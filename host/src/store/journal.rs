@@ -19,7 +19,11 @@ use std::{
     path::Path,
 };
 
-use super::{copy::Write, directory::sync_directory, engine::Writes, error::StoreError};
+use super::{
+    directory::sync_directory,
+    error::StoreError,
+    recent::{Layer, write},
+};
 
 /// Bytes after which a turn is over. Twice as much can be waiting to be written into the tree, in memory and when a store is opened.
 pub(super) const TURN_BYTES: u64 = 8 * 1024 * 1024;
@@ -58,7 +62,7 @@ pub(super) fn exists(directory: &Path) -> bool {
 
 impl Journal {
     /// Opens the journal in `directory`, making it when there is none, with everything in it, in the order it was written.
-    pub(super) fn open(directory: &Path) -> Result<(Self, Writes), StoreError> {
+    pub(super) fn open(directory: &Path) -> Result<(Self, Layer), StoreError> {
         let unavailable = |source| StoreError::unavailable("open its journal", source);
         let open = |name| OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(directory.join(name));
         let files = [open(NAMES[0]).map_err(unavailable)?, open(NAMES[1]).map_err(unavailable)?];
@@ -71,7 +75,7 @@ impl Journal {
         }
         turns.sort_by_key(|(_, turn)| turn.number);
         let (current, turn) = match turns.last() {
-            // A turn that was cut off before anything of it was synced leaves what is older.
+            // Had it been cut off before anything of it was synced, what is left would be older than the other one.
             Some((file, Turn { writes: None, .. })) => return Err(damaged(&directory.join(NAMES[*file]), 0)),
             Some((file, turn)) => (*file, turn.number),
             None => (1, 0),
@@ -157,8 +161,8 @@ impl Journal {
 /// What a file holds.
 struct Turn {
     number: u64,
-    /// The first first; `None`: the first frame is not whole, and the number is that of one further on.
-    writes: Option<Vec<Write>>,
+    /// `None`: the first frame is not whole, and the number is that of one further on.
+    writes: Option<Layer>,
 }
 
 /// What the file `path` holds; `None`: no whole frame.
@@ -167,7 +171,7 @@ fn read_turn(path: &Path) -> Result<Option<Turn>, StoreError> {
     let Some((number, ..)) = frame(&bytes) else {
         return Ok(frames_within(&bytes).next().map(|number| Turn { number, writes: None }));
     };
-    let (mut writes, mut at) = (Vec::new(), 0);
+    let (mut writes, mut at) = (Layer::new(), 0);
     while let Some((_, body, behind)) = frame(&bytes[at..]).filter(|(of, ..)| *of == number) {
         read_writes(body, &mut writes).ok_or_else(|| damaged(path, at))?;
         at += behind;
@@ -195,18 +199,17 @@ fn frame(bytes: &[u8]) -> Option<(u64, &[u8], usize)> {
     (number(head)? == crc32fast::hash(&bytes[8..end])).then_some((turn, body, end))
 }
 
-fn read_writes(mut body: &[u8], writes: &mut Vec<Write>) -> Option<()> {
+fn read_writes(mut body: &[u8], writes: &mut Layer) -> Option<()> {
     while !body.is_empty() {
         let (key_bytes, value_bytes) = (number(body)? as usize, number(&body[4..])?);
         body = &body[8..];
-        let key = body.get(..key_bytes)?.to_vec();
-        body = &body[key_bytes..];
-        let value = match value_bytes {
-            REMOVED => None,
-            bytes => Some(body.get(..bytes as usize)?.to_vec()),
+        let (key, behind) = body.split_at_checked(key_bytes)?;
+        let (value, behind) = match value_bytes {
+            REMOVED => (None, behind),
+            bytes => behind.split_at_checked(bytes as usize).map(|(value, behind)| (Some(value), behind))?,
         };
-        body = &body[value.as_ref().map_or(0, Vec::len)..];
-        writes.push((key, value));
+        writes.extend([write(key, value)]);
+        body = behind;
     }
     Some(())
 }

@@ -19,6 +19,11 @@ use super::{
 /// Writes by key; `None` removes.
 pub(super) type Layer = BTreeMap<Bytes, Option<Bytes>>;
 
+/// A write of a layer from what is borrowed.
+pub(super) fn write(key: &[u8], value: Option<&[u8]>) -> (Bytes, Option<Bytes>) {
+    (Bytes::from(key), value.map(Bytes::from))
+}
+
 /// A record.
 type Record = (Bytes, Bytes);
 
@@ -147,39 +152,54 @@ impl Merged {
         self.window_len = (len * 2).min(WINDOW_LEN_MAX);
         let (mut window, mut end) = self.recent.window(&self.rest, side, len);
         let mut in_tree = self.tree.range(&self.rest);
-        let (mut records, mut taken) = (Vec::with_capacity(len), 0);
-        while let Some(record) = side.next(&mut in_tree) {
-            let (key, value) = record?;
-            if end.as_ref().is_some_and(|end| side.is_beyond(&key, end)) {
-                break;
-            }
-            taken += 1;
-            let is_last = taken == len;
-            if is_last {
-                end = Some(key.clone());
-            }
-            if !window.contains_key(&key) {
-                records.push((key, value));
-            }
-            if is_last {
-                break;
-            }
+        let mut last = None;
+        for _ in 0..len {
+            last = side.next(&mut in_tree).transpose()?.filter(|(key, _)| end.as_ref().is_none_or(|end| !side.is_beyond(key, end)));
+            let Some((key, value)) = &last else { break };
+            window.entry(key.clone()).or_insert_with(|| Some(value.clone()));
+        }
+        if let Some((last, _)) = last {
+            end = Some(last);
         }
         if let Some(end) = &end {
             window.retain(|key, _| !side.is_beyond(key, end));
         }
-        records.extend(window.into_iter().filter_map(|(key, value)| Some((key, value?))));
         match (side, end) {
             (Side::Front, Some(end)) => self.rest.0 = [&end, [0].as_slice()].concat(),
             (Side::Back, Some(end)) => self.rest.1 = end.to_vec(),
             (_, None) => self.is_over = true,
         }
         self.is_over |= self.rest.0 >= self.rest.1;
-        match side {
-            Side::Front => records.sort_by(|one, other| one.0.cmp(&other.0)),
-            Side::Back => records.sort_by(|one, other| other.0.cmp(&one.0)),
+        let records = window.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        Ok(match side {
+            Side::Front => records.collect(),
+            Side::Back => records.rev().collect(),
+        })
+    }
+
+    /// The next record from that side.
+    fn step(&mut self, side: Side) -> Option<Result<Record, StoreError>> {
+        loop {
+            let (near, far) = match side {
+                Side::Front => (&mut self.front, &mut self.back),
+                Side::Back => (&mut self.back, &mut self.front),
+            };
+            if let Some(record) = near.next() {
+                return Some(Ok(record));
+            }
+            if self.is_over {
+                return far.next_back().map(Ok);
+            }
+            let looked = self.look(side).map(Vec::into_iter);
+            match (side, looked) {
+                (Side::Front, Ok(records)) => self.front = records,
+                (Side::Back, Ok(records)) => self.back = records,
+                (_, Err(error)) => {
+                    self.is_over = true;
+                    return Some(Err(error));
+                }
+            }
         }
-        Ok(records)
     }
 }
 
@@ -187,40 +207,12 @@ impl Iterator for Merged {
     type Item = Result<Record, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(record) = self.front.next() {
-                return Some(Ok(record));
-            }
-            if self.is_over {
-                return self.back.next_back().map(Ok);
-            }
-            match self.look(Side::Front) {
-                Ok(records) => self.front = records.into_iter(),
-                Err(error) => {
-                    self.is_over = true;
-                    return Some(Err(error));
-                }
-            }
-        }
+        self.step(Side::Front)
     }
 }
 
 impl DoubleEndedIterator for Merged {
     fn next_back(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(record) = self.back.next() {
-                return Some(Ok(record));
-            }
-            if self.is_over {
-                return self.front.next_back().map(Ok);
-            }
-            match self.look(Side::Back) {
-                Ok(records) => self.back = records.into_iter(),
-                Err(error) => {
-                    self.is_over = true;
-                    return Some(Err(error));
-                }
-            }
-        }
+        self.step(Side::Back)
     }
 }

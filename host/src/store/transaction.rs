@@ -197,7 +197,7 @@ impl<'a> Transaction<'a> {
         self.unmark(due);
     }
 
-    /// Takes away what stands under `key`. Where nothing does, nothing is written: the engine would copy a page for it.
+    /// Takes away what stands under `key`. Where nothing does, nothing is written.
     pub(super) fn remove(&mut self, key: Vec<u8>) -> Result<(), StoreError> {
         if self.remove_pieces(&key)? {
             self.bytes += key.len();

@@ -151,10 +151,10 @@ proptest! {
         let whole = ends.iter().filter(|end| **end <= cut as u64).count() - 1;
         match Journal::open(directory.path()) {
             Ok((_, mut written)) => {
-                let last = written.remove(b"last".as_slice()).flatten();
+                let last = written.remove(b"last".as_slice()).flatten().map(|value| value.to_vec());
                 prop_assert_eq!(last, whole.checked_sub(1).map(|n| vec![n as u8]), "one sync is one frame");
                 prop_assert!(!flips || whole + 1 == usize::from(commits), "what follows the place is lost");
-                prop_assert_eq!(written.into_keys().collect::<Vec<_>>(), (0..whole).map(|n| row(n as u8)).collect::<Vec<_>>());
+                prop_assert_eq!(written.into_keys().map(|key| key.to_vec()).collect::<Vec<_>>(), (0..whole).map(|n| row(n as u8)).collect::<Vec<_>>());
             }
             Err(error) => prop_assert!(flips && matches!(error, StoreError::Corrupt { .. }), "{error}"),
         }
@@ -174,7 +174,7 @@ fn what_an_earlier_turn_left_in_a_file_is_not_read_back() {
     };
     let read = || {
         let (journal, written) = Journal::open(directory.path()).expect("opens");
-        (journal, written.into_keys().map(|key| String::from_utf8(key).expect("text")).collect::<Vec<_>>())
+        (journal, written.into_keys().map(|key| String::from_utf8(key.to_vec()).expect("text")).collect::<Vec<_>>())
     };
     put(&mut journal, &["one", "two", "three"]);
     journal.begin_turn().expect("turned");
