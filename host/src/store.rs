@@ -278,7 +278,7 @@ impl Store {
 
     /// Whether there is room on the disk for anything new.
     pub fn has_room(&self) -> Result<(), StoreError> {
-        self.shared.room.check()
+        self.shared.room.check(|| self.engine().bytes_owed())
     }
 
     /// What the store has done so far.

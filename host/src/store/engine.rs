@@ -192,6 +192,11 @@ impl Engine {
         self.tree.size_on_disk() + self.journal_bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes its files will grow by when everything written is in the tree, at most: while a page fills, the tree has it twice.
+    pub(super) fn bytes_owed(&self) -> u64 {
+        self.recent.bytes() * 2
+    }
+
     /// Has the directory removed once nobody reads it any more.
     pub(super) fn retire(&self) {
         self.tree.retire();

@@ -19,6 +19,11 @@ use super::{
 /// Writes by key; `None` removes.
 pub(super) type Layer = BTreeMap<Bytes, Option<Bytes>>;
 
+/// Bytes of a write.
+pub(super) fn bytes_of(key: &Bytes, value: Option<&Bytes>) -> usize {
+    key.len() + value.map_or(0, |value| value.len())
+}
+
 /// A write of a layer from what is borrowed.
 pub(super) fn write(key: &[u8], value: Option<&[u8]>) -> (Bytes, Option<Bytes>) {
     (Bytes::from(key), value.map(Bytes::from))
@@ -38,8 +43,11 @@ pub(super) struct Recent(RwLock<Layers>);
 #[derive(Default)]
 struct Layers {
     growing: Layer,
+    /// Of the keys and values put into it.
+    growing_bytes: u64,
     /// On its way into the tree.
     leaving: Option<Arc<Layer>>,
+    leaving_bytes: u64,
 }
 
 impl Layers {
@@ -51,7 +59,16 @@ impl Layers {
 impl Recent {
     /// Puts writes on top.
     pub(super) fn put(&self, writes: Vec<(Bytes, Option<Bytes>)>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).growing.extend(writes);
+        let bytes: usize = writes.iter().map(|(key, value)| bytes_of(key, value.as_ref())).sum();
+        let mut layers = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        layers.growing_bytes += bytes as u64;
+        layers.growing.extend(writes);
+    }
+
+    /// Bytes that are still to be written into the tree, at most.
+    pub(super) fn bytes(&self) -> u64 {
+        let layers = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        layers.growing_bytes + layers.leaving_bytes
     }
 
     /// Lets the layer that grew leave, which begins with another; `None`: there is nothing in it. The one before it must have left.
@@ -59,13 +76,17 @@ impl Recent {
         let mut layers = self.0.write().unwrap_or_else(PoisonError::into_inner);
         debug_assert!(layers.leaving.is_none(), "one layer leaves at a time");
         let layer = Arc::new(std::mem::take(&mut layers.growing));
+        layers.leaving_bytes = std::mem::take(&mut layers.growing_bytes);
         layers.leaving = Some(layer).filter(|layer| !layer.is_empty());
         layers.leaving.clone()
     }
 
     /// The layer that left is in the tree.
     pub(super) fn left(&self) {
-        let gone = self.0.write().unwrap_or_else(PoisonError::into_inner).leaving.take();
+        let mut layers = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        layers.leaving_bytes = 0;
+        let gone = layers.leaving.take();
+        drop(layers);
         // Outside of the lock: it is large.
         drop(gone);
     }

@@ -14,8 +14,8 @@ use std::{
 use super::{
     error::StoreError,
     journal::TURN_BYTES,
-    recent::{Layer, Recent},
-    tree::{Bytes, Tree},
+    recent::{Layer, Recent, bytes_of},
+    tree::Tree,
 };
 
 /// Bytes written into the tree before it is synced: that many it may move without the disk knowing.
@@ -133,8 +133,7 @@ impl Pace {
 
 /// Writes a layer into the tree, durably. `between` is told before each step but the first how many percent are there. May be done twice.
 pub(super) fn write_out(tree: &Tree, layer: &Layer, between: impl Fn(u64)) -> Result<(), StoreError> {
-    let bytes_of = |key: &Bytes, value: &Option<Bytes>| key.len() + value.as_ref().map_or(0, |value| value.len());
-    let total: usize = layer.iter().map(|(key, value)| bytes_of(key, value)).sum();
+    let total: usize = layer.iter().map(|(key, value)| bytes_of(key, value.as_ref())).sum();
     let (mut done, mut step, mut writes) = (0, 0, Vec::new());
     for (key, value) in layer {
         if step >= STEP_BYTES {
@@ -147,7 +146,7 @@ pub(super) fn write_out(tree: &Tree, layer: &Layer, between: impl Fn(u64)) -> Re
                 return Ok(());
             }
         }
-        step += bytes_of(key, value);
+        step += bytes_of(key, value.as_ref());
         writes.push((key.clone(), value.clone()));
     }
     tree.put_all(&writes)?;
