@@ -34,6 +34,10 @@ use crate::{
     store::{ConfigWrite, Store, StoreError},
 };
 
+mod changing;
+
+pub use changing::{Change, Changing};
+
 const WEBHOOK: &str = "webhook";
 const RECEIVER: &str = "receiver";
 const CODE: &str = "code";
@@ -218,6 +222,8 @@ struct Shared {
     snapshot: ArcSwap<Snapshot>,
     /// One writer at a time: a write is check, commit, swap.
     writing: Mutex<()>,
+    /// Webhooks that are being given other credentials.
+    changing: Changing,
 }
 
 impl Catalog {
@@ -269,7 +275,10 @@ impl Catalog {
             }
         }
         snapshot.reindex();
-        Ok(Self { shared: Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), writing: Mutex::new(()) }), store })
+        Ok(Self {
+            shared: Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), writing: Mutex::new(()), changing: Changing::default() }),
+            store,
+        })
     }
 
     /// The same documents: what is changed through this handle is changed on behalf of whom `store` writes for.
@@ -280,6 +289,11 @@ impl Catalog {
     /// Everything at this moment.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.snapshot.load_full()
+    }
+
+    /// The webhooks that are being given other credentials: nothing is sent for them meanwhile.
+    pub fn changing(&self) -> &Changing {
+        &self.shared.changing
     }
 
     /// Creates or replaces a webhook; the flag says whether it was created. `fresh_id` names it if it is new.

@@ -17,7 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     clock,
-    dispatcher::{self, BuildFailure, Occasion, Prepared, Trace, micros},
+    dispatcher::{self, BuildFailure, Occasion, Prepared, Source, Trace, micros},
     metrics::DELIVERED,
     model::{
         binding::Bindings,
@@ -71,9 +71,7 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
         Err(None) => return,
     };
     // Looked up when it is sent, not when it was claimed: much may have changed while it waited for its turn.
-    let snapshot = services.catalog.snapshot();
-    let entry = snapshot.webhooks_by_id.get(&claimed.delivery.webhook_id).filter(|entry| entry.webhook.active);
-    let webhook = entry.map(|entry| Arc::clone(entry.webhook.in_environment(claimed.delivery.environment.as_deref())));
+    let webhook = webhook_of(services, &claimed.delivery);
     // Decision 7: what was pending for a webhook that is gone or inactive is cancelled, and recoverable. No tries at all: our decision
     // is that nothing is sent, and that it is no failure.
     let Some(webhook) = webhook.filter(|webhook| webhook.retry.attempts() > 0) else {
@@ -93,6 +91,15 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
         services.window.wake();
         return;
     }
+    if made.is_outdated() {
+        // Nothing was sent: it is made again, as the webhook is now.
+        span.fail(FailureKind::WebhookChanged.as_str());
+        drop((turn, permit, span));
+        let until = services.clock.now();
+        settle(services, &claimed, Conclusion::without_attempt(Next::GivenBack { until })).await;
+        services.window.wake();
+        return;
+    }
     let next = next_step(&made, &webhook, claimed.delivery.attempts + 1);
     report(services, &claimed.delivery, &made.attempt, &next, &mut span);
     let waits = matches!(next, Next::Waiting { .. });
@@ -103,7 +110,7 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     let is_noticed = settle(
         services,
         &claimed,
-        Conclusion { built: waits.then(|| made.kept()).flatten(), attempt: Some(made.attempt), next, changes: made.changes, count },
+        Conclusion { built: waits.then(|| made.kept(&webhook)).flatten(), attempt: Some(made.attempt), next, changes: made.changes, count },
     )
     .await;
     drop((settling, span));
@@ -115,6 +122,13 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     if waits || webhook.ordering != Ordering::None {
         services.window.wake();
     }
+}
+
+/// The webhook of a delivery as it is now, in the delivery's environment; `None`: it is gone or inactive.
+fn webhook_of(services: &Services, delivery: &Delivery) -> Option<Arc<Webhook>> {
+    let snapshot = services.catalog.snapshot();
+    let entry = snapshot.webhooks_by_id.get(&delivery.webhook_id).filter(|entry| entry.webhook.active)?;
+    Some(Arc::clone(entry.webhook.in_environment(delivery.environment.as_deref())))
 }
 
 /// Leave to send, once there is: the endpoint's turn first, so that a slow one does not hold what others could use. While it waits its
@@ -148,21 +162,34 @@ pub struct Invoked {
     pub error_event: Option<&'static str>,
 }
 
+/// How often an `invoke` begins again because its webhook was changed meanwhile.
+const INVOKE_CHANGES_MAX: u32 = 3;
+
 /// Runs the whole pipeline now. Only what got no answer is tried again, and at once: somebody waits for it.
 pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Webhook>) -> Result<Invoked, StoreError> {
     let tries = if webhook.retry_on == RetryOn::NoAnswer { webhook.retry.attempts().max(1) } else { 1 };
+    let mut webhook = Arc::clone(webhook);
+    let mut changes = 0;
     loop {
         let mut span = span_of(services, &claimed);
-        let made = attempt(services, &claimed, webhook, &span).await;
+        let made = attempt(services, &claimed, &webhook, &span).await;
+        if made.is_outdated()
+            && changes < INVOKE_CHANGES_MAX
+            && let Some(now) = webhook_of(services, &claimed.delivery)
+        {
+            // Nothing was sent: it is made again, as the webhook is now.
+            (webhook, changes) = (now, changes + 1);
+            continue;
+        }
         let number = made.attempt.number;
         let again = number < tries && made.attempt.failure.as_ref().is_some_and(got_no_answer);
-        let next = match next_step(&made, webhook, u32::MAX) {
+        let next = match next_step(&made, &webhook, u32::MAX) {
             Next::End(End::Failed) if again => Next::Again,
             next => next,
         };
         report(services, &claimed.delivery, &made.attempt, &next, &mut span);
         let is_last = !matches!(next, Next::Again);
-        let built = if is_last { None } else { made.kept() };
+        let built = if is_last { None } else { made.kept(&webhook) };
         let attempt = Some(made.attempt.clone());
         let conclusion = Conclusion { attempt, next, built: built.clone(), changes: made.changes, count: None };
         let settling = services.traces.within("settle", &span);
@@ -201,10 +228,13 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>,
     let mut attempt = attempt_of(services, claimed);
     let (prepared, failure) = match dispatcher::build(services, claimed, webhook).await {
         Ok(prepared) => (prepared, None),
-        Err(BuildFailure { failure, trace }) => (Prepared { request: None, state: None, trace: *trace }, Some(failure)),
+        Err(BuildFailure { failure, trace }) => {
+            (Prepared { request: None, source: Source::Built, state: None, trace: *trace }, Some(failure))
+        }
     };
     let Trace { stages, plugin, log, unset } = prepared.trace;
     (attempt.stages, attempt.plugin, attempt.log, attempt.unset, attempt.failure) = (stages, plugin, log, unset, failure);
+    attempt.rebuilt |= prepared.source == Source::BuiltAgain;
     record_build(services, &attempt, span);
     // Recorded before it is acted on: a plugin that may remember no more has failed, and nothing was sent.
     if let Err(failure) = remember(services, claimed, prepared.state).await {
@@ -214,8 +244,8 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>,
     let Some(request) = prepared.request else { return Made::unsent(attempt) };
     // Kept before the first byte goes out, so that a crash sends the same bytes again.
     if webhook.build == Build::Stored
-        && claimed.built.is_none()
-        && let Some(built) = as_kept(&request)
+        && prepared.source != Source::Kept
+        && let Some(built) = as_kept(&request, webhook)
         && let Err(error) = services.store.keep_built(claimed.delivery.id.clone(), claimed.token, &built).await
     {
         attempt.failure = Some(Failure::new(FailureKind::Interrupted, format!("the built request cannot be kept: {error}")));
@@ -375,10 +405,14 @@ async fn sign(
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert("webhook-id", value);
     }
+    let url = request.url.parse().map_err(|error| Failure::new(FailureKind::RequestInvalid, format!("the URL is none: {error}")))?;
+    // The last look before a credential is taken out: at what is really sent, however it came here.
+    if !webhook.request.url().leads_to(&url) {
+        return Err(Failure::new(FailureKind::RequestInvalid, "the request is for another origin than the webhook's"));
+    }
     let mut shown = Shown::default();
     let body = credentials::sign(services, webhook, id, &request.body, &mut headers, &mut shown).await?;
     credentials::authenticate(services, webhook, claimed, &request.url, purpose, &mut headers, &mut shown).await?;
-    let url = request.url.parse().map_err(|error| Failure::new(FailureKind::RequestInvalid, format!("the URL is none: {error}")))?;
     credentials::carry_depth(services, &url, claimed.delivery.depth, &mut headers).await;
     let method = Method::try_from(request.method.as_str())
         .map_err(|_| Failure::new(FailureKind::RequestInvalid, format!("`{}` is no method", request.method)))?;
@@ -393,7 +427,21 @@ async fn sign(
         response_bytes_max: webhook.response_bytes_max,
         tls: credentials::tls(services, webhook).await?,
     };
+    if purpose == Purpose::Send {
+        check_current(services, &claimed.delivery, webhook)?;
+    }
     Ok(SignedRequest { outgoing, shown, shown_url: redact_url(&request.url) })
+}
+
+/// Looks, once every secret was read, whether the webhook still is what they were read for. Secrets are read by name at the moment they
+/// are used, and plugins and token endpoints take their time: without this look a new secret could go where the webhook pointed before.
+fn check_current(services: &Services, delivery: &Delivery, webhook: &Webhook) -> Result<(), Failure> {
+    // In this order: a change that ended before the first look shows in the second.
+    let is_changing = services.catalog.changing().holds(&webhook.id);
+    match webhook_of(services, delivery) {
+        Some(now) if !is_changing && (std::ptr::eq(&*now, webhook) || webhook.sends_like(&now)) => Ok(()),
+        _ => Err(Failure::new(FailureKind::WebhookChanged, "the webhook was changed while its request was being made; nothing was sent")),
+    }
 }
 
 /// Bindings first, then the plugin's `answers`, whose word wins.

@@ -24,7 +24,10 @@ use crate::{
         parameter::Parameters,
         plugin::{GuestLog, PluginFailure, PluginUse, limits::PluginLimits},
         reference::Scope,
-        request::{BuiltRequest, PluginRequest},
+        request::{
+            BuiltRequest, PluginRequest,
+            kept::{Fate, KeptRequest},
+        },
         webhook::{TransformFull, Webhook},
     },
     plugin::{ActivePlugin, CallContext, CallFailure, DeliveryInput},
@@ -122,10 +125,23 @@ async fn round(services: &Services, skipped: &mut usize) -> Result<Option<Timest
 pub struct Prepared {
     /// `None`: the plugin said there is nothing to send.
     pub request: Option<BuiltRequest>,
+    /// Where it comes from.
+    pub source: Source,
     /// What the plugin remembers of it: to be kept before anything is sent.
     pub state: Option<StateChanges>,
     /// What building it left behind.
     pub trace: Trace,
+}
+
+/// Where the request of an attempt comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It was built for this attempt.
+    Built,
+    /// It was kept, and is the same bytes as before.
+    Kept,
+    /// One was kept, and the webhook points elsewhere now: it was built again.
+    BuiltAgain,
 }
 
 /// What building left behind, well or badly ended: it goes into the attempt.
@@ -166,17 +182,45 @@ impl Occasion {
     }
 }
 
-/// Builds the request of one attempt. A stored request is sent again as it is.
+/// Builds the request of one attempt. A stored request is sent again as it is, unless the webhook points at another origin now: what was
+/// built for one place never goes out with the credentials of another, so it is built again for where it goes.
 pub async fn build(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>) -> Result<Prepared, BuildFailure> {
-    if let Some(stored) = &claimed.built {
-        let request = serde_json::from_value(stored.clone()).map_err(|error| {
-            failed(FailureKind::RequestInvalid, format!("the stored request cannot be read: {error}"), Trace::default())
-        })?;
-        return Ok(Prepared { request: Some(request), state: None, trace: Trace::default() });
-    }
+    let source = match &claimed.built {
+        None => Source::Built,
+        Some(stored) => match kept_for(webhook, claimed, stored)? {
+            Some(request) => {
+                return Ok(Prepared { request: Some(request), source: Source::Kept, state: None, trace: Trace::default() });
+            }
+            None => Source::BuiltAgain,
+        },
+    };
     match session(services, &claimed.delivery).await {
-        Ok(session) => build_with(services, claimed, webhook, session, &Occasion::now(services)).await,
+        Ok(session) => {
+            let built = build_with(services, claimed, webhook, session, &Occasion::now(services)).await?;
+            Ok(Prepared { source, ..built })
+        }
         Err(failure) => Err(BuildFailure { failure, trace: Box::default() }),
+    }
+}
+
+/// The stored request, if it still goes where the webhook points; `None`: it is built again.
+fn kept_for(webhook: &Webhook, claimed: &Claimed, stored: &Value) -> Result<Option<BuiltRequest>, BuildFailure> {
+    let invalid = |detail: String| failed(FailureKind::RequestInvalid, detail, Trace::default());
+    let kept = KeptRequest::read(stored).map_err(|error| invalid(format!("the stored request cannot be read: {error}")))?;
+    let (delivery, name) = (&claimed.delivery.id, webhook.name.as_str());
+    match kept.fate(webhook.request.url(), &webhook.credentials_version) {
+        Fate::SentAgain => Ok(Some(kept.request)),
+        Fate::SignedOtherwise => {
+            tracing::debug!(%delivery, webhook = name, "the credentials were changed since the request was built");
+            Ok(Some(kept.request))
+        }
+        Fate::BuiltAgain if claimed.delivery.event.is_some() && claimed.events.is_empty() => Err(invalid(
+            "the webhook points at another origin than the stored request, which cannot be built again: its event was deleted".to_owned(),
+        )),
+        Fate::BuiltAgain => {
+            tracing::info!(%delivery, webhook = name, "the webhook points at another origin; the request is built again");
+            Ok(None)
+        }
     }
 }
 
@@ -194,7 +238,7 @@ pub async fn build_with(
         None => (None, None),
         Some(transform) => match run_transform(services, transform, claimed, Arc::clone(&parameters), occasion, &mut trace).await {
             Ok((Some(request), state)) => (Some(request), state),
-            Ok((None, state)) => return Ok(Prepared { request: None, state, trace }),
+            Ok((None, state)) => return Ok(Prepared { request: None, source: Source::Built, state, trace }),
             Err(failure) => return Err(BuildFailure { failure: Failure::from(&failure), trace: Box::new(trace) }),
         },
     };
@@ -206,7 +250,7 @@ pub async fn build_with(
     match built {
         Ok((request, unset)) => {
             trace.unset = unset.into_names();
-            Ok(Prepared { request: Some(request), state, trace })
+            Ok(Prepared { request: Some(request), source: Source::Built, state, trace })
         }
         Err(problem) => Err(failed(problem.kind(), problem.to_string(), trace)),
     }
@@ -355,13 +399,14 @@ fn invoked_event(delivery: &Delivery, data: Value) -> Event {
     }
 }
 
-/// What `$event.*` looks into: of a webhook that batches the first event, and all of them under `batch`.
+/// What `$event.*` looks into: of a webhook that batches the first event, and all of them under `batch`. So too of several events that
+/// were batched before the webhook was told not to: none of them may be lost when the request is built later.
 pub fn event_document(claimed: &Claimed, webhook: &Webhook) -> Value {
     if let Some(input) = &claimed.delivery.invocation {
         return json!({ "data": input.data });
     }
     let mut document = claimed.events.first().map_or_else(|| json!({}), |event| event.document());
-    if webhook.batch.is_some() {
+    if webhook.batch.is_some() || claimed.events.len() > 1 {
         document["batch"] = claimed.events.iter().map(|event| event.document()).collect();
     }
     document

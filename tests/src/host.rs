@@ -6,6 +6,7 @@ use hookwright::{
     clock::{SharedClock, SystemClock},
     config::{Bases, Config, Limits, Otlp, Smtp},
     host::Host,
+    model::proxy::Proxies,
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::OnceCell};
@@ -34,6 +35,8 @@ pub struct Options {
     pub otlp: Option<Otlp>,
     /// Whether endpoints are told of them; usually yes.
     pub pass_trace_on: bool,
+    /// What stands between it and its endpoints; usually nothing.
+    pub proxies: Proxies,
 }
 
 impl Default for Options {
@@ -48,6 +51,7 @@ impl Default for Options {
             smtp: None,
             otlp: None,
             pass_trace_on: true,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -77,6 +81,11 @@ impl TestHost {
         Self::on(data_directory(), options, Arc::default(), true).await
     }
 
+    /// One on data that is there already, with a clock that stands at a time that fits it.
+    pub async fn over(data: TempDir, options: Options, clock: Arc<TestClock>) -> Self {
+        Self::on(data, options, clock, true).await
+    }
+
     async fn on(data: TempDir, options: Options, clock: Arc<TestClock>, uses_test_clock: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let mut config = Config::new(data.path(), listener.local_addr().expect("an address"));
@@ -87,6 +96,7 @@ impl TestHost {
         config.smtp = options.smtp.clone();
         config.otlp = options.otlp.clone();
         config.pass_trace_on = options.pass_trace_on;
+        config.proxies = options.proxies.clone();
         let time: SharedClock = if uses_test_clock { Arc::clone(&clock) as _ } else { Arc::new(SystemClock) };
         let given = options.token.clone().map(hookwright::model::secret::Secret::new);
         let host = Host::start(config, listener, time, given).await.unwrap_or_else(|error| panic!("the host does not start: {error:?}"));

@@ -137,7 +137,11 @@ fn attempt(attempt: &Value) -> String {
         ("not set", cell(attempt, "/unset")),
         (
             "rebuilt",
-            if attempt["rebuilt"] == true { "after a crash: the endpoint may have seen it before".to_owned() } else { String::new() },
+            if attempt["rebuilt"] == true {
+                "after a crash, or for another origin: an endpoint may have seen it before".to_owned()
+            } else {
+                String::new()
+            },
         ),
         ("log", exchange::log(&attempt["log"])),
     ]);

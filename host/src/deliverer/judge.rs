@@ -33,14 +33,14 @@ pub(super) struct Made {
 }
 
 /// A built request as it is kept for the next try.
-pub(super) fn as_kept(request: &BuiltRequest) -> Option<Value> {
-    serde_json::to_value(request).ok()
+pub(super) fn as_kept(request: &BuiltRequest, webhook: &Webhook) -> Option<Value> {
+    request.to_keep(webhook.request.url().destination(), &webhook.credentials_version)
 }
 
 impl Made {
     /// What was built, as it is kept.
-    pub(super) fn kept(&self) -> Option<Value> {
-        self.built.as_ref().and_then(as_kept)
+    pub(super) fn kept(&self, webhook: &Webhook) -> Option<Value> {
+        self.built.as_ref().and_then(|request| as_kept(request, webhook))
     }
 
     fn status(&self) -> Option<u16> {
@@ -55,6 +55,11 @@ impl Made {
     /// Whether its plugin was not to be called.
     pub(super) fn is_set_aside(&self) -> bool {
         self.attempt.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::PluginSetAside)
+    }
+
+    /// Whether the webhook was changed while the request was being made: nothing was sent.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.attempt.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::WebhookChanged)
     }
 
     /// What it says of the endpoint.

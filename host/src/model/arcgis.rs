@@ -15,6 +15,7 @@ use super::{
 };
 
 pub mod organization;
+pub mod rights;
 pub mod schedule;
 pub mod service;
 

@@ -188,7 +188,8 @@ pub struct Attempt {
     /// References to parameters that were not set.
     #[serde(default)]
     pub unset: Vec<String>,
-    /// Built again after a crash between sending and settling: the endpoint may have seen it before (decision 4).
+    /// Made again after a crash between sending and settling (the endpoint may have seen it before), or built again because the webhook
+    /// points at another origin since it was built.
     #[serde(default)]
     pub rebuilt: bool,
 }

@@ -131,6 +131,8 @@ failure_kinds! {
     CallInvalid = "call_invalid",
     /// An inbound call came before, by what its receiver says makes it one (`once`).
     CallRepeated = "call_repeated",
+    /// The webhook was pointed elsewhere, given other credentials, deactivated or deleted while its request was being made.
+    WebhookChanged = "webhook_changed",
     /// The host stopped in the middle of an `invoke`.
     Interrupted = "interrupted",
 }

@@ -4,6 +4,7 @@
 
 mod body;
 pub mod headers;
+pub mod kept;
 pub mod redact;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::{
     binding::Bindings,
@@ -67,6 +68,9 @@ pub struct Webhook {
     pub tls: TlsSpec,
     /// Where names lead to, in place of what the name service says. Names in lower case.
     pub resolve: BTreeMap<String, SocketAddr>,
+    /// The version of all that is put on a request at an attempt: a digest of `signing`, `auth`, `tls` and `resolve` as they are written.
+    /// It says nothing of the values of secrets.
+    pub credentials_version: String,
     /// One attempt, from connecting to the last byte. Zero: no answer is waited for.
     pub timeout: Duration,
     /// Bytes of an answer.
@@ -149,6 +153,7 @@ impl Webhook {
         }
         let signing = compile_signing(spec, profile, problems);
         let auth = Auth::compile(spec.auth.as_ref(), problems);
+        let credentials_version = credentials_version(spec, signing.0);
         let timeout_ms = in_range(spec.timeout_ms, profile.timeout_ms, "/timeout_ms", "milliseconds", problems);
         let response_bytes = in_range(spec.response_bytes_max, profile.response_bytes_max, "/response_bytes_max", "bytes", problems);
         let retry = spec.retry.clone().unwrap_or_else(|| profile.retry.clone());
@@ -179,6 +184,7 @@ impl Webhook {
             auth,
             tls: spec.tls.clone().unwrap_or_default(),
             resolve: resolve::compile(&spec.resolve, problems),
+            credentials_version,
             timeout: Duration::from_millis(timeout_ms),
             response_bytes_max: usize::try_from(response_bytes).unwrap_or(usize::MAX),
             build: spec.build,
@@ -203,6 +209,12 @@ impl Webhook {
     /// Where it sends in `environment`.
     pub fn endpoint(&self, environment: Option<&str>) -> EndpointId {
         EndpointId::new(&self.id, environment.filter(|name| self.environments.contains_key(*name)))
+    }
+
+    /// Whether a request that was signed for this webhook may still be sent where `now` is the webhook of today: nobody pointed it elsewhere
+    /// or gave it other credentials meanwhile.
+    pub fn sends_like(&self, now: &Self) -> bool {
+        self.credentials_version == now.credentials_version && self.request.url().destination() == now.request.url().destination()
     }
 
     /// Whether an event fires it: for a look at one webhook. Of many, the index finds those whose selectors match.
@@ -296,6 +308,15 @@ fn compile_signing(spec: &WebhookSpec, profile: &Profile, problems: &mut Vec<Pro
         _ => {}
     }
     (scheme, signing.secrets.clone())
+}
+
+/// Bytes of a version of credentials: enough that no two are alike by chance.
+const CREDENTIALS_VERSION_BYTES: usize = 16;
+
+/// [`Webhook::credentials_version`].
+fn credentials_version(spec: &WebhookSpec, scheme: SigningScheme) -> String {
+    let written = serde_json::json!([scheme, spec.signing, spec.auth, spec.tls, spec.resolve]);
+    hex::encode(&Sha256::digest(written.to_string())[..CREDENTIALS_VERSION_BYTES])
 }
 
 /// The least and the most deliveries in a second that may be written.

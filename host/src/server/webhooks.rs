@@ -318,8 +318,10 @@ pub async fn store(services: &Services, document: Value, name: &str, only_new: b
         return Err(CatalogError::Exists("webhook").into());
     }
     probe(services, &spec).await?;
+    let changing = before.as_ref().filter(|_| !credentials.is_empty()).map(|before| services.catalog.changing().begin(&before.id));
     inline::keep(services, credentials).await?;
     let kept = keep(services, spec, only_new).await?;
+    drop(changing);
     if let Some(before) = before {
         inline::forget(services, before.webhook.secrets()).await?;
     }
@@ -336,11 +338,13 @@ pub async fn store_overrides(
     let snapshot = services.catalog.snapshot();
     let before: Vec<_> = drafts.iter().filter_map(|draft| snapshot.webhooks.get(&draft.spec.name)).collect();
     let mut specs = Vec::with_capacity(drafts.len());
+    let changing: Vec<_> = before.iter().map(|entry| services.catalog.changing().begin(&entry.id)).collect();
     for Draft { spec, credentials } in drafts {
         inline::keep(services, credentials).await?;
         specs.push(spec);
     }
     let kept = services.catalog.put_overrides(specs, services.clock.now(), name, environment).await?;
+    drop(changing);
     for entry in before {
         services.window.forget(&entry.id);
         inline::forget(services, entry.webhook.secrets()).await?;

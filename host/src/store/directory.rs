@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{engine::Engine, error::StoreError, journal, key, storage_key::StorageKey, transaction::decode, value::encode_number};
 
 /// The format this program writes. Older ones are read, and become this one when a host opens the store.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// The first format in which more than secrets and codes is sealed: what is older is sealed first ([`super::resealing`]).
 pub(super) const FIRST_SEALED: u32 = 2;
@@ -124,7 +124,8 @@ impl Directory {
         let engine = Engine::open(&path, storage_key.cloned())?;
         match format_of(&engine)? {
             Some(found) if found > FORMAT => return Err(StoreError::NewerFormat { found, known: FORMAT }),
-            Some(_) => write_current(&self.store, current)?,
+            // What the tree says counts: a stop between the two leaves `current` at the format before.
+            Some(found) => write_current(&self.store, Current { format: found, ..current })?,
             None => self.write_format(&engine, current)?,
         }
         Ok(engine)

@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -18,10 +19,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex as AsyncMutex;
 use url::Url;
 
-use super::{secret, trusting};
+use super::{pinned, secret, trusting};
 use crate::{
     deliverer::AGENT,
     model::{
+        id::WebhookId,
         oauth::{self, Question, Signer, Token, Wanted, audience, read_answer},
         outcome::{Failure, FailureKind},
         secret::Secret,
@@ -39,9 +41,10 @@ pub const TOKEN_TIME_MAX: Duration = Duration::from_secs(10);
 /// Bytes of a token endpoint's answer.
 pub const TOKEN_ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Tokens kept; past it those that are over go, then any.
-pub const TOKENS_MAX: usize = 1024;
+pub const TOKENS_MAX: usize = 8192;
 
-/// What a token is kept under: a digest of all it depends on, the secret's bytes too, so that a rotated secret gets a token of its own.
+/// What a token is kept under: a digest of all it depends on and of where it is used. A rotated secret gets a token of its own, and so does
+/// each webhook at each origin: a token that was got for one place is never shown to another.
 type Key = [u8; 32];
 
 /// A place for one token. Whoever asks for it holds it meanwhile, so that nobody asks a second time.
@@ -91,7 +94,8 @@ fn is_good(token: Option<&Token>, now: Timestamp) -> bool {
 pub(super) async fn token(services: &Services, webhook: &Webhook, source: &TokenSource, url: &str) -> Result<(Secret, Used), Failure> {
     let secret = secret(services, source.secret()).await?;
     let audience = audience(url);
-    let key = key(source, &secret, audience);
+    let asked_at = source.endpoint.as_deref().and_then(|endpoint| pinned(webhook, &endpoint.parse().ok()?));
+    let key = key(source, &secret, &Place { webhook: &webhook.id, origin: webhook.request.url().destination(), asked_at, audience });
     let now = services.clock.now();
     let slot = services.tokens.slot(key, now);
     let mut kept = slot.lock().await;
@@ -105,7 +109,17 @@ pub(super) async fn token(services: &Services, webhook: &Webhook, source: &Token
     Ok((token.clone(), Used { key, value: token }))
 }
 
-fn key(source: &TokenSource, secret: &Secret, audience: &str) -> Key {
+/// Where a token is got and used.
+struct Place<'a> {
+    webhook: &'a WebhookId,
+    /// The webhook's, in the environment.
+    origin: String,
+    /// Where the webhook says that the token endpoint is, in place of what the name service says.
+    asked_at: Option<SocketAddr>,
+    audience: &'a str,
+}
+
+fn key(source: &TokenSource, secret: &Secret, place: &Place<'_>) -> Key {
     let mut digest = Sha256::new();
     let mut part = |bytes: &[u8]| {
         digest.update((bytes.len() as u64).to_be_bytes());
@@ -114,8 +128,11 @@ fn key(source: &TokenSource, secret: &Secret, audience: &str) -> Key {
     // All it holds is written by an admin; its form for debugging names each part.
     part(format!("{source:?}").as_bytes());
     part(secret.expose());
+    part(place.webhook.as_str().as_bytes());
+    part(place.origin.as_bytes());
+    part(format!("{:?}", place.asked_at).as_bytes());
     if matches!(source.kind, TokenKind::Identity { .. }) {
-        part(audience.as_bytes());
+        part(place.audience.as_bytes());
     }
     digest.finalize().into()
 }
@@ -165,7 +182,7 @@ async fn ask(
     }
     let outgoing = Outgoing {
         method: Method::POST,
-        pinned: super::pinned(webhook, &url),
+        pinned: pinned(webhook, &url),
         url,
         exact_url: endpoint.to_owned(),
         headers,

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Form, Kept, OWNER_LABEL, Writer, checked_name, display_name, epoch, label, only, set_config, set_name, set_secret, shown_secret, whole,
+    Form, Kept, OWNER_LABEL, Writer, checked_name, display_name, epoch, label, only, rights::is_as_shown, set_config, set_name, set_secret,
+    shown_secret, whole,
 };
 use crate::model::{
     problem::{Problem, nearest},
@@ -33,6 +34,7 @@ pub fn to_document(form: &Form, writer: Writer<'_>) -> Result<Value, Vec<Problem
         Err(problem) => problems.push(problem),
     }
     match form.text("url") {
+        Some(url) if is_as_shown(writer.existing, url) => {}
         Some(url) => document["request"]["url"] = json!(url),
         None if is_update => {}
         None => problems.push(Problem::new("/url", "the payload URL: where the payloads go")),

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Form, Kept, PAUSED_LABEL, SCHEDULE_LABEL, Writer, checked_name, config, display_name, label,
     organization::{settings as common_settings, with_settings as with_common_settings},
+    rights::is_as_shown,
     schedule::{ScheduleInfo, State},
     set_config, set_name, set_secret, shown_secret,
 };
@@ -47,6 +48,7 @@ pub fn to_document(form: &Form, service: &ServiceName, writer: Writer<'_>) -> Re
         Err(problem) => problems.push(problem),
     }
     match form.text("hookUrl") {
+        Some(url) if is_as_shown(writer.existing, url) => {}
         Some(url) => document["request"]["url"] = json!(url),
         None if is_update => {}
         None => problems.push(Problem::new("/hookUrl", "the payload URL: where the payloads go")),

@@ -31,6 +31,8 @@ pub struct UrlTemplate {
     source: String,
     /// Where the path or query begins.
     origin_end: usize,
+    /// A URL it could expand to: its origin is that of all of them.
+    sample: Url,
 }
 
 /// Why an expanded URL is not called. None of these shows a value.
@@ -93,13 +95,12 @@ impl UrlTemplate {
         if let Some(at) = fragment {
             return refused(at, "a fragment (`#...`) is never sent; leave it out, or write `%23`");
         }
-        let parsed = Self { template, source: source.to_owned(), origin_end };
-        let sample = parsed.sample();
-        if has_dot_segment(parsed.path_of(&sample)) {
+        let sample = sample_of(&template);
+        if has_dot_segment(path_of(&sample, origin_end)) {
             return refused(origin_end, "the path holds a segment `.` or `..`; write where it leads");
         }
         match Url::parse(&sample) {
-            Ok(url) if url.has_host() => Ok(parsed),
+            Ok(sample) if sample.has_host() => Ok(Self { template, source: source.to_owned(), origin_end, sample }),
             Ok(_) => refused(authority_start, "a URL names a host"),
             Err(error) => refused(authority_start, &format!("this is no URL: {error}")),
         }
@@ -117,10 +118,11 @@ impl UrlTemplate {
         if let Some(at) = source[origin_end..].find('&') {
             return refused(origin_end + at, "the subject comes last; write `&` in it as `%26`".to_owned());
         }
-        let parsed = Self { template, source: source.to_owned(), origin_end };
-        match MailTo::parse(&parsed.sample()) {
-            Ok(_) => Ok(parsed),
-            Err(detail) => refused(0, detail),
+        let sample = sample_of(&template);
+        match (MailTo::parse(&sample), Url::parse(&sample)) {
+            (Ok(_), Ok(sample)) => Ok(Self { template, source: source.to_owned(), origin_end, sample }),
+            (Ok(_), Err(error)) => refused(0, format!("this is no URL: {error}")),
+            (Err(detail), _) => refused(0, detail),
         }
     }
 
@@ -137,6 +139,20 @@ impl UrlTemplate {
     /// Scheme and authority, as written.
     pub fn origin(&self) -> &str {
         &self.source[..self.origin_end]
+    }
+
+    /// Where everything it expands to goes, spelled as [`destination`] does.
+    pub fn destination(&self) -> String {
+        destination(&self.sample)
+    }
+
+    /// Whether `url` goes where everything goes that this expands to: to the same scheme, host and port; of a mail, to the same addresses.
+    pub fn leads_to(&self, url: &Url) -> bool {
+        if self.is_mail() || url.cannot_be_a_base() {
+            return destination(&self.sample) == destination(url);
+        }
+        let place = |url: &Url| (url.scheme() == "https", url.port_or_known_default());
+        ["http", "https"].contains(&url.scheme()) && place(&self.sample) == place(url) && self.sample.host_str() == url.host_str()
     }
 
     /// Whether it holds neither a reference nor a function.
@@ -183,25 +199,35 @@ impl UrlTemplate {
         if self.is_mail() {
             return MailTo::parse(url).map(|_| ()).map_err(UrlProblem::Invalid);
         }
-        if has_dot_segment(self.path_of(url)) {
+        if has_dot_segment(path_of(url, self.origin_end)) {
             return Err(UrlProblem::UnsafeSegment);
         }
         let parsed = Url::parse(url).map_err(|error| UrlProblem::Invalid(error.to_string()))?;
-        match Url::parse(self.origin()) {
-            Ok(origin) if origin.origin() == parsed.origin() && parsed.username().is_empty() && parsed.password().is_none() => Ok(()),
-            _ => Err(UrlProblem::OtherOrigin),
+        if self.leads_to(&parsed) && parsed.username().is_empty() && parsed.password().is_none() {
+            Ok(())
+        } else {
+            Err(UrlProblem::OtherOrigin)
         }
     }
+}
 
-    /// A URL this template could expand to.
-    fn sample(&self) -> String {
-        self.template.parts.iter().map(|part| if let super::Part::Text(text) = part { text } else { "x" }).collect()
+/// Where a URL goes, the same text for all spellings of one place: scheme, host and port (RFC 6454); of a mail its addresses.
+pub fn destination(url: &Url) -> String {
+    match MailTo::parse(url.as_str()) {
+        Ok(MailTo { to, cc, bcc, .. }) => format!("mailto:{}", [to, cc, bcc].map(|addresses| addresses.join(",")).join(";")),
+        Err(_) => url.origin().ascii_serialization(),
     }
+}
 
-    fn path_of<'u>(&self, url: &'u str) -> &'u str {
-        let behind = url.get(self.origin_end..).unwrap_or_default();
-        &behind[..behind.find(['?', '#']).unwrap_or(behind.len())]
-    }
+/// A URL the template could expand to.
+fn sample_of(template: &Template) -> String {
+    template.parts.iter().map(|part| if let super::Part::Text(text) = part { text } else { "x" }).collect()
+}
+
+/// The path of a URL whose origin ends at `origin_end`.
+fn path_of(url: &str, origin_end: usize) -> &str {
+    let behind = url.get(origin_end..).unwrap_or_default();
+    &behind[..behind.find(['?', '#']).unwrap_or(behind.len())]
 }
 
 /// Visible ASCII without what the WHATWG URL Standard reads differently from RFC 3986 (`\`) or neither allows.
@@ -331,6 +357,34 @@ mod tests {
             assert!(UrlTemplate::parse(text).is_err(), "{text}");
         }
         assert!(UrlTemplate::parse("mailto:a@h.example").unwrap().with_path("/x").is_err());
+    }
+
+    #[test]
+    fn one_place_has_many_spellings_and_another_none_of_them() {
+        let leads = |template: &str, url: &str| {
+            let template = UrlTemplate::parse(template).unwrap();
+            let url = Url::parse(url).unwrap();
+            assert_eq!(template.leads_to(&url), template.destination() == destination(&url), "{url}");
+            template.leads_to(&url)
+        };
+        for url in ["https://h.example", "https://H.Example:443/other?k=v", "HTTPS://h.example/a/b"] {
+            assert!(leads("https://h.example/$session.params.x", url), "{url}");
+        }
+        for url in [
+            "http://h.example/",
+            "https://h.example:8443/",
+            "https://h.example.evil/",
+            "https://evil/h.example",
+            "https://h.example./",
+            "mailto:a@h.example",
+        ] {
+            assert!(!leads("https://h.example/$session.params.x", url), "{url}");
+        }
+        let mail = "mailto:a@h.example?cc=b@h.example&subject=$session.params.t";
+        assert!(leads(mail, "mailto:a@h.example?cc=b@h.example&subject=Other"));
+        for url in ["mailto:a@h.example", "mailto:b@h.example?cc=a@h.example", "mailto:a@h.example?bcc=b@h.example", "https://h.example/"] {
+            assert!(!leads(mail, url), "{url}");
+        }
     }
 
     #[test]

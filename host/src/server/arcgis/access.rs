@@ -3,7 +3,7 @@
 //! A user name is a token's name, its password the token itself. What `generateToken` gives is made of both, holds no longer than the
 //! token it was made of, and is kept nowhere.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{
@@ -12,7 +12,7 @@ use http::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Asked, Body, Format,
@@ -20,10 +20,14 @@ use super::{
 };
 use crate::{
     model::{
-        arcgis::{Form, epoch},
+        arcgis::{
+            Form, epoch,
+            rights::{self, Places, is_made_by, without_values},
+        },
         problem::Problem,
         service::{ServiceKind, ServiceSpec},
         token::{self, Scope, TokenRecord},
+        webhook::WebhookSpec,
     },
     server::{
         respond::{self, ApiError},
@@ -190,6 +194,33 @@ pub(super) fn service<'a>(asked: &'a Asked<'_>, kind: ServiceKind, service: &Ser
     } else {
         Err(ApiError::Forbidden(format!("admin, or being one of the owners of `{}`", service.name)))
     }
+}
+
+/// Whether this webhook is theirs to change, and its log theirs to read: an administrator's, or who made it.
+pub(super) fn may_change(asked: &Asked<'_>, spec: &WebhookSpec) -> bool {
+    asked.who.as_ref().is_some_and(|who| who.allows(Scope::Admin) || is_made_by(spec, &who.name))
+}
+
+/// Insists on [`may_change`].
+pub(super) fn change(asked: &Asked<'_>, spec: &WebhookSpec) -> Result<(), ApiError> {
+    if may_change(asked, spec) { Ok(()) } else { Err(ApiError::Forbidden("admin, or having made the webhook".to_owned())) }
+}
+
+/// The document of a webhook as they may see it.
+pub(super) fn visible<'s>(asked: &Asked<'_>, spec: &'s WebhookSpec) -> Cow<'s, WebhookSpec> {
+    match asked.who.as_ref().is_some_and(|who| who.allows(Scope::Admin)) {
+        true => Cow::Borrowed(spec),
+        false => Cow::Owned(without_values(spec)),
+    }
+}
+
+/// Insists, of who is no administrator, on a document that points nobody else's credentials at another server.
+pub(super) fn writable(asked: &Asked<'_>, existing: Option<&WebhookSpec>, document: &Value, places: Places) -> Result<(), ApiError> {
+    if asked.who.as_ref().is_some_and(|who| who.allows(Scope::Admin)) {
+        return Ok(());
+    }
+    let found = rights::problems(existing, document, places);
+    if found.is_empty() { Ok(()) } else { Err(ApiError::problems(found)) }
 }
 
 /// What managing webhooks of a kind of service takes.

@@ -14,8 +14,9 @@ use crate::{
     clock::random,
     model::{
         arcgis::{
-            Writer, display_name,
+            Kept, Writer, display_name,
             organization::{PROFILE, settings, to_document, view, with_settings},
+            rights::Places,
         },
         problem::Problem,
         profile::Profile,
@@ -33,6 +34,9 @@ const FIELDS: [(&str, &str); 6] = [
     ("/name", "/name"),
 ];
 
+/// Where a form has the URL and the secret.
+const PLACES: Places = Places { url: "/url", secret: "/secret" };
+
 /// What is below `/webhooks`.
 pub(super) async fn answer(asked: &Asked<'_>, id: &str, rest: &[&str]) -> Result<Shown, ApiError> {
     access::organization(asked)?;
@@ -44,12 +48,12 @@ pub(super) async fn answer(asked: &Asked<'_>, id: &str, rest: &[&str]) -> Result
         ["settings"] => show_settings(asked, &at),
         ["settings", "update"] => update_settings(asked).await,
         [webhook] => Ok(one(asked, &*find(asked, webhook)?, &at)),
-        [webhook, "update"] => update(asked, &find(asked, webhook)?).await,
-        [webhook, "activate"] => set_active(asked, &find(asked, webhook)?, true).await,
-        [webhook, "deactivate"] => set_active(asked, &find(asked, webhook)?, false).await,
-        [webhook, "delete"] => delete(asked, &find(asked, webhook)?, &at).await,
+        [webhook, "update"] => update(asked, &find_own(asked, webhook)?).await,
+        [webhook, "activate"] => set_active(asked, &find_own(asked, webhook)?, true).await,
+        [webhook, "deactivate"] => set_active(asked, &find_own(asked, webhook)?, false).await,
+        [webhook, "delete"] => delete(asked, &find_own(asked, webhook)?, &at).await,
         [webhook, "notificationStatus"] => {
-            let entry = find(asked, webhook)?;
+            let entry = find_own(asked, webhook)?;
             Ok(Shown::new(format!("Notification Status: {}", display_name(&entry.spec)), log::of_organization(asked, &entry).await?))
         }
         _ => Err(ApiError::NotFound(format!("operation `{}` of webhooks", rest.join("/")))),
@@ -72,8 +76,16 @@ fn find(asked: &Asked<'_>, id: &str) -> Result<Arc<WebhookEntry>, ApiError> {
     all(asked).into_iter().find(|entry| entry.id.as_str() == id).ok_or_else(|| ApiError::NotFound(format!("webhook `{id}`")))
 }
 
+/// The same, to be changed.
+fn find_own(asked: &Asked<'_>, id: &str) -> Result<Arc<WebhookEntry>, ApiError> {
+    let entry = find(asked, id)?;
+    access::change(asked, &entry.spec)?;
+    Ok(entry)
+}
+
 fn shown(asked: &Asked<'_>, entry: &WebhookEntry) -> Value {
-    view(kept(entry), PORTAL_ID, asked.services.catalog.snapshot().profiles.get(PROFILE))
+    let spec = access::visible(asked, &entry.spec);
+    view(Kept { spec: &spec, ..kept(entry) }, PORTAL_ID, asked.services.catalog.snapshot().profiles.get(PROFILE))
 }
 
 /// What a list may be sorted by.
@@ -110,8 +122,11 @@ fn one(asked: &Asked<'_>, entry: &WebhookEntry, at: &str) -> Shown {
     let at = format!("{at}/{}", entry.id);
     let value = shown(asked, entry);
     let switch = if entry.spec.active { ("Deactivate", "deactivate") } else { ("Activate", "activate") };
-    Shown::new(format!("Webhook: {}", display_name(&entry.spec)), value)
-        .link("Update", format!("{at}/update"))
+    let page = Shown::new(format!("Webhook: {}", display_name(&entry.spec)), value);
+    if !access::may_change(asked, &entry.spec) {
+        return page;
+    }
+    page.link("Update", format!("{at}/update"))
         .link(switch.0, format!("{at}/{}", switch.1))
         .link("Delete", format!("{at}/delete"))
         .link("Notification Status", format!("{at}/notificationStatus"))
@@ -177,6 +192,7 @@ async fn write(asked: &Asked<'_>, existing: Option<&Arc<WebhookEntry>>) -> Resul
     let name = existing.map_or(generated.as_str(), |entry| entry.spec.name.as_str());
     let writer = Writer { name, owner: &who.name, base: &asked.base(), existing: existing.map(|entry| &entry.spec) };
     let document = to_document(&asked.form, writer).map_err(problems)?;
+    access::writable(asked, writer.existing, &document, PLACES)?;
     let wanted = document["labels"][crate::model::arcgis::NAME_LABEL].as_str().unwrap_or(name).to_lowercase();
     if all(asked).iter().any(|other| other.spec.name != name && display_name(&other.spec).to_lowercase() == wanted) {
         return Err(CatalogError::Exists("webhook").into());

@@ -14,7 +14,8 @@ use crate::{
     clock::random,
     model::{
         arcgis::{
-            FAILURES_SINCE_LABEL, NAME_LABEL, Writer, display_name,
+            FAILURES_SINCE_LABEL, Kept, NAME_LABEL, Writer, display_name,
+            rights::Places,
             service::{CONTENT_TYPES, PAYLOAD_FORMATS, is_about, settings as settings_of, to_document, view, with_settings},
         },
         service::{Execution, ServiceEntry, ServiceKind, ServiceName},
@@ -33,6 +34,9 @@ const FIELDS: [(&str, &str); 8] = [
     ("/labels", "/name"),
     ("/name", "/name"),
 ];
+
+/// Where a form has the URL and the secret.
+const PLACES: Places = Places { url: "/hookUrl", secret: "/signatureKey" };
 
 /// A service and its name, read.
 struct Named {
@@ -115,10 +119,10 @@ pub(super) async fn answer(asked: &Asked<'_>, service: &str, rest: &[&str]) -> R
         ["activateAll"] => for_all(asked, &service, "Activate all").await,
         ["deactivateAll"] => for_all(asked, &service, "Deactivate all").await,
         [id] => Ok(one(asked, &service, &*find(asked, &service, id)?)),
-        [id, "edit"] => edit(asked, &service, &find(asked, &service, id)?).await,
-        [id, "delete"] => delete(asked, &service, &find(asked, &service, id)?).await,
+        [id, "edit"] => edit(asked, &service, &find_own(asked, &service, id)?).await,
+        [id, "delete"] => delete(asked, &service, &find_own(asked, &service, id)?).await,
         [id, "notificationStatus"] => {
-            let entry = find(asked, &service, id)?;
+            let entry = find_own(asked, &service, id)?;
             Ok(Shown::new(format!("Notification Status: {}", display_name(&entry.spec)), log::of_service(asked, &entry).await?))
         }
         _ => Err(ApiError::NotFound(format!("operation `{}` of webhooks", rest.join("/")))),
@@ -138,8 +142,16 @@ fn find(asked: &Asked<'_>, service: &Named, id: &str) -> Result<Arc<WebhookEntry
     found.ok_or_else(|| ApiError::NotFound(format!("webhook `{id}` of `{}`", service.name)))
 }
 
+/// The same, to be changed.
+fn find_own(asked: &Asked<'_>, service: &Named, id: &str) -> Result<Arc<WebhookEntry>, ApiError> {
+    let entry = find(asked, service, id)?;
+    access::change(asked, &entry.spec)?;
+    Ok(entry)
+}
+
 fn shown(asked: &Asked<'_>, service: &Named, entry: &WebhookEntry) -> Value {
-    view(kept(entry), &service.name, asked.services.catalog.snapshot().profiles.get(&entry.spec.profile))
+    let spec = access::visible(asked, &entry.spec);
+    view(Kept { spec: &spec, ..kept(entry) }, &service.name, asked.services.catalog.snapshot().profiles.get(&entry.spec.profile))
 }
 
 fn list(asked: &Asked<'_>, service: &Named) -> Shown {
@@ -161,8 +173,11 @@ fn list(asked: &Asked<'_>, service: &Named) -> Shown {
 
 fn one(asked: &Asked<'_>, service: &Named, entry: &WebhookEntry) -> Shown {
     let at = format!("{}/{}", service.at, entry.id);
-    Shown::new(format!("Webhook: {}", display_name(&entry.spec)), shown(asked, service, entry))
-        .link("Edit", format!("{at}/edit"))
+    let page = Shown::new(format!("Webhook: {}", display_name(&entry.spec)), shown(asked, service, entry));
+    if !access::may_change(asked, &entry.spec) {
+        return page;
+    }
+    page.link("Edit", format!("{at}/edit"))
         .link("Delete", format!("{at}/delete"))
         .link("Notification Status", format!("{at}/notificationStatus"))
 }
@@ -219,6 +234,7 @@ async fn write(asked: &Asked<'_>, service: &Named, existing: Option<&Arc<Webhook
     let name = existing.map_or(generated.as_str(), |entry| entry.spec.name.as_str());
     let writer = Writer { name, owner: &who.name, base: &asked.base(), existing: existing.map(|entry| &entry.spec) };
     let mut document = to_document(&asked.form, &service.name, writer).map_err(problems)?;
+    access::writable(asked, writer.existing, &document, PLACES)?;
     let wanted = document["labels"][NAME_LABEL].as_str().unwrap_or(name).to_lowercase();
     if all(asked, service).iter().any(|other| other.spec.name != name && display_name(&other.spec).to_lowercase() == wanted) {
         return Err(CatalogError::Exists("webhook").into());
@@ -246,7 +262,8 @@ async fn for_all(asked: &Asked<'_>, service: &Named, what: &'static str) -> Resu
     if !asked.does()? {
         return Ok(Shown::new(format!("{what}: {}", service.name), json!({})).with_form(what, Vec::new()));
     }
-    for entry in all(asked, service) {
+    // Of who is no administrator: all that they made.
+    for entry in all(asked, service).into_iter().filter(|entry| access::may_change(asked, &entry.spec)) {
         match what {
             "Delete all" => webhooks::remove(asked.services, &entry.spec.name).await.map(drop)?,
             "Activate all" if entry.spec.active => {}

@@ -25,7 +25,7 @@ async fn another_key_is_refused() {
 async fn a_newer_format_is_refused_with_a_sentence() {
     let Bench { directory, clock, store } = Bench::new();
     drop(store);
-    std::fs::write(directory.path().join("store/current"), br#"{"format":4,"shards":[]}"#).expect("written");
+    std::fs::write(directory.path().join("store/current"), br#"{"format":5,"shards":[]}"#).expect("written");
     let refused = open(directory.path(), &clock, [7; 32]).err().expect("refused");
     assert!(refused.to_string().contains("run the newer version"), "{refused}");
 }
