@@ -68,7 +68,10 @@ async fn all_ended(host: &TestHost) {
         if open == 0 && !is_pending {
             return Some(());
         }
-        host.advance(Duration::from_secs(60));
+        // A call is run again by itself: time that passes for it would only end the life of keys.
+        if open > 0 {
+            host.advance(Duration::from_secs(60));
+        }
         None
     })
     .await;
@@ -102,17 +105,15 @@ fn what_an_older_version_left_unfinished_ends_on_this_one_and_nothing_is_sent_tw
         let client = &host.client;
 
         // Repeats are repeats still, before anything else is done.
-        for (trigger, n) in [("done.x", 0), ("waiting.x", 1), ("batched.x", 2)] {
+        for (trigger, n) in [("done.x", 0), ("stored.x", 1), ("batched.x", 2)] {
             let event = json!({ "trigger": trigger, "id": format!("{trigger}-{n}"), "source": "fixture", "data": { "n": n, "é": "😀" } });
             let (status, again) = client.post("/v1/events", &event).await;
             assert_eq!((status, &again["duplicate"]), (202, &json!(true)), "{trigger}: {again}");
         }
         let once = facts["codes"]["once"].as_str().expect("a code");
-        let events = async || client.look("/v1/events?limit=500").await["data"].as_array().map_or(0, Vec::len);
-        let before = events().await;
         assert_eq!(client.call(once, "", r#"{"id":"call-1"}"#).await.status, 200);
-        assert_eq!(client.last_call("once").await["failure"]["kind"], "call_repeated");
-        assert_eq!(events().await, before, "it was not done again");
+        let call = client.last_call("once").await;
+        assert_eq!((&call["failure"]["kind"], &call["events"]), (&json!("call_repeated"), &json!([])), "{call}");
         assert_eq!(client.parameters("session-0").await["kept"], 0);
 
         all_ended(&host).await;
