@@ -120,12 +120,14 @@ impl Host {
         let store = open_store(&config.data, options)?;
         let catalog = Catalog::open(store.clone()).await?;
         let new_token = first_token(&config.data, &catalog, &clock, admin_token).await?;
+        let stop = CancellationToken::new();
         let plugin_options = PluginOptions {
             data: config.data.clone(),
             limits: Arc::clone(&limits),
             compiler: config.compiler.clone(),
             counts_instructions: config.counts_instructions,
             metrics: metrics.clone(),
+            stop: stop.clone(),
         };
         let plugins =
             Plugins::open(plugin_options, store.clone(), Arc::clone(&clock)).await.map_err(|error| StartError::Plugins(Box::new(error)))?;
@@ -166,7 +168,7 @@ impl Host {
             answering: Answering::default(),
             tokens: Tokens::default(),
             tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            stop,
         };
         let gate = Gate::new(&services.limits.http);
         let face = if admin.is_some() { Face::Public } else { Face::Everything };

@@ -1,6 +1,6 @@
 //! Plugins: untrusted WebAssembly that builds requests, reads answers and answers calls.
 //!
-//! An upload goes `registry` -> `loader` -> (`artifact`, or `compile` in a child process with `componentize` and `data_segments`) -> `interfaces` -> a trial
+//! An upload goes `registry` -> `loader` -> (`artifact`, or by `compiler` in a child process: `compile` with `componentize`, `data_segments` and `script`) -> `interfaces` -> a trial
 //! -> the registry's one swap. A call goes `registry` -> `loaded` -> `instance`, a fresh store and instance each time: `guest` is what
 //! the host knows during it, `imports` what the guest may ask for, `limits`, `meter`, `directory` and `guest_log` what bounds it, `conduct`
 //! and `slots` who lets it in, `lane` where a long one goes on, `convert` and `failure` what comes back. `script` and one embedded component make JavaScript of it, `snapshot` what it
@@ -13,6 +13,7 @@ mod artifact;
 mod bindings;
 pub mod builtin;
 mod compile;
+mod compiler;
 mod componentize;
 pub mod conduct;
 mod context;
@@ -41,7 +42,8 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{CompileArgs, CompileError, compile_main};
+pub use compile::{CompileArgs, compile_main};
+pub use compiler::CompileError;
 pub use context::{
     AnswerInput, CallContext, CallFailure, Called, DeliveryInput, Effects, HostSide, InvocationInput, InvokeFn, InvokeRequest, Invoked,
     PluginOutcome, PluginReply, SecretFn, StateFn,

@@ -1,16 +1,11 @@
-// The script engine: one JavaScript file made into a component ahead of time (`build`), the runtime's start-up state
-// snapshotted. A fresh instance gets the author's script from the host, evaluates it and calls the function asked for.
+// The script engine's own JavaScript: the value of this file is a function that is given what may be asked of the host (`src/host.rs`) and
+// gives what the engine exports. It is evaluated and called once, when the engine is built (`build`). A fresh instance gets the author's
+// script from the host, evaluates it and calls the function asked for.
 // What an author sees is described in README.md and hookwright.d.ts; keep the three in step.
 
-import host from "hookwright:script/host@0.1.0";
-import log from "hookwright:plugin/log@0.2.0";
-import config from "hookwright:plugin/config@0.2.0";
-import parameters from "hookwright:plugin/parameters@0.2.0";
-import parameterWrites from "hookwright:plugin/parameter-writes@0.2.0";
-import secrets from "hookwright:plugin/secrets@0.2.0";
-import events from "hookwright:plugin/events@0.2.0";
-import webhooks from "hookwright:plugin/webhooks@0.2.0";
-import state from "hookwright:plugin/state@0.2.0";
+(function (given) {
+"use strict";
+const { host, log, config, parameters, parameterWrites, secrets, events, webhooks, state } = given;
 
 // Taken now, so that a script that replaces a built-in breaks nothing but itself.
 const { parse, stringify } = JSON;
@@ -178,7 +173,7 @@ function show(value) {
 
 // --- What a script finds besides the language ---------------------------------------------------------------------
 
-for (const name of ["__cqjs", "wit", "performance", "queueMicrotask"]) delete globalThis[name];
+for (const name of ["performance", "queueMicrotask"]) delete globalThis[name];
 
 function global(name, value) {
   defineProperty(globalThis, name, { value, writable: true, configurable: true });
@@ -363,7 +358,7 @@ function bound(given) {
   });
 }
 
-export const transform = {
+const transform = {
   apply: (delivery, list) => call("transform", delivery.session, (act) => {
     const given = act(delivered(delivery), list.map(happened));
     if (given === undefined || given === null) return null;
@@ -380,7 +375,7 @@ export const transform = {
   }),
 };
 
-export const answers = {
+const answers = {
   read: (delivery, answer) => call("answers", delivery.session, (act) => {
     const seen = readable({ status: answer.status, headers: named(answer.headers, joined) }, answer.body);
     const given = act(delivered(delivery), seen);
@@ -394,7 +389,7 @@ export const answers = {
   }),
 };
 
-export const receive = {
+const receive = {
   receive: (inbound) => call("receive", inbound.session, (act) => {
     const given = act(readable({
       id: inbound.callId,
@@ -436,4 +431,5 @@ const loader = {
     }
   },
 };
-export { loader as script };
+return { transform: transform.apply, answers: answers.read, receive: receive.receive, load: loader.load };
+})

@@ -55,5 +55,6 @@ mod tidy;
 mod traces;
 mod trouble;
 mod upgrade;
+mod uploads;
 mod verification;
 mod webhooks;

@@ -57,6 +57,11 @@ impl Client {
         Self { base: format!("http://{address}"), token: token.map(str::to_owned), pool }
     }
 
+    /// The token it has, for requests written by hand.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// The same without a token, or with another.
     pub fn with_token(&self, token: Option<&str>) -> Self {
         Self { token: token.map(str::to_owned), ..self.clone() }

@@ -122,12 +122,20 @@ bounded! {
         request_bytes_max as "request_bytes_max": usize = 4 * MIB, "bytes", 65_536 to 256 * MIB;
         /// Bytes of a plugin's upload.
         plugin_bytes_max as "plugin_bytes_max": usize = 16 * MIB, "bytes", 65_536 to 256 * MIB;
+        /// Bytes of a script's upload.
+        script_bytes_max as "script_bytes_max": usize = MIB, "bytes", 1024 to 16 * MIB;
+        /// Processor time of reading one script when it is uploaded.
+        script_parse_time_max as "script_parse_seconds_max": Duration = 1, "seconds", 1 to 60;
         /// Plugin instances alive at once.
         plugin_instances_max as "plugin_instances_max": u32 = 64, "instances", 2 to 1024;
         /// Calls waiting for a plugin instance.
         plugin_queue_max as "plugin_queue_max": usize = 1024, "calls", 0 to 100_000;
         /// Scripts kept with their top level evaluated, each 5 MB of memory and of disk; the others are evaluated at each call.
         script_snapshots_max as "script_snapshots_max": u32 = 32, "scripts", 0 to 10_000;
+        /// Processes that compile plugins or read scripts at once; further uploads wait.
+        compile_processes_max as "compile_processes_max": u32 = 2, "processes", 1 to 64;
+        /// Bytes of one compiled plugin.
+        compiled_bytes_max as "compiled_bytes_max": u64 = 128 * MIB, "bytes", 1_048_576 to 4 * GIB;
         /// Wall time of one compilation.
         compile_time_max as "compile_seconds_max": Duration = 60, "seconds", 1 to 3600;
         /// Memory of one compilation.

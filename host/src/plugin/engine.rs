@@ -37,10 +37,11 @@ const TABLE_KEEP_RESIDENT_BYTES: usize = 16 * 1024;
 /// interrupt to every other processor; with several calls at once that costs more than writing it all. Kept for each instance there
 /// ever was at once, so at most `plugin_instances_max` times as much.
 const MEMORY_KEEP_RESIDENT_BYTES: usize = 1536 * 1024;
-/// The stack of a guest. The script engine recurses through the guest's own stack as well.
-const GUEST_STACK_BYTES: usize = 1024 * 1024;
-/// The stack of the fiber a guest runs on: its own, and what the host needs below it.
-const FIBER_STACK_BYTES: usize = 2 * 1024 * 1024;
+/// The stack of a guest, apart from the one in its memory. The script engine throws a `RangeError` before it has used all of its own
+/// (`JS_STACK_BYTES` of `plugins/script-engine`), and whatever it does until then has to fit in here; a test does all of it.
+const GUEST_STACK_BYTES: usize = 4 * 1024 * 1024;
+/// The stack of the fiber a guest runs on: its own, and what the host needs below it. Memory is taken for what is used of it.
+const FIBER_STACK_BYTES: usize = GUEST_STACK_BYTES + 1024 * 1024;
 
 /// Where guests run.
 pub(super) struct Sandbox {

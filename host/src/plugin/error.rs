@@ -1,6 +1,6 @@
 //! Why a plugin is not taken, not activated or not found. Every sentence is for the person who uploaded it.
 
-use super::{compile::CompileError, componentize::Refusal, script::ScriptError};
+use super::{compiler::CompileError, componentize::Refusal, script::ScriptError};
 use crate::{
     model::{
         plugin::{ActiveVersion, limits::Limit},
@@ -16,8 +16,10 @@ pub enum UploadError {
     #[error("`{0}` cannot name a plugin: a name has 1 to 64 lower-case letters, digits and hyphens, and does not begin with a hyphen")]
     Name(String),
     /// Too many bytes.
-    #[error("the plugin has {bytes} bytes; at most {bytes_max} are taken (`plugin_bytes_max`)")]
+    #[error("the plugin has {bytes} bytes; at most {bytes_max} are taken (`{limit}`)")]
     TooLarge {
+        /// The limit's name.
+        limit: &'static str,
         /// What it has.
         bytes: usize,
         /// What is taken.
@@ -114,7 +116,7 @@ pub enum UploadError {
 impl UploadError {
     /// Whether the same request may work later although nothing about the plugin changes.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Host(_) | Self::Conflict(_) | Self::Compile(CompileError::Host(_)))
+        matches!(self, Self::Store(_) | Self::Host(_) | Self::Conflict(_) | Self::Compile(CompileError::Host(_) | CompileError::Stopping))
     }
 }
 

@@ -39,16 +39,12 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     state::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }
 
-/// What the script engine imports besides: our own interface, and a module loader that was of use only while it was made.
+/// What the script engine imports besides.
 pub(super) fn link_script(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    let mut loader = linker.instance(MODULE_LOADER)?;
-    for function in ["resolve", "load"] {
-        loader.func_new(function, |_, _, _, _| Err(wasmtime::Error::msg("a script is one file and cannot import")))?;
-    }
     script::host::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }
 
-/// What the recorder of scripts imports: the script, and its text in and out. Everything else is a trap there, randomness too.
+/// What the recorder of scripts imports: the script. Everything else is a trap there, randomness too.
 pub(super) fn link_recorder(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     link_script(linker)?;
     linker.allow_shadowing(true);
@@ -57,9 +53,6 @@ pub(super) fn link_recorder(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
         .func_new("seed", |_, _, _, _| Err(wasmtime::Error::msg("it asks for random numbers")))?;
     Ok(())
 }
-
-/// What `componentize-qjs` has its engine import.
-pub(super) const MODULE_LOADER: &str = "local:init/module-loader";
 
 /// Names the interfaces of `hookwright:plugin` the host offers; `types` has no functions.
 pub(super) const OFFERED: [&str; 9] =
@@ -337,15 +330,5 @@ impl script::host::Host for Guest {
         let Some(Ambient { seed, .. }) = self.context.rehearsal else { return Ok(rand::random()) };
         let word = |at: usize| seed.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
         Ok((word(0), word(4), word(8), word(12)))
-    }
-
-    fn encode(&mut self, text: String) -> wasmtime::Result<Vec<u8>> {
-        self.count()?;
-        Ok(text.into_bytes())
-    }
-
-    fn decode(&mut self, bytes: Vec<u8>) -> wasmtime::Result<String> {
-        self.count()?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }

@@ -9,11 +9,7 @@ use wasmtime::{
     },
 };
 
-use super::{
-    error::UploadError,
-    guest::Guest,
-    imports::{MODULE_LOADER, OFFERED},
-};
+use super::{error::UploadError, guest::Guest, imports::OFFERED};
 
 /// The interfaces of WASI 0.2 the host links, all of them with nothing behind: see `guest.rs`.
 const WASI_LINKED: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
@@ -42,7 +38,7 @@ pub(super) fn imported(engine: &Engine, component: &Component, of: Importer) -> 
                 ours.push(interface.to_owned());
             }
             OFFERED.contains(&interface)
-        } else if name.starts_with(SCRIPT_PREFIX) || name == MODULE_LOADER {
+        } else if name.starts_with(SCRIPT_PREFIX) {
             of == Importer::ScriptEngine
         } else {
             wasi_version_is_0_2(name) && (name.starts_with(WASI_REFUSED) || WASI_LINKED.iter().any(|prefix| name.starts_with(prefix)))

@@ -191,6 +191,8 @@ impl LoadedPlugin {
         }
         let ready = match self.ready().await {
             Ok(ready) => ready,
+            // Nothing is wrong with the plugin: the host stops, or has no means now.
+            Err(error) if error.is_passing() => return Err(PluginFailure::RetryLater(error.to_string()).into()),
             Err(error) => {
                 tracing::error!(plugin = context.plugin, digest = %self.digest, %error, "a plugin that was taken once does not load");
                 return Err(PluginFailure::Missing(context.plugin).into());

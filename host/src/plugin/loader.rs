@@ -10,7 +10,7 @@ use super::{
     artifact::{Artifacts, private_directory},
     bindings::exports::hookwright as exports,
     builtin,
-    compile::Compiler,
+    compiler::{self, Compiler},
     componentize,
     context::CallContext,
     engine::{self, Sandbox},
@@ -19,7 +19,7 @@ use super::{
     instance::{Asked, Call, Exports, Said},
     interfaces::{self, Importer},
     registry::PluginOptions,
-    script::{self, ScriptExport, ScriptLanguage},
+    script::{self, Script, ScriptExport, ScriptLanguage},
     snapshot::{self, Recorder, SnapshotError},
 };
 use crate::{
@@ -37,6 +37,7 @@ pub(super) struct Loader {
     metrics: Metrics,
     /// Bytes of an upload.
     pub plugin_bytes_max: usize,
+    script_bytes_max: usize,
     data: PathBuf,
     script_engine: OnceCell<Ready>,
     /// How many scripts may be kept with their top level behind them.
@@ -91,14 +92,15 @@ impl Loader {
         let compatibility = engine::compatibility(&sandbox.engine);
         private_directory(&cache).map_err(host)?;
         let artifacts = Artifacts::open(cache.join("artifacts"), artifact_key, compatibility).map_err(host)?;
-        let compiler = Compiler::new(options.compiler.clone(), cache, &options.limits, options.counts_instructions).map_err(host)?;
-        let plugin_bytes_max = options.limits.plugin_bytes_max;
+        let (program, stop) = (options.compiler.clone(), options.stop.clone());
+        let compiler = Compiler::new(program, cache, &options.limits, options.counts_instructions, stop).map_err(host)?;
         Ok(Self {
             sandbox,
             artifacts,
             compiler,
             metrics: options.metrics.clone(),
-            plugin_bytes_max,
+            plugin_bytes_max: options.limits.plugin_bytes_max,
+            script_bytes_max: options.limits.script_bytes_max,
             data: options.data.clone(),
             script_engine: OnceCell::new(),
             snapshots: Arc::new(Semaphore::new(options.limits.script_snapshots_max as usize)),
@@ -107,8 +109,14 @@ impl Loader {
 
     /// Refuses what is too large or machine code, before anything else looks at it.
     pub fn check_upload(&self, kind: PluginKind, bytes: &[u8]) -> Result<(), UploadError> {
-        if bytes.len() > self.plugin_bytes_max {
-            return Err(UploadError::TooLarge { bytes: bytes.len(), bytes_max: self.plugin_bytes_max });
+        let (limit, bytes_max) = match kind {
+            PluginKind::Script | PluginKind::TypeScript if self.script_bytes_max < self.plugin_bytes_max => {
+                ("script_bytes_max", self.script_bytes_max)
+            }
+            _ => ("plugin_bytes_max", self.plugin_bytes_max),
+        };
+        if bytes.len() > bytes_max {
+            return Err(UploadError::TooLarge { limit, bytes: bytes.len(), bytes_max });
         }
         if kind == PluginKind::Wasm && componentize::is_precompiled(bytes) {
             return Err(UploadError::Precompiled);
@@ -120,7 +128,7 @@ impl Loader {
     pub async fn load(self: &Arc<Self>, kind: PluginKind, digest: &Digest, bytes: Bytes, trial: Trial) -> Result<Ready, UploadError> {
         let ready = match ScriptLanguage::of(kind) {
             None => self.load_component(digest, &bytes, Importer::Plugin).await?,
-            Some(language) => self.load_script(bytes, language).await?,
+            Some(language) => self.load_script(digest, &bytes, language).await?,
         };
         if ready.offers.is_empty() {
             return Err(UploadError::NoExport { exports: interfaces::exported(&self.sandbox.engine, ready.pre.component()) });
@@ -156,17 +164,42 @@ impl Loader {
         Ok(Ready { pre, exports, script: None, offers, imports: ours })
     }
 
-    async fn load_script(self: &Arc<Self>, bytes: Bytes, language: ScriptLanguage) -> Result<Ready, UploadError> {
+    async fn load_script(self: &Arc<Self>, digest: &Digest, bytes: &[u8], language: ScriptLanguage) -> Result<Ready, UploadError> {
         let engine = self.script_engine().await?;
-        let text = String::from_utf8(bytes.into()).map_err(|error| UploadError::Script {
+        let text = std::str::from_utf8(bytes).map_err(|error| UploadError::Script {
             line: None,
             column: None,
-            message: format!("the script is not UTF-8: {}", error.utf8_error()),
+            message: format!("the script is not UTF-8: {error}"),
         })?;
-        let parsed = tokio::task::spawn_blocking(move || script::parse_script(&text, language)).await;
-        let script = parsed.map_err(|error| UploadError::Host(error.to_string()))??;
+        let script = self.read(&script::digest(digest, language), text, language).await?;
         let offers: Vec<_> = script.exports.iter().copied().map(Export::from).collect();
         Ok(engine.of_script(Arc::from(script.source_for_engine), offers))
+    }
+
+    /// A script as the engine evaluates it: from the cache, else read in the child process.
+    async fn read(self: &Arc<Self>, digest: &Digest, source: &str, language: ScriptLanguage) -> Result<Script, UploadError> {
+        if let Some(script) = self.read_before(digest).await? {
+            return Ok(script);
+        }
+        let _turn = self.compiler.turn().await?;
+        if let Some(script) = self.read_before(digest).await? {
+            return Ok(script);
+        }
+        let read = self.compiler.read_script(source, language).await?;
+        let (loader, digest) = (Arc::clone(self), digest.clone());
+        blocking(move || {
+            let script = compiler::read_script(&read)?;
+            if let Err(error) = loader.artifacts.put(&digest, &read) {
+                tracing::warn!(%digest, %error, "a script that was read cannot be cached; it will be read again at the next start");
+            }
+            Ok(script)
+        })
+        .await?
+    }
+
+    async fn read_before(self: &Arc<Self>, digest: &Digest) -> Result<Option<Script>, UploadError> {
+        let (loader, digest) = (Arc::clone(self), digest.clone());
+        blocking(move || compiler::read_script(&loader.artifacts.get(&digest)?).ok()).await
     }
 
     /// The script that `evaluated` at each call, with its top level behind it; from the cache, else recorded and compiled.
@@ -190,7 +223,7 @@ impl Loader {
     /// Evaluates the script where nothing can be asked of the host, and gives the component it has become.
     async fn recorded(self: &Arc<Self>, evaluated: &Ready) -> Result<Vec<u8>, SnapshotError> {
         // Not kept: it is wanted once for each script, and comes from the cache after the first.
-        let (context, bytes) = blocking(|| snapshot::instrumented(builtin::SCRIPT_ENGINE)).await??;
+        let (context, bytes) = blocking(snapshot::instrumented).await??;
         let component = self.compiled(&snapshot::recorder_digest(), &bytes).await?;
         let recorder = Recorder::new(&self.sandbox.engine, component, context).map_err(SnapshotError::of)?;
         let call = Call {

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     builtin::{BUILTINS, Builtin, SCRIPT_ENGINE},
@@ -20,7 +21,9 @@ use super::{
     error::UploadError,
     loaded::{LoadedPlugin, Source},
     loader::Loader,
-    records, snapshot,
+    records,
+    script::{self, ScriptLanguage},
+    snapshot,
 };
 use crate::{
     clock::SharedClock,
@@ -50,6 +53,8 @@ pub struct PluginOptions {
     pub counts_instructions: bool,
     /// Where compilations are timed.
     pub metrics: Metrics,
+    /// Ends what is being compiled: the host stops.
+    pub stop: CancellationToken,
 }
 
 /// All plugins. Cheap to clone.
@@ -358,11 +363,9 @@ impl Plugins {
         digests.chain([Digest::of(SCRIPT_ENGINE)]).collect()
     }
 
-    /// Every artifact something refers to: of scripts what they are once evaluated.
+    /// Every artifact something refers to.
     fn artifacts(&self) -> HashSet<Digest> {
-        let digests = self.digests();
-        let snapshots: Vec<_> = digests.iter().map(snapshot::digest).collect();
-        digests.into_iter().chain(snapshots).chain([snapshot::recorder_digest()]).collect()
+        self.digests().iter().flat_map(artifacts_of).chain([snapshot::recorder_digest()]).collect()
     }
 
     fn sweep_artifacts(&self) {
@@ -399,6 +402,12 @@ impl Entry {
             None => self.builtin.as_ref().and_then(|builtin| builtin.loaded.imports()).unwrap_or_default(),
         }
     }
+}
+
+/// What is kept of a plugin's bytes: compiled; of scripts as they were read, and as they are once evaluated.
+fn artifacts_of(digest: &Digest) -> Vec<Digest> {
+    let read = ScriptLanguage::ALL.map(|language| script::digest(digest, language));
+    [digest.clone(), snapshot::digest(digest)].into_iter().chain(read).collect()
 }
 
 fn kept(record: &PluginRecord, version: Option<u32>) -> Option<&PluginVersion> {

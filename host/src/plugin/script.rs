@@ -17,8 +17,9 @@ use oxc_allocator::Allocator;
 use oxc_ast::ast::{Declaration, ExportSpecifier, Expression, Function, Statement, VariableDeclaration};
 use oxc_parser::Parser;
 use oxc_span::{GetSpan, SourceType, Span};
+use serde::{Deserialize, Serialize};
 
-use crate::model::plugin::PluginKind;
+use crate::model::plugin::{Digest, PluginKind};
 
 mod types;
 
@@ -28,15 +29,26 @@ const PREFIX: &str = "\"use strict\";";
 /// Brackets nested deeper than this are refused. People's own scripts stay below 50; the parser recurses on every level.
 const NESTING_MAX: usize = 1000;
 
-/// Stack of the parsing thread: this much, and `STACK_PER_BYTE` for each byte of source. The parser is recursive and an overflow would end
-/// the process. Brackets take up to 3.7 kB a level; what nests without them (`a=>a=>`, `x=x=`, `a?a?`) 360 bytes per byte of
-/// source in an optimised build. Memory is only taken for the depth a source really has.
+/// Stack of the parsing thread: this much, and `STACK_PER_BYTE` for each byte of source up to `STACK_MAX`. The parser is recursive and an
+/// overflow ends the process, which is therefore a child of the host's (`compile`). Brackets take up to 3.7 kB a level; what nests without
+/// them (`a=>a=>`, `x=x=`, `a?a?`) 510 bytes per byte of source in an optimised build. Memory is only taken for the depth a source really has.
 const STACK: usize = 32 << 20;
 /// See [`STACK`].
 const STACK_PER_BYTE: usize = 1024;
+/// See [`STACK`]: a depth of a hundred thousand, where people's own scripts stay below 50.
+const STACK_MAX: usize = 128 << 20;
+
+/// Part of the names of scripts among the artifacts, to be counted up when the same script should be read otherwise.
+const FORMAT: &str = "1";
+
+/// The name under which what a script is to the engine is kept among the artifacts.
+pub(super) fn digest(script: &Digest, language: ScriptLanguage) -> Digest {
+    Digest::of(format!("script read {FORMAT} {} {} {script}", env!("CARGO_PKG_VERSION"), language.name()).as_bytes())
+}
 
 /// A function the host may call in a script.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ScriptExport {
     /// `transform(delivery, events)`: builds a request.
     Transform,
@@ -71,7 +83,8 @@ impl fmt::Display for ScriptExport {
 }
 
 /// What a script is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "lower")]
 pub enum ScriptLanguage {
     /// As the engine evaluates it.
     JavaScript,
@@ -80,6 +93,17 @@ pub enum ScriptLanguage {
 }
 
 impl ScriptLanguage {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::JavaScript, Self::TypeScript];
+
+    /// What the child process calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::JavaScript => "javascript",
+            Self::TypeScript => "typescript",
+        }
+    }
+
     /// The language of a kind of plugin that is a script.
     pub fn of(kind: PluginKind) -> Option<Self> {
         match kind {
@@ -98,7 +122,7 @@ impl ScriptLanguage {
 }
 
 /// A script the engine can evaluate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Script {
     /// What `hookwright:script/host.source` returns. Not for people: show them what they wrote.
     pub source_for_engine: String,
@@ -107,7 +131,7 @@ pub struct Script {
 }
 
 /// A place in a script. Both numbers begin at 1; columns are characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The line.
     pub line: usize,
@@ -122,7 +146,7 @@ impl fmt::Display for Position {
 }
 
 /// Why a script was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ScriptError {
     /// It is not JavaScript.
     #[error("{at}: {message}")]
@@ -149,6 +173,9 @@ pub enum ScriptError {
         /// What it exports instead.
         others: Vec<String>,
     },
+    /// It nests deeper than the parser can follow.
+    #[error("the script nests too deeply to be read")]
+    TooDeep,
     /// Reading it was not possible at all.
     #[error("the script could not be read: {0}")]
     Unreadable(String),
@@ -159,7 +186,7 @@ impl ScriptError {
     pub fn position(&self) -> Option<Position> {
         match self {
             Self::Syntax { at, .. } | Self::Unsupported { at, .. } => Some(*at),
-            Self::NoExport { .. } | Self::Unreadable(_) => None,
+            Self::NoExport { .. } | Self::TooDeep | Self::Unreadable(_) => None,
         }
     }
 }
@@ -170,11 +197,11 @@ fn exported(others: &[String]) -> String {
 
 /// Reads a script: what it exports, and the source for the engine.
 ///
-/// The caller limits its size. Parsing runs on a thread of its own, for a stack deep enough, and takes about a millisecond per 50 kB.
+/// The caller limits its size, and does this in a process that may end. Parsing runs on a thread of its own, for a stack deep enough, and takes about a millisecond per 50 kB.
 pub fn parse_script(source: &str, language: ScriptLanguage) -> Result<Script, ScriptError> {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     refuse_deep_nesting(source)?;
-    let stack = STACK.saturating_add(source.len().saturating_mul(STACK_PER_BYTE));
+    let stack = STACK.saturating_add(source.len().saturating_mul(STACK_PER_BYTE)).min(STACK_MAX);
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .name("script-parser".into())

@@ -10,7 +10,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, LazyLock, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -26,6 +26,7 @@ use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 use super::{
     bindings::exports::hookwright as exports,
     builtin::SCRIPT_ENGINE,
+    componentize::{Refusal, componentize},
     error::UploadError,
     guest::Guest,
     imports,
@@ -137,9 +138,12 @@ pub(super) fn recorder_digest() -> Digest {
     Digest::of(format!("script recorder {FORMAT} {}", Digest::of(SCRIPT_ENGINE)).as_bytes())
 }
 
-/// The engine with accessors of its memory and globals, and what tells where they belong.
-pub(super) fn instrumented(engine: &'static [u8]) -> Result<(ComponentContext<'static>, Vec<u8>), SnapshotError> {
-    Wizer::new().instrument_component(engine).map_err(SnapshotError::of)
+/// The engine as a component with accessors of its memory and globals, and what tells where they belong.
+pub(super) fn instrumented() -> Result<(ComponentContext<'static>, Vec<u8>), SnapshotError> {
+    /// What tells where things belong refers to it.
+    static COMPONENT: LazyLock<Result<Vec<u8>, Refusal>> = LazyLock::new(|| componentize(SCRIPT_ENGINE.to_vec()));
+    let component = COMPONENT.as_ref().map_err(|refusal| SnapshotError::Recorder(format!("{refusal:?}")))?;
+    Wizer::new().instrument_component(component).map_err(SnapshotError::of)
 }
 
 /// The instrumented engine, to be instantiated once for each snapshot.

@@ -11,6 +11,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Dura
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     ActivePlugin, CallContext, CallFailure, Called, DeliveryInput, InvocationInput, PluginOptions, Plugins, UploadError, Uploaded, compile,
@@ -38,6 +39,7 @@ struct TestHost {
     plugins: Plugins,
     store: Store,
     data: TempDir,
+    stop: CancellationToken,
 }
 
 fn quick_plugin() -> PluginLimits {
@@ -62,16 +64,17 @@ impl TestHost {
     async fn with(limits: Limits) -> Self {
         let data = tempfile::tempdir().expect("a directory");
         let store = open_store(&data);
-        let plugins = open(&data, &store, limits).await;
-        Self { plugins, store, data }
+        let stop = CancellationToken::new();
+        let plugins = open(&data, &store, limits, &stop).await;
+        Self { plugins, store, data, stop }
     }
 
     /// The same data directory, as after a restart.
     async fn again(self) -> Self {
-        let Self { plugins, store, data } = self;
+        let Self { plugins, store, data, stop } = self;
         drop(plugins);
-        let plugins = open(&data, &store, quick()).await;
-        Self { plugins, store, data }
+        let plugins = open(&data, &store, quick(), &stop).await;
+        Self { plugins, store, data, stop }
     }
 
     async fn upload(&self, name: &str, bytes: impl Into<Bytes>) -> Result<Uploaded, UploadError> {
@@ -101,13 +104,14 @@ fn open_store(data: &TempDir) -> Store {
     Store::open(data.path(), options).expect("a store")
 }
 
-async fn open(data: &TempDir, store: &Store, limits: Limits) -> Plugins {
+async fn open(data: &TempDir, store: &Store, limits: Limits, stop: &CancellationToken) -> Plugins {
     let options = PluginOptions {
         data: data.path().to_owned(),
         limits: Arc::new(limits),
         compiler: Some(compiler(data)),
         counts_instructions: false,
         metrics: Metrics::default(),
+        stop: stop.clone(),
     };
     Plugins::open(options, store.clone(), Arc::new(SystemClock)).await.expect("a plugin host")
 }

@@ -13,7 +13,7 @@ use crate::{
     invocation::InvokeError,
     model::{outcome::Failure, problem::Problem},
     pace::Paced,
-    plugin::UploadError,
+    plugin::{CompileError, UploadError},
     reception::RETRY_AFTER_S,
     rehearsal::TryError,
     store::StoreError,
@@ -417,6 +417,7 @@ impl From<UploadError> for ApiError {
             UploadError::Limits(problems) => Self::problems(problems),
             UploadError::NothingBefore { .. } => Self::Conflict(error.to_string()),
             UploadError::Store(error) => error.into(),
+            UploadError::Compile(CompileError::Stopping) => Self::Unavailable(error.to_string()),
             other => Self::Unprocessable(other.to_string()),
         }
     }

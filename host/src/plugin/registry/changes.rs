@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{ActivePlugin, Conducts, Plugins, kept, untouched};
+use super::{ActivePlugin, Conducts, Plugins, artifacts_of, kept, untouched};
 use crate::{
     model::plugin::{
         ActiveVersion, Digest, Grants, PluginKind, PluginRecord, PluginVersion,
@@ -14,8 +14,8 @@ use crate::{
     plugin::{
         error::UploadError,
         loaded::{LoadedPlugin, Source},
-        loader::Trial,
-        records, snapshot,
+        loader::{Ready, Trial},
+        records,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -38,6 +38,14 @@ pub struct Uploaded {
     pub missing_grants: Vec<String>,
 }
 
+/// An upload that was found good.
+struct Offered {
+    bytes: Bytes,
+    kind: PluginKind,
+    digest: Digest,
+    ready: Ready,
+}
+
 /// Whether `name` can name a plugin: it is also the name of a file in the inbox and of a granted directory.
 pub fn is_plugin_name(name: &str) -> bool {
     (1..=NAME_CHARS_MAX).contains(&name.len())
@@ -53,31 +61,30 @@ impl Plugins {
         loader.check_upload(kind, &bytes)?;
         let digest = Digest::of(&bytes);
         let before = self.record(name);
-        let uploaded = self.take(name, bytes, kind, &digest, activate, by).await;
-        self.forget(before.versions.into_iter().map(|version| version.digest).chain([digest])).await;
-        uploaded
+        let limits = self.shared.limits.of_plugin(&before.limits);
+        // Up to here the work ends with whoever wants it: what is left is quick, and is not to be left half done.
+        let ready = loader.load(kind, &digest, bytes.clone(), Trial::Run(limits)).await;
+        let (plugins, name) = (self.clone(), name.to_owned());
+        let committed = tokio::spawn(async move {
+            let taken = match ready {
+                Ok(ready) => plugins.take(&name, Offered { bytes, kind, digest: digest.clone(), ready }, activate, by).await,
+                Err(error) => Err(error),
+            };
+            plugins.forget(before.versions.into_iter().map(|version| version.digest).chain([digest])).await;
+            taken
+        });
+        committed.await.map_err(|error| UploadError::Host(error.to_string()))?
     }
 
-    async fn take(
-        &self,
-        name: &str,
-        bytes: Bytes,
-        kind: PluginKind,
-        digest: &Digest,
-        activate: bool,
-        by: Actor,
-    ) -> Result<Uploaded, UploadError> {
-        let loader = &self.shared.loader;
-        let limits = self.shared.limits.of_plugin(&self.record(name).limits);
-        let ready = loader.load(kind, digest, bytes.clone(), Trial::Run(limits)).await?;
-
+    async fn take(&self, name: &str, offered: Offered, activate: bool, by: Actor) -> Result<Uploaded, UploadError> {
+        let Offered { bytes, kind, digest, ready } = offered;
         let _changing = self.shared.changing.lock().await;
         let mut record = self.record(name);
         let missing_grants = record.grants.missing(&ready.imports);
         if activate && !missing_grants.is_empty() {
             return Err(UploadError::MissingGrants { names: missing_grants });
         }
-        let same = record.versions.iter().find(|version| version.digest == *digest && version.kind == kind).cloned();
+        let same = record.versions.iter().find(|version| version.digest == digest && version.kind == kind).cloned();
         let created = same.is_none();
         let version = same.unwrap_or_else(|| PluginVersion {
             version: Some(record.versions.iter().filter_map(|version| version.version).max().unwrap_or(0) + 1),
@@ -107,7 +114,7 @@ impl Plugins {
             }
         }
         let active = version.version.is_some_and(|number| record.active == ActiveVersion::Version(number));
-        let loaded = LoadedPlugin::warm(loader, digest.clone(), kind, ready, Source::Store(self.store.clone()));
+        let loaded = LoadedPlugin::warm(&self.shared.loader, digest, kind, ready, Source::Store(self.store.clone()));
         self.keep(record, Some(&Arc::new(loaded)), conducts).await?;
         tracing::info!(plugin = name, version = version.version, digest = %version.digest, active, "a plugin was uploaded");
         Ok(Uploaded { version, created, active, missing_grants })
@@ -283,8 +290,7 @@ impl Plugins {
         let _changing = self.shared.changing.lock().await;
         let used = self.digests();
         for digest in digests.into_iter().filter(|digest| !used.contains(digest)) {
-            self.shared.loader.artifacts.forget(&digest);
-            self.shared.loader.artifacts.forget(&snapshot::digest(&digest));
+            artifacts_of(&digest).iter().for_each(|artifact| self.shared.loader.artifacts.forget(artifact));
             if let Err(error) = self.store.remove_blob(&digest).await {
                 tracing::warn!(%digest, %error, "the bytes of a plugin nobody uses cannot be removed");
             }

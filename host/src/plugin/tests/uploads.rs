@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::{
     model::plugin::{ActiveVersion, Digest, Export},
-    plugin::{CompileError, builtin::BUILTINS},
+    plugin::{CompileError, builtin::BUILTINS, script::ScriptLanguage},
 };
 
 #[tokio::test]
@@ -129,4 +129,96 @@ async fn what_the_binary_carries_loads_and_exports_what_it_says() {
         assert!(host.store.has_blob(&builtin.digest).await.expect("looked"), "the bytes of what is used are kept");
     }
     assert_ne!(Digest::of(b""), BUILTINS[0].digest);
+}
+
+async fn refused(host: &TestHost, source: String, kind: PluginKind) -> UploadError {
+    let begun = Instant::now();
+    let error = host.plugins.upload("x", source.into(), kind, true, Actor::host()).await.expect_err("refused");
+    println!("{:?} {error}", begun.elapsed());
+    error
+}
+
+#[tokio::test]
+async fn reading_a_script_is_limited_in_time_and_depth_and_size() {
+    let host = TestHost::start().await;
+    // Type arguments that may be comparisons: the parser tries both, again and again.
+    let error = refused(&host, format!("export function transform() {{}}\nlet x={}1", "a<".repeat(40_000)), PluginKind::TypeScript).await;
+    assert!(matches!(&error, UploadError::Compile(CompileError::ScriptTime(_))), "{error}");
+    assert!(error.to_string().contains("`script_parse_seconds_max`"), "{error}");
+    // No bracket, and a level for each three bytes.
+    let error = refused(&host, format!("export function transform() {{}}\nlet f={}a", "a=>".repeat(300_000)), PluginKind::Script).await;
+    assert!(matches!(&error, UploadError::Script { message, .. } if message == "the script nests too deeply to be read"), "{error}");
+    let error = refused(&host, " ".repeat((1 << 20) + 1), PluginKind::Script).await;
+    assert!(matches!(error, UploadError::TooLarge { limit: "script_bytes_max", bytes_max: 1_048_576, .. }), "{error}");
+    let error = refused(&host, "export function transform() {\n  return ;;) }".to_owned(), PluginKind::Script).await;
+    assert!(matches!(error, UploadError::Script { line: Some(2), column: Some(_), .. }), "{error}");
+    let large = format!("export function transform() {{ return {{ body: text.length }} }}\nconst text = '{}';", "y".repeat(1_000_000));
+    host.plugins.upload("x", large.into(), PluginKind::Script, true, Actor::host()).await.expect("a large one of a good kind");
+}
+
+#[tokio::test]
+async fn an_upload_nobody_waits_for_any_more_ends_its_child_and_so_does_a_stop() {
+    let host = TestHost::start().await;
+    let cache = host.data.path().join("cache");
+    let scratch =
+        || fs::read_dir(&cache).expect("a cache").flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("compile-"));
+    // A compiler that never ends, and writes down who it is.
+    let compiler = format!("#!/bin/sh\necho $$ > {}\nexec sleep 600\n", host.data.path().join("child").display());
+    fs::write(host.data.path().join("compiler"), compiler).expect("written");
+    let child = async || loop {
+        let text = fs::read_to_string(host.data.path().join("child")).unwrap_or_default();
+        if let (Ok(child), true) = (text.trim().parse::<u32>(), text.ends_with('\n')) {
+            fs::remove_file(host.data.path().join("child")).expect("removed");
+            return format!("/proc/{child}/stat");
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let is_gone = async |child: &str| {
+        // A zombie has ended.
+        while fs::read_to_string(child).is_ok_and(|stat| !stat.contains(") Z ")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let upload = async || host.plugins.upload("x", echo(1).into(), PluginKind::Wasm, true, Actor::host()).await;
+    let left = tokio::select! {
+        uploaded = upload() => panic!("{uploaded:?}"),
+        child = child() => child,
+    };
+    is_gone(&left).await;
+    assert!(!scratch(), "its files are gone as well");
+
+    let (uploaded, child) = tokio::join!(upload(), async {
+        let child = child().await;
+        host.stop.cancel();
+        child
+    });
+    assert!(matches!(uploaded, Err(UploadError::Compile(CompileError::Stopping))), "{uploaded:?}");
+    is_gone(&child).await;
+    assert!(matches!(upload().await, Err(UploadError::Compile(CompileError::Stopping))), "nothing is begun either");
+}
+
+#[tokio::test]
+async fn a_script_that_was_read_is_not_read_again() {
+    let host = TestHost::start().await;
+    let source = "export function transform() { return { body: 1 } }";
+    for kind in [PluginKind::Script, PluginKind::TypeScript] {
+        let name = if kind == PluginKind::Script { "js" } else { "ts" };
+        host.plugins.upload(name, source.into(), kind, true, Actor::host()).await.expect("a good script");
+    }
+    let host = host.again().await;
+    fs::write(host.data.path().join("compiler"), "#!/bin/sh\nexit 9\n").expect("written");
+    for name in ["js", "ts"] {
+        let plugin = host.plugins.get(name, None).expect("active");
+        assert_eq!(body(&transform(&host, &plugin, json!(1)).await.expect("from the cache")), json!(1));
+    }
+    let artifacts = host.data.path().join("cache/artifacts");
+    let read = ScriptLanguage::ALL.map(|language| crate::plugin::script::digest(&Digest::of(source.as_bytes()), language).hex().to_owned());
+    let kept = || fs::read_dir(&artifacts).expect("a cache").flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    for read in &read {
+        assert_eq!(kept().filter(|name| name.starts_with(read.as_str())).count(), 1);
+    }
+    for name in ["js", "ts"] {
+        host.plugins.delete(name).await.expect("deleted");
+    }
+    assert!(!kept().any(|name| read.iter().any(|read| name.starts_with(read.as_str()))), "what nobody uses is removed");
 }
