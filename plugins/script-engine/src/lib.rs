@@ -58,7 +58,12 @@ extern "C" fn start() {
 fn functions() -> Result<Functions, Thrown> {
     let engine = js::evaluate(ENGINE, c"engine.js")?;
     let made = engine.call(&[host::object()?])?;
-    Ok(Functions { transform: made.get(c"transform")?, answers: made.get(c"answers")?, receive: made.get(c"receive")?, load: made.get(c"load")? })
+    Ok(Functions {
+        transform: made.get(c"transform")?,
+        answers: made.get(c"answers")?,
+        receive: made.get(c"receive")?,
+        load: made.get(c"load")?,
+    })
 }
 
 fn started() -> &'static Functions {
