@@ -9,7 +9,7 @@ use std::{
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
-    header::{RETRY_AFTER, USER_AGENT},
+    header::{ACCEPT_ENCODING, RETRY_AFTER, USER_AGENT},
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -20,9 +20,8 @@ use crate::{
     dispatcher::{self, BuildFailure, Occasion, Prepared, Source, Trace, micros},
     metrics::DELIVERED,
     model::{
-        binding::Bindings,
         delivery::{Attempt, Delivery, Stages, lifecycle::End},
-        health::retry_after,
+        health::{SPARE_PAUSE, retry_after},
         ordering::Ordering,
         outcome::{Failure, FailureKind, error_event},
         parameter::{Change, Parameters},
@@ -33,20 +32,22 @@ use crate::{
         trace::{TRACEPARENT, TRACESTATE, TraceContext},
         webhook::{Build, Webhook, WhenSetAside},
     },
-    plugin::AnswerInput,
+    notices,
     services::Services,
     store::{Claimed, Next, Session, StateChanges, StoreError},
     traces::Span,
-    transport::{Answer, Outgoing, Probe, Step},
+    transport::{Answer, Outgoing, Probe, Step, UNDERSTOOD},
     window::{Slot, Turn},
 };
 
 pub mod credentials;
+mod bind;
 mod judge;
 pub mod mail;
 mod record;
 mod settle;
 
+use bind::Accepted;
 use judge::{Made, as_kept, count, got_no_answer, next_step};
 use record::{recorded, recorded_answer};
 use settle::{Conclusion, settle, settle_one};
@@ -82,6 +83,17 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     let mut span = span_of(services, &claimed);
     let made = attempt(services, &claimed, &webhook, &span).await;
     turn.shows(made.symptom());
+    if made.is_not_processed() {
+        // Nothing was tried, so no try is spent: the endpoint said so.
+        let until = clock::after(services.clock.now(), SPARE_PAUSE);
+        let detail = made.attempt.failure.as_ref().map(|failure| failure.detail.as_str());
+        tracing::warn!(delivery = %claimed.delivery.id, webhook = claimed.delivery.webhook, detail, "given back, no attempt is counted");
+        span.fail(FailureKind::NotProcessed.as_str());
+        drop((turn, permit, span));
+        settle(services, &claimed, Conclusion::without_attempt(Next::GivenBack { until })).await;
+        services.window.wake();
+        return;
+    }
     if made.is_set_aside() && webhook.when_set_aside == WhenSetAside::Wait {
         // Nothing was tried, so no try is spent.
         let until = dispatcher::set_aside_until(services, &claimed, &webhook);
@@ -103,6 +115,7 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     let next = next_step(&made, &webhook, claimed.delivery.attempts + 1);
     report(services, &claimed.delivery, &made.attempt, &next, &mut span);
     let waits = matches!(next, Next::Waiting { .. });
+    let unread = unread(&claimed, &made.attempt);
     let count = count(&made, &webhook, &claimed, next);
     drop((turn, permit));
     let settling = services.traces.within("settle", &span);
@@ -115,6 +128,9 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     .await;
     drop((settling, span));
     services.metrics.stage("settle", micros(settled_from));
+    if let Some(failure) = unread {
+        notices::binding_failed(services, &claimed.delivery, &failure).await;
+    }
     // Recorded first, then woken.
     if is_noticed {
         services.notices.notify_one();
@@ -129,6 +145,12 @@ fn webhook_of(services: &Services, delivery: &Delivery) -> Option<Arc<Webhook>> 
     let snapshot = services.catalog.snapshot();
     let entry = snapshot.webhooks_by_id.get(&delivery.webhook_id).filter(|entry| entry.webhook.active)?;
     Some(Arc::clone(entry.webhook.in_environment(delivery.environment.as_deref())))
+}
+
+/// Why the answer of an endpoint that accepted could not be read, if that is to be told: of operational events it is not (decision 10).
+fn unread(claimed: &Claimed, attempt: &Attempt) -> Option<Failure> {
+    let is_told = !claimed.events.iter().any(|event| event.trigger.is_operational());
+    attempt.binding_failure.clone().filter(|_| is_told)
 }
 
 /// Leave to send, once there is: the endpoint's turn first, so that a slow one does not hold what others could use. While it waits its
@@ -158,7 +180,7 @@ pub struct Invoked {
     pub delivery: Delivery,
     /// The last attempt.
     pub attempt: Attempt,
-    /// `webhook.error...` when it failed.
+    /// `webhook.error...` when it failed, or its answer could not be read.
     pub error_event: Option<&'static str>,
 }
 
@@ -197,7 +219,7 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
         drop((settling, span));
         if is_last {
             let status = made.attempt.answer.as_ref().map(|answer| answer.status);
-            let error_event = made.attempt.failure.as_ref().map(|failure| error_event(failure, status));
+            let error_event = made.attempt.shortcoming().map(|failure| error_event(failure, status));
             return Ok(Invoked { delivery, attempt: made.attempt, error_event });
         }
         claimed.built = built;
@@ -301,16 +323,17 @@ async fn exchange(
         answered => answered?,
     };
     attempt.answer = Some(recorded_answer(&answer));
-    if !(200..300).contains(&answer.status) {
-        let header = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        *asked_to_wait = header.and_then(|text| retry_after(text, services.clock.now()));
-        return Err(Failure::new(FailureKind::HttpStatus, format!("the endpoint answered {}", answer.status)));
-    }
     let started = Instant::now();
-    let bound = bind(services, claimed, webhook, request, answer, attempt).await;
+    let accepted = Accepted::new(services, claimed, webhook, request, &answer);
+    if let Err(failure) = accepted.judge() {
+        let asked = answer.headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
+        *asked_to_wait = retry_after(asked, services.clock.now());
+        return Err(failure);
+    }
+    let bound = accepted.bind(attempt).await;
     attempt.stages.bind_us = micros(started);
     services.traces.past("bind", span, clock::wall(), started.elapsed(), []);
-    bound
+    Ok(bound)
 }
 
 /// Sign and send. A token may be withdrawn before it ends: where one is not taken, it is got anew, once.
@@ -401,6 +424,8 @@ async fn sign(
         headers.append(name, value);
     }
     headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+    // Said here rather than by the connection, so that it is in the record.
+    headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static(UNDERSTOOD));
     let id = claimed.delivery.id.as_str();
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert("webhook-id", value);
@@ -444,56 +469,6 @@ fn check_current(services: &Services, delivery: &Delivery, webhook: &Webhook) ->
     }
 }
 
-/// Bindings first, then the plugin's `answers`, whose word wins.
-async fn bind(
-    services: &Services,
-    claimed: &Claimed,
-    webhook: &Arc<Webhook>,
-    request: &BuiltRequest,
-    answer: Answer,
-    attempt: &mut Attempt,
-) -> Result<Vec<Change>, Failure> {
-    let mut changes: Vec<Change> = Vec::new();
-    let extra = Bindings::parse(request.bindings.iter().map(|(name, path)| (name, path)))
-        .map_err(|(name, detail)| Failure::new(FailureKind::RequestInvalid, format!("the plugin's binding `{name}`: {detail}")))?;
-    if !webhook.bindings.is_empty() || !extra.is_empty() {
-        let document: Value = serde_json::from_slice(&answer.body).map_err(|error| {
-            Failure::new(FailureKind::ResponseInvalid, format!("bindings need a JSON answer and this is none: {error}"))
-        })?;
-        for bindings in [&webhook.bindings, &extra] {
-            let bound = bindings.apply(&document);
-            changes.extend(bound.changes.into_iter().map(|(name, value)| (name, Some(value))));
-            attempt.unmatched.extend(bound.unmatched);
-            attempt.unmatched.extend(bound.oversized);
-        }
-    }
-    if let Some(transform) = &webhook.transform
-        && let Ok(plugin) = dispatcher::plugin_of(services, transform)
-        && plugin.loaded.exports_answers()
-    {
-        let parameters = dispatcher::session_parameters(services, &claimed.delivery).await?;
-        let context = dispatcher::call_context(services, &transform.config, &plugin, parameters);
-        let input = AnswerInput { status: answer.status, headers: header_pairs(&answer.headers), body: answer.body.to_vec() };
-        let read = plugin.loaded.read_answer(context, dispatcher::delivery_input(services, &claimed.delivery), input).await;
-        let outcome = match read {
-            Ok(called) => {
-                attempt.log.lines.extend(called.log.lines);
-                attempt.log.dropped += called.log.dropped;
-                let state = dispatcher::state_changes(&plugin.plugin_use.name, &plugin.limits, called.effects.state);
-                remember(services, claimed, state).await?;
-                called.value
-            }
-            Err(failed) => {
-                attempt.log.lines.extend(failed.log.lines);
-                return Err(Failure::from(&failed.failure));
-            }
-        };
-        changes.extend(outcome.parameters);
-        attempt.output = outcome.output;
-    }
-    Ok(changes)
-}
-
 /// One line per outcome, and what is counted of it.
 fn report(services: &Services, delivery: &Delivery, attempt: &Attempt, next: &Next, span: &mut Span) {
     let ms = attempt.stages.total_ms();
@@ -509,11 +484,15 @@ fn report(services: &Services, delivery: &Delivery, attempt: &Attempt, next: &Ne
         services.metrics.stage(stage, micros);
     }
     if let Some(plugin) = &attempt.plugin {
-        let outcome = attempt.failure.as_ref().filter(|failure| failure.kind.is_plugins()).map_or("ok", |failure| failure.kind.as_str());
+        let outcome = attempt.shortcoming().filter(|failure| failure.kind.is_plugins()).map_or("ok", |failure| failure.kind.as_str());
         services.metrics.plugin(&plugin.name, outcome, transform_us);
     }
     if attempt.failure.is_none() {
         services.metrics.delivered(Duration::try_from(services.clock.now() - delivery.created_at).unwrap_or_default());
+    }
+    if let Some(Failure { kind, detail }) = &attempt.binding_failure {
+        let kind = kind.as_str();
+        tracing::warn!(delivery = %delivery.id, webhook = delivery.webhook, kind, detail, trace_id, "accepted, and its answer cannot be read");
     }
     match &attempt.failure {
         None => tracing::info!(delivery = %delivery.id, webhook = delivery.webhook, attempt = attempt.number, ms, trace_id, "delivered"),
@@ -601,14 +580,10 @@ pub async fn knock(services: &Services, webhook: &Webhook) -> Result<(), Failure
             Err(Failure::new(FailureKind::HttpStatus, format!("the endpoint answered {status}")))
         }
         Ok(_) => Ok(()),
-        // A longer answer than deliveries may have is one.
+        // A head longer than deliveries may have is an answer.
         Err(failure) if failure.kind == FailureKind::ResponseTooLarge => Ok(()),
         // The certificate it wants to see may be none we hold yet; that it asks for one shows that it is there.
         Err(failure) if failure.kind == FailureKind::TlsFailed && webhook.tls.client_certificate.is_some() => Ok(()),
         Err(failure) => Err(failure),
     }
-}
-
-fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
-    headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect()
 }

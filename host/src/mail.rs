@@ -7,14 +7,17 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    Message,
     message::{
         Attachment, Mailbox, MultiPart, SinglePart,
         header::{ContentType, HeaderName, HeaderValue},
     },
     transport::smtp::{
-        authentication::Credentials,
-        client::{Certificate, Tls, TlsParameters},
+        self,
+        authentication::{Credentials, DEFAULT_MECHANISMS},
+        client::{AsyncSmtpConnection, Certificate, Tls, TlsParameters},
+        extension::ClientId,
+        response::Response,
     },
 };
 
@@ -120,16 +123,16 @@ impl Mailer {
 
     /// Sends `mail`, dated `now`. What the server said when it took it, and its code.
     pub async fn send(&self, mail: &Mail, password: Option<&Secret>, now: Timestamp) -> Result<(u16, String), Failure> {
-        let Shared { smtp, from, tls, time_max } = &*self.shared;
+        let Shared { smtp, from, time_max, .. } = &*self.shared;
         let message = message(mail, from, now)?;
-        let mut transport =
-            AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&smtp.host).port(smtp.port).tls(tls.clone()).timeout(Some(*time_max));
-        if let (Some(user), Some(password)) = (&smtp.user, password) {
-            let password = password.expose_str().ok_or_else(|| refused("the password is no text"))?;
-            transport = transport.credentials(Credentials::new(user.clone(), password.to_owned()));
-        }
-        let transport = transport.build();
-        match tokio::time::timeout(*time_max, transport.send(message)).await {
+        let credentials = match (&smtp.user, password) {
+            (Some(user), Some(password)) => {
+                let password = password.expose_str().ok_or_else(|| refused("the password is no text"))?;
+                Some(Credentials::new(user.clone(), password.to_owned()))
+            }
+            _ => None,
+        };
+        match tokio::time::timeout(*time_max, self.hand_in(&message, credentials)).await {
             Ok(Ok(taken)) => Ok((taken.code().into(), taken.message().collect::<Vec<_>>().join("\n"))),
             Ok(Err(error)) => Err(failure(&error)),
             Err(_) => {
@@ -138,6 +141,32 @@ impl Mailer {
         }
     }
 }
+
+impl Mailer {
+    /// Hands a message in. What the server took is taken: how the connection ends after that is waited for by nobody.
+    async fn hand_in(&self, message: &Message, credentials: Option<Credentials>) -> Result<Response, smtp::Error> {
+        let Shared { smtp, tls, time_max, .. } = &*self.shared;
+        let hello = ClientId::default();
+        let wrapped = match tls {
+            Tls::Wrapper(parameters) => Some(parameters.clone()),
+            _ => None,
+        };
+        let mut connection =
+            AsyncSmtpConnection::connect_tokio1((smtp.host.as_str(), smtp.port), Some(*time_max), &hello, wrapped, None).await?;
+        if let Tls::Required(parameters) = tls {
+            connection.starttls(parameters.clone(), &hello).await?;
+        }
+        if let Some(credentials) = credentials {
+            connection.auth(DEFAULT_MECHANISMS, &credentials).await?;
+        }
+        let taken = connection.send(message.envelope(), &message.formatted()).await?;
+        tokio::spawn(tokio::time::timeout(GOODBYE_TIME_MAX, async move { connection.abort().await }));
+        Ok(taken)
+    }
+}
+
+/// How long a mail server may take to say goodbye.
+const GOODBYE_TIME_MAX: Duration = Duration::from_secs(5);
 
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -36,6 +36,7 @@ pub mod secret;
 pub mod selector;
 pub mod service;
 pub mod signature;
+pub mod success;
 pub mod template;
 pub mod token;
 pub mod trace;

@@ -15,8 +15,10 @@ use crate::{
     deliverer::Invoked,
     model::{
         deactivation::{Notice, NoticeKind, Reason},
+        delivery::Delivery,
         event::{CONCERNS, NewEvent},
         id::{EventId, WebhookId},
+        outcome::Failure,
         trigger::Trigger,
     },
     services::Services,
@@ -86,22 +88,38 @@ async fn act(services: &Services, id: &WebhookId, notice: Notice) -> Result<(), 
 /// Tells whoever selects it that an `invoke` failed: `webhook.error.timeout` and its like. An event that nobody selects is not written.
 pub async fn invoke_failed(services: &Services, invoked: &Invoked) {
     let Invoked { delivery, attempt, error_event: Some(name) } = invoked else { return };
+    let data = json!({
+        "webhook": delivery.webhook,
+        "delivery": delivery.id,
+        "http_status": attempt.answer.as_ref().map(|answer| answer.status),
+        "failure": attempt.shortcoming().map(|failure| failure.kind),
+    });
+    tell(services, delivery, name, data).await;
+    if let Some(failure) = &attempt.binding_failure {
+        binding_failed(services, delivery, failure).await;
+    }
+}
+
+/// Tells whoever selects it that an endpoint accepted a delivery, and that its answer could not be read: `webhook.binding_failed`.
+pub async fn binding_failed(services: &Services, delivery: &Delivery, failure: &Failure) {
+    let Failure { kind, detail } = failure;
+    let data = json!({ "webhook": delivery.webhook, "id": delivery.webhook_id, "delivery": delivery.id, "failure": kind, "detail": detail });
+    tell(services, delivery, "webhook.binding_failed", data).await;
+}
+
+/// Writes an operational event about a delivery, unless nobody selects it. Never delivered to the webhook it concerns.
+async fn tell(services: &Services, delivery: &Delivery, name: &str, data: Value) {
     let Ok(trigger) = Trigger::parse(name) else { return };
     let now = services.clock.now();
     let event = NewEvent {
-        id: EventId::operational(delivery.webhook_id.as_str(), delivery.id.as_str(), millis(now)),
+        id: EventId::operational(delivery.webhook_id.as_str(), &format!("{name} {}", delivery.id), millis(now)),
         trigger,
         source: SOURCE.to_owned(),
         time: now,
         session: delivery.session.clone(),
         environment: delivery.environment.clone(),
         attributes: BTreeMap::from([(CONCERNS.to_owned(), delivery.webhook_id.0.clone())]),
-        data: json!({
-            "webhook": delivery.webhook,
-            "delivery": delivery.id,
-            "http_status": attempt.answer.as_ref().map(|answer| answer.status),
-            "failure": attempt.failure.as_ref().map(|failure| failure.kind),
-        }),
+        data,
         call: None,
         // Who is told may invoke what fails again: the chain has an end (decision 10).
         depth: delivery.depth.saturating_add(1),
@@ -112,7 +130,7 @@ pub async fn invoke_failed(services: &Services, invoked: &Invoked) {
     }
     let incoming = Incoming { event, parameters: Map::<String, Value>::new(), dedup: None };
     if let Err(error) = acceptance::accept(services, vec![incoming]).await {
-        tracing::warn!(delivery = %delivery.id, %error, "nobody is told of a failed invoke");
+        tracing::warn!(delivery = %delivery.id, %error, event = name, "nobody is told of an operational event");
     }
 }
 

@@ -1,19 +1,27 @@
 //! The way out: one HTTP request to an address the policy allows, its answer within limits of time and size, or the one word that
 //! says why there is none.
 //!
-//! Redirects are never followed, proxy environment variables are not read, bodies are not decompressed. Retries, signatures and
-//! credentials are decided elsewhere; a [`Failure`] up to [`FailureKind::TlsFailed`] means that the request was never written.
+//! Redirects are never followed, proxy environment variables are not read. Retries, signatures and credentials are decided elsewhere,
+//! but for what is safe to send again at once (see `exchange`); a [`Failure`] up to [`FailureKind::ConnectTimeout`] means that the request was
+//! never written. An answer whose head came is an answer, also where its body is not whole.
 
 pub mod address;
+mod answer;
 mod client;
+mod coding;
 mod connect;
+mod exchange;
 mod failure;
 mod own;
 mod probe;
+mod progress;
 mod resolve;
 mod tls;
 mod tunnel;
 
+pub use answer::Answer;
+pub use client::lenient;
+pub use coding::UNDERSTOOD;
 pub use own::{OwnListeners, is_code_path};
 pub use probe::{Probe, Step};
 pub use resolve::Names;
@@ -22,19 +30,19 @@ pub use tls::{BadTls, TlsSettings};
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header, uri::PathAndQuery};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
-use hyper_util::client::legacy::connect::capture_connection;
+use http_body_util::Full;
 use ipnet::IpNet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use self::{
     address::{AddressPolicy, AddressProblem, Destination, name_of},
-    client::Clients,
+    answer::Reading,
+    client::{Clients, Route},
     connect::{Dialer, Target},
+    exchange::Exchange,
 };
 use crate::model::{
     outcome::{Failure, FailureKind},
@@ -45,9 +53,6 @@ use crate::model::{
 pub const DNS_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a connection may take, unless an option says otherwise (Stripe's Smokescreen: 10 s).
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// How long an answer that nobody waits for is waited for all the same.
-pub const UNANSWERED_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Headers the connection owns: what a request brings of them is left out, so that it cannot be framed in two ways.
 const CONNECTION_HEADERS: [HeaderName; 9] = [
@@ -108,23 +113,12 @@ pub struct Outgoing {
     /// From now to the last byte of the answer. Zero: no answer is waited for. Once the request is handed to a connection, that
     /// comes back as [`FailureKind::Timeout`]; whatever keeps it from there comes back as itself.
     pub total_time_max: Duration,
-    /// Bytes of the answer's body.
+    /// Bytes of the answer's body, without its content coding.
     pub response_bytes_max: usize,
     /// Trust and client certificate; absent: the public authorities, no certificate.
     pub tls: Option<Arc<TlsSettings>>,
     /// Where the host is, in place of what the name service says.
     pub pinned: Option<SocketAddr>,
-}
-
-/// An answer, whatever its status.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The whole body.
-    pub body: Bytes,
 }
 
 /// Sends requests; clones are the same transport. Connections are kept and shared between webhooks with the same trust and client certificate.
@@ -165,7 +159,7 @@ impl Transport {
         addresses.into_iter().any(|address| own.covers(address))
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the answer: the whole of it, or what there is of its body with the reason why that is not all.
     pub async fn send(&self, request: Outgoing) -> Result<Answer, Failure> {
         let Outgoing { method, url, exact_url, headers, body, total_time_max, response_bytes_max, tls, pinned } = request;
         let deadline = Instant::now() + total_time_max;
@@ -173,8 +167,6 @@ impl Transport {
         let name = name_of(&url);
         let uri = uri(&url, &exact_url)?;
         let to_code = uri.path_and_query().is_some_and(|path| is_code_path(path.path()));
-        let client = self.clients.get(tls.as_ref().unwrap_or(&self.public), to_code, pinned);
-
         let target = Target::of(&uri);
         let mut request = assemble(method, uri, headers, body);
         if target.is_relayed()
@@ -182,29 +174,17 @@ impl Transport {
         {
             request.headers_mut().insert(header::PROXY_AUTHORIZATION, authorization);
         }
+        let route = Route { tls: tls.unwrap_or_else(|| Arc::clone(&self.public)), to_code, pinned };
+        let exchange = Exchange { clients: self.clients.clone(), route, name };
         if total_time_max.is_zero() {
-            return Err(hand_over(client, request, &name).await);
+            return Err(exchange.hand_over(request).await);
         }
-        let late = |detail: String| Failure::new(FailureKind::Timeout, detail);
-        let answer = timeout_at(deadline, client.request(request)).await;
-        let answer = answer.map_err(|_| late(format!("`{name}` did not answer within {total_time_max:?}")))?;
-        let (head, body) = answer.map_err(|error| failure::of_request(&name, &error))?.into_parts();
-        let body = timeout_at(deadline, read(body, response_bytes_max, &name)).await;
-        let body = body.map_err(|_| late(format!("`{name}` answered {}, but not completely within {total_time_max:?}", head.status)))??;
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        let answered = timeout_at(deadline, exchange.run(request)).await;
+        let name = exchange.name;
+        let answered = answered
+            .map_err(|_| Failure::new(FailureKind::Timeout, format!("`{name}` did not answer within {total_time_max:?}")))?;
+        Ok(Reading { name: &name, deadline, total_time_max, bytes_max: response_bytes_max }.answer(answered?).await)
     }
-}
-
-/// Sends a request without waiting for its answer, which is read and thrown away behind the caller's back: a connection that is
-/// dropped right after the request was written may take it back.
-async fn hand_over(client: client::Pool, mut request: Request<Full<Bytes>>, name: &str) -> Failure {
-    let mut connection = capture_connection(&mut request);
-    let answer = tokio::spawn(timeout(UNANSWERED_TIME_MAX, async move { client.request(request).await }));
-    let handed_over = connection.wait_for_connection_metadata().await.is_some();
-    if !handed_over && let Ok(Ok(Err(error))) = answer.await {
-        return failure::of_request(name, &error);
-    }
-    Failure::new(FailureKind::Timeout, format!("sent to `{name}`; no answer is waited for"))
 }
 
 /// The URI whose path and query come out on the wire as they are written.
@@ -239,35 +219,12 @@ fn assemble(method: Method, uri: Uri, mut headers: HeaderMap, body: Bytes) -> Re
     if body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
+    headers.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static(UNDERSTOOD));
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     request
-}
-
-/// Reads a body up to `bytes_max`; at the first byte more, reading stops and the connection is given up.
-async fn read(mut body: Incoming, bytes_max: usize, name: &str) -> Result<Bytes, Failure> {
-    let too_large = || {
-        Failure::new(
-            FailureKind::ResponseTooLarge,
-            format!("the answer of `{name}` is longer than `response_bytes_max`, {bytes_max} bytes"),
-        )
-    };
-    let announced = body.size_hint().lower();
-    if announced > bytes_max as u64 {
-        return Err(too_large());
-    }
-    let mut bytes = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| failure::of_body(name, &error))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if data.len() > bytes_max - bytes.len() {
-            return Err(too_large());
-        }
-        bytes.extend_from_slice(&data);
-    }
-    Ok(bytes.freeze())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Behaviour at the boundary: over HTTP, over the command line, at real endpoints. One module per story.
 
+mod accepted;
 mod access;
 mod api_contract;
 mod arcgis;

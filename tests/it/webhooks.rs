@@ -262,7 +262,7 @@ fn a_redirect_is_a_failure_and_is_not_followed() {
 }
 
 #[test]
-fn an_answer_that_is_too_large_is_a_failure_of_its_own() {
+fn an_answer_that_is_too_large_is_kept_as_far_as_the_limit() {
     run(async {
         let client = &shared().await.client;
         let endpoint = Endpoint::start().await;
@@ -271,9 +271,12 @@ fn an_answer_that_is_too_large_is_a_failure_of_its_own() {
         webhook["response_bytes_max"] = json!(1000);
         client.webhook(&name, webhook).await;
         endpoint.next(Script::status(200).body("x".repeat(1001)));
-        assert_eq!(delivered(client, &name).await["last_attempt"]["failure"]["kind"], "response_too_large");
+        let longer = delivered(client, &name).await;
+        assert_eq!((&longer["state"], &longer["last_attempt"]["answer"]["truncated"]), (&json!("delivered"), &json!(true)));
         endpoint.next(Script::status(200).body("x".repeat(1000)));
-        assert_eq!(delivered(client, &name).await["state"], "delivered");
+        let exact = delivered(client, &name).await;
+        assert_eq!((&exact["state"], &exact["last_attempt"]["answer"]["truncated"]), (&json!("delivered"), &json!(false)));
+        assert_eq!(exact["last_attempt"]["answer"]["body"], longer["last_attempt"]["answer"]["body"]);
     });
 }
 
@@ -330,7 +333,11 @@ fn bindings_need_a_json_answer() {
         let mut webhook = to(&endpoint.url("/"), &name);
         webhook["bindings"] = json!({ "stock": "$.stock" });
         client.webhook(&name, webhook).await;
-        assert_eq!(delivered(client, &name).await["last_attempt"]["failure"]["kind"], "response_invalid");
+        let unread = delivered(client, &name).await;
+        assert_eq!(
+            (&unread["state"], &unread["last_attempt"]["binding_failure"]["kind"]),
+            (&json!("delivered"), &json!("response_invalid"))
+        );
         endpoint.next(Script::json(json!({ "stock": 4 })));
         let session = unique("session");
         let event = json!({ "trigger": "stock.asked", "source": name, "session": session });

@@ -1,6 +1,9 @@
 //! A mail server on loopback: takes what it is told to take (RFC 5321), over TLS where it has an identity, and keeps it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hookwright::config::{Smtp, SmtpTls};
@@ -38,6 +41,7 @@ pub struct MailServer {
     pub port: u16,
     taken: tokio::sync::Mutex<mpsc::UnboundedReceiver<Taken>>,
     refusal: Arc<Mutex<Option<String>>>,
+    lingers: Arc<AtomicBool>,
     serving: JoinHandle<()>,
 }
 
@@ -64,9 +68,11 @@ impl MailServer {
         let (sender, taken) = mpsc::unbounded_channel();
         let refusal = Arc::new(Mutex::new(None));
         let refuses = Arc::clone(&refusal);
+        let lingers = Arc::new(AtomicBool::new(false));
+        let never_ends = Arc::clone(&lingers);
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let session = Session { sender: sender.clone(), refuses: Arc::clone(&refuses) };
+                let session = Session { sender: sender.clone(), refuses: Arc::clone(&refuses), lingers: Arc::clone(&never_ends) };
                 let tls = tls.clone();
                 tokio::spawn(async move {
                     // A client that breaks off has nothing more to say.
@@ -74,7 +80,7 @@ impl MailServer {
                 });
             }
         });
-        Self { port, taken: tokio::sync::Mutex::new(taken), refusal, serving }
+        Self { port, taken: tokio::sync::Mutex::new(taken), refusal, lingers, serving }
     }
 
     /// What a host is told to send by it: plainly, as nobody, from `webhooks@example.org`.
@@ -95,6 +101,11 @@ impl MailServer {
         within("a mail", async { self.taken.lock().await.recv().await }).await.expect("a server")
     }
 
+    /// From now on says nothing to `QUIT`, and leaves the connection open.
+    pub fn linger(&self) {
+        self.lingers.store(true, Ordering::Relaxed);
+    }
+
     /// From now on every recipient is refused so; `None`: taken again.
     pub fn refuse(&self, answer: Option<&str>) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = answer.map(str::to_owned);
@@ -104,6 +115,7 @@ impl MailServer {
 struct Session {
     sender: mpsc::UnboundedSender<Taken>,
     refuses: Arc<Mutex<Option<String>>>,
+    lingers: Arc<AtomicBool>,
 }
 
 impl Session {
@@ -162,6 +174,7 @@ impl Session {
                     drop(self.sender.send(std::mem::replace(&mut taken, next)));
                     "250 2.0.0 queued".to_owned()
                 }
+                "QUIT" if self.lingers.load(Ordering::Relaxed) => continue,
                 "QUIT" => {
                     stream.write_all(b"221 bye\r\n").await?;
                     return Ok((false, None));

@@ -131,6 +131,7 @@ fn attempt(attempt: &Value) -> String {
         ("request", message("request", exchange::request)),
         ("answer", message("answer", exchange::answer)),
         ("failure", exchange::failure(attempt)),
+        ("not read", exchange::failure_at(attempt, "binding_failure")),
         ("set", cell(attempt, "/parameters")),
         ("output", cell(attempt, "/output")),
         ("unmatched", cell(attempt, "/unmatched")),

@@ -231,7 +231,7 @@ async fn check(at: &At, name: &str, environment: Option<&str>) -> anyhow::Result
     Ok(ExitCode::from(u8::from(answer["reachable"] != json!(true))))
 }
 
-/// Says how an invoke ended; one that was not delivered is a failure.
+/// Says how an invoke ended; one that was not delivered is a failure, and one whose answer could not be read.
 fn ended(at: &At, answer: &Value) -> anyhow::Result<ExitCode> {
     at.show(answer, |answer| {
         let attempts = if answer["attempts"] == 1 { "attempt" } else { "attempts" };
@@ -251,5 +251,5 @@ fn ended(at: &At, answer: &Value) -> anyhow::Result<ExitCode> {
         let set = set.map_or_else(String::new, |set| format!("\n\nset\n{}", indented(&super::session::shown(set), 2)));
         format!("{head}{set}")
     })?;
-    Ok(ExitCode::from(u8::from(answer["state"] != json!("delivered"))))
+    Ok(ExitCode::from(u8::from(answer["state"] != json!("delivered") || !answer["failure"].is_null())))
 }

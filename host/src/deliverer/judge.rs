@@ -62,6 +62,11 @@ impl Made {
         self.attempt.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::WebhookChanged)
     }
 
+    /// Whether the endpoint said that it did not process the request.
+    pub(super) fn is_not_processed(&self) -> bool {
+        self.attempt.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::NotProcessed)
+    }
+
     /// What it says of the endpoint.
     pub(super) fn symptom(&self) -> Symptom {
         if self.attempt.request.is_none() {
@@ -114,6 +119,9 @@ pub(super) fn count(made: &Made, webhook: &Webhook, claimed: &Claimed, next: Nex
 }
 
 pub(super) fn got_no_answer(failure: &Failure) -> bool {
-    use FailureKind::{ConnectFailed, ConnectTimeout, NameNotResolved, PluginRetryLater, Timeout, TlsFailed};
-    matches!(failure.kind, ConnectFailed | ConnectTimeout | NameNotResolved | TlsFailed | Timeout | PluginRetryLater)
+    use FailureKind::{ConnectFailed, ConnectTimeout, NameNotResolved, NoAnswer, NotProcessed, PluginRetryLater, Timeout, TlsFailed};
+    matches!(
+        failure.kind,
+        ConnectFailed | ConnectTimeout | NameNotResolved | TlsFailed | Timeout | NoAnswer | NotProcessed | PluginRetryLater
+    )
 }

@@ -32,7 +32,7 @@ pub async fn send(services: &Services, delivery: &str, outgoing: &Outgoing) -> R
     };
     let mail = Mail { to, cc, bcc, subject, media_type, body: said, attachments, id: delivery.to_owned() };
     let (status, said) = deliver(services, &mail).await?;
-    Ok(Answer { status, headers: HeaderMap::new(), body: said.into() })
+    Ok(Answer { status, headers: HeaderMap::new(), body: said.into(), body_failure: None, decoded: false })
 }
 
 /// Sends a mail: the server's code and words.

@@ -30,7 +30,7 @@ pub(super) fn recorded_answer(answer: &Answer) -> RecordedAnswer {
     let text = String::from_utf8_lossy(&answer.body);
     let whole = text.len();
     let body = cap(text);
-    let truncated = body.len() < whole;
+    let truncated = body.len() < whole || answer.body_failure.is_some();
     // What an endpoint sets as a cookie is a credential of its own.
     RecordedAnswer { status: answer.status, headers: shown_headers(&answer.headers, &[http::header::SET_COOKIE]), body, truncated }
 }

@@ -27,7 +27,7 @@ pub enum DeliveryState {
     Sending,
     /// A try failed; the next one has a time.
     Waiting,
-    /// A 2xx answer came back and was read, or there was nothing to send.
+    /// A 2xx answer came back, for which the `success` rule holds where there is one; or there was nothing to send.
     Delivered,
     /// All tries are used up, or the failure is one that trying again does not mend.
     Failed,
@@ -182,9 +182,13 @@ pub struct Attempt {
     /// What the `answers` plugin returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
-    /// Bindings whose path matched nothing.
+    /// Bindings whose path matched nothing; all of them where the answer could not be read.
     #[serde(default)]
     pub unmatched: Vec<String>,
+    /// Why the answer of an endpoint that accepted the request could not be read for bindings or by the plugin's `answers`. It is
+    /// delivered all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding_failure: Option<Failure>,
     /// References to parameters that were not set.
     #[serde(default)]
     pub unset: Vec<String>,
@@ -209,9 +213,17 @@ impl Attempt {
             parameters: Map::new(),
             output: None,
             unmatched: Vec::new(),
+            binding_failure: None,
             unset: Vec::new(),
             rebuilt: false,
         }
+    }
+}
+
+impl Attempt {
+    /// Why it did not work; or, of one that did, why its answer could not be read.
+    pub fn shortcoming(&self) -> Option<&Failure> {
+        self.failure.as_ref().or(self.binding_failure.as_ref())
     }
 }
 
@@ -257,8 +269,8 @@ pub struct RecordedAnswer {
     pub status: u16,
     /// Headers.
     pub headers: BTreeMap<String, String>,
-    /// The body as text, capped.
+    /// The body as text, without its content coding, capped.
     pub body: String,
-    /// Whether the body was longer.
+    /// Whether this is not the whole body: it was longer, or broke off.
     pub truncated: bool,
 }

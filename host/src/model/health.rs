@@ -2,11 +2,14 @@
 //!
 //! It is what this process has seen and is not kept: after a restart every endpoint is thought well until it shows otherwise.
 
+mod retry_after;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::outcome::{Failure, FailureKind};
+pub use retry_after::retry_after;
 
 /// Attempts in a row that must go wrong before an endpoint is left alone.
 pub const BREAKER_FAILURES: u32 = 10;
@@ -35,29 +38,20 @@ pub enum Symptom {
 /// What an attempt's end says of its endpoint. `retry_after` is what the answer asked for.
 pub fn symptom(failure: Option<&Failure>, status: Option<u16>, retry_after: Option<Duration>) -> Symptom {
     use FailureKind::{
-        ConnectFailed, ConnectTimeout, HttpStatus, NameNotResolved, ResponseBroken, ResponseInvalid, ResponseTooLarge, Timeout, TlsFailed,
+        AnswerRefused, ConnectFailed, ConnectTimeout, HttpStatus, NameNotResolved, NoAnswer, NotProcessed, ResponseBroken,
+        ResponseTooLarge, Timeout, TlsFailed,
     };
     match (failure.map(|failure| failure.kind), status) {
-        (None, _) | (Some(ResponseInvalid | ResponseTooLarge), _) => Symptom::Well,
+        (Some(AnswerRefused), _) if retry_after.is_some() => Symptom::Spare(retry_after),
+        (None, _) | (Some(AnswerRefused | ResponseTooLarge), _) => Symptom::Well,
+        // A server refuses streams when it has no room for them.
+        (Some(NotProcessed), _) => Symptom::Spare(None),
         (Some(HttpStatus), Some(429 | 502 | 503 | 504)) => Symptom::Spare(retry_after),
         (Some(HttpStatus), Some(500..)) => Symptom::Ill,
         (Some(HttpStatus), _) => Symptom::Well,
-        (Some(ConnectFailed | ConnectTimeout | NameNotResolved | TlsFailed | Timeout | ResponseBroken), _) => Symptom::Ill,
+        (Some(ConnectFailed | ConnectTimeout | NameNotResolved | NoAnswer | TlsFailed | Timeout | ResponseBroken), _) => Symptom::Ill,
         (Some(_), _) => Symptom::None,
     }
-}
-
-/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds or a date. Bounded by [`RETRY_AFTER_MAX`]; what cannot be read says nothing.
-pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
-    let text = text.trim();
-    let asked = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-            Duration::try_from(at.duration_since(now)).unwrap_or_default()
-        }
-    };
-    Some(asked.min(RETRY_AFTER_MAX))
 }
 
 /// Whether an endpoint may be asked now.
@@ -226,14 +220,5 @@ mod tests {
         assert_eq!([status(429), status(502), status(503), status(504)], [Symptom::Spare(None); 4]);
         assert_eq!(symptom(Some(&Failure::new(FailureKind::PluginTrapped, "")), None, None), Symptom::None);
         assert_eq!(symptom(Some(&Failure::new(FailureKind::Timeout, "")), None, None), Symptom::Ill);
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_bounded() {
-        assert_eq!(retry_after(" 120 ", at(0)), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after("99999999", at(0)), Some(RETRY_AFTER_MAX));
-        assert_eq!(retry_after("Tue, 14 Nov 2023 22:14:20 GMT", at(0)), Some(Duration::from_secs(60)));
-        assert_eq!(retry_after("Tue, 14 Nov 2023 22:00:00 GMT", at(0)), Some(Duration::ZERO));
-        assert_eq!(retry_after("soon", at(0)), None);
     }
 }

@@ -115,15 +115,21 @@ failure_kinds! {
     ConnectTimeout = "connect_timeout",
     /// No complete answer within the total timeout.
     Timeout = "timeout",
-    /// The answer was longer than `response_bytes_max`.
+    /// The connection was closed or reset before a byte of an answer arrived.
+    NoAnswer = "no_answer",
+    /// The endpoint said over HTTP/2 that it did not process the request. No attempt is counted.
+    NotProcessed = "not_processed",
+    /// The answer's head was too long; of a body, it was longer than `response_bytes_max`.
     ResponseTooLarge = "response_too_large",
     /// The answer was not HTTP, or broke off.
     ResponseBroken = "response_broken",
     /// The answer's status is not 2xx.
     HttpStatus = "http_status",
+    /// The answer is 2xx, and the webhook's `success` rule does not hold for it.
+    AnswerRefused = "answer_refused",
     /// The mail server did not take the mail, or there is none.
     MailRefused = "mail_refused",
-    /// The answer is 2xx but cannot be read: bindings need JSON and it is none.
+    /// The answer's body cannot be read: it is no JSON, or in a content coding that is not understood.
     ResponseInvalid = "response_invalid",
     /// An inbound call could not be verified.
     CallUnverified = "call_unverified",
@@ -186,7 +192,10 @@ pub struct WebhookStatus {
 
 /// The `google.rpc.Code` of an outcome: that of the endpoint's status (googleapis, `google/rpc/code.proto`), else of what went wrong.
 pub fn rpc_code(failure: Option<&Failure>, status: Option<u16>) -> u8 {
-    use FailureKind::{AddressRefused, ConnectFailed, ConnectTimeout, HttpStatus, NameNotResolved, PluginSetAside, Timeout, TlsFailed};
+    use FailureKind::{
+        AddressRefused, ConnectFailed, ConnectTimeout, HttpStatus, NameNotResolved, NoAnswer, NotProcessed, PluginSetAside, Timeout,
+        TlsFailed,
+    };
     match (failure.map(|failure| failure.kind), status) {
         (None, _) => 0,
         (Some(HttpStatus), Some(status)) => match status {
@@ -205,7 +214,7 @@ pub fn rpc_code(failure: Option<&Failure>, status: Option<u16>) -> u8 {
             _ => 2,
         },
         (Some(Timeout | ConnectTimeout), _) => 4,
-        (Some(NameNotResolved | ConnectFailed | TlsFailed | AddressRefused | PluginSetAside), _) => 14,
+        (Some(NameNotResolved | ConnectFailed | TlsFailed | AddressRefused | PluginSetAside | NoAnswer | NotProcessed), _) => 14,
         // INTERNAL
         _ => 13,
     }
@@ -255,6 +264,7 @@ mod tests {
         }
         assert_eq!(code(FailureKind::Timeout, None), 4);
         assert_eq!(code(FailureKind::NameNotResolved, None), 14);
+        assert_eq!(code(FailureKind::NoAnswer, None), 14);
         assert_eq!(code(FailureKind::ResponseInvalid, Some(200)), 13);
     }
 }

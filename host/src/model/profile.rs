@@ -51,6 +51,9 @@ pub struct Profile {
     /// The plugin that builds the request of a webhook that names none.
     #[serde(default)]
     pub transform: Option<String>,
+    /// What makes a 2xx answer a success, for a webhook that has no `success` rule of its own.
+    #[serde(default)]
+    pub success: Option<String>,
 }
 
 impl Profile {

@@ -21,6 +21,7 @@ use super::{
     secret::SecretRef,
     selector::Selector,
     signature::SigningScheme,
+    success::SuccessRule,
 };
 
 pub mod auth;
@@ -60,6 +61,8 @@ pub struct Webhook {
     pub request: RequestTemplate,
     /// The bindings an admin wrote.
     pub bindings: Bindings,
+    /// What makes a 2xx answer a success.
+    pub success: Option<SuccessRule>,
     /// How it signs.
     pub signing: (SigningScheme, Vec<SecretRef>),
     /// Its credentials.
@@ -148,7 +151,8 @@ impl Webhook {
         let bindings = Bindings::parse(spec.bindings.iter().map(|(name, path)| (name.as_str(), path.as_str())))
             .map_err(|(name, detail)| problems.push(Problem::new(format!("/bindings{}", segment(&name)), detail)))
             .ok();
-        if request.as_ref().is_some_and(|request| request.url().is_mail()) {
+        let is_mail = request.as_ref().is_some_and(|request| request.url().is_mail());
+        if is_mail {
             check_mail(spec, problems);
         }
         let signing = compile_signing(spec, profile, problems);
@@ -156,6 +160,8 @@ impl Webhook {
         let credentials_version = credentials_version(spec, signing.0);
         let timeout_ms = in_range(spec.timeout_ms, profile.timeout_ms, "/timeout_ms", "milliseconds", problems);
         let response_bytes = in_range(spec.response_bytes_max, profile.response_bytes_max, "/response_bytes_max", "bytes", problems);
+        // A mail has no answer to look into.
+        let success = if is_mail { None } else { compile_success(spec, profile, timeout_ms, problems) };
         let retry = spec.retry.clone().unwrap_or_else(|| profile.retry.clone());
         problems.extend(profile.retry_problems(&retry).into_iter().map(|problem| problem.under("/retry")));
         let deactivation = spec.deactivation.or(profile.deactivation);
@@ -180,6 +186,7 @@ impl Webhook {
             transform,
             request: request?,
             bindings: bindings?,
+            success,
             signing,
             auth,
             tls: spec.tls.clone().unwrap_or_default(),
@@ -294,9 +301,19 @@ fn check_mail(spec: &WebhookSpec, problems: &mut Vec<Problem>) {
         ("/tls", spec.tls.is_some()),
         ("/resolve", !spec.resolve.is_empty()),
         ("/bindings", !spec.bindings.is_empty()),
+        ("/success", spec.success.is_some()),
     ];
     let wrong = given.into_iter().filter(|(_, is_given)| *is_given);
     problems.extend(wrong.map(|(pointer, _)| Problem::new(pointer, "a mail takes none: leave it out")));
+}
+
+/// The webhook's rule, or the profile's.
+fn compile_success(spec: &WebhookSpec, profile: &Profile, timeout_ms: u64, problems: &mut Vec<Problem>) -> Option<SuccessRule> {
+    if spec.success.is_some() && timeout_ms == 0 {
+        problems.push(Problem::new("/success", "with a `timeout_ms` of 0 no answer is waited for: leave out one of the two"));
+    }
+    let text = spec.success.as_ref().or(profile.success.as_ref())?;
+    SuccessRule::parse(text).map_err(|error| problems.push(Problem::new("/success", error.to_string()))).ok()
 }
 
 fn compile_signing(spec: &WebhookSpec, profile: &Profile, problems: &mut Vec<Problem>) -> (SigningScheme, Vec<SecretRef>) {

@@ -92,7 +92,8 @@ fn invoke_for(services: &Services, call: &Call, trace: Option<TraceContext>, sta
             statuses.lock().unwrap_or_else(PoisonError::into_inner).push(status(webhook, &invoked));
             let invoked = invoked?;
             Ok(Invoked {
-                delivered: invoked.attempt.failure.is_none(),
+                // Whoever invokes waits for what is read of the answer.
+                delivered: invoked.attempt.shortcoming().is_none(),
                 http_status: invoked.attempt.answer.as_ref().map(|answer| answer.status),
                 error_event: invoked.error_event.map(str::to_owned),
                 parameters: invoked.attempt.parameters.into_iter().collect(),
@@ -105,7 +106,7 @@ fn invoke_for(services: &Services, call: &Call, trace: Option<TraceContext>, sta
 fn status(webhook: String, invoked: &Result<crate::deliverer::Invoked, String>) -> WebhookStatus {
     match invoked {
         Ok(invoked) => {
-            let (failure, http_status) = (invoked.attempt.failure.as_ref(), invoked.attempt.answer.as_ref().map(|answer| answer.status));
+            let (failure, http_status) = (invoked.attempt.shortcoming(), invoked.attempt.answer.as_ref().map(|answer| answer.status));
             WebhookStatus {
                 webhook,
                 delivery: Some(invoked.delivery.id.clone()),

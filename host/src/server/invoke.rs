@@ -53,16 +53,16 @@ pub struct InvokeAnswer {
     pub state: DeliveryState,
     /// The endpoint's status, if it answered.
     pub http_status: Option<u16>,
-    /// `webhook.error...` when it failed.
+    /// `webhook.error...` when it failed, or when the answer of an endpoint that accepted could not be read.
     pub error_event: Option<String>,
-    /// Why it failed.
+    /// Why it failed; of one that is `delivered`, why its answer could not be read for bindings or by the plugin's `answers`.
     pub failure: Option<Failure>,
     /// Session parameters that were set (null: removed).
     #[schema(value_type = Object)]
     pub parameters: Map<String, Value>,
     /// What the `answers` plugin returned.
     pub output: Option<Value>,
-    /// Bindings whose path matched nothing.
+    /// Bindings whose path matched nothing; all of them where the answer could not be read.
     pub unmatched: Vec<String>,
     /// References to parameters that were not set.
     pub unset: Vec<String>,
@@ -162,12 +162,13 @@ pub async fn check(services: Services, asked: Asked) -> Answer {
 
 fn shown(invoked: Invoked) -> InvokeAnswer {
     let Invoked { delivery, attempt, error_event } = invoked;
+    let failure = attempt.shortcoming().cloned();
     InvokeAnswer {
         delivery: delivery.id,
         state: delivery.state,
         http_status: attempt.answer.as_ref().map(|answer| answer.status),
         error_event: error_event.map(str::to_owned),
-        failure: attempt.failure,
+        failure,
         parameters: attempt.parameters,
         output: attempt.output,
         unmatched: attempt.unmatched,

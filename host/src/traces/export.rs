@@ -37,7 +37,7 @@ use crate::{
     metrics::{Metrics, SpanLoss},
     model::secret::Secret,
     store::Store,
-    transport::{BadTls, TlsSettings},
+    transport::{BadTls, TlsSettings, lenient},
 };
 
 /// Spans in one request.
@@ -235,7 +235,8 @@ impl Collector {
         // The connector says itself which versions it speaks.
         tls.alpn_protocols.clear();
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let mut client = Client::builder(TokioExecutor::new());
+        let client = lenient(&mut client).build(connector);
         Ok(Self { endpoint: otlp.endpoint.to_string(), client, headers: otlp.headers.clone(), store, complaints: Arc::default() })
     }
 
@@ -252,7 +253,13 @@ impl Collector {
             headers.insert(name.clone(), self.value(source).await?);
         }
         let (parts, body) = self.client.request(request).await?.into_parts();
-        Ok(Response::from_parts(parts, Limited::new(body, ANSWER_BYTES_MAX).collect().await?.to_bytes()))
+        let body = match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
+            Ok(body) => body.to_bytes(),
+            // It took them by its status; sent again they would be there twice.
+            Err(_) if parts.status.is_success() => Bytes::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(Response::from_parts(parts, body))
     }
 
     async fn value(&self, source: &HeaderSource) -> Result<HeaderValue, HttpError> {

@@ -28,6 +28,7 @@ use tower_service::Service;
 use super::{
     address::{AddressPolicy, AddressProblem, Destination, literal},
     failure::{find, innermost},
+    progress::Watched,
     resolve::Names,
     tunnel::{Wire, tunnel},
 };
@@ -66,9 +67,9 @@ pub(super) struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = Stream;
+    type Response = TokioIo<Watched>;
     type Error = NotConnected;
-    type Future = BoxFuture<'static, Result<Stream, NotConnected>>;
+    type Future = BoxFuture<'static, Result<TokioIo<Watched>, NotConnected>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NotConnected>> {
         Poll::Ready(Ok(()))
@@ -76,7 +77,7 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connector = self.clone();
-        Box::pin(async move { connector.open(uri).await.map_err(NotConnected) })
+        Box::pin(async move { connector.open(uri).await.map(Watched::new).map_err(NotConnected) })
     }
 }
 

@@ -1,36 +1,93 @@
 //! What hyper says went wrong, in our words.
 
-use std::{error::Error, iter::successors};
+use std::{error::Error, fmt, iter::successors};
 
-use hyper_util::client::legacy;
+use h2::Reason;
+use hyper_util::client::legacy::{self, connect::Connected};
 
-use super::connect::NotConnected;
+use super::{connect::NotConnected, progress::Progress};
 use crate::model::outcome::{Failure, FailureKind};
 
-/// A request without an answer.
-pub(super) fn of_request(name: &str, error: &legacy::Error) -> Failure {
+/// A request without an answer: what is recorded of it, and whether it may be sent again at once.
+pub(super) struct Lost {
+    pub failure: Failure,
+    pub again: Again,
+}
+
+/// Whether a request without an answer may be sent again at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// No.
+    No,
+    /// A connection that had served others before ended without a byte of an answer: the endpoint most likely gave it up while the
+    /// request was on its way.
+    KeptConnection,
+    /// The endpoint said that it did not process the request, or the request never left.
+    NotProcessed,
+    /// The endpoint wants it by HTTP/1.1.
+    ByHttp1,
+}
+
+/// What became of a request without an answer.
+pub(super) fn of_request(name: &str, error: &legacy::Error) -> Lost {
+    let told = |kind, detail: String, again| Lost { failure: Failure::new(kind, detail), again };
     if let Some(NotConnected(failure)) = find(error) {
-        return failure.clone();
+        return Lost { failure: failure.clone(), again: Again::No };
     }
     // With TLS 1.3 a server judges our certificate only after the handshake is over for us.
     if let Some(tls) = find::<rustls::Error>(error) {
-        return Failure::new(FailureKind::TlsFailed, format!("no TLS with `{name}`: {tls}"));
+        return told(FailureKind::TlsFailed, format!("no TLS with `{name}`: {tls}"), Again::No);
     }
     if error.is_connect() {
-        return Failure::new(FailureKind::ConnectFailed, format!("no HTTP connection to `{name}`: {}", innermost(error)));
+        return told(FailureKind::ConnectFailed, format!("no HTTP connection to `{name}`: {}", innermost(error)), Again::No);
     }
-    match find::<hyper::Error>(error) {
+    let connection = error.connect_info();
+    let progress = connection.and_then(Progress::of);
+    let kept = if progress.as_ref().is_some_and(Progress::has_answered) { Again::KeptConnection } else { Again::No };
+    let not_processed =
+        |why: &dyn fmt::Display| told(FailureKind::NotProcessed, format!("`{name}` did not process the request: {why}"), Again::NotProcessed);
+    if let Some(error) = find::<h2::Error>(error) {
+        let reason = error.reason().filter(|_| error.is_remote());
+        return match reason {
+            Some(Reason::HTTP_1_1_REQUIRED) => {
+                told(FailureKind::NotProcessed, format!("`{name}` wants the request by HTTP/1.1: {error}"), Again::ByHttp1)
+            }
+            // Streams above the last that GOAWAY names, and streams opened after it (RFC 9113, section 6.8).
+            Some(_) if error.is_go_away() => not_processed(error),
+            Some(Reason::REFUSED_STREAM) => not_processed(error),
+            Some(_) => told(FailureKind::NoAnswer, format!("`{name}` ended the request without an answer: {error}"), Again::No),
+            None if error.is_library() => {
+                told(FailureKind::ResponseBroken, format!("the answer of `{name}` is not HTTP/2: {error}"), Again::No)
+            }
+            None => told(FailureKind::NoAnswer, format!("the connection to `{name}` broke off without an answer: {error}"), kept),
+        };
+    }
+    let is_h2 = connection.is_some_and(Connected::is_negotiated_h2);
+    let hyper = find::<hyper::Error>(error);
+    match hyper {
         Some(error) if error.is_parse_too_large() => {
-            Failure::new(FailureKind::ResponseTooLarge, format!("the head of the answer of `{name}` is too long"))
-        }
-        Some(error) if error.is_incomplete_message() => {
-            Failure::new(FailureKind::ResponseBroken, format!("`{name}` closed the connection before its answer was complete"))
+            return told(FailureKind::ResponseTooLarge, format!("the head of the answer of `{name}` is too long"), Again::No);
         }
         Some(error) if error.is_parse() => {
-            Failure::new(FailureKind::ResponseBroken, format!("the answer of `{name}` is not HTTP: {error}"))
+            return told(FailureKind::ResponseBroken, format!("the answer of `{name}` is not HTTP: {error}"), Again::No);
         }
-        _ => Failure::new(FailureKind::ResponseBroken, format!("the connection to `{name}` broke off: {}", innermost(error))),
+        // The connection ended while the request waited for its stream: `is_user` is how hyper says that its task is gone.
+        Some(error) if is_h2 && (error.is_canceled() || error.is_user()) => return not_processed(error),
+        _ => {}
     }
+    // By HTTP/2 an answer that began is an answer: what comes here had none.
+    if !is_h2 && progress.is_some_and(|progress| progress.has_begun_to_answer()) {
+        let detail = match hyper {
+            Some(error) if error.is_incomplete_message() => format!("`{name}` closed the connection before its answer was complete"),
+            _ => format!("the connection to `{name}` broke off: {}", innermost(error)),
+        };
+        return told(FailureKind::ResponseBroken, detail, Again::No);
+    }
+    let detail = match hyper {
+        Some(error) if error.is_incomplete_message() => format!("`{name}` closed the connection without an answer"),
+        _ => format!("the connection to `{name}` broke off without an answer: {}", innermost(error)),
+    };
+    told(FailureKind::NoAnswer, detail, kept)
 }
 
 /// An answer whose body cannot be read to its end.

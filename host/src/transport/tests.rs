@@ -1,9 +1,11 @@
 //! Over real sockets on 127.0.0.1.
 
+mod again;
 mod answers;
 mod connecting;
 mod encrypted;
 mod forged;
+mod heads;
 mod proxied;
 
 use std::{

@@ -21,7 +21,7 @@ use hyper_util::{
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::failure::innermost;
+use super::{client::HEAD_FIELDS_MAX, failure::innermost};
 use crate::model::{proxy::Proxy, secret::Secret};
 
 /// Bytes of a proxy's answer to `CONNECT`.
@@ -50,7 +50,8 @@ impl Wire {
 
 impl Connection for Wire {
     fn connected(&self) -> Connected {
-        self.tcp.connected().proxy(self.relayed)
+        // Without the addresses `TokioIo` would add to every answer's extensions: nobody looks at them.
+        Connected::new().proxy(self.relayed)
     }
 }
 
@@ -94,7 +95,12 @@ pub(super) fn authorization(proxy: &Proxy) -> Option<HeaderValue> {
 pub(super) async fn tunnel(proxy: &Proxy, tcp: TokioIo<TcpStream>, to: &str) -> Result<Wire, String> {
     let asking = |error: hyper::Error| format!("asked for {to}, it gave no answer that is HTTP: {}", innermost(&error));
     let mut http = http1::Builder::new();
-    http.max_buf_size(CONNECT_HEAD_BYTES_MAX);
+    // As lenient as with the heads of endpoints.
+    http.max_buf_size(CONNECT_HEAD_BYTES_MAX)
+        .max_headers(HEAD_FIELDS_MAX)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
     let (mut sender, connection) = http.handshake::<_, Empty<Bytes>>(tcp).await.map_err(asking)?;
     let _driven = AbortOnDropHandle::new(tokio::spawn(connection.with_upgrades()));
     let mut request = Request::connect(to).header(header::HOST, to);

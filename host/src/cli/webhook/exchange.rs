@@ -37,7 +37,12 @@ pub fn log(log: &Value) -> String {
 
 /// Why something failed: the word, and the sentence.
 pub fn failure(document: &Value) -> String {
-    match &document["failure"] {
+    failure_at(document, "failure")
+}
+
+/// A failure in the field of this name, or nothing.
+pub fn failure_at(document: &Value, name: &str) -> String {
+    match &document[name] {
         Value::Null => String::new(),
         failure => format!("{}: {}", cell(failure, "/kind"), cell(failure, "/detail")),
     }

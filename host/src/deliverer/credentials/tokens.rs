@@ -192,5 +192,9 @@ async fn ask(
         tls: trusting(&source.ca_certificates, None)?,
     };
     let answer = services.transport.send(outgoing).await.map_err(|failure| failed(failure.detail))?;
-    read_answer(answer.status, &answer.body, wanted, services.clock.now()).map_err(failed)
+    let body = match answer.whole() {
+        Ok(body) => body,
+        Err(failure) => return Err(failed(failure.detail.clone())),
+    };
+    read_answer(answer.status, body, wanted, services.clock.now()).map_err(failed)
 }

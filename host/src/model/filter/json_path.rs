@@ -8,7 +8,11 @@ mod cost;
 use std::fmt;
 
 use jsonpath_rust::{
-    parser::{errors::JsonPathError as ParseError, model::JpQuery, parse_json_path},
+    parser::{
+        errors::JsonPathError as ParseError,
+        model::{JpQuery, Segment, Selector},
+        parse_json_path,
+    },
     query::js_path_process,
 };
 use serde_json::Value;
@@ -79,6 +83,11 @@ impl JsonPath {
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Whether it leads to one value at most: names and indices alone.
+    pub fn is_singular(&self) -> bool {
+        self.query.segments.iter().all(|segment| matches!(segment, Segment::Selector(Selector::Name(_) | Selector::Index(_))))
     }
 
     /// What it finds in `document`, in order.

@@ -57,6 +57,12 @@ pub struct WebhookSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(example = json!({"distance": "$.routes[0].legs[0].distance.value"}))]
     pub bindings: BTreeMap<String, String>,
+    /// What makes a 2xx answer a success, where the status alone does not: a JSONPath (RFC 9535) on the answer's JSON. A path to one
+    /// value holds where that value is there and neither `false` nor `null`, any other path where it finds something. An answer for
+    /// which it does not hold is a failure like a status that is not 2xx. Absent: the profile's rule, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "$.ok")]
+    pub success: Option<String>,
     /// How deliveries are signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing: Option<SigningSpec>,
@@ -74,7 +80,8 @@ pub struct WebhookSpec {
     /// Milliseconds for one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
-    /// Bytes of an answer; a longer one is a failure.
+    /// Bytes of an answer's body, without its content coding. Of a longer one the rest is not read: then the `success` rule does not
+    /// hold and bindings find nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_bytes_max: Option<u64>,
     /// `fresh`: built at each first try; `stored`: kept before it is first sent.

@@ -49,8 +49,8 @@ impl Authority {
     }
 }
 
-/// Answers with the version of HTTP, on as many connections as handshakes succeed. Its certificate is for 127.0.0.1 and `svc.example`.
-pub(super) async fn https(authority: &Authority, alpn: &[&str], clients: Option<&Authority>) -> SocketAddr {
+/// Accepts TLS with a certificate for 127.0.0.1 and `svc.example`.
+pub(super) fn acceptor(authority: &Authority, alpn: &[&str], clients: Option<&Authority>) -> TlsAcceptor {
     let (chain, key) = authority.issue(&["127.0.0.1", "svc.example"], ExtendedKeyUsagePurpose::ServerAuth);
     let provider = Arc::new(ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
@@ -64,7 +64,12 @@ pub(super) async fn https(authority: &Authority, alpn: &[&str], clients: Option<
     let chain = vec![rustls::pki_types::CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()];
     let mut config = config.with_single_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// Answers with the version of HTTP, on as many connections as handshakes succeed. Its certificate is for 127.0.0.1 and `svc.example`.
+pub(super) async fn https(authority: &Authority, alpn: &[&str], clients: Option<&Authority>) -> SocketAddr {
+    let acceptor = acceptor(authority, alpn, clients);
     let (listener, address) = listen().await;
     tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
@@ -79,7 +84,15 @@ pub(super) async fn https(authority: &Authority, alpn: &[&str], clients: Option<
             };
             let answer = service_fn(|request: Request<Incoming>| async move {
                 let seen = format!("{:?} {}", request.version(), request.uri().path_and_query().unwrap());
-                Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(seen))))
+                let mut answer = Response::new(Full::new(Bytes::from(seen)));
+                if request.uri().path() == "/large" {
+                    // Of 40 bytes each as HTTP/1.1 writes them.
+                    for n in 0..1000 {
+                        let name: HeaderName = format!("x-field-{n:04}").parse().unwrap();
+                        answer.headers_mut().insert(name, HeaderValue::from_static("twenty-four bytes of one"));
+                    }
+                }
+                Ok::<_, std::convert::Infallible>(answer)
             });
             tokio::spawn(async move {
                 let io = TokioIo::new(tls);
@@ -90,7 +103,7 @@ pub(super) async fn https(authority: &Authority, alpn: &[&str], clients: Option<
     address
 }
 
-fn to(address: SocketAddr, tls: Option<Arc<TlsSettings>>) -> Outgoing {
+pub(super) fn to(address: SocketAddr, tls: Option<Arc<TlsSettings>>) -> Outgoing {
     Outgoing { tls, ..get(&format!("https://{address}/a%2Fb?sig=s3cret")) }
 }
 
@@ -125,7 +138,19 @@ async fn http_2_is_spoken_where_it_is_offered() {
     }
     let mut short = to(address, authority.trusted(None));
     short.response_bytes_max = 5;
-    assert_eq!(kind(transport.send(short).await), FailureKind::ResponseTooLarge);
+    let answer = transport.send(short).await.unwrap();
+    assert_eq!((answer.body.len(), answer.body_failure.map(|failure| failure.kind)), (5, Some(FailureKind::ResponseTooLarge)));
+}
+
+#[tokio::test]
+async fn a_head_may_be_as_large_over_http_2_as_over_http_1() {
+    let authority = Authority::new();
+    for alpn in [&["h2"], &["http/1.1"]] {
+        let address = https(&authority, alpn, None).await;
+        let answer = transport().send(Outgoing { tls: authority.trusted(None), ..get(&format!("https://{address}/large")) }).await.unwrap();
+        let fields = answer.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-field-")).count();
+        assert_eq!((answer.status, fields), (200, 1000), "{alpn:?}");
+    }
 }
 
 #[tokio::test]
