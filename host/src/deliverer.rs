@@ -9,7 +9,7 @@ use std::{
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
-    header::{ACCEPT_ENCODING, RETRY_AFTER, USER_AGENT},
+    header::{ACCEPT_ENCODING, USER_AGENT},
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -21,7 +21,7 @@ use crate::{
     metrics::DELIVERED,
     model::{
         delivery::{Attempt, Delivery, Stages, lifecycle::End},
-        health::{SPARE_PAUSE, retry_after},
+        health::SPARE_PAUSE,
         ordering::Ordering,
         outcome::{Failure, FailureKind, error_event},
         parameter::{Change, Parameters},
@@ -40,8 +40,8 @@ use crate::{
     window::{Slot, Turn},
 };
 
-pub mod credentials;
 mod bind;
+pub mod credentials;
 mod judge;
 pub mod mail;
 mod record;
@@ -273,13 +273,12 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>,
         attempt.failure = Some(Failure::new(FailureKind::Interrupted, format!("the built request cannot be kept: {error}")));
         return Made::unsent(attempt);
     }
-    let mut retry_after = None;
-    let changes = exchange(services, claimed, webhook, &request, &mut attempt, &mut retry_after, span).await.unwrap_or_else(|failure| {
+    let changes = exchange(services, claimed, webhook, &request, &mut attempt, span).await.unwrap_or_else(|failure| {
         attempt.failure = Some(failure);
         Vec::new()
     });
     attempt.parameters = changes.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or(Value::Null))).collect();
-    Made { attempt, built: Some(request), changes, retry_after }
+    Made { attempt, built: Some(request), changes }
 }
 
 /// The spans of what was done before anything was sent.
@@ -314,7 +313,6 @@ async fn exchange(
     webhook: &Arc<Webhook>,
     request: &BuiltRequest,
     attempt: &mut Attempt,
-    asked_to_wait: &mut Option<Duration>,
     span: &Span,
 ) -> Result<Vec<Change>, Failure> {
     let answer = match send(services, claimed, webhook, request, attempt, span).await {
@@ -325,11 +323,7 @@ async fn exchange(
     attempt.answer = Some(recorded_answer(&answer));
     let started = Instant::now();
     let accepted = Accepted::new(services, claimed, webhook, request, &answer);
-    if let Err(failure) = accepted.judge() {
-        let asked = answer.headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
-        *asked_to_wait = retry_after(asked, services.clock.now());
-        return Err(failure);
-    }
+    accepted.judge().map_err(|failure| failure.waiting(answer.retry_after(services.clock.now())))?;
     let bound = accepted.bind(attempt).await;
     attempt.stages.bind_us = micros(started);
     services.traces.past("bind", span, clock::wall(), started.elapsed(), []);
@@ -490,7 +484,7 @@ fn report(services: &Services, delivery: &Delivery, attempt: &Attempt, next: &Ne
     if attempt.failure.is_none() {
         services.metrics.delivered(Duration::try_from(services.clock.now() - delivery.created_at).unwrap_or_default());
     }
-    if let Some(Failure { kind, detail }) = &attempt.binding_failure {
+    if let Some(Failure { kind, detail, .. }) = &attempt.binding_failure {
         let kind = kind.as_str();
         tracing::warn!(delivery = %delivery.id, webhook = delivery.webhook, kind, detail, trace_id, "accepted, and its answer cannot be read");
     }

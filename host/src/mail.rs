@@ -43,7 +43,7 @@ pub enum MailError {
     Unprotected,
     /// Trust.
     #[error("the certificates of `ca_file`, or TLS itself, cannot be used")]
-    Tls(#[source] lettre::transport::smtp::Error),
+    Tls(#[source] smtp::Error),
 }
 
 /// Sends mail. Clones are the same.
@@ -212,7 +212,7 @@ fn message(mail: &Mail, from: &Mailbox, now: Timestamp) -> Result<Message, Failu
 }
 
 /// The one word for what went wrong. A server's answers never hold what was sent to log in.
-fn failure(error: &lettre::transport::smtp::Error) -> Failure {
+fn failure(error: &smtp::Error) -> Failure {
     let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
     if let Some(code) = error.status() {
         return refused(format!("the mail server answered {code}: {cause}"));

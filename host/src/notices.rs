@@ -102,8 +102,9 @@ pub async fn invoke_failed(services: &Services, invoked: &Invoked) {
 
 /// Tells whoever selects it that an endpoint accepted a delivery, and that its answer could not be read: `webhook.binding_failed`.
 pub async fn binding_failed(services: &Services, delivery: &Delivery, failure: &Failure) {
-    let Failure { kind, detail } = failure;
-    let data = json!({ "webhook": delivery.webhook, "id": delivery.webhook_id, "delivery": delivery.id, "failure": kind, "detail": detail });
+    let Failure { kind, detail, .. } = failure;
+    let data =
+        json!({ "webhook": delivery.webhook, "id": delivery.webhook_id, "delivery": delivery.id, "failure": kind, "detail": detail });
     tell(services, delivery, "webhook.binding_failed", data).await;
 }
 

@@ -181,8 +181,8 @@ impl Transport {
         }
         let answered = timeout_at(deadline, exchange.run(request)).await;
         let name = exchange.name;
-        let answered = answered
-            .map_err(|_| Failure::new(FailureKind::Timeout, format!("`{name}` did not answer within {total_time_max:?}")))?;
+        let answered =
+            answered.map_err(|_| Failure::new(FailureKind::Timeout, format!("`{name}` did not answer within {total_time_max:?}")))?;
         Ok(Reading { name: &name, deadline, total_time_max, bytes_max: response_bytes_max }.answer(answered?).await)
     }
 }

@@ -176,7 +176,8 @@ fn what_operational_events_bind_makes_no_further_ones() {
         let (endpoint, told, own) = (Endpoint::start().await, Endpoint::start().await, Endpoint::start().await);
         endpoint.always(Script::status(200).body("no JSON"));
         own.always(Script::status(200).body("no JSON"));
-        let bound = |url: String, selectors: &str| json!({ "selectors": [selectors], "request": { "url": url }, "bindings": { "x": "$.x" } });
+        let bound =
+            |url: String, selectors: &str| json!({ "selectors": [selectors], "request": { "url": url }, "bindings": { "x": "$.x" } });
         client.webhook("bound", bound(endpoint.url("/"), "order.new")).await;
         client.webhook("hears", bound(own.url("/"), "webhook.*")).await;
         let both = json!({ "selectors": ["webhook.*"], "request": { "url": told.url("/"), "body": { "data": "$event.data" } } });
@@ -306,7 +307,10 @@ fn an_invoke_whose_answer_cannot_be_read_is_delivered_and_says_so() {
         let name = unique("asked");
         hear(client, &name, &told).await;
         client
-            .webhook(&name, json!({ "profile": "dialogflow-flexible", "request": { "url": endpoint.url("/") }, "bindings": { "x": "$.x" } }))
+            .webhook(
+                &name,
+                json!({ "profile": "dialogflow-flexible", "request": { "url": endpoint.url("/") }, "bindings": { "x": "$.x" } }),
+            )
             .await;
         endpoint.always(Script::status(200).body("no JSON"));
         let invoked = client.invoke(&name, json!({})).await;
@@ -342,7 +346,11 @@ fn a_connection_closed_without_a_byte_is_no_answer() {
         let name = unique("silent");
         client.webhook(&name, to(&silent.url("/"), &name)).await;
         let delivery = delivered(client, &name).await;
-        assert_eq!((&delivery["state"], &delivery["last_attempt"]["failure"]["kind"]), (&json!("waiting"), &json!("no_answer")), "{delivery}");
+        assert_eq!(
+            (&delivery["state"], &delivery["last_attempt"]["failure"]["kind"]),
+            (&json!("waiting"), &json!("no_answer")),
+            "{delivery}"
+        );
     });
 }
 

@@ -377,7 +377,12 @@ fn each_error_of_the_page_by_an_endpoint_that_makes_it() {
             status(302, "webhook.error", 2),
             status(429, "webhook.error", 8),
             answering("an answer that is no JSON", Script::status(200).body("no JSON"), "response_invalid", Some(200)),
-            answering("an answer of more than 64 KiB", Script::json(json!({ "x": "y".repeat(64 * 1024) })), "response_too_large", Some(200)),
+            answering(
+                "an answer of more than 64 KiB",
+                Script::json(json!({ "x": "y".repeat(64 * 1024) })),
+                "response_too_large",
+                Some(200),
+            ),
             at("nobody listens", format!("http://{closed}/"), "webhook.error.not-found", "connect_failed", 2, 14),
             at("a name nobody has", "https://no-such-host.invalid/".to_owned(), "webhook.error.not-found", "name_not_resolved", 2, 14),
             at("an address that is closed to us", "https://10.1.2.3/".to_owned(), "webhook.error.not-found", "address_refused", 1, 14),

@@ -92,7 +92,12 @@ impl Drop for RawEndpoint {
     }
 }
 
-async fn serve(stream: TcpStream, connection: usize, reply: impl Fn(Place) -> Reply, seen: &Mutex<Vec<(Place, String)>>) -> std::io::Result<()> {
+async fn serve(
+    stream: TcpStream,
+    connection: usize,
+    reply: impl Fn(Place) -> Reply,
+    seen: &Mutex<Vec<(Place, String)>>,
+) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     for turn in 1.. {
         let (mut head, mut length) = (String::new(), 0);

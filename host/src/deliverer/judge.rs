@@ -1,7 +1,5 @@
 //! What an attempt comes to: what happens next, what it says of its endpoint, what it adds to the count.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::{
@@ -28,8 +26,6 @@ pub(super) struct Made {
     pub(super) built: Option<BuiltRequest>,
     /// What it binds.
     pub(super) changes: Vec<Change>,
-    /// How long the endpoint asked to be left alone.
-    pub(super) retry_after: Option<Duration>,
 }
 
 /// A built request as it is kept for the next try.
@@ -49,7 +45,7 @@ impl Made {
 
     /// Nothing was sent.
     pub(super) fn unsent(attempt: Attempt) -> Self {
-        Self { attempt, built: None, changes: Vec::new(), retry_after: None }
+        Self { attempt, built: None, changes: Vec::new() }
     }
 
     /// Whether its plugin was not to be called.
@@ -72,7 +68,7 @@ impl Made {
         if self.attempt.request.is_none() {
             return Symptom::None;
         }
-        symptom(self.attempt.failure.as_ref(), self.status(), self.retry_after)
+        symptom(self.attempt.failure.as_ref(), self.status())
     }
 
     /// Whether the endpoint says that it is gone for good, and the webhook takes its word for it.
@@ -96,7 +92,7 @@ pub(super) fn next_step(made: &Made, webhook: &Webhook, count: u32) -> Next {
     }
     match webhook.retry.gap_after(count, rand::random()) {
         // Never sooner than the endpoint asks.
-        Some(gap) => Next::Waiting { after: gap.max(made.retry_after.unwrap_or_default()) },
+        Some(gap) => Next::Waiting { after: gap.max(failure.retry_after.unwrap_or_default()) },
         None => Next::End(End::Failed),
     }
 }

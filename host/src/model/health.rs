@@ -35,12 +35,13 @@ pub enum Symptom {
     None,
 }
 
-/// What an attempt's end says of its endpoint. `retry_after` is what the answer asked for.
-pub fn symptom(failure: Option<&Failure>, status: Option<u16>, retry_after: Option<Duration>) -> Symptom {
+/// What an attempt's end says of its endpoint.
+pub fn symptom(failure: Option<&Failure>, status: Option<u16>) -> Symptom {
     use FailureKind::{
         AnswerRefused, ConnectFailed, ConnectTimeout, HttpStatus, NameNotResolved, NoAnswer, NotProcessed, ResponseBroken,
         ResponseTooLarge, Timeout, TlsFailed,
     };
+    let retry_after = failure.and_then(|failure| failure.retry_after);
     match (failure.map(|failure| failure.kind), status) {
         (Some(AnswerRefused), _) if retry_after.is_some() => Symptom::Spare(retry_after),
         (None, _) | (Some(AnswerRefused | ResponseTooLarge), _) => Symptom::Well,
@@ -214,11 +215,11 @@ mod tests {
 
     #[test]
     fn a_refusal_of_one_request_says_nothing_bad_of_the_endpoint() {
-        let status = |status| symptom(Some(&Failure::new(FailureKind::HttpStatus, "")), Some(status), None);
+        let status = |status| symptom(Some(&Failure::new(FailureKind::HttpStatus, "")), Some(status));
         assert_eq!([status(400), status(404), status(410), status(301)], [Symptom::Well; 4]);
         assert_eq!([status(500), status(501)], [Symptom::Ill; 2]);
         assert_eq!([status(429), status(502), status(503), status(504)], [Symptom::Spare(None); 4]);
-        assert_eq!(symptom(Some(&Failure::new(FailureKind::PluginTrapped, "")), None, None), Symptom::None);
-        assert_eq!(symptom(Some(&Failure::new(FailureKind::Timeout, "")), None, None), Symptom::Ill);
+        assert_eq!(symptom(Some(&Failure::new(FailureKind::PluginTrapped, "")), None), Symptom::None);
+        assert_eq!(symptom(Some(&Failure::new(FailureKind::Timeout, "")), None), Symptom::Ill);
     }
 }

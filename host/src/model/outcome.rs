@@ -2,6 +2,8 @@
 //!
 //! A failure of the remote is data, not an error: it is recorded, shown and decides what happens next.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -17,6 +19,9 @@ pub struct Failure {
     pub kind: FailureKind,
     /// A sentence for people. Never holds a secret.
     pub detail: String,
+    /// For how long the next try has to wait because it was asked for. Not kept: it is in the time the delivery is due.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
 }
 
 macro_rules! failure_kinds {
@@ -146,7 +151,12 @@ failure_kinds! {
 impl Failure {
     /// A failure of `kind`.
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
+        Self { kind, detail: detail.into(), retry_after: None }
+    }
+
+    /// The same, with the time the next try has to wait.
+    pub fn waiting(self, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..self }
     }
 }
 

@@ -98,7 +98,7 @@ fn report(call: &Call, reply: &Reply) {
     let (status, ms, trace_id) = (reply.status, call.receive_us / 1000, call.trace.as_ref().map(TraceContext::trace_id));
     match &call.failure {
         None => tracing::info!(call = %id, receiver, status, ms, trace_id, "answered"),
-        Some(Failure { kind, detail }) => {
+        Some(Failure { kind, detail, .. }) => {
             let kind = kind.as_str();
             tracing::warn!(call = %id, receiver, status, ms, kind, detail, trace_id, "a call was turned away, or its receiver failed");
         }

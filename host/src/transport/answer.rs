@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     coding::{self, Coding, Decoded},
     failure,
 };
-use crate::model::outcome::{Failure, FailureKind};
+use crate::model::{
+    health::retry_after,
+    outcome::{Failure, FailureKind},
+};
 
 /// An answer, whatever its status.
 #[derive(Clone, Debug)]
@@ -30,6 +34,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// For how long it asks to be left alone.
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        retry_after(self.headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok()), now)
+    }
+
     /// The body, if it is whole.
     pub fn whole(&self) -> Result<&Bytes, &Failure> {
         self.body_failure.as_ref().map_or(Ok(&self.body), Err)
@@ -78,7 +87,8 @@ impl Reading<'_> {
             Decoded::Whole(body) => (body.into(), cut),
             Decoded::TooLarge(body) => (body.into(), Some(self.too_large())),
             Decoded::Broken(body, why) => {
-                let broken = || Failure::new(FailureKind::ResponseInvalid, format!("the answer of `{}` cannot be decoded: {why}", self.name));
+                let broken =
+                    || Failure::new(FailureKind::ResponseInvalid, format!("the answer of `{}` cannot be decoded: {why}", self.name));
                 (body.into(), Some(cut.unwrap_or_else(broken)))
             }
         }

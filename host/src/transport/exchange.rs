@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, uri::Authority};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
@@ -36,8 +36,10 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Sends `request` until it has an answer's head, or may not be sent again at once.
     pub(super) async fn run(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
-        let origin = request.uri().authority().map_or_else(String::new, ToString::to_string);
-        let (mut pool, mut versions) = self.clients.kept(&self.route, &origin);
+        // Cheap to clone, where a text is not.
+        let uri = request.uri().clone();
+        let origin = uri.authority().map_or("", Authority::as_str);
+        let (mut pool, mut versions) = self.clients.kept(&self.route, origin);
         let (mut unprocessed, mut is_kept) = (0, true);
         loop {
             let Lost { failure, again } = match pool.request(request.clone()).await {
@@ -53,7 +55,7 @@ impl Exchange {
                 Again::KeptConnection if is_kept => {}
                 Again::NotProcessed if unprocessed + 1 < UNPROCESSED_TRIES_MAX => unprocessed += 1,
                 Again::ByHttp1 if versions == Versions::Any => {
-                    self.clients.remember_http1(&self.route, &origin);
+                    self.clients.remember_http1(&self.route, origin);
                     versions = Versions::Http1;
                 }
                 Again::No | Again::KeptConnection | Again::NotProcessed | Again::ByHttp1 => return Err(failure),

@@ -44,8 +44,9 @@ pub(super) fn of_request(name: &str, error: &legacy::Error) -> Lost {
     let connection = error.connect_info();
     let progress = connection.and_then(Progress::of);
     let kept = if progress.as_ref().is_some_and(Progress::has_answered) { Again::KeptConnection } else { Again::No };
-    let not_processed =
-        |why: &dyn fmt::Display| told(FailureKind::NotProcessed, format!("`{name}` did not process the request: {why}"), Again::NotProcessed);
+    let not_processed = |why: &dyn fmt::Display| {
+        told(FailureKind::NotProcessed, format!("`{name}` did not process the request: {why}"), Again::NotProcessed)
+    };
     if let Some(error) = find::<h2::Error>(error) {
         let reason = error.reason().filter(|_| error.is_remote());
         return match reason {

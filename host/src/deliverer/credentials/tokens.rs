@@ -192,9 +192,11 @@ async fn ask(
         tls: trusting(&source.ca_certificates, None)?,
     };
     let answer = services.transport.send(outgoing).await.map_err(|failure| failed(failure.detail))?;
+    let now = services.clock.now();
     let body = match answer.whole() {
-        Ok(body) => body,
-        Err(failure) => return Err(failed(failure.detail.clone())),
+        // Of a refusal the status says enough.
+        Err(failure) if (200..300).contains(&answer.status) => return Err(failed(failure.detail.clone())),
+        _ => &answer.body,
     };
-    read_answer(answer.status, body, wanted, services.clock.now()).map_err(failed)
+    read_answer(answer.status, body, wanted, now).map_err(|detail| failed(detail).waiting(answer.retry_after(now)))
 }

@@ -209,7 +209,8 @@ async fn what_the_endpoint_did_not_process_is_sent_again() {
     ];
     for (name, on_request) in cases {
         let (address, seen) = endpoint(&authority, on_request).await;
-        let answer = transport().send(to(address, authority.trusted(None))).await.unwrap_or_else(|failure| panic!("{name}: {}", failure.detail));
+        let answer =
+            transport().send(to(address, authority.trusted(None))).await.unwrap_or_else(|failure| panic!("{name}: {}", failure.detail));
         let seen = seen.lock().unwrap();
         assert_eq!((answer.status, seen.connections, seen.requests), (200, 2, (2, 0)), "{name}");
     }
@@ -271,8 +272,7 @@ async fn a_stream_that_is_reset_or_a_connection_that_ends_is_no_answer() {
 #[tokio::test]
 async fn a_kept_http_2_connection_that_ends_is_replaced_once() {
     let authority = Authority::new();
-    let (address, seen) =
-        endpoint(&authority, |connection, stream| (connection > 1 || stream == 1).then(|| done(stream))).await;
+    let (address, seen) = endpoint(&authority, |connection, stream| (connection > 1 || stream == 1).then(|| done(stream))).await;
     let (transport, trust) = (transport(), authority.trusted(None));
     for _ in 0..2 {
         assert_eq!(transport.send(to(address, trust.clone())).await.unwrap().status, 200);

@@ -52,7 +52,8 @@ async fn what_comes_before_and_after_an_answer_is_passed_over() {
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
     ] {
         let (address, _server) = once(reply).await;
-        let answer = transport().send(get(&format!("http://{address}/"))).await.unwrap_or_else(|failure| panic!("{reply:?}: {}", failure.detail));
+        let answer =
+            transport().send(get(&format!("http://{address}/"))).await.unwrap_or_else(|failure| panic!("{reply:?}: {}", failure.detail));
         assert_eq!((answer.status, &answer.body[..], answer.body_failure), (200, &b"ok"[..], None), "{reply:?}");
     }
 }
