@@ -83,31 +83,11 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     let mut span = span_of(services, &claimed);
     let made = attempt(services, &claimed, &webhook, &span).await;
     turn.shows(made.symptom());
-    if made.is_not_processed() {
-        // Nothing was tried, so no try is spent: the endpoint said so.
-        let until = clock::after(services.clock.now(), SPARE_PAUSE);
-        let detail = made.attempt.failure.as_ref().map(|failure| failure.detail.as_str());
-        tracing::warn!(delivery = %claimed.delivery.id, webhook = claimed.delivery.webhook, detail, "given back, no attempt is counted");
-        span.fail(FailureKind::NotProcessed.as_str());
+    if let Some((until, failure)) = given_back(services, &claimed, &webhook, &made) {
+        let (kind, detail) = (failure.kind.as_str(), failure.detail.as_str());
+        tracing::info!(delivery = %claimed.delivery.id, webhook = claimed.delivery.webhook, kind, detail, %until, "given back untried");
+        span.fail(kind);
         drop((turn, permit, span));
-        settle(services, &claimed, Conclusion::without_attempt(Next::GivenBack { until })).await;
-        services.window.wake();
-        return;
-    }
-    if made.is_set_aside() && webhook.when_set_aside == WhenSetAside::Wait {
-        // Nothing was tried, so no try is spent.
-        let until = dispatcher::set_aside_until(services, &claimed, &webhook);
-        span.fail(FailureKind::PluginSetAside.as_str());
-        drop((turn, permit, span));
-        settle(services, &claimed, Conclusion::without_attempt(Next::GivenBack { until })).await;
-        services.window.wake();
-        return;
-    }
-    if made.is_outdated() {
-        // Nothing was sent: it is made again, as the webhook is now.
-        span.fail(FailureKind::WebhookChanged.as_str());
-        drop((turn, permit, span));
-        let until = services.clock.now();
         settle(services, &claimed, Conclusion::without_attempt(Next::GivenBack { until })).await;
         services.window.wake();
         return;
@@ -138,6 +118,23 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     if waits || webhook.ordering != Ordering::None {
         services.window.wake();
     }
+}
+
+/// Until when a delivery waits of which nothing was tried, so that no try is spent, and why; `None`: something was.
+fn given_back<'m>(services: &Services, claimed: &Claimed, webhook: &Webhook, made: &'m Made) -> Option<(Timestamp, &'m Failure)> {
+    let failure = made.attempt.failure.as_ref()?;
+    let now = services.clock.now();
+    let until = match failure.kind {
+        // The endpoint said so.
+        FailureKind::NotProcessed => clock::after(now, SPARE_PAUSE),
+        FailureKind::PluginSetAside if webhook.when_set_aside == WhenSetAside::Wait => {
+            dispatcher::set_aside_until(services, claimed, webhook)
+        }
+        // Nothing was sent: it is made again, as the webhook is now.
+        FailureKind::WebhookChanged => now,
+        _ => return None,
+    };
+    Some((until, failure))
 }
 
 /// The webhook of a delivery as it is now, in the delivery's environment; `None`: it is gone or inactive.

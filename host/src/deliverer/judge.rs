@@ -58,11 +58,6 @@ impl Made {
         self.attempt.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::WebhookChanged)
     }
 
-    /// Whether the endpoint said that it did not process the request.
-    pub(super) fn is_not_processed(&self) -> bool {
-        self.attempt.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::NotProcessed)
-    }
-
     /// What it says of the endpoint.
     pub(super) fn symptom(&self) -> Symptom {
         if self.attempt.request.is_none() {
