@@ -4,7 +4,7 @@
 //! Plugins are not here: `plugin::registry` holds them, because a version is more than a document.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -28,6 +28,7 @@ use crate::{
         secret::SecretRef,
         selector::index::SelectorIndex,
         service::{ServiceEntry, ServiceSpec},
+        signature::Challenge,
         token::TokenRecord,
         webhook::{Webhook, WebhookSpec, unknown},
     },
@@ -138,9 +139,16 @@ pub struct Snapshot {
     /// Services webhooks may be about, by name.
     pub services: BTreeMap<String, Arc<ServiceEntry>>,
     index: SelectorIndex<Arc<Webhook>>,
+    /// Secrets under which receivers answer `crc_token` challenges.
+    crc_secrets: BTreeSet<String>,
 }
 
 impl Snapshot {
+    /// Whether anybody gets signatures over words made with this secret, by a challenge of whichever receiver.
+    pub fn answers_crc(&self, secret: &str) -> bool {
+        self.crc_secrets.contains(secret)
+    }
+
     /// The active webhooks that `event` fires, each once.
     pub fn matching(&self, event: &NewEvent) -> Vec<Arc<Webhook>> {
         let mut document = None;
@@ -182,6 +190,11 @@ impl Snapshot {
             return Err(vec![Problem::new("/action", unknown("action", name, self.actions.keys().map(String::as_str)))]);
         };
         Receiver::compile(&spec.bound_to(&action.spec)?, &self.profiles)
+    }
+
+    fn index_challenges(&mut self) {
+        let answering = self.receivers.values().filter(|entry| entry.spec.verify.handshake() == Challenge::CrcToken);
+        self.crc_secrets = answering.filter_map(|entry| Some(entry.spec.verify.secret.as_ref()?.name.clone())).collect();
     }
 
     fn reindex(&mut self) {
@@ -275,6 +288,7 @@ impl Catalog {
             }
         }
         snapshot.reindex();
+        snapshot.index_challenges();
         Ok(Self {
             shared: Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), writing: Mutex::new(()), changing: Changing::default() }),
             store,
@@ -597,8 +611,10 @@ impl Catalog {
             environments: current.environments.clone(),
             services: current.services.clone(),
             index: current.index.clone(),
+            crc_secrets: BTreeSet::new(),
         };
         change(&mut next);
+        next.index_challenges();
         self.shared.snapshot.store(Arc::new(next));
     }
 }

@@ -28,11 +28,12 @@ use crate::{
         plugin::PluginFailure,
         profile::RetryOn,
         reference::{Expansion, Scope},
-        request::{BuiltRequest, redact_url},
+        request::BuiltRequest,
         trace::{TRACEPARENT, TRACESTATE, TraceContext},
         webhook::{Build, Webhook, WhenSetAside},
     },
     notices,
+    plugin::Keys,
     services::Services,
     store::{Claimed, Next, Session, StateChanges, StoreError},
     traces::Span,
@@ -49,6 +50,7 @@ mod settle;
 
 use bind::Accepted;
 use judge::{Made, as_kept, count, got_no_answer, next_step};
+pub use record::Eyes;
 use record::{recorded, recorded_answer};
 use settle::{Conclusion, settle, settle_one};
 
@@ -339,7 +341,7 @@ async fn send(
     let mut signed = sign(services, claimed, webhook, request, Purpose::Send).await?;
     let is_mail = webhook.request.url().is_mail();
     let sending = (!is_mail).then(|| begin_sending(services, claimed, &mut signed.outgoing, span));
-    attempt.request = Some(recorded(&signed));
+    attempt.request = Some(recorded(&signed, Eyes::Reader));
     attempt.unset.extend(signed.shown.unset);
     let started = Instant::now();
     let Some(sending) = sending else {
@@ -359,7 +361,7 @@ async fn send(
         services.tokens.forget(token).await;
         let mut again = sign(services, claimed, webhook, request, Purpose::Send).await?;
         let sending = begin_sending(services, claimed, &mut again.outgoing, span);
-        attempt.request = Some(recorded(&again));
+        attempt.request = Some(recorded(&again, Eyes::Reader));
         answered = services.transport.send(again.outgoing).await;
         end_sending(sending, &answered);
     }
@@ -398,6 +400,8 @@ struct SignedRequest {
     /// What its credentials are.
     shown: Shown,
     shown_url: String,
+    /// Whether the signature stands in the body.
+    is_signed_body: bool,
 }
 
 async fn sign(
@@ -428,8 +432,11 @@ async fn sign(
     }
     let mut shown = Shown::default();
     let body = credentials::sign(services, webhook, id, &request.body, &mut headers, &mut shown).await?;
+    let is_signed_body = body.is_some();
     credentials::authenticate(services, webhook, claimed, &request.url, purpose, &mut headers, &mut shown).await?;
-    credentials::carry_depth(services, &url, claimed.delivery.depth, &mut headers).await;
+    if purpose == Purpose::Send {
+        credentials::carry_depth(services, &url, claimed.delivery.depth, &mut headers).await;
+    }
     let method = Method::try_from(request.method.as_str())
         .map_err(|_| Failure::new(FailureKind::RequestInvalid, format!("`{}` is no method", request.method)))?;
     let outgoing = Outgoing {
@@ -446,7 +453,8 @@ async fn sign(
     if purpose == Purpose::Send {
         check_current(services, &claimed.delivery, webhook)?;
     }
-    Ok(SignedRequest { outgoing, shown, shown_url: redact_url(&request.url) })
+    shown.spelt_out.clone_from(&request.spelt_out);
+    Ok(SignedRequest { outgoing, shown, shown_url: request.shown_url(), is_signed_body })
 }
 
 /// Looks, once every secret was read, whether the webhook still is what they were read for. Secrets are read by name at the moment they
@@ -494,16 +502,24 @@ fn report(services: &Services, delivery: &Delivery, attempt: &Attempt, next: &Ne
     }
 }
 
-/// The request of this delivery as `preview` shows it: signed and redacted, nothing sent.
-pub async fn preview(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>, session: Session) -> (Attempt, Result<(), Failure>) {
+/// The request of this delivery as `preview` shows it to `eyes`: signed and redacted, nothing sent. A rehearsal: it counts for nothing.
+pub async fn preview(
+    services: &Services,
+    claimed: &Claimed,
+    webhook: &Arc<Webhook>,
+    session: Session,
+    eyes: Eyes,
+) -> (Attempt, Result<(), Failure>) {
     let mut attempt = attempt_of(services, claimed);
-    let outcome = match dispatcher::build_with(services, claimed, webhook, session, &Occasion::now(services)).await {
+    let keys = if eyes == Eyes::Reader { Keys::StandIn } else { Keys::Secrets };
+    let occasion = Occasion { rehearsal: Some(keys), ..Occasion::now(services) };
+    let outcome = match dispatcher::build_with(services, claimed, webhook, session, &occasion).await {
         Ok(Prepared { request, trace: Trace { stages, plugin, log, unset }, .. }) => {
             (attempt.stages, attempt.plugin, attempt.log, attempt.unset) = (stages, plugin, log, unset);
             match request {
                 None => Ok(()),
                 Some(request) => sign(services, claimed, webhook, &request, Purpose::Show).await.map(|signed| {
-                    attempt.request = Some(recorded(&signed));
+                    attempt.request = Some(recorded(&signed, eyes));
                     attempt.unset.extend(signed.shown.unset);
                 }),
             }

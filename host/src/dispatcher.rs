@@ -30,7 +30,7 @@ use crate::{
         },
         webhook::{TransformFull, Webhook},
     },
-    plugin::{ActivePlugin, CallContext, CallFailure, DeliveryInput},
+    plugin::{ActivePlugin, CallContext, CallFailure, DeliveryInput, Keys},
     services::Services,
     store::{Claimed, Session, StateChanges, StoreError},
     window::{Rules, Slot},
@@ -171,14 +171,16 @@ pub struct BuildFailure {
 pub struct Occasion {
     /// The time, and the randomness of functions.
     pub ambient: Ambient,
-    /// Used instead of the plugin the webhook names, which is then only tried out.
+    /// Used instead of the plugin the webhook names.
     pub stand_in: Option<Arc<ActivePlugin>>,
+    /// That nothing is sent: the plugin is only tried out, with these keys, and nothing is counted.
+    pub rehearsal: Option<Keys>,
 }
 
 impl Occasion {
     /// Now, with the plugin the webhook names.
     pub fn now(services: &Services) -> Self {
-        Self { ambient: services.ambient(), stand_in: None }
+        Self { ambient: services.ambient(), stand_in: None, rehearsal: None }
     }
 }
 
@@ -353,8 +355,10 @@ async fn run_transform(
     };
     trace.plugin = Some(plugin.plugin_use.clone());
     let now_ms = millis(occasion.ambient.now);
-    let rehearsal = occasion.stand_in.is_some().then_some(occasion.ambient);
-    let context = CallContext { now_ms, rehearsal, ..call_context(services, &transform.config, &plugin, parameters) };
+    let mut context = CallContext { now_ms, ..call_context(services, &transform.config, &plugin, parameters) };
+    if let Some(keys) = occasion.rehearsal {
+        context = context.rehearsed(occasion.ambient, keys);
+    }
     let input = DeliveryInput { now_ms, ..delivery_input(services, &claimed.delivery) };
     let events = events_of(claimed);
     let started = Instant::now();

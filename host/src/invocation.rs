@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    deliverer::{self, Invoked},
+    deliverer::{self, Eyes, Invoked},
     model::{
         delivery::{Attempt, Delivery, InvokeInput},
         id::DeliveryId,
@@ -95,19 +95,19 @@ pub async fn invoke(services: &Services, name: &str, request: Request) -> Result
     }
 }
 
-/// The request `invoke` would send; nothing is sent, stored or bound.
-pub async fn preview(services: &Services, name: &str, request: Request) -> Result<(Attempt, Result<(), Failure>), InvokeError> {
+/// The request `invoke` would send, as `eyes` may see it; nothing is sent, stored or bound.
+pub async fn preview(services: &Services, name: &str, request: Request, eyes: Eyes) -> Result<(Attempt, Result<(), Failure>), InvokeError> {
     let webhook = find(services, name)?;
     let webhook = Arc::clone(webhook.in_environment(request.environment.as_deref()));
     let now = services.clock.now();
     let mut session = match &request.session {
-        Some(session) => services.store.parameters(session).await?,
+        Some(session) => services.store.peek_parameters(session).await?,
         None => Session::default(),
     };
     session.parameters.apply_all(parameter::changes(request.parameters));
     let claimed =
         preview_delivery(&webhook, request.session, request.environment, InvokeInput { data: request.data, context: request.context }, now);
-    Ok(deliverer::preview(services, &claimed, &webhook, session).await)
+    Ok(deliverer::preview(services, &claimed, &webhook, session, eyes).await)
 }
 
 /// Looks whether a webhook's endpoint can be reached; its own request is not sent.

@@ -85,6 +85,10 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
     match &asked {
         _ if asked.is_some() && !receiver.verify.is_from(&inbound.remote) => {}
         Some(Asked::Sign(token)) => return sign(services, receiver, token).await,
+        Some(Asked::Unsignable) => {
+            let max = signature::CRC_TOKEN_BYTES_MAX;
+            return Reply::message(400, &format!("a `crc_token` is one word of 1 to {max} letters, digits and `+/=_-`"));
+        }
         Some(Asked::Echo { challenge, token }) => return echo(services, receiver, challenge, token).await,
         Some(Asked::EchoSigned(_)) | None => {}
     }
@@ -169,7 +173,10 @@ pub async fn work(services: Services) {
 /// Shows the sender that the key is held here: the token's signature. Nothing runs and nothing is recorded.
 async fn sign(services: &Services, receiver: &Receiver, token: &str) -> Reply {
     match agreed(services, receiver.verify.secret.as_ref()).await {
-        Ok(key) => Reply::json(&serde_json::json!({ "response_token": signature::signed(token, &key) })),
+        Ok(key) => match signature::signed(token, &key) {
+            Some(signed) => Reply::json(&serde_json::json!({ "response_token": signed })),
+            None => Reply::message(400, "this is no `crc_token`"),
+        },
         Err(refused) => refused,
     }
 }
@@ -266,6 +273,7 @@ async fn verify(services: &Services, receiver: &Receiver, inbound: &Inbound) -> 
         now_s: i64::try_from(millis(services.clock.now()) / 1000).unwrap_or(i64::MAX),
         tolerance_s: receiver.verify.tolerance_s.map_or(signature::TIMESTAMP_TOLERANCE_S, i64::from),
         hmac: receiver.verify.hmac.as_ref(),
+        answers_crc: services.catalog.snapshot().answers_crc(&reference.name),
     };
     signature::verify(receiver.verify.scheme, &input, &[secret]).map_err(|error| error.to_string())
 }

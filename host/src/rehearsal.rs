@@ -27,7 +27,7 @@ use crate::{
         webhook::Webhook,
     },
     plugin::{
-        ActivePlugin, CallContext, CallFailure, Called, DeliveryInput, Effects, InvocationInput, InvokeFn, InvokeRequest, PluginReply,
+        ActivePlugin, CallContext, CallFailure, Called, DeliveryInput, Effects, InvocationInput, InvokeFn, InvokeRequest, Keys, PluginReply,
     },
     services::Services,
     store::{Claimed, DeliveryFilter, Session, StoreError},
@@ -78,6 +78,8 @@ pub struct Setting {
     pub context: Map<String, Value>,
     /// The moment it happens at; `None`: now, or when a past call came in.
     pub now: Option<Timestamp>,
+    /// What it signs with.
+    pub keys: Keys,
 }
 
 /// Why nothing was tried.
@@ -148,7 +150,7 @@ fn able(plugin: &ActivePlugin, wanted: Export) -> Result<(), TryError> {
 }
 
 async fn try_transform(services: &Services, plugin: &ActivePlugin, outbound: Outbound, setting: Setting) -> Result<Tried, TryError> {
-    let Setting { config, parameters: given, context, now } = setting;
+    let Setting { config, parameters: given, context, now, keys } = setting;
     able(plugin, Export::Transform)?;
     let now = now.unwrap_or_else(|| services.clock.now());
     let (events, mut input, webhook_config, mut parameters) = match outbound {
@@ -179,13 +181,16 @@ async fn try_transform(services: &Services, plugin: &ActivePlugin, outbound: Out
         input.context = context;
     }
     let (invoke, invoked) = wishes();
-    let call = CallContext { invoke: Some(invoke), ..rehearsed(services, plugin, [webhook_config, config], parameters, now) };
+    let call = CallContext {
+        invoke: Some(invoke),
+        ..rehearsed(services, plugin, [webhook_config, config], parameters, now).rehearsed(Ambient { now, seed: SEED }, keys)
+    };
     let called = plugin.loaded.transform(call, input, events).await;
     Ok(tried(called, Said::Request, &invoked))
 }
 
 async fn try_receive(services: &Services, plugin: &ActivePlugin, inbound: Inbound, setting: Setting) -> Result<Tried, TryError> {
-    let Setting { config, parameters: given, now: moment, .. } = setting;
+    let Setting { config, parameters: given, now: moment, keys, .. } = setting;
     able(plugin, Export::Receive)?;
     let now = moment.unwrap_or_else(|| services.clock.now());
     let (mut input, receiver_config) = match inbound {
@@ -208,13 +213,13 @@ async fn try_receive(services: &Services, plugin: &ActivePlugin, inbound: Inboun
         session: input.session.clone(),
         environment: input.environment.clone(),
         invoke: Some(invoke),
-        ..rehearsed(services, plugin, [receiver_config, config], parameters, at)
+        ..rehearsed(services, plugin, [receiver_config, config], parameters, at).rehearsed(Ambient { now: at, seed: SEED }, keys)
     };
     let called = plugin.loaded.receive(call, input).await;
     Ok(tried(called, Said::Reply, &invoked))
 }
 
-/// What a tried call is given: what any call is, `over` merged over its configuration, the moment `now`, and always the same randomness.
+/// What a tried call is given: what any call is, `over` merged over its configuration, and the moment `now`.
 fn rehearsed(
     services: &Services,
     plugin: &ActivePlugin,
@@ -225,7 +230,7 @@ fn rehearsed(
     let mut context = dispatcher::call_context(services, &own, plugin, Arc::new(parameters));
     merge(&mut context.config, &Value::Object(over));
     // A try says nothing of how a plugin behaves.
-    CallContext { now_ms: millis(now), rehearsal: Some(Ambient { now, seed: SEED }), conduct: None, ..context }
+    CallContext { now_ms: millis(now), conduct: None, ..context }
 }
 
 /// The randomness of every try.
@@ -256,7 +261,7 @@ fn wishes() -> (InvokeFn, Arc<Mutex<Vec<InvokeRequest>>>) {
 
 async fn session_of(services: &Services, session: Option<&str>) -> Result<Session, StoreError> {
     match session {
-        Some(session) => services.store.parameters(session).await,
+        Some(session) => services.store.peek_parameters(session).await,
         None => Ok(Session::default()),
     }
 }
@@ -361,10 +366,10 @@ pub struct Compared {
 /// Builds the requests of the last deliveries of the webhooks that use the plugin, by the active version and by the candidate.
 pub async fn compare(
     services: &Services,
-    active: &Arc<ActivePlugin>,
-    candidate: &Arc<ActivePlugin>,
+    (active, candidate): (&Arc<ActivePlugin>, &Arc<ActivePlugin>),
     webhook: Option<&str>,
     last: usize,
+    keys: Keys,
 ) -> Result<Compared, TryError> {
     able(candidate, Export::Transform)?;
     let begun = Instant::now();
@@ -380,8 +385,8 @@ pub async fn compare(
             continue;
         };
         let session = session_of(services, claimed.delivery.session.as_deref()).await?;
-        let ours = build(services, &claimed, &webhook, session.clone(), active).await;
-        let theirs = build(services, &claimed, &webhook, session, candidate).await;
+        let ours = build(services, &claimed, &webhook, session.clone(), (active, keys)).await;
+        let theirs = build(services, &claimed, &webhook, session, (candidate, keys)).await;
         let differences = match (&ours.request, &theirs.request) {
             (Ok(Some(ours)), Ok(Some(theirs))) => differences(ours, theirs),
             _ => Vec::new(),
@@ -391,10 +396,16 @@ pub async fn compare(
     Ok(compared)
 }
 
-async fn build(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>, session: Session, plugin: &Arc<ActivePlugin>) -> Built {
+async fn build(
+    services: &Services,
+    claimed: &Claimed,
+    webhook: &Arc<Webhook>,
+    session: Session,
+    (plugin, keys): (&Arc<ActivePlugin>, Keys),
+) -> Built {
     // When it was made: both versions see the same moment.
     let ambient = Ambient { now: claimed.delivery.created_at, seed: SEED };
-    let occasion = Occasion { ambient, stand_in: Some(Arc::clone(plugin)) };
+    let occasion = Occasion { ambient, stand_in: Some(Arc::clone(plugin)), rehearsal: Some(keys) };
     match dispatcher::build_with(services, claimed, webhook, session, &occasion).await {
         Ok(Prepared { request, trace, .. }) => Built { request: Ok(request), transform_us: trace.stages.transform_us },
         Err(failed) => Built { request: Err(failed.failure), transform_us: failed.trace.stages.transform_us },

@@ -159,6 +159,123 @@ fn a_crc_token_is_signed_also_for_senders_no_scheme_knows() {
     });
 }
 
+/// Headers with a signature as each sender writes it, over what the challenge signed.
+fn forged(token: &str, response: &str) -> Vec<(&'static str, String)> {
+    let base64 = response.strip_prefix("sha256=").expect("the form of a `response_token`");
+    let hex = hex::encode(BASE64_STANDARD.decode(base64).expect("Base64"));
+    let at = Timestamp::now().as_second().to_string();
+    vec![
+        ("x-esrihook-signature", response.to_owned()),
+        ("x-hub-signature-256", format!("sha256={hex}")),
+        ("x-shopify-hmac-sha256", base64.to_owned()),
+        ("x-sig", base64.to_owned()),
+        ("x-time", if token.starts_with("17") { token[..10].to_owned() } else { at }),
+        ("x-id", token[..token.len().min(1)].to_owned()),
+    ]
+}
+
+#[test]
+fn what_a_crc_token_gets_signed_is_no_call_of_any_receiver() {
+    run(async {
+        let client = &shared().await.client;
+        let secret = unique("crc-oracle");
+        client.secret(&secret, "nobody outside knows this").await;
+        let mut codes = Vec::new();
+        let hmac = |signed: &str| {
+            let mut rule = json!({ "header": "x-sig", "encoding": "base64", "signed": signed });
+            for (part, header, name) in [("{timestamp}", "timestamp_header", "x-time"), ("{id}", "id_header", "x-id")] {
+                if signed.contains(part) {
+                    rule[header] = json!(name);
+                }
+            }
+            json!({ "scheme": "hmac", "challenge": "crc-token", "hmac": rule })
+        };
+        let mut rules: Vec<Value> =
+            ["esri-service", "shopify"].iter().map(|scheme| json!({ "scheme": scheme, "challenge": "crc-token" })).collect();
+        rules.extend(["{body}", "{id}{body}", "{timestamp}{body}", "{timestamp}.{body}"].map(hmac));
+        // Those without a challenge of their own, under the key of those that have one.
+        rules.extend([json!({ "scheme": "github" }), json!({ "scheme": "shopify" })]);
+        for mut verify in rules {
+            verify["secret"] = json!(format!("$secret:{secret}"));
+            codes.push(client.receiver(&unique("crc-oracle"), json!({ "reply": { "message": "taken" }, "verify": verify })).await);
+        }
+        let asking = &codes[0];
+        let now = Timestamp::now().as_second();
+        let bodies = [
+            r#"{"x":"FORGED BY ME"}"#.to_owned(),
+            "[1]".into(),
+            format!("{now}.{{}}"),
+            "payload={}".into(),
+            "a b".into(),
+            "x".repeat(257),
+            String::new(),
+        ];
+        for body in bodies {
+            let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("crc_token", &body).finish();
+            let answered = get(client, asking, &query).await;
+            assert_eq!((answered.status, answered.text().contains("response_token")), (400, false), "{body}: {}", answered.text());
+        }
+        for token in [
+            "abc123".to_owned(),
+            "123".into(),
+            "true".into(),
+            "null".into(),
+            "-_=+/".into(),
+            "x".repeat(256),
+            now.to_string(),
+            format!("{now}abc"),
+        ] {
+            let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("crc_token", &token).finish();
+            let response = get(client, asking, &query).await.json()["response_token"].as_str().expect("a word is signed").to_owned();
+            let forged = forged(&token, &response);
+            let headers: Vec<_> = forged.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            for (at, code) in codes.iter().enumerate() {
+                for body in [token.as_str(), token.get(1..).unwrap_or_default(), token.get(10..).unwrap_or_default()] {
+                    let answered = call(client, code, &headers, body).await;
+                    assert_eq!(answered.status, 401, "receiver {at} believes {body:?} by a challenge over {token:?}: {}", answered.text());
+                }
+                let form = format!("payload={token}&x-esriHook-Signature={}", response.replace('+', "%2B"));
+                let answered = call(client, code, &[("content-type", "application/x-www-form-urlencoded")], &form).await;
+                assert_eq!(answered.status, 401, "receiver {at}: {}", answered.text());
+            }
+        }
+        // Those who hold the key are believed as before, and so are words under a key that answers no challenge.
+        let body = r#"{"x":"signed"}"#;
+        let signature = format!("sha256={}", BASE64_STANDARD.encode(hmac_sha256(b"nobody outside knows this", body.as_bytes())));
+        assert_eq!(call(client, asking, &[("x-esrihook-signature", &signature)], body).await.status, 200);
+        let (_, code) = receiver(client, "another key", |secret| json!({ "scheme": "github", "secret": secret }), json!({})).await;
+        let signature = format!("sha256={}", hex::encode(hmac_sha256(b"another key", b"ping")));
+        assert_eq!(call(client, &code, &[("x-hub-signature-256", &signature)], "ping").await.status, 200);
+    });
+}
+
+#[test]
+fn what_is_read_of_a_signed_form_is_what_is_signed() {
+    run(async {
+        let client = &shared().await.client;
+        let (name, code) = receiver(
+            client,
+            "kk",
+            |secret| json!({ "scheme": "esri-service", "secret": secret }),
+            json!({ "reply": { "message": "$call.body" } }),
+        )
+        .await;
+        let signature = format!("sha256={}", BASE64_STANDARD.encode(hmac_sha256(b"kk", br#"{"name":"signed"}"#)));
+        let signed = format!(r#"payload={{"name":"signed"}}&x-esriHook-Signature={}"#, signature.replace('+', "%2B"));
+        let forged = "payload=%7B%22name%22%3A%22FORGED%22%7D";
+        let status = async |body: &str| call(client, &code, &[("content-type", "application/x-www-form-urlencoded")], body).await.status;
+        assert_eq!(status(&signed).await, 200);
+        let kept = client.last_call(&name).await.to_string();
+        assert!(kept.contains("signed") && kept.contains("x-esriHook-Signature=(redacted)") && !kept.contains("sha256="), "{kept}");
+        for body in
+            [format!("{signed}&{forged}"), format!("{forged}&{signed}"), format!("{signed}&x=FORGED"), format!("{signed}&%70ayload=FORGED")]
+        {
+            assert_eq!(status(&body).await, 401, "{body}");
+        }
+        assert!(!client.last_call(&name).await.to_string().contains("sha256="), "of a call that is refused neither");
+    });
+}
+
 #[test]
 fn a_call_that_came_before_is_not_run_again_unless_it_failed() {
     run(async {

@@ -171,7 +171,12 @@ async fn show(id: String, at: At) -> anyhow::Result<ExitCode> {
 fn deliveries(deliveries: &Value) -> String {
     let rows = deliveries.as_array().into_iter().flatten().map(|delivery| {
         let mut row: Vec<String> = ["/id", "/webhook", "/state", "/attempts"].iter().map(|part| cell(delivery, part)).collect();
-        let (status, failure) = ("/last_attempt/answer/status", "/last_attempt/failure/detail");
+        // Who may not read deliveries is told how they went alone.
+        let is_outcome = delivery.get("failure_kind").is_some();
+        let (status, failure) = match is_outcome {
+            true => ("/http_status", "/failure_kind"),
+            false => ("/last_attempt/answer/status", "/last_attempt/failure/detail"),
+        };
         row.extend([time(delivery, "/due_at"), cell(delivery, status), text(delivery, failure)]);
         row
     });

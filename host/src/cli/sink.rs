@@ -150,6 +150,7 @@ impl Rules {
             now_s: now.as_second(),
             tolerance_s: TIMESTAMP_TOLERANCE_S,
             hmac: None,
+            answers_crc: false,
         };
         let reason = signature::verify(self.scheme, &input, &self.secrets).err().map(|error| error.to_string());
         let verified = (self.scheme != VerifyScheme::None).then_some(reason.is_none());

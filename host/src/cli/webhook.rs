@@ -61,7 +61,14 @@ pub enum Webhook {
     Invoke(With),
     /// Show the exact request `invoke` would send. Nothing is sent, stored or bound.
     #[command(after_help = "Example:\n  hookwright webhook preview stock --param fruit=apple --param size=3")]
-    Preview(With),
+    Preview {
+        /// What to show, and what it is run with.
+        #[command(flatten)]
+        with: With,
+        /// Show the URL's query values that the document spells out, which are redacted otherwise. Needs the scope `admin`, and is in the audit log.
+        #[arg(long)]
+        reveal: bool,
+    },
     /// Send a test: an invoke with `{"test":true}` as data.
     #[command(after_help = "Example:\n  hookwright webhook test chat")]
     Test(Named),
@@ -140,7 +147,7 @@ impl Webhook {
                 }
                 Self::Apply { file, at } => input::apply::<WebhookSpec>(&at, "webhooks", &file).await,
                 Self::Invoke(with) => with.invoke().await,
-                Self::Preview(with) => with.preview().await,
+                Self::Preview { with, reveal } => with.preview(reveal).await,
                 Self::Check { name, environment, at } => check(&at, &name, environment.as_deref()).await,
                 Self::Test(Named { name, at }) => {
                     let answer = at.open()?.call(Method::POST, &format!("{}/test", path(&name)), None).await?;
@@ -198,8 +205,8 @@ impl With {
         ended(&self.at, &self.post("invoke").await?)
     }
 
-    async fn preview(self) -> anyhow::Result<ExitCode> {
-        let answer = self.post("preview").await?;
+    async fn preview(self, reveal: bool) -> anyhow::Result<ExitCode> {
+        let answer = self.post(if reveal { "preview?reveal=true" } else { "preview" }).await?;
         self.at.show(&answer, |answer| {
             let sent = match &answer["request"] {
                 Value::Null => "nothing would be sent".to_owned(),

@@ -80,6 +80,8 @@ pub struct Shown {
     pub token: Option<Used>,
     /// References in them that have no value.
     pub unset: Vec<String>,
+    /// Headers whose value the webhook's document spells out.
+    pub spelt_out: Vec<String>,
 }
 
 /// What a signed request is for.
@@ -228,8 +230,9 @@ pub async fn check(services: &Services, webhook: &Webhook, url: &str) -> Result<
 /// Tells a call to ourselves how deep it is. Nothing is said to anybody else.
 pub async fn carry_depth(services: &Services, url: &Url, depth: u8, headers: &mut HeaderMap) {
     if services.transport.is_own(url).await
-        && let Ok(value) = HeaderValue::from_str(&depth_value(services, depth + 1))
+        && let Ok(mut value) = HeaderValue::from_str(&depth_value(services, depth + 1))
     {
+        value.set_sensitive(true);
         headers.insert(DEPTH_HEADER, value);
     }
 }

@@ -6,21 +6,43 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::SignedRequest;
 use crate::{
-    model::delivery::{RecordedAnswer, RecordedRequest},
+    model::{
+        delivery::{RecordedAnswer, RecordedRequest},
+        signature::{is_signature, without_signature},
+    },
     transport::{Answer, Outgoing},
 };
 
 /// Characters of a body kept with an attempt.
 const RECORDED_BODY_CHARS_MAX: usize = 16 * 1024;
 
-/// A request as it is kept.
-pub(super) fn recorded(signed: &SignedRequest) -> RecordedRequest {
-    let Outgoing { method, headers, body, .. } = &signed.outgoing;
+/// Who looks at a request. Nobody is shown a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eyes {
+    /// Somebody with the scope `read`, which is what attempts are kept for: no signature, which would be as good as the key for what he had signed,
+    /// and nothing the webhook's document spells out.
+    Reader,
+    /// An admin: the query values of the document are left out of the URL alone, as where it is shown.
+    Admin,
+    /// An admin who asked for these, too.
+    Revealed,
+}
+
+/// A request as `eyes` see it.
+pub(super) fn recorded(signed: &SignedRequest, eyes: Eyes) -> RecordedRequest {
+    let Outgoing { method, headers, body, exact_url, .. } = &signed.outgoing;
+    let is_hidden = |name: &HeaderName| {
+        eyes == Eyes::Reader && (is_signature(name.as_str()) || signed.shown.spelt_out.iter().any(|spelt_out| name == spelt_out.as_str()))
+    };
+    let text = match signed.is_signed_body && eyes == Eyes::Reader {
+        true => Cow::Owned(without_signature(body)),
+        false => String::from_utf8_lossy(body),
+    };
     RecordedRequest {
         method: method.to_string(),
-        url: signed.shown_url.clone(),
-        headers: shown_headers(headers, &signed.shown.headers),
-        body: cap(String::from_utf8_lossy(body)),
+        url: if eyes == Eyes::Revealed { exact_url.clone() } else { signed.shown_url.clone() },
+        headers: shown_headers(headers, |name| signed.shown.headers.contains(name) || is_hidden(name)),
+        body: cap(text),
         body_bytes: body.len() as u64,
     }
 }
@@ -32,12 +54,17 @@ pub(super) fn recorded_answer(answer: &Answer) -> RecordedAnswer {
     let body = cap(text);
     let truncated = body.len() < whole || answer.body_failure.is_some();
     // What an endpoint sets as a cookie is a credential of its own.
-    RecordedAnswer { status: answer.status, headers: shown_headers(&answer.headers, &[http::header::SET_COOKIE]), body, truncated }
+    RecordedAnswer {
+        status: answer.status,
+        headers: shown_headers(&answer.headers, |name| *name == http::header::SET_COOKIE),
+        body,
+        truncated,
+    }
 }
 
-fn shown_headers(headers: &HeaderMap, secret: &[HeaderName]) -> BTreeMap<String, String> {
+fn shown_headers(headers: &HeaderMap, is_hidden: impl Fn(&HeaderName) -> bool) -> BTreeMap<String, String> {
     let shown = |name: &HeaderName, value: &HeaderValue| {
-        if secret.contains(name) || value.is_sensitive() {
+        if value.is_sensitive() || is_hidden(name) {
             "(redacted)".to_owned()
         } else {
             String::from_utf8_lossy(value.as_bytes()).into_owned()

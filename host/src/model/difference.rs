@@ -4,10 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{
-    problem::segment,
-    request::{BuiltRequest, redact_url},
-};
+use super::{problem::segment, request::BuiltRequest};
 
 /// Differences shown of one pair.
 pub const DIFFERENCES_MAX: usize = 50;
@@ -31,9 +28,9 @@ pub fn differences(active: &BuiltRequest, candidate: &BuiltRequest) -> Vec<Diffe
     let mut found = Found::default();
     found.texts("/method", &active.method, &candidate.method);
     if active.url != candidate.url {
-        found.add("/url".to_owned(), redact_url(&active.url).into(), redact_url(&candidate.url).into());
+        found.add("/url".to_owned(), active.shown_url().into(), candidate.shown_url().into());
     }
-    found.pairs("/headers", &active.headers, &candidate.headers);
+    found.pairs("/headers", &shown_headers(active), &shown_headers(candidate));
     found.pairs("/bindings", &active.bindings, &candidate.bindings);
     if active.body != candidate.body {
         let read = |body: &[u8]| serde_json::from_slice::<Value>(body);
@@ -50,6 +47,15 @@ pub fn differences(active: &BuiltRequest, candidate: &BuiltRequest) -> Vec<Diffe
         }
     }
     found.0
+}
+
+/// Headers without what an admin spelt out, which may be a credential.
+fn shown_headers(request: &BuiltRequest) -> Vec<(String, String)> {
+    let shown = |(name, value): &(String, String)| {
+        let value = if request.spelt_out.contains(name) { "(redacted)" } else { value };
+        (name.clone(), value.to_owned())
+    };
+    request.headers.iter().map(shown).collect()
 }
 
 #[derive(Default)]
@@ -147,6 +153,8 @@ mod tests {
 
     fn request(body: &Value) -> BuiltRequest {
         BuiltRequest {
+            shown_url: None,
+            spelt_out: Vec::new(),
             method: "POST".into(),
             url: "https://h.example/a?sig=1".into(),
             headers: vec![("content-type".into(), "application/json".into())],

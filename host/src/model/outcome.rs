@@ -158,6 +158,11 @@ impl Failure {
     pub fn waiting(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
     }
+
+    /// The same for who may not read what happened: the sentence may name addresses, secrets and what a plugin or an endpoint said.
+    pub fn without_detail(&self) -> Self {
+        Self::new(self.kind, "why is shown to tokens with the scope `read`")
+    }
 }
 
 impl From<&PluginFailure> for Failure {

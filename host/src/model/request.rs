@@ -105,9 +105,20 @@ pub struct BuiltRequest {
     pub body: Vec<u8>,
     /// Bindings the plugin added: parameter and path.
     pub bindings: Vec<(String, String)>,
+    /// The URL as it is shown: values from references stay, what an admin spelt out in the query is left out. `None`: no value is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_url: Option<String>,
+    /// Headers whose value an admin spelt out: it may be a credential.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spelt_out: Vec<String>,
 }
 
 impl BuiltRequest {
+    /// The URL as it is shown.
+    pub fn shown_url(&self) -> String {
+        self.shown_url.clone().unwrap_or_else(|| redact_url(&self.url))
+    }
+
     /// The first value of a header, its name given in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
@@ -218,11 +229,15 @@ impl RequestTemplate {
             Some(written) => known_method(&written).ok_or(RequestProblem::Method(written))?,
             None => self.method,
         };
-        let url = match &plugin.path_and_query {
-            Some(path_and_query) => self.url.with_path(path_and_query)?,
-            None => self.url.expand(scope, &mut expansion)?,
+        let (url, shown_url) = match &plugin.path_and_query {
+            Some(path_and_query) => (self.url.with_path(path_and_query)?, None),
+            None => {
+                let url = self.url.expand(scope, &mut expansion)?;
+                let shown = (!self.url.is_literal()).then(|| self.url.shown(&url));
+                (url, shown)
+            }
         };
-        let mut headers = self.build_headers(plugin.headers, scope, &mut expansion)?;
+        let (mut headers, spelt_out) = self.build_headers(plugin.headers, scope, &mut expansion)?;
         let (body, media_type) = match plugin.body {
             Some(body) if !takes_body(method) && !body.is_empty() => return Err(RequestProblem::BodyNotTaken(method.to_owned())),
             _ if !takes_body(method) => (Vec::new(), None),
@@ -247,23 +262,26 @@ impl RequestTemplate {
         }
         Bindings::parse(plugin.bindings.iter().map(|(parameter, path)| (parameter, path)))
             .map_err(|(parameter, detail)| RequestProblem::Binding { parameter, detail })?;
-        Ok((BuiltRequest { method: method.to_owned(), url, headers, body, bindings: plugin.bindings }, expansion))
+        Ok((BuiltRequest { method: method.to_owned(), url, headers, body, bindings: plugin.bindings, shown_url, spelt_out }, expansion))
     }
 
-    /// The template's headers but those the plugin gives, then the plugin's.
+    /// The template's headers but those the plugin gives, then the plugin's; and the names of those whose value is spelt out in the template.
     fn build_headers(
         &self,
         from_plugin: Vec<(String, String)>,
         scope: &Scope<'_>,
         expansion: &mut Expansion,
-    ) -> Result<Vec<(String, String)>, RequestProblem> {
+    ) -> Result<(Vec<(String, String)>, Vec<String>), RequestProblem> {
         let given: Vec<(String, String)> = from_plugin.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
         for (name, _) in &given {
             check_name(name).map_err(|detail| RequestProblem::Header { name: name.clone(), detail })?;
         }
-        let mut headers: Vec<(String, String)> = Vec::new();
+        let (mut headers, mut spelt_out) = (Vec::<(String, String)>::new(), Vec::new());
         for (name, value) in &self.headers {
             if !given.iter().any(|(other, _)| other == name) {
+                if value.is_literal() {
+                    spelt_out.push(name.clone());
+                }
                 headers.push((name.clone(), value.expand_text(scope, expansion)));
             }
         }
@@ -274,7 +292,7 @@ impl RequestTemplate {
         for (name, value) in &headers {
             check_value(value).map_err(|detail| RequestProblem::Header { name: name.clone(), detail })?;
         }
-        Ok(headers)
+        Ok((headers, spelt_out))
     }
 
     /// What was written, or what the body is.

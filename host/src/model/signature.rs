@@ -10,8 +10,8 @@ mod rule;
 mod scheme;
 mod verify;
 
-pub use challenge::{Asked, Challenge, is_token, signed};
-pub use esri::{EsriForm, esri_form, esri_service, esri_service_form};
+pub use challenge::{Asked, CRC_TOKEN_BYTES_MAX, Challenge, is_crc_token, is_token, signed};
+pub use esri::{EsriForm, UnsignedField, esri_form, esri_service, esri_service_form, without_signature};
 pub use key::{BadKey, STANDARD_KEY_BYTES_MAX, STANDARD_KEY_BYTES_MIN, StandardKey, parse_standard_key};
 pub use rule::{HmacEncoding, HmacRule, VerifyScheme, credential_headers};
 pub use scheme::{github, shopify, slack, standard_webhooks, standard_webhooks_ed25519, stripe};
@@ -119,6 +119,11 @@ pub fn sign(scheme: SigningScheme, input: &SignInput<'_>, secrets: &[Secret]) ->
     }
 }
 
+/// Whether a header, its name in lower case, carries a signature: ours, or one a plugin made with a secret it is granted.
+pub fn is_signature(name: &str) -> bool {
+    name.contains("signature") || name.contains("hmac")
+}
+
 fn standard(id: &str, timestamp_s: i64, signature: String) -> Result<Signed, SignError> {
     // Standard Webhooks 1.0.0, "Signature scheme": the parts of the signed text are told apart by their dots.
     let id = Some(id).filter(|id| !id.contains('.')).and_then(|id| HeaderValue::from_str(id).ok()).ok_or(SignError::Id)?;
@@ -146,6 +151,8 @@ fn is_form(content_type: &str) -> bool {
     essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
+#[cfg(test)]
+mod oracle_tests;
 #[cfg(test)]
 mod signing_tests;
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
+use hmac::{Hmac, Mac};
 use serde_json::{Map, Value};
+use sha2::Sha256;
 
 use super::conduct::Conduct;
 use crate::model::{
@@ -27,6 +29,43 @@ pub struct HostSide {
     pub secrets: Option<SecretFn>,
     /// Reads of state; without it nothing is ever set.
     pub state: Option<StateFn>,
+}
+
+/// Whose keys `hmac-sha256` computes with while a plugin is only tried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keys {
+    /// The secrets: an admin looks, who may use them anyway.
+    Secrets,
+    /// A key that is nobody's. What is signed was chosen by who looks, and must not be believed of him.
+    #[default]
+    StandIn,
+}
+
+/// The key that is nobody's.
+const STAND_IN_KEY: &[u8] = b"a signature made in a rehearsal proves nothing";
+
+impl HostSide {
+    /// The same with these keys. What is not there is missed as before.
+    fn signing_with(self, keys: Keys) -> Self {
+        let Some(secrets) = self.secrets.clone().filter(|_| keys == Keys::StandIn) else { return self };
+        let stand_in: SecretFn = Arc::new(move |name, data| {
+            let real = secrets(name, data.clone());
+            Box::pin(async move {
+                real.await?;
+                let mut mac = Hmac::<Sha256>::new_from_slice(STAND_IN_KEY).map_err(|error| error.to_string())?;
+                mac.update(&data);
+                Ok(mac.finalize().into_bytes().into())
+            })
+        });
+        Self { secrets: Some(stand_in), ..self }
+    }
+}
+
+impl CallContext {
+    /// The same for a call that only tries a plugin out: at this time, with this randomness and these keys.
+    pub fn rehearsed(self, ambient: Ambient, keys: Keys) -> Self {
+        Self { rehearsal: Some(ambient), services: self.services.clone().signing_with(keys), ..self }
+    }
 }
 
 impl fmt::Debug for HostSide {

@@ -8,6 +8,7 @@ use crate::{
     model::{
         call::{Call, CallState},
         id::CallId,
+        signature::{esri_form, without_signature},
     },
     services::Services,
     store::CallFilter,
@@ -26,7 +27,7 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
         state: asked.query_as::<CallState>("state", "pending, done, rejected or failed")?,
     };
     let page = services.store.calls(filter, after, limit).await?;
-    ok(&List { data: page.data, next: page.next })
+    ok(&List { data: page.data.into_iter().map(shown).collect(), next: page.next })
 }
 
 /// A call: what came in, the verdict of the verification, the reply, the emissions, the log.
@@ -34,5 +35,13 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     responses((status = 200, description = "the call", body = Call), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     let id = CallId(asked.path(0).to_owned());
-    ok(&services.store.call(&id).await?.ok_or_else(|| ApiError::NotFound(format!("call `{id}`")))?)
+    ok(&shown(services.store.call(&id).await?.ok_or_else(|| ApiError::NotFound(format!("call `{id}`")))?))
+}
+
+/// A call as it is shown: a signature that stands in its body is hidden as one in its headers is.
+fn shown(mut call: Call) -> Call {
+    if esri_form(call.request.body.as_bytes()) != Ok(None) {
+        call.request.body = without_signature(call.request.body.as_bytes());
+    }
+    call
 }

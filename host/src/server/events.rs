@@ -15,10 +15,12 @@ use crate::{
     acceptance::{self, Incoming, RepeatKey},
     clock::random,
     model::{
-        delivery::{Attempt, Delivery},
+        delivery::{Attempt, Delivery, DeliveryState},
         event::{Event, NewEvent},
-        id::EventId,
+        id::{DeliveryId, EventId},
+        outcome::FailureKind,
         problem::Problem,
+        token::Scope,
         trace::{TRACEPARENT, TRACESTATE, TraceContext},
         trigger::{Trigger, arcgis},
     },
@@ -87,7 +89,7 @@ pub struct AcceptedEvent {
     pub duplicate: bool,
     /// With `wait`: what became of its deliveries.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub deliveries: Option<Vec<DeliveryView>>,
+    pub deliveries: Option<Vec<WaitedFor>>,
 }
 
 /// Several accepted events, in the order posted.
@@ -110,6 +112,31 @@ pub struct DeliveryView {
     pub last_attempt: Option<Attempt>,
 }
 
+/// A delivery that was waited for.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum WaitedFor {
+    /// All of it, to who may read deliveries.
+    Whole(Box<DeliveryView>),
+    /// How it went, to everybody else.
+    Outcome(DeliveryOutcome),
+}
+
+/// How a delivery went, and nothing of what was sent or answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeliveryOutcome {
+    /// `dlv_...`
+    pub id: DeliveryId,
+    /// The webhook's name.
+    pub webhook: String,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// What the endpoint answered last, if it answered.
+    pub http_status: Option<u16>,
+    /// Why the last attempt did not work, in one word.
+    pub failure_kind: Option<FailureKind>,
+}
+
 /// An event and its deliveries.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventView {
@@ -123,7 +150,7 @@ pub struct EventView {
 /// Post events. They are on disk when this answers.
 ///
 /// JSON, or CloudEvents 1.0 in binary, structured or batched form. With `wait` the answer comes when all deliveries had their
-/// first attempt, or when the wait is over.
+/// first attempt, or when the wait is over; it shows each with its last attempt to tokens with the scope `read`, and to others how it went.
 #[utoipa::path(post, path = "/v1/events", tag = "events",
     params(("wait" = Option<String>, Query, description = "`5s`: up to 60 seconds"),
            ("Idempotency-Key" = Option<String>, Header, description = "stands in for `id`"),
@@ -176,7 +203,7 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
     }
     let mut events = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
-        let deliveries = if wait.is_some() { Some(delivery_views(&services, &outcome.id).await?) } else { None };
+        let deliveries = if wait.is_some() { Some(waited_for(&services, &outcome.id, asked.allows(Scope::Read)).await?) } else { None };
         events.push(AcceptedEvent { id: outcome.id, duplicate: outcome.duplicate, deliveries });
     }
     if several {
@@ -233,14 +260,24 @@ async fn first_attempts(services: &Services, id: &EventId) {
     }
 }
 
-/// An event's deliveries, each with its last attempt.
-async fn delivery_views(services: &Services, id: &EventId) -> Result<Vec<DeliveryView>, StoreError> {
+/// An event's deliveries, each with its last attempt, or, for who may not read, with how that went.
+async fn waited_for(services: &Services, id: &EventId, may_read: bool) -> Result<Vec<WaitedFor>, StoreError> {
     let mut views = Vec::new();
     for delivery in services.store.event_deliveries(id).await? {
         let last_attempt = services.store.attempts(&delivery.id).await?.pop();
-        views.push(DeliveryView { delivery, last_attempt });
+        let view = DeliveryView { delivery, last_attempt };
+        views.push(if may_read { WaitedFor::Whole(Box::new(view)) } else { WaitedFor::Outcome(view.outcome()) });
     }
     Ok(views)
+}
+
+impl DeliveryView {
+    fn outcome(self) -> DeliveryOutcome {
+        let Delivery { id, webhook, state, .. } = self.delivery;
+        let (answer, failure) = self.last_attempt.map_or((None, None), |attempt| (attempt.answer, attempt.failure));
+        let (http_status, failure_kind) = (answer.map(|answer| answer.status), failure.map(|failure| failure.kind));
+        DeliveryOutcome { id, webhook, state, http_status, failure_kind }
+    }
 }
 
 /// The events of a request, whatever their form, and whether they came as a list.

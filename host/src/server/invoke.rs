@@ -7,15 +7,18 @@ use utoipa::ToSchema;
 use super::{
     request::Asked,
     respond::{Answer, ProblemDetails, ok},
+    webhooks::eyes,
 };
 use crate::{
-    deliverer::{Invoked, credentials},
+    deliverer::{Eyes, Invoked, credentials},
     invocation,
     model::{
+        audit::Deed,
         delivery::{DeliveryState, RecordedRequest},
         id::DeliveryId,
         outcome::Failure,
         plugin::{GuestLog, PluginUse},
+        token::Scope,
     },
     services::Services,
     transport::{Probe, Step},
@@ -56,6 +59,7 @@ pub struct InvokeAnswer {
     /// `webhook.error...` when it failed, or when the answer of an endpoint that accepted could not be read.
     pub error_event: Option<String>,
     /// Why it failed; of one that is `delivered`, why its answer could not be read for bindings or by the plugin's `answers`.
+    /// The sentence is shown to tokens with the scope `read`.
     pub failure: Option<Failure>,
     /// Session parameters that were set (null: removed).
     #[schema(value_type = Object)]
@@ -75,7 +79,7 @@ pub struct InvokeAnswer {
 /// The request that would be sent.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PreviewAnswer {
-    /// The request, credentials and signature redacted or signed as they would be now; null: nothing would be sent.
+    /// The request; null: nothing would be sent.
     pub request: Option<RecordedRequest>,
     /// Why it would not be sent.
     pub failure: Option<Failure>,
@@ -105,16 +109,29 @@ pub async fn invoke(services: Services, asked: Asked) -> Answer {
     let body: InvokeBody = asked.json()?;
     let request = request_of(&services, &asked, body);
     services.store.has_room()?;
-    ok(&shown(invocation::invoke(&services, asked.path(0), request).await?))
+    let mut answer = shown(invocation::invoke(&services, asked.path(0), request).await?);
+    if !asked.allows(Scope::Read) {
+        answer.failure = answer.failure.map(|failure| failure.without_detail());
+    }
+    ok(&answer)
 }
 
-/// Show the exact request `invoke` would send. Nothing is sent, stored or bound.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/preview", tag = "webhooks", request_body = InvokeBody, params(("name" = String, Path, description = "its name")),
+/// Show the exact request `invoke` would send. Nothing is sent, stored or bound, a plugin is only tried out, and nothing is counted.
+///
+/// Values that come from references are shown, credentials never. To tokens that are no admin's, signatures and what the webhook's document
+/// spells out in headers and in the query are `(redacted)`, and a plugin's own signatures are made with a key that is nobody's.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/preview", tag = "webhooks", request_body = InvokeBody,
+    params(("name" = String, Path, description = "its name"), ("reveal" = Option<bool>, Query, description = "show the query values the document spells out (scope `admin`)")),
     responses((status = 200, description = "the request", body = PreviewAnswer), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn preview(services: Services, asked: Asked) -> Answer {
+    asked.only(&["reveal"])?;
+    let eyes = if asked.reveals()? { Eyes::Revealed } else { eyes(&asked) };
     let body: InvokeBody = asked.json()?;
     let request = request_of(&services, &asked, body);
-    let (attempt, outcome) = invocation::preview(&services, asked.path(0), request).await?;
+    let (attempt, outcome) = invocation::preview(&services, asked.path(0), request, eyes).await?;
+    if eyes == Eyes::Revealed {
+        services.store.note(Deed::plain("shown", "webhook", asked.path(0))).await?;
+    }
     ok(&PreviewAnswer { request: attempt.request, failure: outcome.err(), plugin: attempt.plugin, log: attempt.log, unset: attempt.unset })
 }
 

@@ -9,10 +9,13 @@ use super::{
     respond::{Answer, ApiError, List, ProblemDetails, bytes, created, no_content, ok},
 };
 use crate::{
-    model::plugin::{
-        ActiveVersion, Digest, Export, Grants, PluginKind, PluginVersion,
-        history::Actor,
-        limits::{PluginLimits, PluginLimitsSpec},
+    model::{
+        plugin::{
+            ActiveVersion, Digest, Export, Grants, PluginKind, PluginVersion,
+            history::Actor,
+            limits::{PluginLimits, PluginLimitsSpec},
+        },
+        token::Scope,
     },
     plugin::PluginInfo,
     services::Services,
@@ -52,6 +55,25 @@ pub struct PluginView {
     /// Other versions that are set aside: webhooks may be pinned to them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others_set_aside: Vec<BreakerView>,
+}
+
+/// A plugin after a change.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ChangedPlugin {
+    /// All of it, to who may read plugins.
+    Whole(Box<PluginView>),
+    /// What is active now, to everybody else.
+    Outcome(ActivePluginView),
+}
+
+/// What is active of a plugin, and nothing of what it was given.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ActivePluginView {
+    /// Its name.
+    pub name: String,
+    /// The active version: a number, or `builtin`; null: none.
+    pub active: Option<Value>,
 }
 
 /// An upload as answered.
@@ -105,6 +127,16 @@ fn shown(info: PluginInfo) -> PluginView {
         breaker: conduct.map(BreakerView::from),
         others_set_aside: others_set_aside.into_iter().map(BreakerView::from).collect(),
     }
+}
+
+/// What a change is answered with: no more than a GET with the same token shows.
+fn changed(services: &Services, asked: &Asked) -> Answer {
+    let info = find(services, asked.path(0))?;
+    ok(&if asked.allows(Scope::Read) {
+        ChangedPlugin::Whole(Box::new(shown(info)))
+    } else {
+        ChangedPlugin::Outcome(ActivePluginView { active: version_shown(info.record.active), name: info.record.name })
+    })
 }
 
 /// A version's number, or `builtin`.
@@ -192,7 +224,7 @@ pub async fn version(services: Services, asked: Asked) -> Answer {
 
 /// Use another version: an older one is a rollback.
 #[utoipa::path(post, path = "/v1/plugins/{name}/activate", tag = "plugins", request_body = ActivateInput, params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "active", body = PluginView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+    responses((status = 200, description = "active", body = ChangedPlugin), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
         (status = 422, body = ProblemDetails, description = "a grant is missing", content_type = "application/problem+json")))]
 pub async fn activate(services: Services, asked: Asked) -> Answer {
@@ -205,16 +237,16 @@ pub async fn activate(services: Services, asked: Asked) -> Answer {
     let version = version.ok_or_else(|| ApiError::invalid("/version", "a version's number, or `\"builtin\"`"))?;
     services.plugins.activate(asked.path(0), version, actor(&asked)).await?;
     services.window.wake();
-    ok(&shown(find(&services, asked.path(0))?))
+    changed(&services, &asked)
 }
 
 /// Configure a plugin. A webhook's or receiver's own configuration is merged over it.
 #[utoipa::path(put, path = "/v1/plugins/{name}/config", tag = "plugins", request_body(content = Object, description = "the configuration"), params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "configured", body = PluginView), (status = 400, body = ProblemDetails, description = "no object", content_type = "application/problem+json")))]
+    responses((status = 200, description = "configured", body = ChangedPlugin), (status = 400, body = ProblemDetails, description = "no object", content_type = "application/problem+json")))]
 pub async fn put_config(services: Services, asked: Asked) -> Answer {
     let config: Map<String, Value> = asked.json()?;
     services.plugins.set_config(asked.path(0), Value::Object(config), actor(&asked)).await?;
-    ok(&shown(find(&services, asked.path(0))?))
+    changed(&services, &asked)
 }
 
 /// Grant capabilities to a plugin; possible before its first upload.
@@ -239,8 +271,17 @@ pub async fn delete(services: Services, asked: Asked) -> Answer {
     let name = asked.path(0);
     let users = services.catalog.snapshot().users_of_plugin(name);
     if !users.is_empty() {
-        return Err(ApiError::Conflict(format!("it is used by {}", users.join(", "))));
+        let by = if asked.allows(Scope::Read) {
+            users.join(", ")
+        } else {
+            format!("{}; which they are is shown to tokens with the scope `read`", count_of(users.len()))
+        };
+        return Err(ApiError::Conflict(format!("it is used by {by}")));
     }
     services.plugins.delete(name).await?;
     no_content()
+}
+
+fn count_of(users: usize) -> String {
+    if users == 1 { "one webhook, receiver or action".to_owned() } else { format!("{users} webhooks, receivers or actions") }
 }

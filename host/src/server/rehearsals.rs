@@ -24,7 +24,7 @@ use crate::{
         token::Scope,
         trigger::Trigger,
     },
-    plugin::{ActivePlugin, InvocationInput, PluginReply},
+    plugin::{ActivePlugin, InvocationInput, Keys, PluginReply},
     rehearsal::{self, Inbound, LAST_DEFAULT, LAST_MAX, Material, Outbound, Pair, Said, Setting, Tried},
     services::Services,
 };
@@ -260,6 +260,9 @@ pub struct BuiltView {
 
 /// Try a version on an event, a call, a past delivery or a past call. Nothing is sent, nothing is committed; the plugin sees a clock that
 /// stands still and always the same randomness.
+///
+/// A past delivery or call, a session, and a plugin with a configuration or a state of its own take the scope `read` besides. For tokens that are no
+/// admin's the plugin signs with a key that is nobody's.
 #[utoipa::path(post, path = "/v1/plugins/{name}/try", tag = "plugins", request_body = TryInput,
     params(("name" = String, Path, description = "its name"), ("version" = Option<String>, Query, description = "a version's number, or `builtin`; absent: what is active")),
     responses((status = 200, description = "what it said, or how it failed", body = TryAnswer),
@@ -272,11 +275,13 @@ pub async fn try_out(services: Services, asked: Asked) -> Answer {
     let version = asked.query("version").map(|text| text.parse::<u32>().map_or_else(|_| Value::from(text), Value::from));
     let plugin = version_of(&services, asked.path(0), version.as_ref(), "")?;
     let input: TryInput = asked.json()?;
-    if input.delivery.is_some() || input.call.is_some() || input.names_session() {
+    // A plugin that is tried can say all it is given: what happened, what sessions hold, its configuration, what it remembers.
+    let is_given_what_is_kept = plugin.grants.state || plugin.config.as_object().is_some_and(|config| !config.is_empty());
+    if is_given_what_is_kept || input.delivery.is_some() || input.call.is_some() || input.names_session() {
         may_read(&asked)?;
     }
     let (material, setting) = read(&services, input)?;
-    let tried = rehearsal::try_out(&services, &plugin, material, setting).await?;
+    let tried = rehearsal::try_out(&services, &plugin, material, Setting { keys: keys(&asked), ..setting }).await?;
     ok(&shown(plugin.plugin_use.clone(), tried))
 }
 
@@ -296,7 +301,7 @@ pub async fn compare(services: Services, asked: Asked) -> Answer {
     }
     let candidate = version_of(&services, asked.path(0), Some(&input.version), "/version")?;
     let active = version_of(&services, asked.path(0), input.against.as_ref(), "/against")?;
-    let compared = rehearsal::compare(&services, &active, &candidate, input.webhook.as_deref(), last).await?;
+    let compared = rehearsal::compare(&services, (&active, &candidate), input.webhook.as_deref(), last, keys(&asked)).await?;
     let looked_at = compared.pairs.len();
     let data: Vec<_> = compared.pairs.into_iter().filter(|pair| !pair.is_same()).map(view).collect();
     ok(&CompareAnswer {
@@ -311,12 +316,14 @@ pub async fn compare(services: Services, asked: Asked) -> Answer {
     })
 }
 
-/// What happened and what sessions hold is shown to who may read it: a plugin that is tried can say all it is given.
+/// What is kept is shown to who may read it.
 fn may_read(asked: &Asked) -> Result<(), ApiError> {
-    match &asked.token {
-        Some(token) if token.allows(Scope::Read) => Ok(()),
-        _ => Err(ApiError::Forbidden("read".to_owned())),
-    }
+    if asked.allows(Scope::Read) { Ok(()) } else { Err(ApiError::Forbidden("read".to_owned())) }
+}
+
+/// What a plugin signs with while it is tried out: whoever tries it chose what is signed.
+fn keys(asked: &Asked) -> Keys {
+    if asked.allows(Scope::Admin) { Keys::Secrets } else { Keys::StandIn }
 }
 
 impl TryInput {
@@ -366,7 +373,7 @@ fn read(services: &Services, input: TryInput) -> Result<(Material, Setting), Api
     } else {
         Material::Inbound(Inbound::Given(Box::new(read_call(invocation.unwrap_or_default()))))
     };
-    Ok((material, Setting { config, parameters, context, now }))
+    Ok((material, Setting { config, parameters, context, now, keys: Keys::StandIn }))
 }
 
 fn read_event(now: Timestamp, event: TryEvent, pointer: &str) -> Result<Event, ApiError> {

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::respond::ApiError;
 use crate::model::{
     problem::{self, Problem, nearest},
-    token::TokenRecord,
+    token::{Scope, TokenRecord},
     trace::TraceContext,
 };
 
@@ -46,6 +46,17 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Whether whoever asks may do what takes `scope`: an answer shows no more than a GET with the same token would.
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.token.as_ref().is_some_and(|token| token.allows(scope))
+    }
+
+    /// Whether secrets and what an admin wrote out are to be shown, which `?reveal=true` asks and an admin alone may.
+    pub fn reveals(&self) -> Result<bool, ApiError> {
+        let reveal = self.query_as("reveal", "true or false")?.unwrap_or(false);
+        if reveal && !self.allows(Scope::Admin) { Err(ApiError::Forbidden("admin".to_owned())) } else { Ok(reveal) }
+    }
+
     /// The `index`th `{...}` of the path.
     pub fn path(&self, index: usize) -> &str {
         self.path.get(index).map_or("", String::as_str)

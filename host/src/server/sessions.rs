@@ -23,7 +23,7 @@ pub struct SessionParameters {
 #[utoipa::path(get, path = "/v1/sessions/{id}/parameters", tag = "sessions", params(("id" = String, Path, description = "the session")),
     responses((status = 200, description = "its parameters", body = SessionParameters)))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
-    let session = services.store.parameters(asked.path(0)).await?;
+    let session = services.store.peek_parameters(asked.path(0)).await?;
     ok(&SessionParameters { parameters: session.parameters.into_map() })
 }
 

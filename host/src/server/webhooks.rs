@@ -16,7 +16,7 @@ use super::{
 use crate::{
     catalog::{CatalogError, Deactivated, WebhookEntry},
     clock::{millis, random},
-    deliverer,
+    deliverer::{self, Eyes},
     model::{
         audit::Deed,
         cx::environment::Environment,
@@ -27,9 +27,11 @@ use crate::{
         merge_patch::merge,
         problem::segment,
         request::redact::{is_redacted, redact_template_url},
+        secret::SecretRef,
         selector::Selector,
         signature::{self, SigningScheme},
-        template::url::UrlTemplate,
+        template::{Template, url::UrlTemplate},
+        token::Scope,
         webhook::{AuthSpec, Webhook, WebhookSpec},
     },
     services::Services,
@@ -40,7 +42,7 @@ use crate::{
 pub struct WebhookView {
     /// For as long as it exists, whatever its name.
     pub id: WebhookId,
-    /// As written; literal query values of the URL are redacted unless `reveal=true`.
+    /// As written; what it spells out in the query of a URL is redacted unless `reveal=true`, and in headers to who is no admin.
     #[serde(flatten)]
     pub spec: WebhookSpec,
     /// When it was first written.
@@ -71,18 +73,50 @@ pub struct FilterVerdicts {
     pub verdicts: Vec<bool>,
 }
 
-fn view(entry: &WebhookEntry, reveal: bool) -> WebhookView {
+fn view(entry: &WebhookEntry, eyes: Eyes) -> WebhookView {
     let mut spec = entry.spec.clone();
-    if !reveal {
-        redact(&mut spec);
-    }
+    redact(&mut spec, eyes);
     let WebhookEntry { created_at, updated_at, deactivated, .. } = *entry;
     WebhookView { id: entry.id.clone(), spec, created_at, updated_at, deactivated }
 }
 
-/// Takes the values out of a document's URLs.
-pub fn redact(spec: &mut WebhookSpec) {
-    urls(spec).into_iter().for_each(|(_, url)| *url = redact_template_url(url));
+/// Takes out of a document what it spells out: the values of its URLs' queries; for who is no admin those of its headers, too.
+pub fn redact(spec: &mut WebhookSpec, eyes: Eyes) {
+    if eyes != Eyes::Revealed {
+        urls(spec).into_iter().for_each(|(_, url)| *url = redact_template_url(url));
+    }
+    if eyes == Eyes::Reader {
+        headers(spec).into_iter().filter(|(_, value)| is_spelt_out(value)).for_each(|(_, value)| REDACTED_HEADER.clone_into(value));
+    }
+}
+
+/// What stands where a header's value was.
+const REDACTED_HEADER: &str = "(redacted)";
+
+/// Whether the value of a header is all in the document: neither a secret by name nor text with a reference or a function.
+fn is_spelt_out(value: &str) -> bool {
+    value.parse::<SecretRef>().is_err() && Template::parse(value).is_ok_and(|template| template.is_literal())
+}
+
+/// Every header of a document, with its pointer.
+fn headers(spec: &mut WebhookSpec) -> Vec<(String, &mut String)> {
+    let under = |place: &str, name: &str| format!("{place}{}", segment(name));
+    let mut found: Vec<_> = spec.request.headers.iter_mut().map(|(name, value)| (under("/request/headers", name), value)).collect();
+    if let Some(AuthSpec::Headers { headers }) = &mut spec.auth {
+        found.extend(headers.iter_mut().map(|(name, value)| (under("/auth/headers", name), value)));
+    }
+    for (environment, patch) in &mut spec.environments {
+        let Value::Object(patch) = patch else { continue };
+        for (part, values) in patch.iter_mut().filter(|(part, _)| ["request", "auth"].contains(&part.as_str())) {
+            let place = format!("/environments{}/{part}/headers", segment(environment));
+            for (name, value) in values.get_mut("headers").and_then(Value::as_object_mut).into_iter().flatten() {
+                if let Value::String(value) = value {
+                    found.push((under(&place, name), value));
+                }
+            }
+        }
+    }
+    found
 }
 
 /// Every URL of a document, with its pointer: any of them may be a credential (decision 16).
@@ -132,7 +166,8 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     let data: Vec<_> =
         snapshot.webhooks.iter().filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after)).take(limit + 1).collect();
     let next = (data.len() > limit).then(|| data[limit - 1].0.clone());
-    ok(&List { data: data.into_iter().take(limit).map(|(_, entry)| view(entry, false)).collect(), next })
+    let eyes = eyes(&asked);
+    ok(&List { data: data.into_iter().take(limit).map(|(_, entry)| view(entry, eyes)).collect(), next })
 }
 
 /// Create a webhook.
@@ -171,15 +206,17 @@ pub fn named(written: &mut String, of_path: &str) -> Result<(), ApiError> {
     responses((status = 200, description = "the webhook", body = WebhookView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     asked.only(&["reveal"])?;
-    let reveal = asked.query_as("reveal", "true or false")?.unwrap_or(false);
-    if reveal && !asked.token.as_ref().is_some_and(|token| token.allows(crate::model::token::Scope::Admin)) {
-        return Err(ApiError::Forbidden("admin".to_owned()));
-    }
+    let reveal = asked.reveals()?;
     let entry = find(&services, asked.path(0))?;
     if reveal {
         services.store.note(Deed::plain("shown", "webhook", asked.path(0))).await?;
     }
-    ok(&view(&entry, reveal))
+    ok(&view(&entry, if reveal { Eyes::Revealed } else { eyes(&asked) }))
+}
+
+/// Who looks, where nothing is to be revealed.
+pub fn eyes(asked: &Asked) -> Eyes {
+    if asked.allows(Scope::Admin) { Eyes::Admin } else { Eyes::Reader }
 }
 
 /// The webhook of that name.
@@ -244,7 +281,7 @@ pub async fn remove(services: &Services, name: &str) -> Result<(), ApiError> {
     responses((status = 200, description = "active", body = WebhookView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn activate(services: Services, asked: Asked) -> Answer {
     let entry = set_active(&services, &*find(&services, asked.path(0))?, true).await?;
-    created(false, &view(&entry, false))
+    created(false, &view(&entry, eyes(&asked)))
 }
 
 /// Deactivate a webhook. What is pending for it is cancelled, and can be resent.
@@ -252,7 +289,7 @@ pub async fn activate(services: Services, asked: Asked) -> Answer {
     responses((status = 200, description = "inactive", body = WebhookView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn deactivate(services: Services, asked: Asked) -> Answer {
     let entry = set_active(&services, &*find(&services, asked.path(0))?, false).await?;
-    created(false, &view(&entry, false))
+    created(false, &view(&entry, eyes(&asked)))
 }
 
 /// Switches a webhook on, or off: then what is pending for it is cancelled.
@@ -285,7 +322,8 @@ pub async fn filter_test(services: Services, asked: Asked) -> Answer {
 
 async fn write_document(services: &Services, document: Value, name: &str, only_new: bool) -> Answer {
     let (entry, is_new) = store(services, document, name, only_new).await?;
-    created(is_new, &view(&entry, false))
+    // Who may write it is an admin.
+    created(is_new, &view(&entry, Eyes::Admin))
 }
 
 /// A document that could be written as it is, and the inline credentials that were in it.
@@ -359,6 +397,10 @@ fn admissible(services: &Services, spec: &mut WebhookSpec) -> Result<(), ApiErro
     }
     for (pointer, url) in urls(spec) {
         check_url(services, pointer, url)?;
+    }
+    if let Some((pointer, _)) = headers(spec).into_iter().find(|(_, value)| *value == REDACTED_HEADER) {
+        let detail = "the value of the header is the redaction mark; write the whole value, which admins are shown, or PATCH without it";
+        return Err(ApiError::invalid(pointer, detail));
     }
     for (pointer, host, address) in targets(spec) {
         services.transport.check_address(&host, address).map_err(|error| ApiError::invalid(pointer, error.to_string()))?;

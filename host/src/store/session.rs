@@ -112,6 +112,14 @@ impl Store {
         Ok(record.shown())
     }
 
+    /// The same for who only looks: a session lives no longer for that.
+    pub async fn peek_parameters(&self, session: &str) -> Result<Session, StoreError> {
+        let key = key::session(session);
+        let Some(bytes) = self.engine().get(&key)? else { return Ok(Session::default()) };
+        let record: SessionRecord = decode(&key, &bytes)?;
+        Ok(if record.expires_at <= self.now() { Session::default() } else { record.shown() })
+    }
+
     /// Makes changes to a session's parameters. With `expected_version` only if that is its version; 0: if there is no such session.
     pub async fn update_parameters(
         &self,

@@ -77,6 +77,8 @@ mod tests {
 
     fn built() -> BuiltRequest {
         BuiltRequest {
+            shown_url: None,
+            spelt_out: Vec::new(),
             method: "POST".to_owned(),
             url: "https://h.example/a?x=1".to_owned(),
             headers: vec![("x-a".to_owned(), "b".to_owned())],

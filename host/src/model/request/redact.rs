@@ -8,12 +8,18 @@ pub const REDACTED: &str = "redacted";
 /// `url` without user information, and with the values of its query replaced; their names stay. URLs may be credentials
 /// (decision 16: `...&sig=`), so this is what is logged and shown. Works on any text; nothing is decoded.
 pub fn redact_url(url: &str) -> String {
-    redact(url, |_| false)
+    redact(url, |_, _| false)
+}
+
+/// The same of an expanded URL. Of the pairs of its query, in order, `from_reference` says which have a value that is what a reference stands
+/// for, and nothing an admin spelt out: those stay.
+pub fn redact_literals(url: &str, from_reference: &[bool]) -> String {
+    redact(url, |at, _| from_reference.get(at).copied().unwrap_or(false))
 }
 
 /// A webhook's URL as its document shows it: values that are nothing but a reference say nothing secret and stay.
 pub fn redact_template_url(url: &str) -> String {
-    redact(url, |value| Reference::parse(value).is_ok_and(|found| found.is_some_and(|reference| reference.as_str() == value)))
+    redact(url, |_, value| Reference::parse(value).is_ok_and(|found| found.is_some_and(|reference| reference.as_str() == value)))
 }
 
 /// Whether a URL was written back as it was shown: its secrets are lost.
@@ -22,7 +28,7 @@ pub fn is_redacted(url: &str) -> bool {
     query.split('&').any(|pair| pair == REDACTED || pair.split_once('=').is_some_and(|(_, value)| value == REDACTED))
 }
 
-fn redact(url: &str, keeps: impl Fn(&str) -> bool) -> String {
+fn redact(url: &str, keeps: impl Fn(usize, &str) -> bool) -> String {
     if is_mail(url) {
         return url.to_owned();
     }
@@ -42,8 +48,9 @@ fn redact(url: &str, keeps: impl Fn(&str) -> bool) -> String {
     if let Some(query) = query {
         let pairs: Vec<String> = query
             .split('&')
-            .map(|pair| match pair.split_once('=') {
-                Some((name, value)) if !value.is_empty() && !keeps(value) => format!("{name}={REDACTED}"),
+            .enumerate()
+            .map(|(at, pair)| match pair.split_once('=') {
+                Some((name, value)) if !value.is_empty() && !keeps(at, value) => format!("{name}={REDACTED}"),
                 Some(_) => pair.to_owned(),
                 None if pair.is_empty() => String::new(),
                 // A name without a value may as well be a value without a name.

@@ -11,8 +11,10 @@ use utoipa::ToSchema;
 use super::{esri::esri_service, rule::VerifyScheme};
 use crate::model::secret::Secret;
 
-/// Bytes a challenge may have: it is hashed or given back, and forgotten.
+/// Bytes a challenge may have that is given back, and forgotten.
 pub const CHALLENGE_BYTES_MAX: usize = 1024;
+/// Bytes a `crc_token` may have.
+pub const CRC_TOKEN_BYTES_MAX: usize = 256;
 
 /// How a sender asks whether the address is meant for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -47,7 +49,9 @@ impl Challenge {
         let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let short = |text: &&str| text.len() <= CHALLENGE_BYTES_MAX;
         match self {
-            Self::CrcToken if method == Method::GET => value("crc_token").filter(short).map(Asked::Sign),
+            Self::CrcToken if method == Method::GET => {
+                value("crc_token").map(|token| if is_crc_token(token.as_bytes()) { Asked::Sign(token) } else { Asked::Unsignable })
+            }
             Self::Hub if method == Method::GET && value("hub.mode") == Some("subscribe") => {
                 let challenge = value("hub.challenge").filter(short)?;
                 Some(Asked::Echo { challenge, token: value("hub.verify_token").unwrap_or_default() })
@@ -69,6 +73,8 @@ impl Challenge {
 pub enum Asked<'a> {
     /// The signature of this.
     Sign(&'a str),
+    /// The signature of what might be a body, which nobody gets.
+    Unsignable,
     /// This back, if the token is right.
     Echo {
         /// What is given back.
@@ -80,9 +86,16 @@ pub enum Asked<'a> {
     EchoSigned(String),
 }
 
-/// The answer to a challenge to sign: the signature of its token.
-pub fn signed(token: &str, key: &Secret) -> String {
-    esri_service(token.as_bytes(), key)
+/// Whether the host signs these bytes for anybody who asks with `crc_token`: one short word, which is neither JSON of any use, nor a form,
+/// nor a body behind its time. [`verify`](super::verify()) believes no signature over such a word under a key that answers challenges, so
+/// that what is signed for strangers and what is believed of them have nothing in common.
+pub fn is_crc_token(bytes: &[u8]) -> bool {
+    (1..=CRC_TOKEN_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte))
+}
+
+/// The answer to a challenge to sign: the signature of its token, if it is one.
+pub fn signed(token: &str, key: &Secret) -> Option<String> {
+    is_crc_token(token.as_bytes()).then(|| esri_service(token.as_bytes(), key))
 }
 
 /// Whether a token is the one that was agreed on; in constant time.
@@ -109,8 +122,27 @@ mod tests {
         let asked = Challenge::UrlVerification.asked(&Method::POST, &[], slack);
         assert_eq!(asked, Some(Asked::EchoSigned("3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P".into())));
         assert_eq!(Challenge::UrlVerification.asked(&Method::POST, &[], br#"{"type":"event_callback","challenge":"x"}"#), None);
-        let long = query(&[("crc_token", &"x".repeat(CHALLENGE_BYTES_MAX + 1))]);
-        assert_eq!(Challenge::CrcToken.asked(&Method::GET, &long, b""), None);
+        let crc = |token: &str| {
+            Challenge::CrcToken.asked(&Method::GET, &query(&[("crc_token", token)]), b"").map(|asked| asked == Asked::Unsignable)
+        };
+        assert_eq!(crc(&"x".repeat(CRC_TOKEN_BYTES_MAX)), Some(false));
+        assert_eq!(crc("9Zr_-+/=="), Some(false));
+        for body in [
+            "",
+            &"x".repeat(CRC_TOKEN_BYTES_MAX + 1),
+            r#"{"a":1}"#,
+            "[1]",
+            "1700000000.x",
+            "v0:1:x",
+            "payload=x&a=b",
+            "a b",
+            "a\n",
+            "é",
+            "\"x\"",
+        ] {
+            assert_eq!(crc(body), Some(true), "{body}");
+            assert_eq!(signed(body, &Secret::new(b"k".to_vec())), None, "{body}");
+        }
         assert_eq!(Challenge::None.asked(&Method::GET, &hub, slack), None);
     }
 

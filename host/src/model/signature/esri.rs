@@ -61,16 +61,32 @@ pub struct EsriForm<'a> {
     /// The bytes after `payload=`, as they stand: what is signed, and in Esri's samples JSON as it is.
     pub payload: &'a [u8],
     /// The value of `x-esriHook-Signature`, as it stands.
-    pub signature: Option<&'a [u8]>,
+    pub signature: &'a [u8],
 }
 
-/// Takes a form apart; absent where there is no `payload`.
-pub fn esri_form(body: &[u8]) -> Option<EsriForm<'_>> {
-    let fields = || body.split(|byte| *byte == b'&');
-    let payload = fields().find_map(|field| field.strip_prefix(PAYLOAD))?;
-    let signature = fields().find_map(|field| {
-        let name = field.get(..SIGNATURE.len())?;
-        name.eq_ignore_ascii_case(SIGNATURE).then(|| &field[SIGNATURE.len()..])
-    });
-    Some(EsriForm { payload, signature })
+/// A signed form that holds more than what its signature is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnsignedField;
+
+/// Takes a signed form apart; `None` where it carries no signature. The signature is over the payload alone, so that a signed form has exactly
+/// the two fields: whatever else stood in it, a second `payload` first of all, would be read and is not signed.
+pub fn esri_form(body: &[u8]) -> Result<Option<EsriForm<'_>>, UnsignedField> {
+    let signature_in = |field: &'_ [u8]| field.get(..SIGNATURE.len()).is_some_and(|name| name.eq_ignore_ascii_case(SIGNATURE));
+    let mut fields = body.split(|byte| *byte == b'&');
+    if !fields.clone().any(signature_in) {
+        return Ok(None);
+    }
+    let (Some(first), Some(second), None) = (fields.next(), fields.next(), fields.next()) else { return Err(UnsignedField) };
+    let (payload, signature) = if signature_in(first) { (second, first) } else { (first, second) };
+    let payload = payload.strip_prefix(PAYLOAD).ok_or(UnsignedField)?;
+    Ok(Some(EsriForm { payload, signature: &signature[SIGNATURE.len()..] }))
+}
+
+/// A signed form as it is shown: without its signature.
+pub fn without_signature(form: &[u8]) -> String {
+    let shown = |field: &str| match field.get(..SIGNATURE.len()).filter(|name| name.as_bytes().eq_ignore_ascii_case(SIGNATURE)) {
+        Some(name) => format!("{name}(redacted)"),
+        None => field.to_owned(),
+    };
+    String::from_utf8_lossy(form).split('&').map(shown).collect::<Vec<_>>().join("&")
 }

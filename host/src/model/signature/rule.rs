@@ -143,6 +143,70 @@ impl HmacRule {
     }
 }
 
+/// What stands for the placeholders of a signed text.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedValues<'a> {
+    /// Digits.
+    pub time: &'a [u8],
+    /// As its header has it.
+    pub id: &'a [u8],
+    /// Byte for byte.
+    pub body: &'a [u8],
+}
+
+/// Digits of a time that can be near now: Unix seconds have ten.
+const TIME_DIGITS_MIN: usize = 10;
+
+impl<'a> SignedValues<'a> {
+    /// The bytes of a piece.
+    pub fn of<'p: 'a>(&self, piece: &SignedPart<'p>) -> &'a [u8] {
+        match piece {
+            SignedPart::Text(text) => text.as_bytes(),
+            SignedPart::Body => self.body,
+            SignedPart::Timestamp => self.time,
+            SignedPart::Id => self.id,
+        }
+    }
+
+    /// Whether what was signed can be taken apart in this way alone. Otherwise somebody who overheard a call moves the end of one piece into
+    /// the next, and what is read is not what was signed although its bytes are.
+    pub fn is_told_apart(&self, pieces: &[SignedPart<'_>]) -> bool {
+        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
+        let is_plain_id = || self.id.iter().all(is_word);
+        let mut has_body = false;
+        pieces.iter().enumerate().all(|(at, piece)| {
+            has_body |= *piece == SignedPart::Body;
+            match (piece, pieces.get(at + 1)) {
+                (SignedPart::Id, Some(SignedPart::Text(text))) => {
+                    let is_before_time = pieces.get(at + 2) == Some(&SignedPart::Timestamp);
+                    self.ends_at_first(text.as_bytes(), is_before_time)
+                }
+                (SignedPart::Text(text), Some(SignedPart::Id)) if has_body => self.begins_at_last(text.as_bytes()),
+                (SignedPart::Id, Some(SignedPart::Body)) => is_plain_id() && !self.body.first().is_some_and(is_word),
+                (SignedPart::Body, Some(SignedPart::Id)) => is_plain_id() && !self.body.last().is_some_and(is_word),
+                (SignedPart::Timestamp, Some(SignedPart::Body)) => !self.body.first().is_some_and(u8::is_ascii_digit),
+                (SignedPart::Body, Some(SignedPart::Timestamp)) => !self.body.last().is_some_and(u8::is_ascii_digit),
+                _ => true,
+            }
+        })
+    }
+
+    /// Whether the first `text` behind the beginning of the id is that behind its end; before a time only those count that a time may follow.
+    fn ends_at_first(&self, text: &[u8], is_before_time: bool) -> bool {
+        let joined = [self.id, text, self.time].concat();
+        (0..self.id.len()).all(|at| {
+            let behind = joined[at..].strip_prefix(text);
+            behind.is_none_or(|behind| is_before_time && behind.iter().take_while(|byte| byte.is_ascii_digit()).count() < TIME_DIGITS_MIN)
+        })
+    }
+
+    /// Whether the last `text` before the end of the id is that before its beginning.
+    fn begins_at_last(&self, text: &[u8]) -> bool {
+        let joined = [text, self.id].concat();
+        (1..joined.len()).all(|at| !joined[at..].starts_with(text))
+    }
+}
+
 /// How bytes are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

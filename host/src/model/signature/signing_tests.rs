@@ -107,7 +107,7 @@ fn esri_form_carries_its_signature() {
 fn esri_form_means_the_same_decoded_or_not() {
     let json = br#"{"changesUrl":"https://gis.example/x?a=%5B1%5D&b=1+1","back\\":"\"&","n":1e+5}"#;
     let body = esri_service_form(json, &secret(ESRI_KEY)).unwrap();
-    let payload = esri_form(&body).unwrap().payload;
+    let payload = esri_form(&body).unwrap().unwrap().payload;
     let (_, decoded) = url::form_urlencoded::parse(&body).find(|(name, _)| name == "payload").unwrap();
     assert_eq!(decoded.as_bytes(), payload);
     let read = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).unwrap();

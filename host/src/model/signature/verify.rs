@@ -5,16 +5,20 @@
 use base64::Engine;
 use ed25519_dalek::{Signature, Verifier, VerifyingKey};
 use hmac::Mac;
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{
+    HeaderMap,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
 use percent_encoding::percent_decode;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{
-    esri::esri_form,
+    challenge::{CRC_TOKEN_BYTES_MAX, is_crc_token},
+    esri::{UnsignedField, esri_form},
     is_form,
     key::{BASE64_LENIENT, BadKey, StandardKey, read_standard_key},
-    rule::{HmacEncoding, HmacRule, SignedPart, VerifyScheme},
+    rule::{HmacEncoding, HmacRule, SignedPart, SignedValues, VerifyScheme},
     scheme::mac,
 };
 use crate::model::secret::Secret;
@@ -35,6 +39,8 @@ pub struct VerifyInput<'a> {
     pub tolerance_s: i64,
     /// For [`VerifyScheme::Hmac`].
     pub hmac: Option<&'a HmacRule>,
+    /// Whether the secret answers `crc_token` challenges too, here or for another receiver: anybody gets signatures over words then.
+    pub answers_crc: bool,
 }
 
 /// Why a call is not believed. Says nothing of the secret, nor of what would have been right.
@@ -58,6 +64,15 @@ pub enum VerifyError {
     /// A secret cannot be used.
     #[error("a secret to verify with cannot be used: {0}")]
     Key(#[from] BadKey),
+    /// What is signed is such a word as the host signs for anybody.
+    #[error("what is signed may be a `crc_token`, for which anybody gets a signature: it proves nothing")]
+    Challengeable,
+    /// A signed form with more in it.
+    #[error("a signed form is one `payload` and one signature, and nothing else")]
+    UnsignedField,
+    /// What was signed can be taken apart in several ways.
+    #[error("the header `{0}` and what follows it can be told apart in more than one way")]
+    Ambiguous(String),
     /// The scheme `hmac` without its rule.
     #[error("the scheme `hmac` needs the name of a header")]
     RuleMissing,
@@ -95,7 +110,7 @@ pub fn verify(scheme: VerifyScheme, input: &VerifyInput<'_>, secrets: &[Secret])
 
 fn body_mac(input: &VerifyInput<'_>, name: &str, prefix: &str, encoding: HmacEncoding, secrets: &[Secret]) -> Result<(), VerifyError> {
     let given = text(input.headers, name)?.strip_prefix(prefix).and_then(|text| decode(encoding, text)).ok_or_else(|| malformed(name))?;
-    matches_any(secrets, &[input.body], &[given])
+    matches_any(input, secrets, &[input.body], &[given])
 }
 
 /// What a sender signs that no scheme knows.
@@ -106,14 +121,11 @@ fn by_rule(input: &VerifyInput<'_>, rule: &HmacRule, secrets: &[Secret]) -> Resu
     let time = rule.timestamp_header.as_deref().map(|name| timestamp(input, name)).transpose()?;
     let id = rule.id_header.as_deref().map(|name| header(input.headers, name)).transpose()?;
     let pieces = rule.pieces().map_err(|_| VerifyError::RuleMissing)?;
-    let bytes = |piece: &SignedPart<'_>| match piece {
-        SignedPart::Text(text) => text.as_bytes().to_vec(),
-        SignedPart::Body => input.body.to_vec(),
-        SignedPart::Timestamp => time.unwrap_or_default().as_bytes().to_vec(),
-        SignedPart::Id => id.unwrap_or_default().to_vec(),
-    };
-    let pieces: Vec<_> = pieces.iter().map(bytes).collect();
-    matches_any(secrets, &pieces.iter().map(Vec::as_slice).collect::<Vec<_>>(), &[given])
+    let values = SignedValues { time: time.unwrap_or_default().as_bytes(), id: id.unwrap_or_default(), body: input.body };
+    if !values.is_told_apart(&pieces) {
+        return Err(VerifyError::Ambiguous(rule.id_header.as_ref().or(rule.timestamp_header.as_ref()).unwrap_or(&rule.header).clone()));
+    }
+    matches_any(input, secrets, &pieces.iter().map(|piece| values.of(piece)).collect::<Vec<_>>(), &[given])
 }
 
 /// Stripe Docs, "Verify webhook signatures manually": only `v1` counts, and it may be there several times. As in stripe-node, only the
@@ -123,6 +135,8 @@ fn stripe(input: &VerifyInput<'_>, secrets: &[Secret]) -> Result<(), VerifyError
     let (mut time, mut given) = (None, Vec::new());
     for (key, value) in text(input.headers, name)?.split(',').filter_map(|part| part.split_once('=')) {
         match key.trim() {
+            // Which of two were meant cannot be told.
+            "t" if time.is_some() => return Err(malformed(name)),
             "t" => time = Some(value.trim()),
             "v1" => given.extend(decode(HmacEncoding::Hex, value.trim())),
             _ => {}
@@ -133,7 +147,7 @@ fn stripe(input: &VerifyInput<'_>, secrets: &[Secret]) -> Result<(), VerifyError
     if age_s > 0 {
         within(age_s, input.tolerance_s)?;
     }
-    matches_any(secrets, &[time.as_bytes(), b".", input.body], &given)
+    matches_any(input, secrets, &[time.as_bytes(), b".", input.body], &given)
 }
 
 /// Slack Docs, "Verifying requests from Slack".
@@ -142,7 +156,7 @@ fn slack(input: &VerifyInput<'_>, secrets: &[Secret]) -> Result<(), VerifyError>
     let given = text(input.headers, name)?;
     let given = given.strip_prefix("v0=").and_then(|text| decode(HmacEncoding::Hex, text)).ok_or_else(|| malformed(name))?;
     let time = timestamp(input, time_name)?;
-    matches_any(secrets, &[b"v0:", time.as_bytes(), b":", input.body], &[given])
+    matches_any(input, secrets, &[b"v0:", time.as_bytes(), b":", input.body], &[given])
 }
 
 /// Standard Webhooks 1.0.0, "Verifying webhook authenticity": any match will do, unknown versions are passed over.
@@ -150,6 +164,11 @@ fn standard_webhooks(input: &VerifyInput<'_>, secrets: &[Secret]) -> Result<(), 
     let id = header(input.headers, "webhook-id")?;
     let signatures = text(input.headers, "webhook-signature")?;
     let time = timestamp(input, "webhook-timestamp")?;
+    let pieces = [SignedPart::Id, SignedPart::Text("."), SignedPart::Timestamp, SignedPart::Text("."), SignedPart::Body];
+    let values = SignedValues { time: time.as_bytes(), id, body: input.body };
+    if !values.is_told_apart(&pieces) {
+        return Err(VerifyError::Ambiguous("webhook-id".to_owned()));
+    }
     let signed = [id, b".", time.as_bytes(), b".", input.body].concat();
     let given = |version: &str| -> Vec<Vec<u8>> {
         let of_version = signatures.split_ascii_whitespace().filter_map(|part| part.split_once(',')).filter(|(v, _)| *v == version);
@@ -159,7 +178,7 @@ fn standard_webhooks(input: &VerifyInput<'_>, secrets: &[Secret]) -> Result<(), 
     let mut matched = false;
     for secret in secrets {
         matched |= match read_standard_key(secret)? {
-            StandardKey::Symmetric(key) => matches_any(&[key], &[&signed], &symmetric).is_ok(),
+            StandardKey::Symmetric(key) => matches_any(input, &[key], &[&signed], &symmetric).is_ok(),
             StandardKey::Signing(key) => signed_by(&key.verifying_key(), &signed, &asymmetric),
             StandardKey::Verifying(key) => signed_by(&key, &signed, &asymmetric),
         };
@@ -174,11 +193,14 @@ fn signed_by(key: &VerifyingKey, signed: &[u8], given: &[Vec<u8>]) -> bool {
 /// Base64 or hexadecimal, as a header that may be percent-encoded, or beside the payload in a form: Esri's samples differ.
 fn esri_service(input: &VerifyInput<'_>, secrets: &[Secret]) -> Result<(), VerifyError> {
     let name = "x-esrihook-signature";
-    let form = input.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).filter(|value| is_form(value));
-    let form = form.and_then(|_| esri_form(input.body));
-    let in_form = form.and_then(|form| Some((form.payload, form.signature?)));
+    // Two content types are read in two ways.
+    let content_type = match header(input.headers, CONTENT_TYPE.as_str()) {
+        Err(VerifyError::HeaderMissing(_)) => "",
+        content_type => std::str::from_utf8(content_type?).unwrap_or_default(),
+    };
+    let in_form = if is_form(content_type) { esri_form(input.body).map_err(|UnsignedField| VerifyError::UnsignedField)? } else { None };
     let (signed, given) = match in_form {
-        Some(in_form) => in_form,
+        Some(form) => (form.payload, form.signature),
         None => (input.body, header(input.headers, name)?),
     };
     let given = percent_decode(given).decode_utf8().map_err(|_| malformed(name))?;
@@ -186,17 +208,21 @@ fn esri_service(input: &VerifyInput<'_>, secrets: &[Secret]) -> Result<(), Verif
     // 64 hexadecimal digits are Base64 too, of 48 bytes; the length of an HMAC-SHA256 tells them apart.
     let given = decode(HmacEncoding::Hex, given).or_else(|| decode(HmacEncoding::Base64, given)).ok_or_else(|| malformed(name))?;
     if in_form.is_none() {
-        return matches_any(secrets, &[signed], &[given]);
+        return matches_any(input, secrets, &[signed], &[given]);
     }
     // Which of the two a sender hashed cannot be told from the form.
     let spaced: Vec<u8> = signed.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     let decoded: Vec<u8> = percent_decode(&spaced).collect();
     let given = [given];
-    matches_any(secrets, &[signed], &given).or_else(|_| matches_any(secrets, &[&decoded], &given))
+    matches_any(input, secrets, &[signed], &given).or_else(|_| matches_any(input, secrets, &[&decoded], &given))
 }
 
 /// Whether one of the signatures is the HMAC-SHA256 over the parts with one of the secrets. Tries all of them in any case.
-fn matches_any(secrets: &[Secret], parts: &[&[u8]], given: &[Vec<u8>]) -> Result<(), VerifyError> {
+fn matches_any(input: &VerifyInput<'_>, secrets: &[Secret], parts: &[&[u8]], given: &[Vec<u8>]) -> Result<(), VerifyError> {
+    // Every HMAC that is believed comes through here: none over what a challenge could have had signed.
+    if input.answers_crc && parts.iter().map(|part| part.len()).sum::<usize>() <= CRC_TOKEN_BYTES_MAX && is_crc_token(&parts.concat()) {
+        return Err(VerifyError::Challengeable);
+    }
     let mut matched = false;
     for secret in secrets {
         let mac = mac(secret.expose(), parts);

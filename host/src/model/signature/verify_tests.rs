@@ -12,7 +12,7 @@ fn map(headers: &[(&'static str, &str)]) -> HeaderMap {
 
 fn check(scheme: VerifyScheme, headers: &[(&'static str, &str)], body: &[u8], now_s: i64, keys: &[&str]) -> Result<(), VerifyError> {
     let headers = map(headers);
-    let input = VerifyInput { headers: &headers, body, now_s, tolerance_s: TIMESTAMP_TOLERANCE_S, hmac: None };
+    let input = VerifyInput { headers: &headers, body, now_s, tolerance_s: TIMESTAMP_TOLERANCE_S, hmac: None, answers_crc: false };
     verify(scheme, &input, &keys.iter().map(|key| secret(key)).collect::<Vec<_>>())
 }
 
@@ -152,7 +152,7 @@ fn esri_service_reads_forms() {
 fn hmac_follows_its_rule() {
     let headers = map(&[("x-sig", "v1:dXEH6g6yUJ/CESIczphLijdXC211hsIsRvQ3nIsEPhc")]);
     let with = |rule: Option<&HmacRule>| {
-        let input = VerifyInput { headers: &headers, body: b"Hello, World!", now_s: 0, tolerance_s: 0, hmac: rule };
+        let input = VerifyInput { headers: &headers, body: b"Hello, World!", now_s: 0, tolerance_s: 0, hmac: rule, answers_crc: false };
         verify(VerifyScheme::Hmac, &input, &[secret("It's a Secret to Everybody")])
     };
     let rule = HmacRule {

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use super::{Template, TemplateError};
+use super::{Part, Template, TemplateError};
 use crate::model::{
     mail::{self, MailTo},
     reference::{Expansion, Reference, Scope},
+    request::redact::redact_literals,
 };
 
 /// The longest URL, in bytes: as written, and as sent.
@@ -33,6 +34,8 @@ pub struct UrlTemplate {
     origin_end: usize,
     /// A URL it could expand to: its origin is that of all of them.
     sample: Url,
+    /// Of each pair of the query, whether its value is one reference and nothing else.
+    from_reference: Vec<bool>,
 }
 
 /// Why an expanded URL is not called. None of these shows a value.
@@ -100,7 +103,10 @@ impl UrlTemplate {
             return refused(origin_end, "the path holds a segment `.` or `..`; write where it leads");
         }
         match Url::parse(&sample) {
-            Ok(sample) if sample.has_host() => Ok(Self { template, source: source.to_owned(), origin_end, sample }),
+            Ok(sample) if sample.has_host() => {
+                let from_reference = from_reference(&template);
+                Ok(Self { template, source: source.to_owned(), origin_end, sample, from_reference })
+            }
             Ok(_) => refused(authority_start, "a URL names a host"),
             Err(error) => refused(authority_start, &format!("this is no URL: {error}")),
         }
@@ -120,7 +126,7 @@ impl UrlTemplate {
         }
         let sample = sample_of(&template);
         match (MailTo::parse(&sample), Url::parse(&sample)) {
-            (Ok(_), Ok(sample)) => Ok(Self { template, source: source.to_owned(), origin_end, sample }),
+            (Ok(_), Ok(sample)) => Ok(Self { template, source: source.to_owned(), origin_end, sample, from_reference: Vec::new() }),
             (Ok(_), Err(error)) => refused(0, format!("this is no URL: {error}")),
             (Err(detail), _) => refused(0, detail),
         }
@@ -175,6 +181,11 @@ impl UrlTemplate {
         Ok(url)
     }
 
+    /// `url`, which this template was expanded to, as it is shown: without the values of its query an admin spelt out.
+    pub fn shown(&self, url: &str) -> String {
+        redact_literals(url, &self.from_reference)
+    }
+
     /// This origin with another path and query, both literal.
     pub fn with_path(&self, path_and_query: &str) -> Result<String, UrlProblem> {
         let refused = |detail: &str| Err(UrlProblem::Invalid(detail.to_owned()));
@@ -221,13 +232,28 @@ pub fn destination(url: &Url) -> String {
 
 /// A URL the template could expand to.
 fn sample_of(template: &Template) -> String {
-    template.parts.iter().map(|part| if let super::Part::Text(text) = part { text } else { "x" }).collect()
+    template.parts.iter().map(|part| if let Part::Text(text) = part { text } else { "x" }).collect()
 }
 
 /// The path of a URL whose origin ends at `origin_end`.
 fn path_of(url: &str, origin_end: usize) -> &str {
     let behind = url.get(origin_end..).unwrap_or_default();
     &behind[..behind.find(['?', '#']).unwrap_or(behind.len())]
+}
+
+/// Of each pair of a URL's query, whether its value is one reference and nothing else. Values are percent-encoded when they are put in, so that they add
+/// neither a pair nor a query.
+fn from_reference(template: &Template) -> Vec<bool> {
+    const VALUE: char = '\u{0}';
+    const MADE: char = '\u{1}';
+    let mark = |part: &Part| match part {
+        Part::Text(text) => text.clone(),
+        Part::Reference(_) => VALUE.to_string(),
+        Part::Call(_) => MADE.to_string(),
+    };
+    let marked: String = template.parts.iter().map(mark).collect();
+    let Some((_, query)) = marked.split_once('?') else { return Vec::new() };
+    query.split('&').map(|pair| pair.split_once('=').is_some_and(|(_, value)| value.chars().eq([VALUE]))).collect()
 }
 
 /// Visible ASCII without what the WHATWG URL Standard reads differently from RFC 3986 (`\`) or neither allows.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{PluginView, actor, find, shown, version_shown};
+use super::{ChangedPlugin, PluginView, actor, changed, find, shown, version_shown};
 use crate::{
     model::plugin::{
         breaker::State,
@@ -135,31 +135,31 @@ pub async fn put_limits(services: Services, asked: Asked) -> Answer {
 
 /// Say when a new version is rolled back by itself; `null`: as the host's configuration says.
 #[utoipa::path(put, path = "/v1/plugins/{name}/rollback", tag = "plugins", request_body = Option<RollbackRule>, params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "kept", body = PluginView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
+    responses((status = 200, description = "kept", body = ChangedPlugin), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put_rollback(services: Services, asked: Asked) -> Answer {
     let rule: Option<RollbackRule> = asked.json()?;
     services.plugins.set_rollback(asked.path(0), rule, actor(&asked)).await?;
-    ok(&shown(find(&services, asked.path(0))?))
+    changed(&services, &asked)
 }
 
 /// Go back to the version that was active before. It is loaded first; calls in flight end on the version they began with.
 #[utoipa::path(post, path = "/v1/plugins/{name}/rollback", tag = "plugins", params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "rolled back", body = PluginView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
+    responses((status = 200, description = "rolled back", body = ChangedPlugin), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "there is nothing before", content_type = "application/problem+json"),
         (status = 422, body = ProblemDetails, description = "a grant is missing", content_type = "application/problem+json")))]
 pub async fn rollback(services: Services, asked: Asked) -> Answer {
     services.plugins.roll_back(asked.path(0), actor(&asked)).await?;
     services.window.wake();
-    ok(&shown(find(&services, asked.path(0))?))
+    changed(&services, &asked)
 }
 
 /// Let a plugin that was set aside be called again, in all its versions.
 #[utoipa::path(post, path = "/v1/plugins/{name}/resume", tag = "plugins", params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "it may be called", body = PluginView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+    responses((status = 200, description = "it may be called", body = ChangedPlugin), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
 pub async fn resume(services: Services, asked: Asked) -> Answer {
     services.plugins.resume(asked.path(0), actor(&asked)).await?;
     services.window.wake();
-    ok(&shown(find(&services, asked.path(0))?))
+    changed(&services, &asked)
 }
 
 /// Who did what with a plugin, when: the newest first, at most 200.
