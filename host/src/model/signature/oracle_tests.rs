@@ -278,10 +278,11 @@ proptest! {
     }
 
     #[test]
-    fn what_is_signed_for_strangers_is_no_document(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let is_document = serde_json::from_slice::<serde_json::Value>(&bytes).is_ok_and(|json| json.is_object() || json.is_array() || json.is_string());
+    fn what_is_signed_for_strangers_is_no_document(text in "[A-Za-z0-9+/=_-]{0,300}|[ -~]{0,20}") {
+        let bytes = text.as_bytes();
+        let is_document = serde_json::from_slice::<serde_json::Value>(bytes).is_ok_and(|json| json.is_object() || json.is_array() || json.is_string());
         let is_form = bytes.contains(&b'&');
-        prop_assert!(!is_crc_token(&bytes) || (bytes.len() <= CRC_TOKEN_BYTES_MAX && !is_document && !is_form));
+        prop_assert!(!is_crc_token(bytes) || (bytes.len() <= CRC_TOKEN_BYTES_MAX && !is_document && !is_form));
     }
 
     #[test]
