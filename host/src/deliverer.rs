@@ -13,7 +13,6 @@ use http::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     clock,
@@ -38,6 +37,7 @@ use crate::{
     store::{Claimed, Next, Session, StateChanges, StoreError},
     traces::Span,
     transport::{Answer, Outgoing, Probe, Step, UNDERSTOOD},
+    turns::Refused,
     window::{Slot, Turn},
 };
 
@@ -63,13 +63,9 @@ const UNAUTHORIZED: u16 = 401;
 
 /// Delivers what was claimed, from `slot`: one attempt, settled. What does not work waits for its next try in the store.
 pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
-    let (mut turn, permit) = match turn(services, &claimed, &slot).await {
-        Ok(both) => both,
-        Err(Some(until)) => {
-            settle(services, &claimed, Conclusion::without_attempt(Next::GivenBack { until })).await;
-            services.window.wake();
-            return;
-        }
+    let mut turn = match turn(services, &claimed, &slot).await {
+        Ok(turn) => turn,
+        Err(Some(until)) => return give_back(services, &claimed, until).await,
         // Somebody else holds it now.
         Err(None) => return,
     };
@@ -89,17 +85,15 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
         let (kind, detail) = (failure.kind.as_str(), failure.detail.as_str());
         tracing::info!(delivery = %claimed.delivery.id, webhook = claimed.delivery.webhook, kind, detail, %until, "given back untried");
         span.fail(kind);
-        drop((turn, permit, span));
-        settle(services, &claimed, Conclusion::without_attempt(Next::GivenBack { until })).await;
-        services.window.wake();
-        return;
+        drop((turn, span));
+        return give_back(services, &claimed, until).await;
     }
     let next = next_step(&made, &webhook, claimed.delivery.attempts + 1);
     report(services, &claimed.delivery, &made.attempt, &next, &mut span);
     let waits = matches!(next, Next::Waiting { .. });
     let unread = unread(&claimed, &made.attempt);
     let count = count(&made, &webhook, &claimed, next);
-    drop((turn, permit));
+    drop(turn);
     let settling = services.traces.within("settle", &span);
     let settled_from = Instant::now();
     let is_noticed = settle(
@@ -134,6 +128,8 @@ fn given_back<'m>(services: &Services, claimed: &Claimed, webhook: &Webhook, mad
         }
         // Nothing was sent: it is made again, as the webhook is now.
         FailureKind::WebhookChanged => now,
+        // It waited for its plugin, or for something else of ours, when the host stopped.
+        FailureKind::Interrupted if services.stop.is_cancelled() && made.attempt.request.is_none() => now,
         _ => return None,
     };
     Some((until, failure))
@@ -152,18 +148,22 @@ fn unread(claimed: &Claimed, attempt: &Attempt) -> Option<Failure> {
     attempt.binding_failure.clone().filter(|_| is_told)
 }
 
-/// Leave to send, once there is: the endpoint's turn first, so that a slow one does not hold what others could use. While it waits its
-/// lease is kept. `Err`: not before then; or, without a time, the lease was lost.
-async fn turn(services: &Services, claimed: &Claimed, slot: &Slot) -> Result<(Turn, OwnedSemaphorePermit), Option<Timestamp>> {
+/// Puts a delivery back into the store, untried.
+async fn give_back(services: &Services, claimed: &Claimed, until: Timestamp) {
+    settle(services, claimed, Conclusion::without_attempt(Next::GivenBack { until })).await;
+    services.window.wake();
+}
+
+/// Waits for leave to send, and keeps the lease meanwhile. `Err`: not before then; without a time, the lease was lost. What waits always has
+/// somebody before it whose end wakes it, and a stop ends the wait, so no lease is extended for ever.
+async fn turn(services: &Services, claimed: &Claimed, slot: &Slot) -> Result<Turn, Option<Timestamp>> {
     let lease = services.limits.lease;
-    let mut both = std::pin::pin!(async {
-        let turn = slot.turn(&services.clock).await.map_err(Some)?;
-        let all = Arc::clone(services.window.all()).acquire_owned().await.map_err(|_| None)?;
-        Ok((turn, all))
-    });
+    let mut turn = std::pin::pin!(slot.turn(&services.clock));
     loop {
-        match tokio::time::timeout(lease / 3, &mut both).await {
-            Ok(both) => return both,
+        match tokio::time::timeout(lease / 3, &mut turn).await {
+            Ok(Ok(turn)) => return Ok(turn),
+            Ok(Err(Refused::Until(until))) => return Err(Some(until)),
+            Ok(Err(Refused::Stopped | Refused::Full(_))) => return Err(Some(services.clock.now())),
             Err(_) => match services.store.extend(vec![claimed.token], lease).await {
                 Ok(lost) if lost.is_empty() => {}
                 _ => return Err(None),

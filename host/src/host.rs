@@ -153,6 +153,7 @@ impl Host {
             clock,
             window: Window::new(&limits),
             notices: Arc::default(),
+            reruns: Arc::default(),
             metrics,
             traces,
             pace: Pace::default(),
@@ -195,6 +196,9 @@ impl Host {
 
     /// Stops: no new connections, what is in flight ends within the limit, the store closes.
     pub async fn stop(self) {
+        // What waits for its turn is not begun any more; what is under way ends.
+        self.services.window.stop();
+        self.services.plugins.stop();
         self.services.stop.cancel();
         let limit = self.services.limits.drain_time_max;
         let drained = tokio::time::timeout(limit, async {

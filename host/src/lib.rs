@@ -25,4 +25,5 @@ pub mod services;
 pub mod store;
 pub mod traces;
 pub mod transport;
+pub mod turns;
 pub mod window;

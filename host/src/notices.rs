@@ -69,7 +69,7 @@ async fn act(services: &Services, id: &WebhookId, notice: Notice) -> Result<(), 
     let event = match notice.kind {
         NoticeKind::Deactivate(reason) => {
             let deactivated = services.catalog.deactivate(id, reason, notice.at).await?;
-            services.window.forget(id);
+            services.window.forget(id, services.clock.now());
             let cancelled = services.store.cancel_for_webhook(id).await?;
             if deactivated {
                 tracing::warn!(webhook = entry.spec.name, ?reason, cancelled, "switched off; activate it, then recover what was cancelled");

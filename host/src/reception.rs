@@ -1,7 +1,7 @@
 //! Code -> verify -> receive -> commit (emissions, parameters) -> reply.
 //!
 //! A receiver's effects are buffered and committed with the call before the reply is written; a trap drops them (decision 9).
-//! `door` is who is let in, `record` the call as kept, `run` its plugin, `commit` its end, `reply` what the caller is told.
+//! `again` runs what failed once more, `door` is who is let in, `record` the call as kept, `run` its plugin, `commit` its end, `reply` what the caller is told.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 use self::{
     commit::{commit, commit_alone},
     once::{Standing, repeated, standing},
-    record::{document, recorded, revived},
+    record::{document, recorded},
     reply::{Raw, failed_reply, shape},
 };
 use crate::{
@@ -34,11 +34,13 @@ use crate::{
 };
 
 pub use self::{
+    again::{rerun, rerun_refusal, work},
     door::{Door, Refusal, RefusalReason, Target, find},
     once::Answering,
     reply::{RETRY_AFTER_S, Reply},
 };
 
+mod again;
 mod commit;
 mod door;
 mod once;
@@ -46,12 +48,8 @@ mod record;
 mod reply;
 mod run;
 
-/// Runs of an `async` call before it is given up.
+/// Runs of an `async` call before it is given up, and again after an admin had it run again.
 const RUNS_MAX: u32 = 5;
-/// How long a call's first run may take before another is made of it: longer than any receiver's timeout.
-const FIRST_RUN_MAX: std::time::Duration = std::time::Duration::from_secs(60);
-/// How often calls that wait for another run are looked for.
-const SCAN_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// One inbound request, read.
 #[derive(Clone, Debug)]
@@ -131,7 +129,7 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
             // A client that goes away does not cancel its call: it runs in a task of its own.
             let owned = services.clone();
             let running = services.tasks.spawn(async move {
-                let reply = run(&owned, &target, &inbound, call).await;
+                let reply = run(&owned, &target.receiver, &inbound, call).await;
                 drop(turn);
                 reply
             });
@@ -143,29 +141,10 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
             }
             let (owned, legacy_zero) = (services.clone(), receiver.legacy_zero);
             services.tasks.spawn(async move {
-                run(&owned, &target, &inbound, call).await;
+                run(&owned, &target.receiver, &inbound, call).await;
                 drop(turn);
             });
             Reply::narrow(200, if legacy_zero { 0 } else { 200 }, "accepted")
-        }
-    }
-}
-
-/// Runs again what an `async` receiver could not do at its first try, until the host stops.
-pub async fn work(services: Services) {
-    // What came in before this process began has nobody who runs it.
-    let begun = services.clock.now();
-    loop {
-        let pending = services.store.pending_calls(100).await.unwrap_or_default();
-        let due = services.clock.now() - FIRST_RUN_MAX;
-        for call in pending.into_iter().filter(|call| call.runs > 0 || call.received_at < begun.max(due)) {
-            if let Some((target, inbound)) = revived(&services, &call) {
-                run(&services, &target, &inbound, call).await;
-            }
-        }
-        tokio::select! {
-            () = services.stop.cancelled() => return,
-            () = tokio::time::sleep(SCAN_EVERY) => {}
         }
     }
 }
@@ -279,8 +258,7 @@ async fn verify(services: &Services, receiver: &Receiver, inbound: &Inbound) -> 
 }
 
 /// One run of the receiver, committed with its effects.
-async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: Call) -> Reply {
-    let receiver = &target.receiver;
+async fn run(services: &Services, receiver: &Receiver, inbound: &Inbound, mut call: Call) -> Reply {
     call.runs += 1;
     let started = Instant::now();
     let mut span = services.traces.inner("receive", call.trace.as_ref());
@@ -322,9 +300,9 @@ async fn run(services: &Services, target: &Target, inbound: &Inbound, mut call: 
             commit(services, receiver, call, effects, reply).await
         }
         Err(failure) => {
-            // One that was taken before its plugin was set aside waits for it, and nothing was run.
-            call.runs -= u32::from(matches!(failure, PluginFailure::SetAside { .. }));
-            let again = receiver.mode == Mode::Async && failure.is_passing() && call.runs < RUNS_MAX;
+            // A call that was taken before its plugin was set aside waits for it, like one the stop of the host sent away: nothing was run.
+            call.runs -= u32::from(matches!(failure, PluginFailure::SetAside { .. } | PluginFailure::Stopping));
+            let again = receiver.mode == Mode::Async && failure.is_passing() && call.runs_since_asked() < RUNS_MAX;
             call.state = match failure {
                 _ if again => CallState::Pending,
                 PluginFailure::Rejected(_) => CallState::Rejected,

@@ -59,6 +59,8 @@ pub struct Services {
     pub traces: Traces,
     /// Wakes [`crate::notices`]: there is news of a webhook.
     pub notices: Arc<Notify>,
+    /// Wakes [`crate::reception::work`]: calls wait to be run again.
+    pub reruns: Arc<Notify>,
     /// What a stop waits for.
     pub tasks: TaskTracker,
     /// Ends the workers.

@@ -1,29 +1,31 @@
 //! What of the backlog is in memory, and who of it may send now.
 //!
-//! A delivery needs a [`Slot`] to be in memory at all, a [`Turn`] to be sent to its endpoint, and one of [`Window::all`] to be sent at
-//! all. Slots are bounded over everything and per endpoint, so that one that is slow or dead fills no more than its part; what finds
+//! A delivery needs a [`Slot`] to be in memory at all, and a [`Turn`] to be sent: a permit of its endpoint, then one of all. It waits for
+//! both in a line ([`crate::turns`]), which a change of its webhook and the stop of the host reach. Slots are bounded over everything and per endpoint, so that one that is slow or dead fills no more than its part; what finds
 //! none waits in the store, and the dispatcher is told when there is room again. Rates, breakers and limits are this process's own.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::{
     clock::{self, SharedClock},
     config::Limits,
     model::{
-        health::{Admission, Health, Symptom},
+        health::{Admission, Symptom},
         id::{EndpointId, WebhookId},
+        line,
         webhook::Webhook,
     },
+    turns::{Permit, Refused, Turns},
 };
 
 /// Deliveries of one endpoint that may stand behind those being sent.
@@ -36,15 +38,17 @@ pub struct Rules {
     pub in_flight: u32,
     /// Deliveries begun in a second on average.
     pub per_second: Option<f64>,
+    /// Nothing is sent any more: the webhook is inactive or deleted, and its deliveries are cancelled at their turn.
+    pub is_gone: bool,
 }
 
 impl Rules {
     /// For what is not sent any more but cancelled.
-    pub const NONE: Self = Self { in_flight: 64, per_second: None };
+    pub const NONE: Self = Self { in_flight: 64, per_second: None, is_gone: true };
 
     /// What a webhook says.
     pub fn of(webhook: &Webhook) -> Self {
-        Self { in_flight: webhook.in_flight, per_second: webhook.per_second }
+        Self { in_flight: webhook.in_flight, per_second: webhook.per_second, is_gone: false }
     }
 }
 
@@ -60,24 +64,26 @@ struct Shared {
     held: AtomicUsize,
     held_bytes: AtomicUsize,
     /// Deliveries being sent at once, over all endpoints.
-    all: Arc<Semaphore>,
+    all: Arc<Turns>,
     lines: Mutex<HashMap<EndpointId, Arc<Line>>>,
     /// Wakes the dispatcher: something is due, or there is room for it.
     due: Notify,
+    /// The host stops: nothing is begun any more.
+    is_stopped: AtomicBool,
 }
 
 /// Everything of one endpoint.
 struct Line {
-    state: Mutex<State>,
-    /// Told when somebody's turn may have come.
-    turns: Notify,
+    endpoint: EndpointId,
+    /// Deliveries that wait to be sent or are being sent, and how the endpoint is doing.
+    turns: Arc<Turns>,
+    room: Mutex<LineRoom>,
 }
 
-struct State {
+/// How much of an endpoint's backlog is in memory.
+struct LineRoom {
     rules: Rules,
     held: usize,
-    sending: u32,
-    health: Health,
     /// When the rate allows the next, if it was kept exactly.
     next_at: Timestamp,
     /// Something of it waits in the store because there was no room.
@@ -85,8 +91,33 @@ struct State {
 }
 
 impl Line {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(endpoint: EndpointId, rules: Rules, now: Timestamp) -> Self {
+        let room = LineRoom { rules, held: 0, next_at: now, is_starved: false };
+        Self { endpoint, turns: Turns::new(line::Line::with_health(rules.in_flight)), room: Mutex::new(room) }
+    }
+
+    fn room(&self) -> MutexGuard<'_, LineRoom> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes by these rules from now on, for those who wait too.
+    fn follow(&self, rules: Rules, now: Timestamp) {
+        let before = {
+            let mut room = self.room();
+            if room.rules.per_second != rules.per_second {
+                room.next_at = now;
+            }
+            std::mem::replace(&mut room.rules, rules)
+        };
+        if before.in_flight != rules.in_flight {
+            self.turns.change(|line| line.edit(rules.in_flight, usize::MAX, now));
+        }
+    }
+
+    /// Goes by these rules, and by nothing that was known of the endpoint.
+    fn begin_again(&self, rules: Rules, now: Timestamp) {
+        self.follow(rules, now);
+        self.turns.change(|line| line.forget(now));
     }
 }
 
@@ -107,9 +138,10 @@ impl Window {
             held_bytes_max: limits.deliveries_held_bytes_max,
             held: AtomicUsize::new(0),
             held_bytes: AtomicUsize::new(0),
-            all: Arc::new(Semaphore::new(limits.deliveries_in_flight_max)),
+            all: Turns::new(line::Line::new(u32::try_from(limits.deliveries_in_flight_max).unwrap_or(u32::MAX), usize::MAX)),
             lines: Mutex::default(),
             due: Notify::new(),
+            is_stopped: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -122,11 +154,6 @@ impl Window {
     /// Ends when [`Window::wake`] was called.
     pub async fn woken(&self) {
         self.shared.due.notified().await;
-    }
-
-    /// Who may send at once, over all endpoints.
-    pub fn all(&self) -> &Arc<Semaphore> {
-        &self.shared.all
     }
 
     /// A slot for a delivery that is about to be accepted, of `bytes`; `None`: it waits in the store.
@@ -142,44 +169,83 @@ impl Window {
         let line = self.line(endpoint, rules, now);
         let room = self.room_in(&line, now, most);
         if room.slots.len() < most && room.again_at.is_none() {
-            line.state().is_starved = true;
+            line.room().is_starved = true;
         }
         room
     }
 
-    /// Forgets how the endpoints of a webhook are doing: it was changed, activated or removed.
-    pub fn forget(&self, webhook: &WebhookId) {
-        self.lines().retain(|endpoint, _| endpoint.webhook() != *webhook);
+    /// A webhook was changed or activated: what waits goes by its new rules, and by nothing that was known of its endpoints.
+    pub fn changed(&self, webhook: &Arc<Webhook>, now: Timestamp) {
+        if !webhook.active {
+            return self.forget(&webhook.id, now);
+        }
+        let of = |name: &String| (webhook.endpoint(Some(name)), Rules::of(webhook.in_environment(Some(name))));
+        let overrides: HashMap<_, _> = webhook.environments.keys().map(of).collect();
+        for line in self.lines_of(&webhook.id) {
+            line.begin_again(overrides.get(&line.endpoint).copied().unwrap_or_else(|| Rules::of(webhook)), now);
+        }
         self.wake();
+    }
+
+    /// A webhook was deactivated or deleted: what waits is woken, to be cancelled. A line is dropped once nothing of it is in memory.
+    pub fn forget(&self, webhook: &WebhookId, now: Timestamp) {
+        for line in self.lines_of(webhook) {
+            line.begin_again(Rules::NONE, now);
+            self.shared.drop_if_empty(&line);
+        }
+        self.wake();
+    }
+
+    /// The host stops: who waits is sent away, and nothing is begun any more.
+    pub fn stop(&self) {
+        self.shared.is_stopped.store(true, Ordering::SeqCst);
+        let lines: Vec<_> = self.lines().values().cloned().collect();
+        lines.iter().for_each(|line| line.turns.change(|line| line.stop()));
+        self.shared.all.change(|line| line.stop());
     }
 
     /// How many deliveries of each endpoint are in memory.
     pub fn held(&self) -> Vec<(EndpointId, usize)> {
-        let held = |(endpoint, line): (&EndpointId, &Arc<Line>)| (endpoint.clone(), line.state().held);
+        let held = |(endpoint, line): (&EndpointId, &Arc<Line>)| (endpoint.clone(), line.room().held);
         self.lines().iter().map(held).filter(|(_, held)| *held > 0).collect()
     }
 
     fn lines(&self) -> MutexGuard<'_, HashMap<EndpointId, Arc<Line>>> {
-        self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lines()
+    }
+
+    fn lines_of(&self, webhook: &WebhookId) -> Vec<Arc<Line>> {
+        self.lines().values().filter(|line| line.endpoint.webhook() == *webhook).cloned().collect()
     }
 
     fn line(&self, endpoint: &EndpointId, rules: Rules, now: Timestamp) -> Arc<Line> {
-        let mut lines = self.lines();
-        let line = lines.entry(endpoint.clone()).or_insert_with(|| {
-            let health = Health::new(rules.in_flight);
-            let state = State { rules, held: 0, sending: 0, health, next_at: now, is_starved: false };
-            Arc::new(Line { state: Mutex::new(state), turns: Notify::new() })
-        });
-        line.state().rules = rules;
-        Arc::clone(line)
+        let line = {
+            let mut lines = self.lines();
+            match lines.get(endpoint) {
+                Some(line) => Arc::clone(line),
+                None => {
+                    let line = Arc::new(Line::new(endpoint.clone(), rules, now));
+                    lines.insert(endpoint.clone(), Arc::clone(&line));
+                    line
+                }
+            }
+        };
+        let followed = line.room().rules;
+        if followed != rules {
+            line.follow(rules, now);
+        }
+        line
     }
 
     fn room_in(&self, line: &Arc<Line>, now: Timestamp, most: usize) -> Room {
-        let mut state = line.state();
-        let capacity = match state.health.outlook(now) {
-            Admission::NotBefore(until) => return Room { slots: Vec::new(), again_at: Some(until) },
-            Admission::Probe => 1,
-            Admission::Yes => self.share(state.health.at_once(state.rules.in_flight) as usize),
+        if self.shared.is_stopped.load(Ordering::SeqCst) {
+            return Room::default();
+        }
+        let mut state = line.room();
+        let capacity = match line.turns.outlook(now) {
+            (Admission::NotBefore(until), _) => return Room { slots: Vec::new(), again_at: Some(until) },
+            (Admission::Probe, _) => 1,
+            (Admission::Yes, at_once) => self.share(at_once as usize),
         };
         let most = most.min(capacity.saturating_sub(state.held));
         let mut room = Room::default();
@@ -203,7 +269,25 @@ impl Window {
     }
 }
 
-impl State {
+impl Shared {
+    fn lines(&self) -> MutexGuard<'_, HashMap<EndpointId, Arc<Line>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops the line of a webhook that is gone, once nothing of it is in memory.
+    fn drop_if_empty(&self, line: &Arc<Line>) {
+        let mut lines = self.lines();
+        let is_empty = {
+            let room = line.room();
+            room.rules.is_gone && room.held == 0
+        };
+        if is_empty && lines.get(&line.endpoint).is_some_and(|kept| Arc::ptr_eq(kept, line)) {
+            lines.remove(&line.endpoint);
+        }
+    }
+}
+
+impl LineRoom {
     /// Takes one from the rate; `Some`: there is none before then. A second's worth may come at once.
     fn spend(&mut self, now: Timestamp) -> Option<Timestamp> {
         let per_second = self.rules.per_second?;
@@ -233,32 +317,14 @@ impl Slot {
         self.window.held_bytes.fetch_sub(std::mem::replace(&mut self.bytes, bytes), Ordering::Relaxed);
     }
 
-    /// Waits until the delivery may be sent. `Err`: its endpoint is not to be called before then.
-    pub async fn turn(&self, clock: &SharedClock) -> Result<Turn, Timestamp> {
-        loop {
-            // Made before the look, so that whoever is told in between is not missed.
-            let told = self.line.turns.notified();
-            {
-                let mut state = self.line.state();
-                let now = clock.now();
-                if let Admission::NotBefore(until) = state.health.outlook(now) {
-                    return Err(until);
-                }
-                if state.sending < state.health.at_once(state.rules.in_flight) {
-                    if let Admission::NotBefore(until) = state.health.admit(now) {
-                        return Err(until);
-                    }
-                    state.sending += 1;
-                    let is_more = state.sending < state.health.at_once(state.rules.in_flight);
-                    drop(state);
-                    if is_more {
-                        // One notice may stand for several turns.
-                        self.line.turns.notify_one();
-                    }
-                    return Ok(Turn { line: Arc::clone(&self.line), symptom: Symptom::None, clock: Arc::clone(clock) });
-                }
-            }
-            told.await;
+    /// Waits until the delivery may be sent: for its endpoint's turn first, so that a slow endpoint does not hold what others could use.
+    pub async fn turn(&self, clock: &SharedClock) -> Result<Turn, Refused> {
+        let endpoint = self.line.turns.enter(clock).await?;
+        let all = self.window.all.enter(clock).await?;
+        // The endpoint may have asked to be spared while this waited for others.
+        match endpoint.recall() {
+            Some(until) => Err(Refused::Until(until)),
+            None => Ok(Turn { all, endpoint }),
         }
     }
 }
@@ -267,43 +333,33 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.window.held.fetch_sub(1, Ordering::Relaxed);
         self.window.held_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        let mut state = self.line.state();
-        state.held = state.held.saturating_sub(1);
-        // Claiming a few at once is cheaper than each alone.
-        if state.is_starved && state.held <= state.rules.in_flight as usize {
-            state.is_starved = false;
-            self.window.due.notify_one();
+        let is_last = {
+            let mut state = self.line.room();
+            state.held = state.held.saturating_sub(1);
+            // Claiming a few at once is cheaper than each alone.
+            if state.is_starved && state.held <= state.rules.in_flight as usize {
+                state.is_starved = false;
+                self.window.due.notify_one();
+            }
+            state.rules.is_gone && state.held == 0
+        };
+        if is_last {
+            self.window.drop_if_empty(&self.line);
         }
     }
 }
 
-/// Leave to send one delivery to its endpoint.
+/// Leave to send one delivery.
 pub struct Turn {
-    line: Arc<Line>,
-    symptom: Symptom,
-    clock: SharedClock,
+    #[expect(dead_code, reason = "held for its drop")]
+    all: Permit,
+    endpoint: Permit,
 }
 
 impl Turn {
     /// What the attempt says of the endpoint; noted when the turn is over.
     pub fn shows(&mut self, symptom: Symptom) {
-        self.symptom = symptom;
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let opened = {
-            let mut state = self.line.state();
-            state.sending = state.sending.saturating_sub(1);
-            let limit = state.rules.in_flight;
-            state.health.note(self.symptom, self.clock.now(), limit)
-        };
-        if opened {
-            // Everybody who waits gives his delivery back.
-            self.line.turns.notify_waiters();
-        }
-        self.line.turns.notify_one();
+        self.endpoint.shows(symptom);
     }
 }
 

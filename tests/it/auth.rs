@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use hookwright_tests::{
-    AccountKey, Authority, Client, Endpoint, Received, Script, TestHost, TokenServer, run, shared,
+    AccountKey, Authority, Client, Endpoint, Gate, Received, Script, TestHost, TokenServer, run, shared,
     token_server::{claims, form},
     unique,
+    wait::eventually,
 };
 use serde_json::{Value, json};
 
@@ -63,6 +64,35 @@ fn a_third_partys_token_is_got_kept_and_sent() {
         let deliveries = client.look(&format!("/v1/deliveries?webhook={name}")).await;
         let delivery = client.delivery(deliveries["data"][0]["id"].as_str().expect("an id")).await;
         assert!(!delivery.to_string().contains("canary"), "{delivery}");
+    });
+}
+
+#[test]
+fn those_who_wait_for_a_token_share_the_answer_that_there_is_none() {
+    run(async {
+        let host = TestHost::start().await;
+        let client = &host.client;
+        let (tokens, endpoint, gate) = (Endpoint::start().await, Endpoint::start().await, Gate::new());
+        tokens.always(Script::status(500).behind(&gate));
+        client.secret("s", "s").await;
+        let auth = json!({ "kind": "oauth2", "client_id": "c", "client_secret": "$secret:s", "token_endpoint": tokens.url("/token") });
+        let webhook = json!({ "selectors": ["many.*"], "retry": { "schedule_seconds": [] }, "limits": { "in_flight": 8 }, "request": { "url": endpoint.url("/") }, "auth": auth });
+        client.webhook("w", webhook).await;
+        client.webhook("other", json!({ "selectors": ["other.*"], "request": { "url": endpoint.url("/") } })).await;
+        let events: Vec<_> = (0..8).map(|n| json!({ "trigger": "many.now", "data": n })).collect();
+        assert_eq!(client.post("/v1/events", &json!(events)).await.0, 202);
+        tokens.next_request().await;
+        // What was begun after them is through: they have come to where they wait.
+        for _ in 0..8 {
+            assert_eq!(client.event(json!({ "trigger": "other.now" })).await["deliveries"][0]["state"], "delivered");
+        }
+        gate.open();
+        eventually("all have failed", || async {
+            let failed = client.look("/v1/deliveries?webhook=w&state=failed").await;
+            (failed["data"].as_array().map(Vec::len) == Some(8)).then_some(())
+        })
+        .await;
+        assert!(tokens.seen().len() < 8, "each of {} asked in turn", tokens.seen().len());
     });
 }
 

@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use http::Method;
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::{
     at::{At, Page, segment},
     block_on,
+    client::Api,
     output::{cell, facts, text, time},
     webhook::exchange,
 };
@@ -27,6 +29,39 @@ pub enum Call {
         #[command(flatten)]
         at: At,
     },
+    /// Run calls again that were answered 200 and whose `async` receiver failed for good.
+    Rerun(Rerun),
+}
+
+/// Which calls to run again, and how.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookwright call rerun cal_06h1h7gqv0zef9www3vn67kb84\n  hookwright call rerun --receiver refresh --since 2026-11-24T08:00:00Z --dry-run"
+)]
+pub struct Rerun {
+    /// `cal_...`; or say which by `--receiver`.
+    #[arg(required_unless_present = "receiver", conflicts_with = "receiver")]
+    id: Option<String>,
+    /// All that failed for good, of this receiver.
+    #[arg(long)]
+    receiver: Option<String>,
+    /// `failed`, or `rejected`: those that its plugin rejected.
+    #[arg(long, value_parser = ["failed", "rejected"], default_value = "failed", conflicts_with = "id")]
+    state: String,
+    /// That came in at or after this time (RFC 3339).
+    #[arg(long, conflicts_with = "id")]
+    since: Option<Timestamp>,
+    /// That came in before this time.
+    #[arg(long, conflicts_with = "id")]
+    until: Option<Timestamp>,
+    /// The version of the receiver's plugin that runs them [default: the active one].
+    #[arg(long)]
+    version: Option<u32>,
+    /// Say how many there are, and change nothing.
+    #[arg(long, conflicts_with = "id")]
+    dry_run: bool,
+    #[command(flatten)]
+    at: At,
 }
 
 /// Which calls.
@@ -51,6 +86,7 @@ impl Call {
         block_on(async {
             match self {
                 Self::List(list) => list.run().await,
+                Self::Rerun(rerun) => rerun.run().await,
                 Self::Show { id, at } => {
                     let call = at.open()?.call(Method::GET, &format!("/v1/calls/{}", segment(&id)), None).await?;
                     at.show(&call, shown)
@@ -70,6 +106,51 @@ impl List {
             let method = part("/request/method");
             vec![part("/id"), received, part("/receiver"), part("/caller"), method, part("/state"), part("/reply/status"), failure]
         })
+    }
+}
+
+impl Rerun {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let api = self.at.open()?;
+        if let Some(id) = &self.id {
+            let path = format!("/v1/calls/{}/rerun", segment(id));
+            let call = api.call(Method::POST, &path, Some(&json!({ "version": self.version }))).await?;
+            return self.at.show(&call, |_| format!("{id} waits to be run again"));
+        }
+        let (mut calls, mut skipped, mut reason, mut after) = (0, 0, Value::Null, Value::Null);
+        loop {
+            let part = self.part(&api, &after).await?;
+            calls += part["calls"].as_u64().unwrap_or(0);
+            skipped += part["skipped"].as_u64().unwrap_or(0);
+            if reason.is_null() {
+                reason = part["reason"].clone();
+            }
+            after = part["next"].clone();
+            if after.is_null() {
+                break;
+            }
+        }
+        self.at.show(&json!({ "calls": calls, "skipped": skipped, "reason": reason, "dry_run": self.dry_run }), |_| {
+            let what = if self.dry_run { "would be run again" } else { "wait to be run again" };
+            match reason.as_str() {
+                Some(reason) => format!("{calls} calls {what}; {skipped} are left out: {reason}"),
+                None => format!("{calls} calls {what}"),
+            }
+        })
+    }
+
+    /// One part of many.
+    async fn part(&self, api: &Api, after: &Value) -> anyhow::Result<Value> {
+        let Self { receiver, state, since, until, version, .. } = self;
+        let body = json!({ "receiver": receiver, "state": state, "since": since, "until": until, "version": version, "after": after });
+        if !self.dry_run {
+            return api.call(Method::POST, "/v1/calls/rerun", Some(&body)).await;
+        }
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in body.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+            query.append_pair(name, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        }
+        api.call(Method::GET, &format!("/v1/calls/rerun?{}", query.finish()), None).await
     }
 }
 

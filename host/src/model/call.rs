@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{
     id::{CallId, EventId},
-    outcome::{Failure, WebhookStatus},
+    outcome::{Failure, FailureKind, WebhookStatus},
     plugin::{GuestLog, PluginUse},
     trace::TraceContext,
 };
@@ -89,12 +89,65 @@ pub struct Call {
     /// Runs so far (`async` receivers are retried).
     #[serde(default)]
     pub runs: u32,
+    /// When an admin had it run again after it had failed for good, the oldest first. At most [`RERUNS_KEPT_MAX`] are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reruns: Vec<Rerun>,
     /// Calls to ourselves it has gone through.
     #[serde(default)]
     pub depth: u8,
     /// The trace it belongs to, and what its runs are children of there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceContext>,
+}
+
+/// Reruns kept with a call.
+pub const RERUNS_KEPT_MAX: usize = 16;
+
+/// An admin had a call run again that had failed for good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Rerun {
+    /// When.
+    pub at: Timestamp,
+    /// The name of the token that asked for it.
+    pub by: String,
+    /// The version of the receiver's plugin that runs it; absent: the active one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Runs before.
+    pub runs_before: u32,
+    /// What it had failed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+impl Call {
+    /// Runs since it came in, or since an admin last asked for one.
+    pub fn runs_since_asked(&self) -> u32 {
+        self.runs - self.reruns.last().map_or(0, |rerun| rerun.runs_before).min(self.runs)
+    }
+
+    /// Why it cannot be run again, if it cannot. What was accepted and failed for good can; what was done cannot, so nothing is done
+    /// twice; what was turned away before it ran cannot, because its sender was told so.
+    pub fn rerun_refusal(&self) -> Option<&'static str> {
+        let is_rejected_by_plugin = self.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::PluginRejected);
+        match self.state {
+            _ if self.verification == Verification::Failed => Some("it could not be verified"),
+            CallState::Done => Some("it was done"),
+            CallState::Pending => Some("it waits to be run already"),
+            CallState::Rejected if !is_rejected_by_plugin => Some("it was turned away before it ran"),
+            CallState::Rejected | CallState::Failed if self.runs == 0 => Some("it was not accepted: its sender was asked to try again"),
+            CallState::Rejected | CallState::Failed => None,
+        }
+    }
+
+    /// It waits to be run again, as `rerun` asks.
+    pub fn ask_again(&mut self, rerun: Rerun) {
+        let rerun = Rerun { runs_before: self.runs, failure: self.failure.take(), ..rerun };
+        self.reruns.push(rerun);
+        let surplus = self.reruns.len().saturating_sub(RERUNS_KEPT_MAX);
+        self.reruns.drain(..surplus);
+        (self.state, self.reply) = (CallState::Pending, None);
+    }
 }
 
 /// A call's request as kept: what a replay needs. Credentials are left out.
@@ -138,4 +191,47 @@ pub struct RecordedReply {
     pub headers: BTreeMap<String, String>,
     /// The body as text, capped.
     pub body: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn call(state: CallState, runs: u32, kind: FailureKind) -> Call {
+        let failure = Failure::new(kind, "no");
+        serde_json::from_value(json!({
+            "id": "cal_1", "receiver": "r", "caller": "c", "code_id": "cod_1", "received_at": "2026-11-24T08:00:00Z", "state": state,
+            "request": { "method": "POST", "path": "", "query": [], "headers": {}, "body": "", "body_encoding": "text", "remote_address": "" },
+            "verification": "verified", "failure": failure, "runs": runs,
+        }))
+        .expect("a call as it was kept before there were reruns")
+    }
+
+    #[test]
+    fn only_what_was_accepted_and_failed_for_good_is_run_again() {
+        use FailureKind::{CallRepeated, CallUnverified, PluginRejected, PluginSetAside, PluginTrapped};
+        let may = |state, runs, kind| call(state, runs, kind).rerun_refusal().is_none();
+        assert!(may(CallState::Failed, 5, PluginTrapped) && may(CallState::Rejected, 1, PluginRejected));
+        assert!(!may(CallState::Done, 1, PluginTrapped) && !may(CallState::Pending, 1, PluginTrapped));
+        assert!(!may(CallState::Rejected, 0, CallUnverified) && !may(CallState::Rejected, 1, CallRepeated));
+        assert!(!may(CallState::Failed, 0, PluginSetAside));
+        let unverified = Call { verification: Verification::Failed, ..call(CallState::Failed, 1, PluginTrapped) };
+        assert_eq!(unverified.rerun_refusal(), Some("it could not be verified"));
+    }
+
+    #[test]
+    fn a_rerun_begins_with_all_its_tries_and_remembers_what_was_before() {
+        let mut call = call(CallState::Failed, 5, FailureKind::PluginTrapped);
+        for n in 0..20 {
+            let rerun = Rerun { at: Timestamp::UNIX_EPOCH, by: format!("token {n}"), version: None, runs_before: 0, failure: None };
+            call.ask_again(rerun);
+            assert_eq!((call.state, call.runs_since_asked(), call.failure.is_none()), (CallState::Pending, 0, true));
+            (call.runs, call.failure, call.state) =
+                (call.runs + 1, Some(Failure::new(FailureKind::PluginTrapped, "no")), CallState::Failed);
+        }
+        assert_eq!((call.reruns.len(), call.reruns[0].by.as_str(), call.reruns[15].runs_before), (RERUNS_KEPT_MAX, "token 4", 24));
+        assert_eq!(call.reruns[15].failure.as_ref().map(|failure| failure.kind), Some(FailureKind::PluginTrapped));
+    }
 }

@@ -92,6 +92,13 @@ impl Health {
         if self.pause.is_some() { 1 } else { self.at_once.min(limit).max(1) }
     }
 
+    /// The webhook allows another number at once. Where it was called as often as allowed, it still is.
+    pub fn limit_changes(&mut self, before: u32, limit: u32) {
+        if self.at_once >= before {
+            self.at_once = limit.max(1);
+        }
+    }
+
     /// Whether it may be asked at `now`, without asking.
     pub fn outlook(&self, now: Timestamp) -> Admission {
         match self.paused_until {
@@ -146,6 +153,17 @@ impl Health {
                 earlier.is_none()
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Health {
+    /// What matters of it from `now` on, for a search that tells states apart: failures, how many at once, how long it is left alone,
+    /// the breaker's pause, whether a probe is under way.
+    pub fn seen_from(&self, now: Timestamp) -> (u32, u32, i64, u64, bool) {
+        let failures = if self.pause.is_some() { 0 } else { self.failures };
+        let paused = self.paused_until.map_or(0, |until| until.duration_since(now).as_secs().max(0));
+        (failures, self.at_once, paused, self.pause.map_or(0, |pause| pause.as_secs()), self.probing)
     }
 }
 

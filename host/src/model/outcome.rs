@@ -144,7 +144,7 @@ failure_kinds! {
     CallRepeated = "call_repeated",
     /// The webhook was pointed elsewhere, given other credentials, deactivated or deleted while its request was being made.
     WebhookChanged = "webhook_changed",
-    /// The host stopped in the middle of an `invoke`.
+    /// The host stopped in the middle of an `invoke`, or before a plugin's turn.
     Interrupted = "interrupted",
 }
 

@@ -14,12 +14,16 @@ use tokio::sync::Notify;
 
 use crate::{
     clock::SharedClock,
-    model::plugin::{
-        Export, PluginFailure, Says,
-        breaker::{Admission, Breaker, Change, LastFailure, State},
-        limits::{Limit, PluginLimits},
-        rollback::{RollbackRule, Tally},
+    model::{
+        line::Line,
+        plugin::{
+            Export, PluginFailure, Says,
+            breaker::{Admission, Breaker, Change, LastFailure, State},
+            limits::{Limit, PluginLimits},
+            rollback::{RollbackRule, Tally},
+        },
     },
+    turns::{Permit, Refused, Turns},
 };
 
 /// Something to be told, written down and acted upon.
@@ -78,83 +82,42 @@ impl NewsDesk {
     }
 }
 
-/// Lets so many through at once, and so many wait; both are said by whoever comes, so that a change holds at once.
-#[derive(Default)]
-struct Gate {
-    state: Mutex<GateState>,
-    /// Told when somebody's turn may have come.
-    turns: Notify,
-}
-
-#[derive(Default)]
-struct GateState {
-    inside: u64,
-    waiting: u64,
-}
-
-impl Gate {
-    fn state(&self) -> MutexGuard<'_, GateState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn enter(self: Arc<Self>, limits: &PluginLimits) -> Result<Place, PluginFailure> {
-        {
-            let mut state = self.state();
-            if state.waiting == 0 && state.inside < limits.concurrency {
-                state.inside += 1;
-                drop(state);
-                return Ok(Place(self));
-            }
-            if state.waiting >= limits.queue {
-                return Err(PluginFailure::Limit(Limit::Queue, limits.queue));
-            }
-            state.waiting += 1;
-        }
-        let waiting = Waiting(&self);
-        loop {
-            // Made before the look, so that whoever is told in between is not missed.
-            let told = self.turns.notified();
-            {
-                let mut state = self.state();
-                if state.inside < limits.concurrency {
-                    state.inside += 1;
-                    break;
-                }
-            }
-            told.await;
-        }
-        drop(waiting);
-        Ok(Place(self))
-    }
-}
-
-/// One place in the queue; given back when the caller stops waiting, for whatever reason.
-struct Waiting<'a>(&'a Gate);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.state().waiting -= 1;
-        // One notice may stand for several places.
-        self.0.turns.notify_one();
-    }
+/// The lines of one name, whichever version is called: as many calls run at once as its limit `concurrency` says, as many wait as `queue`
+/// says. A receiver may wait for a webhook whose transform is the same plugin: each has its own.
+pub(super) struct Gates {
+    builds: Arc<Turns>,
+    receives: Arc<Turns>,
 }
 
 /// Leave to run one call.
-pub(super) struct Place(Arc<Gate>);
+pub(super) type Place = Permit;
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.state().inside -= 1;
-        self.0.turns.notify_one();
+impl Gates {
+    /// For a plugin with these limits.
+    pub(super) fn new(limits: &PluginLimits) -> Self {
+        let (limit, queue) = bounds(limits);
+        Self { builds: Turns::new(Line::new(limit, queue)), receives: Turns::new(Line::new(limit, queue)) }
+    }
+
+    fn both(&self) -> [&Arc<Turns>; 2] {
+        [&self.builds, &self.receives]
+    }
+
+    /// The limits changed, for calls that wait too.
+    pub(super) fn follow(&self, limits: &PluginLimits, now: Timestamp) {
+        let (limit, queue) = bounds(limits);
+        self.both().iter().for_each(|turns| turns.change(|line| line.edit(limit, queue, now)));
+    }
+
+    /// The host stops: calls that wait are sent away.
+    pub(super) fn stop(&self) {
+        self.both().iter().for_each(|turns| turns.change(|line| line.stop()));
     }
 }
 
-/// The gates of one name, whichever version is called. A receiver may wait for a webhook whose transform is the same plugin: each has
-/// its own.
-#[derive(Default)]
-pub(super) struct Gates {
-    builds: Arc<Gate>,
-    receives: Arc<Gate>,
+/// Calls that run at once, and calls that wait.
+fn bounds(limits: &PluginLimits) -> (u32, usize) {
+    (u32::try_from(limits.concurrency).unwrap_or(u32::MAX), usize::try_from(limits.queue).unwrap_or(usize::MAX))
 }
 
 /// Until when, and by which rule, a version is judged.
@@ -306,12 +269,15 @@ impl Conduct {
     }
 
     /// Waits for a place to run in; refuses when too many wait already.
-    pub(super) async fn enter(&self, export: Export, limits: &PluginLimits) -> Result<Place, PluginFailure> {
-        let gate = match export {
+    pub(super) async fn enter(&self, export: Export) -> Result<Place, PluginFailure> {
+        let turns = match export {
             Export::Receive => &self.gates.receives,
             Export::Transform | Export::Answers => &self.gates.builds,
         };
-        Arc::clone(gate).enter(limits).await
+        turns.enter(&self.clock).await.map_err(|refused| match refused {
+            Refused::Full(queue) => PluginFailure::Limit(Limit::Queue, queue as u64),
+            Refused::Stopped | Refused::Until(_) => PluginFailure::Stopping,
+        })
     }
 
     fn note(&self, says: Says, was_probe: bool, failure: Option<LastFailure>) {
@@ -380,39 +346,60 @@ mod tests {
         PluginLimits { concurrency, queue, ..PluginLimits::DEFAULT }
     }
 
-    #[test]
-    fn so_many_run_so_many_wait_and_the_next_one_is_told() {
-        let gate = Arc::new(Gate::default());
-        let limits = limits(1, 1);
-        let inside = Arc::clone(&gate).enter(&limits).now_or_never().expect("at once").expect("a place");
-        let mut waiting = Box::pin(Arc::clone(&gate).enter(&limits));
-        assert!((&mut waiting).now_or_never().is_none());
-        let refused = Arc::clone(&gate).enter(&limits).now_or_never().expect("at once");
-        assert_eq!(refused.err(), Some(PluginFailure::Limit(Limit::Queue, 1)));
-        drop(inside);
-        let place = waiting.now_or_never().expect("its turn").expect("a place");
-        drop(place);
-        let state = gate.state();
-        assert_eq!((state.inside, state.waiting), (0, 0));
+    fn limited(limits: PluginLimits) -> Conduct {
+        Conduct::new(Of {
+            plugin: "x".into(),
+            version: None,
+            gates: Arc::new(Gates::new(&limits)),
+            watch: None,
+            clock: Arc::new(SystemClock),
+            desk: Arc::default(),
+        })
     }
 
     #[test]
-    fn who_stops_waiting_makes_room_and_a_raised_limit_holds_for_the_next() {
-        let gate = Arc::new(Gate::default());
-        let one = limits(1, 1);
-        let _inside = Arc::clone(&gate).enter(&one).now_or_never().expect("at once");
-        let mut waiting = Box::pin(Arc::clone(&gate).enter(&one));
+    fn so_many_run_so_many_wait_and_the_next_one_is_told() {
+        let conduct = limited(limits(1, 1));
+        let inside = conduct.enter(Export::Receive).now_or_never().expect("at once").expect("a place");
+        let mut waiting = Box::pin(conduct.enter(Export::Receive));
+        assert!((&mut waiting).now_or_never().is_none());
+        let refused = conduct.enter(Export::Receive).now_or_never().expect("at once");
+        assert_eq!(refused.err(), Some(PluginFailure::Limit(Limit::Queue, 1)));
+        assert!(conduct.enter(Export::Transform).now_or_never().is_some_and(|place| place.is_ok()), "builds have a line of their own");
+        drop(inside);
+        drop(waiting.now_or_never().expect("its turn").expect("a place"));
+        assert!(conduct.enter(Export::Receive).now_or_never().is_some_and(|place| place.is_ok()));
+    }
+
+    #[test]
+    fn who_stops_waiting_makes_room_and_a_raised_limit_holds_for_those_who_wait() {
+        let conduct = limited(limits(1, 1));
+        let _inside = conduct.enter(Export::Receive).now_or_never().expect("at once");
+        let mut waiting = Box::pin(conduct.enter(Export::Receive));
         assert!((&mut waiting).now_or_never().is_none());
         drop(waiting);
-        assert_eq!(gate.state().waiting, 0);
-        assert!(Arc::clone(&gate).enter(&limits(2, 1)).now_or_never().is_some_and(|place| place.is_ok()));
+        let mut waiting = Box::pin(conduct.enter(Export::Receive));
+        assert!((&mut waiting).now_or_never().is_none());
+        conduct.gates.follow(&limits(2, 1), conduct.clock.now());
+        assert!(waiting.now_or_never().is_some_and(|place| place.is_ok()));
+    }
+
+    #[test]
+    fn a_stop_sends_away_who_waits_and_who_comes() {
+        let conduct = limited(limits(1, 1));
+        let _inside = conduct.enter(Export::Receive).now_or_never().expect("at once");
+        let mut waiting = Box::pin(conduct.enter(Export::Receive));
+        assert!((&mut waiting).now_or_never().is_none());
+        conduct.gates.stop();
+        assert_eq!(waiting.now_or_never().and_then(Result::err), Some(PluginFailure::Stopping));
+        assert_eq!(conduct.enter(Export::Receive).now_or_never().and_then(Result::err), Some(PluginFailure::Stopping));
     }
 
     fn conduct(watch: Option<Watch>) -> Arc<Conduct> {
         Arc::new(Conduct::new(Of {
             plugin: "x".into(),
             version: Some(2),
-            gates: Arc::default(),
+            gates: Arc::new(Gates::new(&PluginLimits::DEFAULT)),
             watch,
             clock: Arc::new(SystemClock),
             desk: Arc::default(),

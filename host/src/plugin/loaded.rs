@@ -167,7 +167,7 @@ impl LoadedPlugin {
     ) -> Result<Called<T>, CallFailure> {
         let Some(conduct) = context.conduct.clone() else { return self.run(context, export, asked, read).await };
         let admitted = if context.rehearsal.is_some() { None } else { Some(conduct.admit(export)?) };
-        let called = match conduct.enter(export, &context.limits).await {
+        let called = match conduct.enter(export).await {
             Ok(_place) => self.run(context, export, asked, read).await,
             Err(failure) => Err(failure.into()),
         };

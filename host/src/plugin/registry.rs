@@ -256,6 +256,11 @@ impl Plugins {
         tracing::info!(ms = begun.elapsed().as_millis(), "the active plugins are ready");
     }
 
+    /// The host stops: calls that wait for their turn are sent away.
+    pub fn stop(&self) {
+        self.shared.snapshot.load().values().for_each(|entry| entry.gates.stop());
+    }
+
     /// The names of everything active, which is what [`Plugins::warm`] wants to know.
     pub fn active_names(&self) -> Vec<String> {
         self.shared.snapshot.load().values().filter(|entry| entry.active().is_some()).map(|entry| entry.record.name.clone()).collect()
@@ -277,7 +282,7 @@ impl Plugins {
         let (own_limits, limits) = (record.limits, self.shared.limits.of_plugin(&record.limits));
         let config = if record.config.is_object() { record.config.clone() } else { Value::Object(Map::new()) };
         let before = self.shared.snapshot.load().get(&record.name).cloned();
-        let gates = before.as_ref().map_or_else(Arc::default, |entry| Arc::clone(&entry.gates));
+        let gates = before.as_ref().map_or_else(|| Arc::new(Gates::new(&limits)), |entry| Arc::clone(&entry.gates));
         let known = before.iter().flat_map(|entry| entry.all().map(|plugin| &plugin.loaded)).chain(loaded);
         let known: HashMap<&Digest, &Arc<LoadedPlugin>> = known.map(|loaded| (loaded.digest(), loaded)).collect();
         let plugin = |version, digest: &Digest, cold: &dyn Fn() -> LoadedPlugin| {
@@ -354,6 +359,9 @@ impl Plugins {
             };
             entries
         });
+        if let Some(entry) = &entry {
+            entry.gates.follow(&self.shared.limits.of_plugin(&entry.record.limits), self.shared.clock.now());
+        }
     }
 
     /// Every digest something refers to.

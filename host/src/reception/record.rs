@@ -12,6 +12,7 @@ use crate::{
     model::{
         call::{BodyEncoding, Call, CallState, RecordedCall, RecordedReply, Verification},
         id::CallId,
+        receiver::Receiver,
         request::headers::CREDENTIAL_HEADERS,
     },
     services::Services,
@@ -81,6 +82,7 @@ pub(super) fn recorded(services: &Services, target: &Target, inbound: &Inbound) 
         webhook_statuses: Vec::new(),
         receive_us: 0,
         runs: 0,
+        reruns: Vec::new(),
         depth: read_depth(services, &inbound.headers),
         trace: inbound.trace.clone(),
     }
@@ -100,10 +102,9 @@ pub(super) fn recorded_reply(reply: &Reply) -> RecordedReply {
 }
 
 /// A recorded call as it came in. What was redacted stays away; it was verified then.
-pub(super) fn revived(services: &Services, call: &Call) -> Option<(Target, Inbound)> {
-    let snapshot = services.catalog.snapshot();
-    let code = snapshot.codes.values().find(|code| code.id == call.code_id)?;
-    let receiver = Arc::clone(&snapshot.receivers.get(&call.receiver)?.receiver);
+pub(super) fn revived(services: &Services, call: &Call) -> Option<(Arc<Receiver>, Inbound)> {
+    // The receiver alone: its code may have been revoked or have expired since, and it was taken.
+    let receiver = Arc::clone(&services.catalog.snapshot().receivers.get(&call.receiver)?.receiver);
     let body = match call.request.body_encoding {
         BodyEncoding::Text => call.request.body.clone().into_bytes(),
         BodyEncoding::Base64 => BASE64_STANDARD.decode(&call.request.body).ok()?,
@@ -118,5 +119,5 @@ pub(super) fn revived(services: &Services, call: &Call) -> Option<(Target, Inbou
         remote: call.request.remote_address.clone(),
         trace: call.trace.clone(),
     };
-    Some((Target { code: Arc::clone(code), receiver, environment: call.environment.clone() }, inbound))
+    Some((receiver, inbound))
 }

@@ -109,7 +109,8 @@ pub(super) fn failed_reply(failure: &PluginFailure) -> Reply {
         PluginFailure::Limit(Limit::Queue | Limit::DirectoryBytes | Limit::DirectoryFiles, _)
         | PluginFailure::RetryLater(_)
         | PluginFailure::Busy(_)
-        | PluginFailure::Missing(_) => Reply::later(),
+        | PluginFailure::Missing(_)
+        | PluginFailure::Stopping => Reply::later(),
         _ => Reply::message(500, "the call failed"),
     }
 }

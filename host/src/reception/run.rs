@@ -36,7 +36,10 @@ pub(super) async fn run_plugin(
     call: &mut Call,
     span: &Span,
 ) -> Result<(Raw, Effects), PluginFailure> {
-    let plugin = services.plugins.get(name, None).ok_or_else(|| PluginFailure::Missing(name.to_owned()))?;
+    let plugin = services
+        .plugins
+        .get(name, call.reruns.last().and_then(|rerun| rerun.version))
+        .ok_or_else(|| PluginFailure::Missing(name.to_owned()))?;
     call.plugin = Some(plugin.plugin_use.clone());
     let parameters = match &call.session {
         Some(session) => match services.store.parameters(session).await {

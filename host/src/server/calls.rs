@@ -14,6 +14,8 @@ use crate::{
     store::CallFilter,
 };
 
+pub mod rerun;
+
 /// Calls, newest first; rejected ones too.
 #[utoipa::path(get, path = "/v1/calls", tag = "calls",
     params(("receiver" = Option<String>, Query, description = "of this receiver"), ("state" = Option<CallState>, Query, description = "in this state"),

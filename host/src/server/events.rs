@@ -249,9 +249,10 @@ pub async fn delete(services: Services, asked: Asked) -> Answer {
 /// Between two looks at deliveries that are not sent from memory.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Waits until every delivery of an event was tried or is over: those that are not sent from memory, too.
+/// Waits until every delivery of an event was tried or is over: those that are not sent from memory, too. A stop of the host ends the
+/// wait: what was not tried by then is tried at the next start.
 async fn first_attempts(services: &Services, id: &EventId) {
-    loop {
+    while !services.stop.is_cancelled() {
         let deliveries = services.store.event_deliveries(id).await.unwrap_or_default();
         if deliveries.iter().all(|delivery| delivery.attempts > 0 || delivery.state.is_final()) {
             return;

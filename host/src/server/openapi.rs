@@ -32,6 +32,7 @@ use crate::{model, services::Services};
         tokens::list, tokens::post, tokens::delete, tokens::rotate, audit::list, recovery::recover,
         recovery::replay, profiles::list, profiles::get,
         profiles::patch, deliveries::list, deliveries::get, deliveries::resend, deliveries::cancel, calls::list, calls::get,
+        calls::rerun::one, calls::rerun::outlook, calls::rerun::many,
         sessions::get, sessions::patch, sessions::delete, secrets::list, secrets::put, secrets::delete, plugins::list, plugins::get,
         plugins::put, plugins::version, plugins::delete, plugins::activate, rehearsals::try_out, rehearsals::compare, plugins::put_config, plugins::put_grants,
         plugins::conduct::limits, plugins::conduct::put_limits, plugins::conduct::rollback, plugins::conduct::put_rollback, plugins::conduct::resume,

@@ -33,7 +33,7 @@ fn view(entry: &ReceiverEntry) -> ReceiverView {
     ReceiverView { spec: entry.spec.clone(), created_at: entry.created_at, updated_at: entry.updated_at }
 }
 
-fn find(services: &Services, name: &str) -> Result<std::sync::Arc<ReceiverEntry>, ApiError> {
+pub(super) fn find(services: &Services, name: &str) -> Result<std::sync::Arc<ReceiverEntry>, ApiError> {
     services.catalog.snapshot().receivers.get(name).cloned().ok_or_else(|| ApiError::NotFound(format!("receiver `{name}`")))
 }
 

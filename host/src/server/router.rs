@@ -107,6 +107,9 @@ pub fn routes() -> Vec<Route> {
         POST "/v1/deliveries/{id}/cancel" ADMIN => deliveries::cancel;
         GET "/v1/calls" READ => calls::list;
         GET "/v1/calls/{id}" READ => calls::get;
+        POST "/v1/calls/{id}/rerun" ADMIN => calls::rerun::one;
+        GET "/v1/calls/rerun" READ => calls::rerun::outlook;
+        POST "/v1/calls/rerun" ADMIN => calls::rerun::many;
         GET "/v1/sessions/{id}/parameters" READ => sessions::get;
         PATCH "/v1/sessions/{id}/parameters" ADMIN => sessions::patch;
         DELETE "/v1/sessions/{id}/parameters" ADMIN => sessions::delete;

@@ -269,7 +269,7 @@ pub async fn delete(services: Services, asked: Asked) -> Answer {
 pub async fn remove(services: &Services, name: &str) -> Result<(), ApiError> {
     let entry = services.catalog.delete_webhook(name).await?;
     inline::forget(services, entry.webhook.secrets()).await?;
-    services.window.forget(&entry.id);
+    services.window.forget(&entry.id, services.clock.now());
     services.metrics.forget_webhook(name);
     services.store.cancel_for_webhook(&entry.id).await?;
     services.store.reset_standing(&entry.id, None).await?;
@@ -383,8 +383,11 @@ pub async fn store_overrides(
     }
     let kept = services.catalog.put_overrides(specs, services.clock.now(), name, environment).await?;
     drop(changing);
+    let after = services.catalog.snapshot();
     for entry in before {
-        services.window.forget(&entry.id);
+        if let Some(changed) = after.webhooks_by_id.get(&entry.id) {
+            services.window.changed(&changed.webhook, services.clock.now());
+        }
         inline::forget(services, entry.webhook.secrets()).await?;
     }
     Ok(kept)
@@ -439,7 +442,7 @@ async fn keep(services: &Services, spec: WebhookSpec, only_new: bool) -> Result<
     }
     let now = services.clock.now();
     let (entry, is_new) = services.catalog.put_webhook(spec, WebhookId::new(millis(now), random()), now, only_new).await?;
-    services.window.forget(&entry.id);
+    services.window.changed(&entry.webhook, services.clock.now());
     if before.is_some_and(|before| before.webhook.batch != entry.webhook.batch) {
         // What has gathered so far goes by the new rule.
         services.store.reschedule_batches(&entry.id, entry.webhook.batch).await?;

@@ -14,7 +14,7 @@ use super::{
     transaction::{Transaction, decode, encode},
 };
 use crate::model::{
-    call::{Call, CallState},
+    call::{Call, CallState, Rerun},
     code::CodeUse,
     id::CallId,
     parameter::Change,
@@ -36,10 +36,29 @@ pub struct CallFilter {
 }
 
 impl Store {
-    /// Records a call that will be run later.
+    /// Records a call that will be run later. Of a call that is over, or that an admin had run again meanwhile, nothing is changed.
     pub async fn begin_call(&self, call: Call) -> Result<(), StoreError> {
         let encoded = encode(&call)?;
-        self.commit(encoded.len(), move |transaction| put(transaction, &call, &encoded)).await
+        self.commit(
+            encoded.len(),
+            move |transaction| if is_overtaken(transaction, &call)? { Ok(()) } else { put(transaction, &call, &encoded) },
+        )
+        .await
+    }
+
+    /// Calls that failed for good wait to be run again, all in one commit. How many; `bytes` is how long they are together.
+    pub async fn rerun_calls(&self, ids: Vec<CallId>, rerun: Rerun, bytes: usize) -> Result<u64, StoreError> {
+        self.commit(bytes, move |transaction| {
+            let mut asked = 0;
+            for id in &ids {
+                let Some(mut call) = load(transaction, id)?.filter(|call| call.rerun_refusal().is_none()) else { continue };
+                call.ask_again(rerun.clone());
+                put(transaction, &call, &encode(&call)?)?;
+                asked += 1;
+            }
+            Ok(asked)
+        })
+        .await
     }
 
     /// Records a call with all it did: its events with what is owed for them, parameters, plugin state. Done again with the same
@@ -59,7 +78,7 @@ impl Store {
         let lives = self.lives(lease_for);
         let bytes = encoded.len() + ready.iter().map(accept::Ready::bytes).sum::<usize>();
         self.commit(bytes, move |transaction| {
-            if load(transaction, &call.id)?.is_some_and(|earlier| earlier.state != CallState::Pending) {
+            if is_overtaken(transaction, &call)? {
                 return Ok(ids.into_iter().map(|id| Accepted::Duplicate { id }).collect());
             }
             put(transaction, &call, &encoded)?;
@@ -97,10 +116,12 @@ impl Store {
         self.commit(0, move |transaction| ids.iter().try_for_each(|id| transaction.remove(key::code_use(id)))).await
     }
 
-    /// Calls that are to be run, the oldest first.
-    pub async fn pending_calls(&self, n: usize) -> Result<Vec<Call>, StoreError> {
+    /// Up to `n` calls that are to be run, the oldest first, those behind `after` if it is given.
+    pub async fn pending_calls(&self, after: Option<CallId>, n: usize) -> Result<Vec<Call>, StoreError> {
         self.scan(move |engine| {
-            let ids = engine.keys(key::under(key::PENDING_CALLS)).take(n);
+            let (start, end) = key::under(key::PENDING_CALLS);
+            let start = after.map_or(start, |id| [key::pending_call(&id), vec![0]].concat());
+            let ids = engine.keys((start, end)).take(n);
             let calls = ids.map(|key| get(engine, &CallId(key::tail(&key?, key::PENDING_CALLS.len()).unwrap_or_default())));
             calls.filter_map(Result::transpose).collect()
         })
@@ -150,6 +171,12 @@ fn put(transaction: &mut Transaction<'_>, call: &Call, encoded: &[u8]) -> Result
         _ => transaction.remove(key::pending_call(&call.id))?,
     }
     Ok(())
+}
+
+/// Whether what is kept of a call is newer than what a run of `call` found: it is over, or an admin had it run again since.
+fn is_overtaken(transaction: &Transaction<'_>, call: &Call) -> Result<bool, StoreError> {
+    let newer = |kept: Call| kept.state != CallState::Pending || kept.reruns.last() != call.reruns.last();
+    Ok(load(transaction, &call.id)?.is_some_and(newer))
 }
 
 fn load(transaction: &Transaction<'_>, id: &CallId) -> Result<Option<Call>, StoreError> {

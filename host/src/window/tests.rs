@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicI64;
 use super::*;
 use crate::clock::Clock;
 
-const RULES: Rules = Rules { in_flight: 2, per_second: None };
+const RULES: Rules = Rules { in_flight: 2, per_second: None, is_gone: false };
 
 struct Hand(AtomicI64);
 
@@ -51,14 +51,14 @@ fn bytes_are_bounded_too() {
 #[test]
 fn a_rate_lets_a_seconds_worth_by_and_then_one_after_the_other() {
     let window = window(10_000);
-    let rules = Rules { in_flight: 100, per_second: Some(4.0) };
+    let rules = Rules { in_flight: 100, per_second: Some(4.0), is_gone: false };
     let first = window.room(&endpoint("a"), rules, 50, at(0));
     assert_eq!(first.slots.len(), 4);
     assert_eq!(first.again_at, Some(clock::after(at(0), Duration::from_millis(250))));
     drop(first);
     assert_eq!(window.room(&endpoint("a"), rules, 50, clock::after(at(0), Duration::from_millis(500))).slots.len(), 2);
     assert_eq!(window.room(&endpoint("a"), rules, 50, at(100)).slots.len(), 4, "what was not used is not saved up");
-    let slow = Rules { in_flight: 1, per_second: Some(0.1) };
+    let slow = Rules { in_flight: 1, per_second: Some(0.1), is_gone: false };
     assert_eq!(window.room(&endpoint("b"), slow, 50, at(0)).slots.len(), 1);
     assert_eq!(window.room(&endpoint("b"), slow, 50, at(9)).again_at, Some(at(10)));
 }
@@ -84,7 +84,7 @@ async fn turns_are_taken_up_to_the_limit_and_passed_on() {
 async fn when_the_breaker_opens_those_who_wait_give_up_and_one_probe_goes() {
     let (window, hand) = (window(100), Arc::new(Hand(AtomicI64::new(0))));
     let clock: SharedClock = Arc::<Hand>::clone(&hand);
-    let one = Rules { in_flight: 1, per_second: None };
+    let one = Rules { in_flight: 1, per_second: None, is_gone: false };
     let slots = window.room(&endpoint("a"), one, 3, at(0)).slots;
     for _ in 1..crate::model::health::BREAKER_FAILURES {
         slots[0].turn(&clock).await.expect("free").shows(Symptom::Ill);
@@ -94,7 +94,7 @@ async fn when_the_breaker_opens_those_who_wait_give_up_and_one_probe_goes() {
     assert!(futures::poll!(&mut waiting).is_pending());
     last.shows(Symptom::Ill);
     drop(last);
-    assert_eq!(waiting.await.err(), Some(at(5)));
+    assert_eq!(waiting.await.err(), Some(Refused::Until(at(5))));
     assert_eq!(window.room(&endpoint("a"), one, 3, at(1)).again_at, Some(at(5)));
     drop(slots);
     hand.0.store(5, Ordering::SeqCst);

@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -47,8 +47,16 @@ pub const TOKENS_MAX: usize = 8192;
 /// each webhook at each origin: a token that was got for one place is never shown to another.
 type Key = [u8; 32];
 
-/// A place for one token. Whoever asks for it holds it meanwhile, so that nobody asks a second time.
-type Slot = Arc<AsyncMutex<Option<Token>>>;
+/// A place for one token. It is held while the token endpoint is asked, so that nobody asks a second time.
+type Slot = Arc<AsyncMutex<Kept>>;
+
+/// What is known of one token.
+#[derive(Default)]
+struct Kept {
+    token: Option<Token>,
+    /// Why the token endpoint gave none when it was last asked, and when that was known.
+    failed: Option<(Instant, Failure)>,
+}
 
 /// The tokens in use. Cheap to clone.
 #[derive(Clone, Default)]
@@ -67,7 +75,7 @@ impl Tokens {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= TOKENS_MAX && !slots.contains_key(&key) {
             // What somebody holds is being asked for just now.
-            slots.retain(|_, slot| slot.try_lock().map_or(true, |token| is_good(token.as_ref(), now)));
+            slots.retain(|_, slot| slot.try_lock().map_or(true, |kept| is_good(kept.token.as_ref(), now)));
             let surplus = (slots.len() + 1).saturating_sub(TOKENS_MAX);
             let gone: Vec<Key> = slots.keys().take(surplus).copied().collect();
             gone.iter().for_each(|key| drop(slots.remove(key)));
@@ -79,9 +87,9 @@ impl Tokens {
     pub async fn forget(&self, used: &Used) {
         let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(&used.key).cloned();
         let Some(slot) = slot else { return };
-        let mut token = slot.lock().await;
-        if token.as_ref().is_some_and(|token| token.value.expose() == used.value.expose()) {
-            *token = None;
+        let mut kept = slot.lock().await;
+        if kept.token.as_ref().is_some_and(|token| token.value.expose() == used.value.expose()) {
+            kept.token = None;
         }
     }
 }
@@ -97,16 +105,26 @@ pub(super) async fn token(services: &Services, webhook: &Webhook, source: &Token
     let asked_at = source.endpoint.as_deref().and_then(|endpoint| pinned(webhook, &endpoint.parse().ok()?));
     let key = key(source, &secret, &Place { webhook: &webhook.id, origin: webhook.request.url().destination(), asked_at, audience });
     let now = services.clock.now();
-    let slot = services.tokens.slot(key, now);
+    let (slot, came) = (services.tokens.slot(key, now), Instant::now());
     let mut kept = slot.lock().await;
-    let token = match kept.as_ref().filter(|token| is_good(Some(token), now)) {
-        Some(token) => token.value.clone(),
-        None => {
-            let fresh = fresh(services, webhook, source, &secret, audience).await?;
-            kept.insert(fresh).value.clone()
+    if let Some(token) = kept.token.as_ref().filter(|token| is_good(Some(token), now)) {
+        return Ok((token.value.clone(), Used { key, value: token.value.clone() }));
+    }
+    // Asked for while this waited: the answer is everybody's. Where each asked in turn, the last would wait for all the others' timeouts.
+    if let Some((_, failure)) = kept.failed.as_ref().filter(|(at, _)| *at >= came) {
+        return Err(failure.clone());
+    }
+    match fresh(services, webhook, source, &secret, audience).await {
+        Ok(fresh) => {
+            let value = fresh.value.clone();
+            *kept = Kept { token: Some(fresh), failed: None };
+            Ok((value.clone(), Used { key, value }))
         }
-    };
-    Ok((token.clone(), Used { key, value: token }))
+        Err(failure) => {
+            kept.failed = Some((Instant::now(), failure.clone()));
+            Err(failure)
+        }
+    }
 }
 
 /// Where a token is got and used.

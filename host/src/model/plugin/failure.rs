@@ -38,6 +38,9 @@ pub enum PluginFailure {
         /// What it failed with last.
         last: String,
     },
+    /// It waited for its turn when the host stopped.
+    #[error("the host stops")]
+    Stopping,
     /// No version is active, or the version asked for does not exist.
     #[error("plugin `{0}` has no active version that exports what is needed")]
     Missing(String),
@@ -52,7 +55,7 @@ impl PluginFailure {
     /// Whether trying again may help.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::RetryLater(_) | Self::Busy(_) | Self::Missing(_) | Self::SetAside { .. } | Self::TimedOut(_) => true,
+            Self::RetryLater(_) | Self::Busy(_) | Self::Missing(_) | Self::SetAside { .. } | Self::TimedOut(_) | Self::Stopping => true,
             Self::Limit(limit, _) => matches!(
                 limit,
                 Limit::CpuMs
@@ -76,7 +79,7 @@ impl PluginFailure {
             Self::Trapped(_) | Self::BadOutput(_) => Says::Ill,
             Self::Limit(Limit::Queue | Limit::Concurrency, _) => Says::Nothing,
             Self::Limit(..) | Self::TimedOut(_) => Says::Ill,
-            Self::NotGranted(_) | Self::Busy(_) | Self::SetAside { .. } | Self::Missing(_) => Says::Nothing,
+            Self::NotGranted(_) | Self::Busy(_) | Self::SetAside { .. } | Self::Missing(_) | Self::Stopping => Says::Nothing,
         }
     }
 }
@@ -105,6 +108,7 @@ impl From<&PluginFailure> for FailureKind {
             PluginFailure::Busy(_) => Self::PluginBusy,
             PluginFailure::SetAside { .. } => Self::PluginSetAside,
             PluginFailure::Missing(_) => Self::PluginMissing,
+            PluginFailure::Stopping => Self::Interrupted,
         }
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn call(n: u64, receiver: &str, state: CallState) -> Call {
         webhook_statuses: Vec::new(),
         receive_us: 0,
         runs: 0,
+        reruns: Vec::new(),
         depth: 0,
         trace: None,
     }
@@ -115,12 +116,12 @@ async fn a_pending_call_waits_until_it_is_committed() {
     bench.store.begin_call(call(2, "r", CallState::Pending)).await.expect("begun");
     bench.store.begin_call(call(1, "r", CallState::Pending)).await.expect("begun");
     let bench = bench.reopened();
-    let pending = bench.store.pending_calls(10).await.expect("read");
+    let pending = bench.store.pending_calls(None, 10).await.expect("read");
     assert_eq!(pending.iter().map(|call| call.id.clone()).collect::<Vec<_>>(), [CallId::new(1, [2; 10]), CallId::new(2, [2; 10])]);
     let (events, parameters, state) = effects(1);
     let done = Call { runs: 1, ..call(1, "r", CallState::Done) };
     bench.store.commit_call(done, events, parameters, state, LEASE).await.expect("committed");
-    assert_eq!(bench.store.pending_calls(10).await.expect("read").len(), 1);
+    assert_eq!(bench.store.pending_calls(None, 10).await.expect("read").len(), 1);
 }
 
 #[tokio::test]
