@@ -103,3 +103,38 @@ async fn when_the_breaker_opens_those_who_wait_give_up_and_one_probe_goes() {
     probes[0].turn(&clock).await.expect("the probe").shows(Symptom::Well);
     assert_eq!(window.room(&endpoint("a"), one, 3, at(5)).slots.len(), 3);
 }
+
+fn endpoint_of(webhook: &WebhookId) -> EndpointId {
+    EndpointId::new(webhook, None)
+}
+
+#[tokio::test]
+async fn what_waits_goes_by_the_rules_of_the_webhook_that_took_its_place_and_a_stop_ends_it() {
+    let (window, hand) = (window(100), Arc::new(Hand(AtomicI64::new(0))));
+    let clock: SharedClock = hand;
+    let webhook = WebhookId::new(0, [0; 10]);
+    let slots = window.room(&endpoint_of(&webhook), RULES, 4, at(0)).slots;
+    let mut turns = vec![slots[0].turn(&clock).await.expect("free"), slots[1].turn(&clock).await.expect("free")];
+    let (mut third, mut fourth) = (Box::pin(slots[2].turn(&clock)), Box::pin(slots[3].turn(&clock)));
+    assert!(futures::poll!(&mut third).is_pending() && futures::poll!(&mut fourth).is_pending());
+    // It asks to be spared: who waits gives up, all of them.
+    turns[0].shows(Symptom::Spare(Some(Duration::from_secs(60))));
+    turns.remove(0);
+    assert_eq!((third.await.err(), fourth.await.err()), (Some(Refused::Until(at(60))), Some(Refused::Until(at(60)))));
+    // The webhook is deleted: nothing is known of its endpoint any more, and what waits is let by, to be cancelled.
+    window.forget(&webhook, at(1));
+    turns.push(slots[2].turn(&clock).await.expect("to be cancelled"));
+    let mut last = Vec::new();
+    for _ in 0..Rules::NONE.in_flight {
+        last.extend(futures::FutureExt::now_or_never(slots[3].turn(&clock)));
+    }
+    let mut waiting = Box::pin(slots[3].turn(&clock));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    window.stop();
+    assert_eq!(waiting.await.err(), Some(Refused::Stopped));
+    assert!(window.take(&endpoint("another"), RULES, 1, at(1)).is_none(), "nothing is begun after a stop");
+    drop((turns, last));
+    assert_eq!(window.held().len(), 1);
+    drop(slots);
+    assert!(!window.lines().contains_key(&endpoint_of(&webhook)), "the line of a webhook that is gone is dropped with what was in it");
+}

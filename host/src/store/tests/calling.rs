@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::{
-    call::{BodyEncoding, Call, CallState, RecordedCall, Verification},
+    call::{BodyEncoding, Call, CallState, RecordedCall, Rerun, Verification},
     id::CallId,
     parameter::Change,
 };
@@ -138,4 +138,29 @@ async fn calls_are_found_by_receiver_and_state() {
     assert_eq!(bench.store.calls(even, page.next, 2).await.expect("read").data.len(), 1);
     let failed = CallFilter { receiver: None, state: Some(CallState::Failed) };
     assert_eq!(bench.store.calls(failed, None, 10).await.expect("read").data.len(), 2);
+}
+
+#[tokio::test]
+async fn a_rerun_takes_what_failed_and_nothing_of_an_older_run_counts_after_it() {
+    let bench = Bench::new();
+    let failed = Call { runs: 5, ..call(1, "r", CallState::Failed) };
+    let done = Call { runs: 1, ..call(2, "r", CallState::Done) };
+    for call in [failed.clone(), done.clone()] {
+        bench.store.commit_call(call, Vec::new(), Vec::new(), None, LEASE).await.expect("committed");
+    }
+    let rerun = Rerun { at: bench.clock.now(), by: "admin".into(), version: Some(2), runs_before: 0, failure: None };
+    let ids = vec![failed.id.clone(), done.id.clone()];
+    assert_eq!(bench.store.rerun_calls(ids.clone(), rerun.clone(), 0).await.expect("asked"), 1, "what was done is left");
+    assert_eq!(bench.store.rerun_calls(ids, rerun, 0).await.expect("asked"), 0, "it waits already");
+    let pending = bench.store.pending_calls(None, 10).await.expect("read");
+    assert_eq!((pending.len(), pending[0].reruns[0].runs_before, pending[0].runs_since_asked()), (1, 5, 0));
+    assert!(bench.store.pending_calls(Some(failed.id.clone()), 10).await.expect("read").is_empty(), "those behind it");
+    // A run that began before it was asked for.
+    let late = Call { state: CallState::Done, ..failed.clone() };
+    bench.store.commit_call(late, Vec::new(), Vec::new(), None, LEASE).await.expect("left out");
+    assert_eq!(bench.store.call(&failed.id).await.expect("read").expect("a call").state, CallState::Pending);
+    let ended = Call { state: CallState::Done, runs: 6, ..pending[0].clone() };
+    bench.store.commit_call(ended.clone(), Vec::new(), Vec::new(), None, LEASE).await.expect("committed");
+    bench.store.begin_call(Call { state: CallState::Pending, ..ended }).await.expect("left out");
+    assert_eq!(bench.store.call(&failed.id).await.expect("read").expect("a call").state, CallState::Done, "what is done stays done");
 }
