@@ -36,8 +36,9 @@ use super::{
 };
 use crate::model::plugin::Digest;
 
-/// The format of backups this program writes: 2 since their rows are sealed, so that no older program takes one for its own.
-pub(super) const FORMAT: u32 = 2;
+/// The format of backups this program writes: 2 since their rows are sealed, 3 since the store in them is of format 4. It changes with the
+/// store's, so that no older program takes one for its own and restores what it cannot open.
+pub(super) const FORMAT: u32 = 3;
 
 /// Bytes that may wait to be written: beyond, the walk pauses until the disk has caught up.
 const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;

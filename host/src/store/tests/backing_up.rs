@@ -241,7 +241,7 @@ async fn what_is_no_whole_backup_is_refused_and_leaves_nothing() {
         ("not those of its digest", |backup, digest| {
             std::fs::write(backup.join("blobs").join(digest.hex()), "other").expect("damaged");
         }),
-        ("run the newer version", |backup, _| std::fs::write(backup.join("manifest.json"), r#"{"format":3}"#).expect("damaged")),
+        ("run the newer version", |backup, _| std::fs::write(backup.join("manifest.json"), r#"{"format":4}"#).expect("damaged")),
     ];
     for (n, (says, damage)) in damages.into_iter().enumerate() {
         let backup = directory.path().join(n.to_string());

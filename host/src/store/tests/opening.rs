@@ -31,6 +31,21 @@ async fn a_newer_format_is_refused_with_a_sentence() {
 }
 
 #[tokio::test]
+async fn a_stop_in_the_middle_of_an_upgrade_is_made_good() {
+    let bench = Bench::new();
+    bench.accept(1, &["a"]).await;
+    let Bench { directory, clock, store } = bench;
+    drop(store);
+    let current = directory.path().join("store/current");
+    let now = std::fs::read_to_string(&current).expect("read");
+    assert!(now.contains(r#""format":4"#), "{now}");
+    // The tree is of this format already, and the file beside it does not say so yet.
+    std::fs::write(&current, now.replace(r#""format":4"#, r#""format":3"#)).expect("written");
+    drop(open(directory.path(), &clock, [7; 32]).expect("opens"));
+    assert_eq!(std::fs::read_to_string(&current).expect("read"), now, "an older version refuses it by this file");
+}
+
+#[tokio::test]
 async fn a_damaged_store_is_refused_with_a_sentence() {
     for damage in ["conf", "snap", "current", "directory"] {
         let bench = Bench::new();
