@@ -23,7 +23,7 @@ use crate::{
         health::SPARE_PAUSE,
         ordering::Ordering,
         outcome::{Failure, FailureKind, error_event},
-        parameter::{Change, Parameters},
+        parameter::{Change, Overflow, Parameters},
         plugin::PluginFailure,
         profile::RetryOn,
         reference::{Expansion, Scope},
@@ -52,7 +52,7 @@ use bind::Accepted;
 use judge::{Made, as_kept, count, got_no_answer, next_step};
 pub use record::Eyes;
 use record::{recorded, recorded_answer};
-use settle::{Conclusion, settle, settle_one};
+use settle::{Conclusion, settle, settle_one, split};
 
 use credentials::{Purpose, Shown};
 
@@ -63,6 +63,9 @@ const UNAUTHORIZED: u16 = 401;
 
 /// Delivers what was claimed, from `slot`: one attempt, settled. What does not work waits for its next try in the store.
 pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
+    if claimed.built.is_none() && claimed.is_oversized() {
+        return split(services, &claimed).await;
+    }
     let mut turn = match turn(services, &claimed, &slot).await {
         Ok(turn) => turn,
         Err(Some(until)) => return give_back(services, &claimed, until).await,
@@ -81,6 +84,10 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     let mut span = span_of(services, &claimed);
     let made = attempt(services, &claimed, &webhook, &span).await;
     turn.shows(made.symptom());
+    if made.is_of_size && claimed.events.len() > 1 {
+        drop((turn, span));
+        return split(services, &claimed).await;
+    }
     if let Some((until, failure)) = given_back(services, &claimed, &webhook, &made) {
         let (kind, detail) = (failure.kind.as_str(), failure.detail.as_str());
         tracing::info!(delivery = %claimed.delivery.id, webhook = claimed.delivery.webhook, kind, detail, %until, "given back untried");
@@ -91,12 +98,12 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     let next = next_step(&made, &webhook, claimed.delivery.attempts + 1);
     report(services, &claimed.delivery, &made.attempt, &next, &mut span);
     let waits = matches!(next, Next::Waiting { .. });
-    let unread = unread(&claimed, &made.attempt);
+    let unread = made.attempt.binding_failure.clone();
     let count = count(&made, &webhook, &claimed, next);
     drop(turn);
     let settling = services.traces.within("settle", &span);
     let settled_from = Instant::now();
-    let is_noticed = settle(
+    let (is_noticed, overflows) = settle(
         services,
         &claimed,
         Conclusion { built: waits.then(|| made.kept(&webhook)).flatten(), attempt: Some(made.attempt), next, changes: made.changes, count },
@@ -104,7 +111,7 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     .await;
     drop((settling, span));
     services.metrics.stage("settle", micros(settled_from));
-    if let Some(failure) = unread {
+    if let Some(failure) = unread.or_else(|| Overflow::failure(&overflows)).filter(|_| is_told(&claimed)) {
         notices::binding_failed(services, &claimed.delivery, &failure).await;
     }
     // Recorded first, then woken.
@@ -142,10 +149,9 @@ fn webhook_of(services: &Services, delivery: &Delivery) -> Option<Arc<Webhook>> 
     Some(Arc::clone(entry.webhook.in_environment(delivery.environment.as_deref())))
 }
 
-/// Why the answer of an endpoint that accepted could not be read, if that is to be told: of operational events it is not (decision 10).
-fn unread(claimed: &Claimed, attempt: &Attempt) -> Option<Failure> {
-    let is_told = !claimed.events.iter().any(|event| event.trigger.is_operational());
-    attempt.binding_failure.clone().filter(|_| is_told)
+/// Whether it is told that an answer could not be read or bound: of operational events it is not (decision 10).
+fn is_told(claimed: &Claimed) -> bool {
+    !claimed.events.iter().any(|event| event.trigger.is_operational())
 }
 
 /// Puts a delivery back into the store, untried.
@@ -193,7 +199,7 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
     let mut changes = 0;
     loop {
         let mut span = span_of(services, &claimed);
-        let made = attempt(services, &claimed, &webhook, &span).await;
+        let mut made = attempt(services, &claimed, &webhook, &span).await;
         if made.is_outdated()
             && changes < INVOKE_CHANGES_MAX
             && let Some(now) = webhook_of(services, &claimed.delivery)
@@ -214,9 +220,11 @@ pub async fn invoke(services: &Services, mut claimed: Claimed, webhook: &Arc<Web
         let attempt = Some(made.attempt.clone());
         let conclusion = Conclusion { attempt, next, built: built.clone(), changes: made.changes, count: None };
         let settling = services.traces.within("settle", &span);
-        let delivery = settle_one(services, &claimed, conclusion).await?.delivery;
+        let settled = settle_one(services, &claimed, conclusion).await?;
+        let delivery = settled.delivery;
         drop((settling, span));
         if is_last {
+            made.attempt.leave_out(&settled.overflows);
             let status = made.attempt.answer.as_ref().map(|answer| answer.status);
             let error_event = made.attempt.shortcoming().map(|failure| error_event(failure, status));
             return Ok(Invoked { delivery, attempt: made.attempt, error_event });
@@ -247,10 +255,10 @@ fn attempt_of(services: &Services, claimed: &Claimed) -> Attempt {
 /// One attempt: build, sign, send, judge, bind. Whatever goes wrong is in it.
 async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>, span: &Span) -> Made {
     let mut attempt = attempt_of(services, claimed);
-    let (prepared, failure) = match dispatcher::build(services, claimed, webhook).await {
-        Ok(prepared) => (prepared, None),
-        Err(BuildFailure { failure, trace }) => {
-            (Prepared { request: None, source: Source::Built, state: None, trace: *trace }, Some(failure))
+    let (prepared, failure, is_of_size) = match dispatcher::build(services, claimed, webhook).await {
+        Ok(prepared) => (prepared, None, false),
+        Err(BuildFailure { failure, trace, is_of_size }) => {
+            (Prepared { request: None, source: Source::Built, state: None, trace: *trace }, Some(failure), is_of_size)
         }
     };
     let Trace { stages, plugin, log, unset } = prepared.trace;
@@ -262,7 +270,7 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>,
         attempt.failure = Some(failure);
         return Made::unsent(attempt);
     }
-    let Some(request) = prepared.request else { return Made::unsent(attempt) };
+    let Some(request) = prepared.request else { return Made { is_of_size, ..Made::unsent(attempt) } };
     // Kept before the first byte goes out, so that a crash sends the same bytes again.
     if webhook.build == Build::Stored
         && prepared.source != Source::Kept
@@ -277,7 +285,7 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>,
         Vec::new()
     });
     attempt.parameters = changes.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or(Value::Null))).collect();
-    Made { attempt, built: Some(request), changes }
+    Made { attempt, built: Some(request), changes, is_of_size: false }
 }
 
 /// The spans of what was done before anything was sent.
@@ -524,7 +532,7 @@ pub async fn preview(
                 }),
             }
         }
-        Err(BuildFailure { failure, trace }) => {
+        Err(BuildFailure { failure, trace, .. }) => {
             (attempt.plugin, attempt.log) = (trace.plugin, trace.log);
             Err(failure)
         }

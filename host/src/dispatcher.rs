@@ -164,6 +164,8 @@ pub struct BuildFailure {
     pub failure: Failure,
     /// What building left behind.
     pub trace: Box<Trace>,
+    /// Whether the request could be built of fewer events.
+    pub is_of_size: bool,
 }
 
 /// What building takes from the moment, not from the delivery.
@@ -201,7 +203,7 @@ pub async fn build(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook
             let built = build_with(services, claimed, webhook, session, &Occasion::now(services)).await?;
             Ok(Prepared { source, ..built })
         }
-        Err(failure) => Err(BuildFailure { failure, trace: Box::default() }),
+        Err(failure) => Err(BuildFailure { failure, trace: Box::default(), is_of_size: false }),
     }
 }
 
@@ -241,7 +243,10 @@ pub async fn build_with(
         Some(transform) => match run_transform(services, transform, claimed, Arc::clone(&parameters), occasion, &mut trace).await {
             Ok((Some(request), state)) => (Some(request), state),
             Ok((None, state)) => return Ok(Prepared { request: None, source: Source::Built, state, trace }),
-            Err(failure) => return Err(BuildFailure { failure: Failure::from(&failure), trace: Box::new(trace) }),
+            Err(failure) => {
+                let is_of_size = failure.is_of_size();
+                return Err(BuildFailure { failure: Failure::from(&failure), trace: Box::new(trace), is_of_size });
+            }
         },
     };
     let started = Instant::now();
@@ -254,7 +259,7 @@ pub async fn build_with(
             trace.unset = unset.into_names();
             Ok(Prepared { request: Some(request), source: Source::Built, state, trace })
         }
-        Err(problem) => Err(failed(problem.kind(), problem.to_string(), trace)),
+        Err(problem) => Err(BuildFailure { is_of_size: problem.is_of_size(), ..failed(problem.kind(), problem.to_string(), trace) }),
     }
 }
 
@@ -417,7 +422,7 @@ pub fn event_document(claimed: &Claimed, webhook: &Webhook) -> Value {
 }
 
 fn failed(kind: FailureKind, detail: String, trace: Trace) -> BuildFailure {
-    BuildFailure { failure: Failure::new(kind, detail), trace: Box::new(trace) }
+    BuildFailure { failure: Failure::new(kind, detail), trace: Box::new(trace), is_of_size: false }
 }
 
 /// Microseconds since `started`.

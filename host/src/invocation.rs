@@ -9,9 +9,12 @@ use crate::{
     deliverer::{self, Eyes, Invoked},
     model::{
         delivery::{Attempt, Delivery, InvokeInput},
+        event::{TEXT_RULE, is_text},
         id::DeliveryId,
+        json::json_bytes,
         outcome::Failure,
         parameter,
+        problem::{Problem, segment},
         trace::TraceContext,
         webhook::Webhook,
     },
@@ -49,6 +52,9 @@ pub enum InvokeError {
     /// It is inactive.
     #[error("the webhook `{0}` is inactive; activate it first")]
     Inactive(String),
+    /// What it is invoked with is too large.
+    #[error("`{pointer}`: {detail}", pointer = .0.pointer, detail = .0.detail)]
+    Invalid(Problem),
     /// Receivers and webhooks call each other too deeply.
     #[error("webhooks and receivers of this host call each other more than {0} deep")]
     TooDeep(u8),
@@ -66,6 +72,7 @@ pub async fn invoke(services: &Services, name: &str, request: Request) -> Result
     if request.depth >= services.limits.invoke_depth_max {
         return Err(InvokeError::TooDeep(services.limits.invoke_depth_max));
     }
+    look_through(services, &request)?;
     let session = request.session.or_else(|| transient_session(&request.parameters));
     let input = InvokeInput { data: request.data, context: request.context };
     let environment = request.environment;
@@ -80,7 +87,13 @@ pub async fn invoke(services: &Services, name: &str, request: Request) -> Result
         depth: request.depth,
         trace: request.trace,
     };
-    let claimed = services.store.begin_invoke(begun, services.limits.lease).await?;
+    let claimed = services.store.begin_invoke(begun, services.limits.lease).await.map_err(|error| match error {
+        StoreError::SessionFull { overflow, .. } => {
+            let pointer = format!("/parameters{}", segment(&overflow.parameter));
+            InvokeError::Invalid(Problem::new(pointer, overflow.to_string()))
+        }
+        error => InvokeError::Store(error),
+    })?;
     // A client that goes away does not cancel what it started (decision 9): the work runs in a task of its own.
     let services = services.clone();
     let tasks = services.tasks.clone();
@@ -98,6 +111,7 @@ pub async fn invoke(services: &Services, name: &str, request: Request) -> Result
 /// The request `invoke` would send, as `eyes` may see it; nothing is sent, stored or bound.
 pub async fn preview(services: &Services, name: &str, request: Request, eyes: Eyes) -> Result<(Attempt, Result<(), Failure>), InvokeError> {
     let webhook = find(services, name)?;
+    look_through(services, &request)?;
     let webhook = Arc::clone(webhook.in_environment(request.environment.as_deref()));
     let now = services.clock.now();
     let mut session = match &request.session {
@@ -108,6 +122,23 @@ pub async fn preview(services: &Services, name: &str, request: Request, eyes: Ey
     let claimed =
         preview_delivery(&webhook, request.session, request.environment, InvokeInput { data: request.data, context: request.context }, now);
     Ok(deliverer::preview(services, &claimed, &webhook, session, eyes).await)
+}
+
+/// What is wrong with a request: its data counts as that of an event, and so does its context.
+fn look_through(services: &Services, request: &Request) -> Result<(), InvokeError> {
+    for (pointer, text) in [("/session", &request.session), ("/environment", &request.environment)] {
+        if text.as_deref().is_some_and(|text| !is_text(text)) {
+            return Err(InvokeError::Invalid(Problem::new(pointer, TEXT_RULE)));
+        }
+    }
+    let max = services.limits.event_bytes_max;
+    let context = request.context.iter().map(|(name, value)| name.len() + json_bytes(value)).sum();
+    for (pointer, bytes) in [("/data", json_bytes(&request.data)), ("/context", context)] {
+        if bytes > max {
+            return Err(InvokeError::Invalid(Problem::new(pointer, format!("longer than {max} bytes (limit `event_bytes_max`)"))));
+        }
+    }
+    Ok(())
 }
 
 /// Looks whether a webhook's endpoint can be reached; its own request is not sent.

@@ -18,6 +18,7 @@ pub mod function;
 pub mod health;
 pub mod id;
 pub mod integration;
+pub mod json;
 pub mod line;
 pub mod mail;
 pub mod merge_patch;

@@ -20,11 +20,12 @@ use crate::{
     dispatcher::micros,
     model::{
         call::{Call, CallState, Verification},
+        event::{TEXT_RULE, is_text},
         outcome::{Failure, FailureKind},
         parameter::Parameters,
         plugin::PluginFailure,
         receiver::{Action, Mode, Probe, Receiver},
-        reference::{Expansion, Scope},
+        reference::{Expansion, SUBSTITUTED_BYTES_MAX, Scope},
         secret::{Secret, SecretRef},
         signature::{self, Asked, VerifyInput, VerifyScheme},
         trace::TraceContext,
@@ -239,6 +240,11 @@ async fn admit(services: &Services, target: &Target, inbound: &Inbound, call: &m
         }
     }
     call.session = receiver.session_of(&document(call));
+    if call.session.as_deref().is_some_and(|session| !is_text(session)) {
+        call.session = None;
+        let detail = format!("what the call has at the path `session` has not {TEXT_RULE}");
+        return Err((400, Failure::new(FailureKind::CallInvalid, detail)));
+    }
     Ok(())
 }
 
@@ -271,6 +277,9 @@ async fn run(services: &Services, receiver: &Receiver, inbound: &Inbound, mut ca
             let message = template.expand_text(&scope, &mut expansion);
             match expansion.failure() {
                 Some(failure) => Err(PluginFailure::Rejected(failure.to_string())),
+                None if expansion.overflowed() => {
+                    Err(PluginFailure::Rejected(format!("the reply would have more than {SUBSTITUTED_BYTES_MAX} bytes of values")))
+                }
                 None => Ok((Raw { status: *status, headers: Vec::new(), body: message.into_bytes() }, Effects::default())),
             }
         }

@@ -426,8 +426,16 @@ async fn last_deliveries(services: &Services, plugin: &str, webhook: Option<&str
     let mut found = Vec::new();
     for entry in webhooks {
         let filter = DeliveryFilter { webhook: Some(entry.id.clone()), ..DeliveryFilter::default() };
-        let page = services.store.deliveries(filter, None, last).await?;
-        found.extend(page.data.into_iter().map(|delivery| delivery.id));
+        let (mut ids, mut after): (Vec<_>, _) = (Vec::new(), None);
+        loop {
+            let page = services.store.deliveries(filter.clone(), after, last - ids.len()).await?;
+            ids.extend(page.data.into_iter().map(|delivery| delivery.id));
+            after = page.next;
+            if after.is_none() || ids.len() >= last {
+                break;
+            }
+        }
+        found.extend(ids);
     }
     // Identifiers sort by when they were made.
     found.sort_unstable_by(|a, b| b.cmp(a));

@@ -84,7 +84,7 @@ pub use self::{
     document::{ConfigDoc, ConfigWrite},
     error::{Cause, StoreError},
     generation::Compacted,
-    log::{DeliveryFilter, Page},
+    log::{DeliveryFilter, PAGE_BYTES_MAX, Page},
     offline::Offline,
     operation::OperationStatus,
     restore::restore,
@@ -107,7 +107,12 @@ use self::{
     stats::Published,
     transaction::Transaction,
 };
-use crate::{clock::SharedClock, config::Limits, metrics::Metrics, model::audit::Origin};
+use crate::{
+    clock::SharedClock,
+    config::Limits,
+    metrics::Metrics,
+    model::{audit::Origin, parameter::SessionBounds},
+};
 
 /// Commits that may wait for the committer; callers beyond wait for a place.
 const QUEUE_LEN_MAX: usize = 2048;
@@ -124,6 +129,8 @@ pub struct StoreOptions {
     pub key: StorageKey,
     /// How long a session lives after its last use.
     pub session_life: Duration,
+    /// What a session may hold.
+    pub session_bounds: SessionBounds,
     /// How long a dedup key is remembered.
     pub dedup_life: Duration,
     /// How long a delivery may be first in its lane before it stands outside.
@@ -143,6 +150,7 @@ impl StoreOptions {
             clock,
             key,
             session_life: limits.session_life,
+            session_bounds: SessionBounds { bytes_max: limits.session_bytes_max, parameters_max: limits.session_parameters_max },
             dedup_life: limits.dedup_life,
             order_wait_max: limits.order_wait_max,
             backlog_max: limits.backlog_max,
@@ -162,7 +170,7 @@ pub struct Store {
 struct Shared {
     clock: SharedClock,
     key: StorageKey,
-    session_life: Duration,
+    sessions: session::Rules,
     dedup_life: Duration,
     order_wait_max: Duration,
     backlog_max: u64,
@@ -187,7 +195,8 @@ impl Store {
     ///
     /// Whatever another process had claimed is free again when this returns; an `invoke` it had not finished has failed.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let StoreOptions { clock, key, session_life, dedup_life, order_wait_max, backlog_max, disk_free_min, metrics } = options;
+        let StoreOptions { clock, key, session_life, session_bounds, .. } = options;
+        let StoreOptions { dedup_life, order_wait_max, backlog_max, disk_free_min, metrics, .. } = options;
         let directory = Directory::lock(dir)?;
         let engine = Arc::new(ArcSwap::from_pointee(open_engine(&directory, &key)?));
         let published = Arc::new(Published::default());
@@ -210,7 +219,7 @@ impl Store {
         let shared = Shared {
             clock,
             key,
-            session_life,
+            sessions: session::Rules { life: session_life, bounds: session_bounds },
             dedup_life,
             order_wait_max,
             backlog_max,

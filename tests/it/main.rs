@@ -33,6 +33,7 @@ mod ill_behaved;
 mod inbound;
 mod invoke;
 mod keys;
+mod limits;
 mod looking;
 mod maintenance;
 mod metrics;

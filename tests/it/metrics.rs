@@ -133,26 +133,42 @@ fn deliveries_in_memory_are_said_by_webhook() {
 #[test]
 fn connections_that_are_closed_are_counted_by_reason() {
     run(async {
-        let mut limits = Limits::default();
-        limits.http.connections_per_address_max = 4;
-        limits.http.head_time_max = Duration::from_secs(1);
-        let host = TestHost::with(Options { limits, ..Options::default() }).await;
-        let address = host.address();
-        let connect = || tokio::net::TcpStream::connect(address);
-        let mut held = Vec::new();
-        for _ in 0..4 {
-            held.push(connect().await.expect("a connection"));
-        }
-        // The host closes the fifth without a word; those that ask nothing later.
-        let mut byte = [0];
-        for stream in [connect().await.expect("a connection")].iter_mut().chain(&mut held) {
-            let read = tokio::io::AsyncReadExt::read(stream, &mut byte).await;
-            assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
-        }
-        let closed =
-            async |reason: &str| sample(&host.client, &format!("hookwright_connections_closed_total{{reason=\"{reason}\"}}")).await;
-        assert_eq!(closed("address_full").await, Some(1));
-        eventually("four that were slow", async || (closed("head_slow").await == Some(4)).then_some(())).await;
+        let with = async |places: usize, head_time_max: Duration| {
+            let mut limits = Limits::default();
+            limits.http.connections_per_address_max = places;
+            limits.http.head_time_max = head_time_max;
+            TestHost::with(Options { limits, ..Options::default() }).await
+        };
+        let connected = async |host: &TestHost, number: usize| {
+            let mut streams = Vec::new();
+            for _ in 0..number {
+                // From an address of their own, so that the test's client finds a place.
+                let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+                socket.bind("127.0.0.3:0".parse().expect("an address")).expect("bound");
+                streams.push(socket.connect(host.address()).await.expect("a connection"));
+            }
+            streams
+        };
+        let ends = async |streams: &mut [tokio::net::TcpStream]| {
+            for stream in streams {
+                let read = tokio::io::AsyncReadExt::read(stream, &mut [0]).await;
+                assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+            }
+        };
+        let closed = async |host: &TestHost, reason: &str| {
+            sample(&host.client, &format!("hookwright_connections_closed_total{{reason=\"{reason}\"}}")).await
+        };
+        // The host closes the fifth without a word.
+        let host = with(4, Duration::from_secs(60)).await;
+        let held = connected(&host, 4).await;
+        ends(&mut connected(&host, 1).await).await;
+        assert_eq!(closed(&host, "address_full").await, Some(1));
+        drop(held);
+        host.stop().await;
+        // It closes those that ask nothing later.
+        let host = with(1024, Duration::from_secs(1)).await;
+        ends(&mut connected(&host, 4).await).await;
+        eventually("four that were slow", async || (closed(&host, "head_slow").await == Some(4)).then_some(())).await;
         host.stop().await;
     });
 }

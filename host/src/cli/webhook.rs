@@ -90,7 +90,7 @@ pub enum Webhook {
     /// Switch one off. What is pending for it is cancelled, and can be resent.
     #[command(after_help = "Example:\n  hookwright webhook deactivate chat")]
     Deactivate(Named),
-    /// Send again what failed or was cancelled of one.
+    /// Send again what failed, was cancelled or could not be built of one.
     #[command(after_help = "Example:\n  hookwright webhook recover chat --since 2026-11-24T08:00:00Z")]
     Recover(again::Recover),
     /// Deliver past events to one: it is new, or another version of its plugin is to build them.

@@ -116,7 +116,7 @@ bounded! {
     Limits in "limits" {
         /// Events in one `POST /v1/events`.
         events_per_request_max as "events_per_request_max": usize = 500, "events", 1 to 10_000;
-        /// Bytes of one event's data.
+        /// Bytes of one event's data and attributes; of the data and of the context an invoke is given likewise.
         event_bytes_max as "event_bytes_max": usize = 256 * KIB, "bytes", 1024 to 16 * MIB;
         /// Bytes of an API request's body.
         request_bytes_max as "request_bytes_max": usize = 4 * MIB, "bytes", 65_536 to 256 * MIB;
@@ -158,6 +158,10 @@ bounded! {
         lease as "lease_seconds": Duration = 120, "seconds", 10 to DAY;
         /// How long a session lives after its last use.
         session_life as "session_seconds": Duration = 30 * 60, "seconds", 1 to 365 * DAY;
+        /// Bytes of the parameters of one session, names and values as JSON.
+        session_bytes_max as "session_bytes_max": usize = 2 * MIB, "bytes", 1024 to 64 * MIB;
+        /// Parameters of one session.
+        session_parameters_max as "session_parameters_max": usize = 1000, "parameters", 1 to 100_000;
         /// How long an event's dedup key is remembered.
         dedup_life as "dedup_seconds": Duration = DAY, "seconds", 1 to 365 * DAY;
         /// Webhooks one `invoke` chain may go through.

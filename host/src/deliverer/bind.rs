@@ -15,7 +15,7 @@ use super::remember;
 use crate::{
     dispatcher,
     model::{
-        binding::Bindings,
+        binding::{Bindings, VALUE_BYTES_MAX, VALUES_BYTES_MAX},
         delivery::Attempt,
         outcome::{Failure, FailureKind},
         parameter::Change,
@@ -92,20 +92,28 @@ impl<'a> Accepted<'a> {
     fn apply_bindings(&self, attempt: &mut Attempt, changes: &mut Vec<Change>) -> Result<(), Failure> {
         let extra = Bindings::parse(self.request.bindings.iter().map(|(name, path)| (name, path)))
             .map_err(|(name, detail)| Failure::new(FailureKind::RequestInvalid, format!("the plugin's binding `{name}`: {detail}")))?;
+        let mut oversized = None;
         for bindings in [&self.webhook.bindings, &extra].into_iter().filter(|bindings| !bindings.is_empty()) {
             match self.document() {
                 Ok(document) => {
                     let bound = bindings.apply(document);
                     changes.extend(bound.changes.into_iter().map(|(name, value)| (name, Some(value))));
                     attempt.unmatched.extend(bound.unmatched);
+                    oversized = oversized.or_else(|| bound.oversized.first().cloned());
                     attempt.unmatched.extend(bound.oversized);
                 }
                 Err(_) => attempt.unmatched.extend(bindings.iter().map(|binding| binding.parameter().to_owned())),
             }
         }
         // Only what was asked for has failed.
-        match self.document.get() {
-            Some(Err(failure)) => Err(failure.clone()),
+        match (self.document.get(), oversized) {
+            (Some(Err(failure)), _) => Err(failure.clone()),
+            (_, Some(name)) => {
+                let detail = format!(
+                    "the value of `{name}` is too large: {VALUE_BYTES_MAX} bytes for one binding, {VALUES_BYTES_MAX} for all together"
+                );
+                Err(Failure::new(FailureKind::ResponseInvalid, detail))
+            }
             _ => Ok(()),
         }
     }
@@ -133,6 +141,7 @@ impl<'a> Accepted<'a> {
             }
             Err(failed) => {
                 attempt.log.lines.extend(failed.log.lines);
+                attempt.log.dropped += failed.log.dropped;
                 Err(Failure::from(&failed.failure))
             }
         }

@@ -12,7 +12,8 @@ use crate::{
     dispatcher,
     model::{
         outcome::{Failure, FailureKind},
-        reference::Expansion,
+        reference::{Expansion, SUBSTITUTED_BYTES_MAX},
+        request::headers::HEADER_VALUE_BYTES_MAX,
         secret::{Secret, SecretRef},
         signature::{self, SignInput, SigningScheme},
         webhook::{
@@ -182,6 +183,12 @@ async fn expanded(
     if let Some(failure) = expansion.failure() {
         return Err(Failure::new(FailureKind::FunctionFailed, failure.to_string()));
     }
+    if expansion.overflowed() {
+        return Err(Failure::new(
+            FailureKind::RequestInvalid,
+            format!("the values in `auth` have more than {SUBSTITUTED_BYTES_MAX} bytes"),
+        ));
+    }
     shown.unset = expansion.into_names();
     Ok(texts)
 }
@@ -249,6 +256,10 @@ fn depth_value(services: &Services, depth: u8) -> String {
 }
 
 fn put(headers: &mut HeaderMap, shown: &mut Shown, name: HeaderName, value: Vec<u8>) -> Result<(), Failure> {
+    if value.len() > HEADER_VALUE_BYTES_MAX {
+        let detail = format!("the credential for `{name}` has {} bytes; a header may have {HEADER_VALUE_BYTES_MAX}", value.len());
+        return Err(Failure::new(FailureKind::RequestInvalid, detail));
+    }
     let mut value = HeaderValue::from_bytes(&value).map_err(|_| {
         Failure::new(FailureKind::RequestInvalid, format!("the credential for `{name}` has a character HTTP does not allow"))
     })?;

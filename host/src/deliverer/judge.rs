@@ -26,6 +26,8 @@ pub(super) struct Made {
     pub(super) built: Option<BuiltRequest>,
     /// What it binds.
     pub(super) changes: Vec<Change>,
+    /// Nothing was sent, and could be of fewer events.
+    pub(super) is_of_size: bool,
 }
 
 /// A built request as it is kept for the next try.
@@ -45,7 +47,7 @@ impl Made {
 
     /// Nothing was sent.
     pub(super) fn unsent(attempt: Attempt) -> Self {
-        Self { attempt, built: None, changes: Vec::new() }
+        Self { attempt, built: None, changes: Vec::new(), is_of_size: false }
     }
 
     /// Whether its plugin was not to be called.

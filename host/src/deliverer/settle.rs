@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use crate::{
-    model::{delivery::Attempt, parameter::Change},
+    model::{
+        delivery::Attempt,
+        parameter::{Change, Overflow},
+    },
     services::Services,
     store::{Claimed, Count, Next, Settled, Settlement, StoreError},
 };
@@ -24,18 +27,29 @@ impl Conclusion {
     }
 }
 
-/// Settles, and says whether there is news of the webhook.
-pub(super) async fn settle(services: &Services, claimed: &Claimed, conclusion: Conclusion) -> bool {
+/// Gives a batch back in halves: the request made of all its events is too large.
+pub(super) async fn split(services: &Services, claimed: &Claimed) {
+    let (delivery, events) = (&claimed.delivery.id, claimed.events.len());
+    match services.store.split_batch(delivery.clone(), claimed.token).await {
+        Ok(()) => tracing::info!(%delivery, events, "a batch is too large for one request and is sent in halves"),
+        Err(StoreError::LeaseLost) => tracing::warn!(%delivery, "the lease was lost before the batch was split"),
+        Err(error) => tracing::error!(%delivery, %error, "a batch cannot be split; it will be tried again"),
+    }
+    services.window.wake();
+}
+
+/// Settles, and says whether there is news of the webhook, and what did not fit into the session.
+pub(super) async fn settle(services: &Services, claimed: &Claimed, conclusion: Conclusion) -> (bool, Vec<Overflow>) {
     match settle_one(services, claimed, conclusion).await {
-        Ok(settled) => settled.is_noticed,
+        Ok(settled) => (settled.is_noticed, settled.overflows),
         // Somebody else holds it now; what they do counts.
         Err(StoreError::LeaseLost) => {
             tracing::warn!(delivery = %claimed.delivery.id, "the lease was lost before the attempt was settled");
-            false
+            (false, Vec::new())
         }
         Err(error) => {
             tracing::error!(delivery = %claimed.delivery.id, %error, "an attempt cannot be settled; it will be made again");
-            false
+            (false, Vec::new())
         }
     }
 }

@@ -9,6 +9,8 @@ pub const PARAMETER_CHARS_MAX: usize = 128;
 /// The largest value one binding may set, in bytes of JSON as estimated. Our decision: overlapping matches (`$..*`)
 /// could otherwise multiply an answer by its depth.
 pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// The values all bindings of one answer may set together, in the same bytes.
+pub const VALUES_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The sentence for a name that cannot be one.
 pub const PARAMETER_NAME_RULE: &str = "a parameter is named with 1 to 128 letters, digits, `.`, `-` or `_`";
@@ -49,7 +51,8 @@ pub struct Bound {
     pub changes: Vec<(String, Value)>,
     /// Parameters whose path matched nothing; they stay as they are.
     pub unmatched: Vec<String>,
-    /// Parameters whose value would be larger than [`VALUE_BYTES_MAX`]; they stay as they are.
+    /// Parameters whose value would be larger than [`VALUE_BYTES_MAX`], or with those before it than [`VALUES_BYTES_MAX`]; they stay as
+    /// they are.
     pub oversized: Vec<String>,
 }
 
@@ -85,14 +88,17 @@ impl Bindings {
     /// What they find in `answer`. That no match leaves the parameter alone and several become a list is our decision; the page is silent.
     pub fn apply(&self, answer: &Value) -> Bound {
         let mut bound = Bound::default();
+        let mut together = VALUES_BYTES_MAX;
         for Binding { parameter, path } in &self.0 {
             let found = path.find(answer);
-            let mut left = VALUE_BYTES_MAX;
+            let most = VALUE_BYTES_MAX.min(together);
+            let mut left = most;
             if found.is_empty() {
                 bound.unmatched.push(parameter.clone());
             } else if found.iter().any(|value| !spend(value, &mut left)) {
                 bound.oversized.push(parameter.clone());
             } else {
+                together -= most - left;
                 let value = match found.as_slice() {
                     [one] => (*one).clone(),
                     several => several.iter().map(|value| (*value).clone()).collect(),
@@ -164,5 +170,14 @@ mod tests {
         }
         let bound = Bindings::parse([("all", "$..*")]).unwrap().apply(&answer);
         assert_eq!((bound.changes.len(), bound.oversized), (0, vec!["all".to_owned()]));
+    }
+
+    #[test]
+    fn many_bindings_of_the_same_large_value_are_bounded_together() {
+        let names: Vec<_> = (0..100).map(|n| format!("p{n}")).collect();
+        let bindings = Bindings::parse(names.iter().map(|name| (name, "$"))).unwrap();
+        let bound = bindings.apply(&json!("x".repeat(VALUE_BYTES_MAX - 3)));
+        assert_eq!((bound.changes.len(), bound.oversized.len()), (4, 96));
+        assert_eq!(bound.oversized[0], "p4");
     }
 }

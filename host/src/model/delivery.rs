@@ -11,6 +11,7 @@ use super::{
     id::{DeliveryId, EndpointId, EventId, WebhookId},
     ordering::BatchRule,
     outcome::Failure,
+    parameter::Overflow,
     plugin::{GuestLog, PluginUse},
     trace::TraceContext,
 };
@@ -182,10 +183,10 @@ pub struct Attempt {
     /// What the `answers` plugin returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
-    /// Bindings whose path matched nothing; all of them where the answer could not be read.
+    /// Bindings whose path matched nothing, or a value that is too large; all of them where the answer could not be read.
     #[serde(default)]
     pub unmatched: Vec<String>,
-    /// Why the answer of an endpoint that accepted the request could not be read for bindings or by the plugin's `answers`. It is
+    /// Why the answer of an endpoint that accepted the request could not be bound, or read by the plugin's `answers`. It is
     /// delivered all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding_failure: Option<Failure>,
@@ -218,9 +219,16 @@ impl Attempt {
             rebuilt: false,
         }
     }
-}
 
-impl Attempt {
+    /// Says that these parameters were not set, because they do not fit into the session.
+    pub fn leave_out(&mut self, overflows: &[Overflow]) {
+        for Overflow { parameter, .. } in overflows {
+            self.parameters.shift_remove(parameter);
+            self.unmatched.push(parameter.clone());
+        }
+        self.binding_failure = self.binding_failure.take().or_else(|| Overflow::failure(overflows));
+    }
+
     /// Why it did not work; or, of one that did, why its answer could not be read.
     pub fn shortcoming(&self) -> Option<&Failure> {
         self.failure.as_ref().or(self.binding_failure.as_ref())

@@ -114,6 +114,22 @@ impl NewEvent {
     }
 }
 
+/// Characters of an event's identifier, source, session and environment.
+pub const TEXT_CHARS_MAX: usize = 256;
+
+/// The sentence for a text that is none of these.
+pub const TEXT_RULE: &str = "1 to 256 characters without control characters";
+
+/// Whether `text` can be an event's identifier, source, session or environment.
+pub fn is_text(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= TEXT_CHARS_MAX && !text.chars().any(char::is_control)
+}
+
+/// Bytes of an event's attributes, names and values.
+pub fn attribute_bytes<'a>(attributes: impl IntoIterator<Item = (&'a String, &'a String)>) -> usize {
+    attributes.into_iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
 /// About how many bytes an event's data takes.
 pub fn size(data: &Value) -> usize {
     let mut left = usize::MAX;

@@ -90,6 +90,13 @@ pub struct FunctionFailure {
     pub detail: String,
 }
 
+impl FunctionFailure {
+    /// Whether it would have given something for smaller values.
+    pub fn is_too_large(&self) -> bool {
+        self.detail == TOO_LARGE
+    }
+}
+
 impl Call {
     /// Reads the function `text` begins with, which begins with `$sys.`.
     pub fn parse(text: &str) -> Result<Self, FunctionError> {

@@ -8,12 +8,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::{event::NewEvent, filter::json_path::JsonPath, problem::Problem, profile::Range};
+use super::{event::NewEvent, filter::json_path::JsonPath, problem::Problem, profile::Range, request::BODY_BYTES_MAX};
 
 /// The longest time events gather for one delivery: 28 days, in seconds. Events are kept for 30 days.
 pub const BATCH_SECONDS_MAX: u64 = 28 * 24 * 3600;
 /// Events in one delivery at most.
 pub const BATCH_EVENTS_MAX: u32 = 500;
+/// Bytes of the events in one delivery at most, as JSON: their default body then fits into a request. An event that is larger goes alone.
+pub const BATCH_BYTES_MAX: usize = BODY_BYTES_MAX;
 
 /// In which order deliveries are made, as written: `none`, `fifo`, `session` or `{"key":"$.path"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -100,7 +102,7 @@ pub struct BatchSpec {
     /// Seconds events gather, counted from the first: 0 to 2 419 200, within the profile's range. 0: each goes alone.
     #[schema(maximum = 2419200)]
     pub seconds: u64,
-    /// How many go together at most: 1 to 500. A full batch goes at once.
+    /// How many go together at most: 1 to 500. A full batch goes at once; one with 4 MiB of events is full, too.
     #[serde(default = "events_max_default")]
     #[schema(minimum = 1, maximum = 500)]
     pub events_max: u32,

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     binding::Bindings,
+    json::json_bytes,
     problem::{Problem, segment},
     profile::Profile,
     signature::{Challenge, HmacRule, VerifyScheme},
@@ -152,8 +153,13 @@ impl Receiver {
     /// What makes the call of this document one call. `None`: the receiver does not ask. An error: it has none.
     pub fn once_of(&self, call: &Value) -> Option<Result<String, String>> {
         let once = self.once.as_ref()?;
-        let missing = || "the call has nothing at the path `once`, which is to tell it from others".to_owned();
-        Some(named(once, call).filter(|id| id.len() <= ONCE_BYTES_MAX).ok_or_else(missing))
+        Some(match named(once, call) {
+            None => Err("the call has nothing at the path `once`, which is to tell it from others".to_owned()),
+            Some(id) if id.len() > ONCE_BYTES_MAX => {
+                Err(format!("what the call has at the path `once` has {} bytes; it may have {ONCE_BYTES_MAX}", id.len()))
+            }
+            Some(id) => Ok(id),
+        })
     }
 
     /// What answers the call of this document, which is only made where there are routes.
@@ -221,16 +227,26 @@ impl ParameterType {
 }
 
 /// `data` with each `$.` path replaced by what it finds in `call`: one match is the value, several a list, none `null`.
-pub fn resolve_data(data: &Value, call: &Value) -> Value {
-    match data {
-        Value::String(text) if text.starts_with("$.") || text.starts_with("$[") => match Bindings::parse([("value", text.as_str())]) {
-            Ok(binding) => binding.apply(call).changes.into_iter().next().map_or(Value::Null, |(_, value)| value),
-            Err(_) => Value::Null,
-        },
-        Value::Array(items) => items.iter().map(|item| resolve_data(item, call)).collect(),
-        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), resolve_data(value, call))).collect(),
+///
+/// `left` is how many bytes of values may be put in; `None`: there are more.
+pub fn resolve_data(data: &Value, call: &Value, left: &mut usize) -> Option<Value> {
+    Some(match data {
+        Value::String(text) if text.starts_with("$.") || text.starts_with("$[") => {
+            let bound = Bindings::parse([("value", text.as_str())]).map(|binding| binding.apply(call)).unwrap_or_default();
+            if !bound.oversized.is_empty() {
+                return None;
+            }
+            let value = bound.changes.into_iter().next().map_or(Value::Null, |(_, value)| value);
+            *left = left.checked_sub(json_bytes(&value))?;
+            value
+        }
+        Value::Array(items) => items.iter().map(|item| resolve_data(item, call, left)).collect::<Option<_>>()?,
+        Value::Object(fields) => {
+            let resolved = |(key, value): (&String, &Value)| Some((key.clone(), resolve_data(value, call, left)?));
+            Value::Object(fields.iter().map(resolved).collect::<Option<_>>()?)
+        }
         other => other.clone(),
-    }
+    })
 }
 
 /// The one value a path finds in a call.

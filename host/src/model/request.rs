@@ -25,7 +25,7 @@ use super::{
     },
 };
 use body::RequestBody;
-use headers::{HEADERS_MAX, check_name, check_value};
+use headers::{HEADER_VALUE_BYTES_MAX, HEADERS_MAX, check_name, check_value};
 pub use headers::{HOST_OWNED_HEADERS, is_host_owned};
 pub use redact::redact_url;
 
@@ -142,6 +142,14 @@ pub enum RequestProblem {
         /// Why.
         detail: String,
     },
+    /// A header's value.
+    #[error("the header `{name}` cannot be sent: its value has {bytes} bytes; it may have {HEADER_VALUE_BYTES_MAX}")]
+    HeaderTooLong {
+        /// Its name.
+        name: String,
+        /// How many it has.
+        bytes: usize,
+    },
     /// Too many.
     #[error("the request has {0} headers; it may have {HEADERS_MAX}")]
     TooManyHeaders(usize),
@@ -170,6 +178,15 @@ impl RequestProblem {
         match self {
             Self::Function(_) => FailureKind::FunctionFailed,
             _ => FailureKind::RequestInvalid,
+        }
+    }
+
+    /// Whether fewer events could make a request that is small enough.
+    pub fn is_of_size(&self) -> bool {
+        match self {
+            Self::TooLarge | Self::TooManyHeaders(_) | Self::HeaderTooLong { .. } | Self::Url(UrlProblem::TooLong(_)) => true,
+            Self::Function(failure) => failure.is_too_large(),
+            _ => false,
         }
     }
 }
@@ -290,6 +307,9 @@ impl RequestTemplate {
             return Err(RequestProblem::TooManyHeaders(headers.len()));
         }
         for (name, value) in &headers {
+            if value.len() > HEADER_VALUE_BYTES_MAX {
+                return Err(RequestProblem::HeaderTooLong { name: name.clone(), bytes: value.len() });
+            }
             check_value(value).map_err(|detail| RequestProblem::Header { name: name.clone(), detail })?;
         }
         Ok((headers, spelt_out))

@@ -12,6 +12,7 @@ use super::{
     event::{CONCERNS, NewEvent},
     filter::Filter,
     id::{EndpointId, WebhookId},
+    json::json_bytes,
     merge_patch::merge,
     ordering::{BatchRule, BatchSpec, Ordering},
     problem::{self, Problem, segment},
@@ -37,6 +38,8 @@ pub const NAME_CHARS_MAX: usize = 128;
 pub const SELECTORS_MAX: usize = 100;
 /// Bindings of one webhook.
 pub const BINDINGS_MAX: usize = 100;
+/// Bytes of a webhook's document times its environments: each is compiled as a whole webhook.
+pub const COMPILED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Deliveries of one webhook being sent at once, unless it says otherwise.
 pub const IN_FLIGHT_DEFAULT: u32 = 16;
 
@@ -107,6 +110,10 @@ impl Webhook {
     pub fn compile(spec: &WebhookSpec, id: &WebhookId, profiles: &BTreeMap<String, Profile>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut webhook = Self::compile_base(spec, id, profiles, &mut problems);
+        // Each environment is a whole webhook: many of a large document would be many times its size in memory.
+        if let Some(problem) = too_large_together(spec) {
+            return Err(vec![problem]);
+        }
         for (name, patch) in &spec.environments {
             let pointer = format!("/environments{}", segment(name));
             match overridden(spec, patch) {
@@ -359,6 +366,19 @@ fn in_range(written: Option<u64>, range: super::profile::Range, pointer: &str, u
         Some(value) => value,
         None => range.default,
     }
+}
+
+/// What is wrong with a document that its environments make too large.
+fn too_large_together(spec: &WebhookSpec) -> Option<Problem> {
+    let number = spec.environments.len();
+    if number == 0 {
+        return None;
+    }
+    let overrides = json_bytes(&spec.environments);
+    let bytes = json_bytes(spec).saturating_sub(overrides);
+    let is_too_large = bytes.saturating_mul(number).saturating_add(overrides) > COMPILED_BYTES_MAX;
+    let detail = || format!("{number} environments of a document of {bytes} bytes: {COMPILED_BYTES_MAX} bytes together at most");
+    is_too_large.then(|| Problem::new("/environments", detail()))
 }
 
 /// What an environment may override.

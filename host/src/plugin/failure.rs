@@ -6,7 +6,10 @@ use super::{
     guest::Guest,
     limits::{OUTPUT_SLACK_BYTES, as_size},
 };
-use crate::model::plugin::{GuestLog, PluginFailure, limits::Limit};
+use crate::model::plugin::{
+    GuestLog, PluginFailure,
+    limits::{Limit, PluginLimits},
+};
 
 /// Frames of a guest's backtrace that are kept.
 const FRAMES_MAX: usize = 6;
@@ -42,9 +45,10 @@ pub(super) fn name(error: &wasmtime::Error, guest: &mut Guest, log: &GuestLog) -
     }
 }
 
-/// How much a guest may hand over in one call of the host, or as a result.
-pub(super) fn hostcall_fuel(output_bytes: u64) -> usize {
-    as_size(output_bytes).saturating_add(OUTPUT_SLACK_BYTES)
+/// How much a guest may hand over in one call of the host, or as a result: what its memory holds. What is kept of it has limits of its
+/// own, which `imports` and `convert` look at; a line of log is cut, and a long text is encoded, without an end to the call.
+pub(super) fn hostcall_fuel(limits: &PluginLimits) -> usize {
+    as_size(limits.output_bytes.max(limits.memory_bytes)).saturating_add(OUTPUT_SLACK_BYTES)
 }
 
 /// A sentence for the author of the guest: the panic message if there is one, the trap, and where.

@@ -13,9 +13,10 @@ use super::{
     context::{InvokeRequest, Invoked},
     convert,
     guest::Guest,
-    limits::{STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX},
+    limits::{STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX, as_size},
 };
 use crate::model::{
+    event::{TEXT_RULE, attribute_bytes, is_text},
     function::Ambient,
     id::EventId,
     plugin::{
@@ -107,6 +108,9 @@ impl Guest {
         if !self.may_write(&session) {
             return Err(format!("not granted: writing session `{session}`").into());
         }
+        if !is_text(&session) {
+            return Err(format!("a session's name has {TEXT_RULE}").into());
+        }
         self.reserve(session.len() + name.len() + value.as_ref().map_or(0, String::len))?;
         let change = convert::change(name, value)?;
         self.buffered.effects.parameters.push((session, change));
@@ -126,11 +130,16 @@ impl Guest {
         if u64::from(index) >= self.limits().emissions {
             return Err(Refused::limit(self.limits(), Limit::Emissions));
         }
-        if event.data.len() > self.event_bytes_max {
-            return Err(format!("an event's data may have at most {} bytes", self.event_bytes_max).into());
+        let attributes = attribute_bytes(event.attributes.iter().map(|(name, value)| (name, value)));
+        if event.data.len().saturating_add(attributes) > self.event_bytes_max {
+            return Err(format!("an event's data and attributes may have at most {} bytes", self.event_bytes_max).into());
+        }
+        for (what, text) in [("source", &event.source), ("session", &event.session), ("environment", &event.environment)] {
+            if text.as_deref().is_some_and(|text| !text.is_empty() && !is_text(text)) {
+                return Err(format!("an event's {what} has {TEXT_RULE}").into());
+            }
         }
         let id = EventId::emitted(call, index, self.context.now_ms);
-        let attributes = event.attributes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         self.reserve(event.trigger.len() + event.data.len() + attributes)?;
         let data = convert::json("the event's data", &event.data)?;
         let events::Emission { trigger, source, time_ms, session, environment, attributes, .. } = event;
@@ -153,6 +162,10 @@ impl Guest {
         }
         if self.buffered.invokes >= self.limits().invocations {
             return Err(Refused::limit(self.limits(), Limit::Invocations));
+        }
+        let named = parameters.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        if named + data.len() + context.len() > as_size(self.limits().output_bytes) {
+            return Err(Refused::limit(self.limits(), Limit::OutputBytes));
         }
         let parsed = |(name, text): (String, String)| convert::json(&format!("parameter `{name}`"), &text).map(|value| (name, value));
         let parameters = parameters.into_iter().map(parsed).collect::<Result<_, String>>()?;

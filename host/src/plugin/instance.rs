@@ -131,7 +131,7 @@ impl Call<'_> {
     /// How long each of `turns` calls of `transform` takes in one and the same instance: what a fresh instance per call is measured
     /// against. Nothing is ever served like this.
     pub async fn repeat(self, delivery: types::Delivery, events: Vec<types::Event>, turns: usize) -> wasmtime::Result<Vec<Duration>> {
-        let fuel = failure::hostcall_fuel(self.context.limits.output_bytes);
+        let fuel = failure::hostcall_fuel(&self.context.limits);
         let (pre, exports) = (self.pre, self.exports);
         let mut running = Running::new(self, IsLong::default())?;
         let store = &mut running.store;
@@ -164,7 +164,7 @@ impl Running {
         let guest = Guest::new(GuestParts { context, event_bytes_max, meter: Arc::clone(&meter), script, directory })?;
         let mut store = Store::try_new(&sandbox.engine, guest)?;
         store.limiter(|guest| &mut guest.quota);
-        store.set_hostcall_fuel(failure::hostcall_fuel(limits.output_bytes));
+        store.set_hostcall_fuel(failure::hostcall_fuel(&limits));
         store.set_max_component_handles(as_size(limits.handles));
         store.set_epoch_deadline(1);
         if sandbox.counts_instructions {

@@ -12,7 +12,7 @@ pub const TABLES_PER_COMPONENT_MAX: u32 = 6;
 pub const STATE_KEY_BYTES_MAX: usize = 256;
 /// Bytes of a value of a plugin's state.
 pub const STATE_VALUE_BYTES_MAX: usize = 64 * 1024;
-/// What a guest may hand over in one call of the host above `output_bytes`: lengths, options, short strings.
+/// What a guest may hand over in one call of the host besides what its memory holds: lengths, options, short strings.
 pub const OUTPUT_SLACK_BYTES: usize = 64 * 1024;
 /// Characters kept of an error a guest returns.
 pub const ERROR_CHARS_MAX: usize = 4096;

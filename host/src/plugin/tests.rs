@@ -23,7 +23,7 @@ use crate::{
     model::{
         event::Event,
         id::CallId,
-        parameter::Parameters,
+        parameter::{Parameters, SessionBounds},
         plugin::{
             Grants, GuestLog, PluginKind,
             history::Actor,
@@ -42,9 +42,15 @@ struct TestHost {
     stop: CancellationToken,
 }
 
+/// Small limits, and no short times: no test ends by a clock because the machine is busy.
 fn quick_plugin() -> PluginLimits {
-    // A processor's time is not what ends a call here: the clock on the wall is surer.
-    PluginLimits { cpu_ms: 5000, wall_ms: 300, memory_bytes: 16 << 20, output_bytes: 1 << 20, log_bytes: 4096, ..PluginLimits::DEFAULT }
+    let (cpu_ms, wall_ms) = (60_000, 60_000);
+    PluginLimits { cpu_ms, wall_ms, memory_bytes: 16 << 20, output_bytes: 1 << 20, log_bytes: 4096, ..PluginLimits::DEFAULT }
+}
+
+/// [`quick_plugin`], for calls that have no end of their own: the clock on the wall ends them soon.
+fn hasty_plugin() -> PluginLimits {
+    PluginLimits { wall_ms: 300, ..quick_plugin() }
 }
 
 /// [`quick`] with these for plugins.
@@ -95,6 +101,7 @@ fn open_store(data: &TempDir) -> Store {
         clock: Arc::new(SystemClock),
         key: StorageKey::new([7; 32]),
         session_life: Duration::from_secs(60),
+        session_bounds: SessionBounds { bytes_max: 1 << 20, parameters_max: 1000 },
         dedup_life: Duration::from_secs(60),
         order_wait_max: Duration::from_secs(60),
         backlog_max: 1000,

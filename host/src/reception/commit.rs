@@ -33,14 +33,26 @@ use crate::{
 /// The host's own events of a call are numbered from here on, so that they never share an identifier with a guest's.
 const OWN_EVENTS_FROM: u32 = 1 << 31;
 
+/// Bytes of a call that the events its receiver declares may hold together.
+const EVENTS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Commits the call and its effects, starts what they owe, then answers.
 pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: Call, effects: Effects, reply: Reply) -> Reply {
     let document = document(&call);
     let mut first = call_event(&call, 0, Trigger::of_code(&call.receiver), document.clone());
     first.dedup = receiver.once_of(&document).and_then(Result::ok).map(|id| RepeatKey::of_call(&call.receiver, &id));
     let mut incoming = vec![first];
+    let mut left = EVENTS_BYTES_MAX;
     for (index, (trigger, data)) in receiver.events.iter().enumerate() {
-        incoming.push(call_event(&call, 1 + index as u32, trigger.clone(), resolve_data(data, &document)));
+        let Some(data) = resolve_data(data, &document, &mut left) else {
+            let detail = format!(
+                "the events of the receiver would have more than {EVENTS_BYTES_MAX} bytes of this call; `{trigger}` is the first that does not fit"
+            );
+            call.state = CallState::Failed;
+            call.failure = Some(Failure::new(FailureKind::CallInvalid, detail));
+            return commit_alone(services, call, Reply::message(500, "the call failed")).await;
+        };
+        incoming.push(call_event(&call, 1 + index as u32, trigger.clone(), data));
     }
     for (index, emission) in effects.emissions.into_iter().enumerate() {
         match emitted(&call, index, emission) {
@@ -82,6 +94,11 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
             let (failure, reply) = repeated();
             let call = Call { state: CallState::Rejected, failure: Some(failure), ..spare };
             commit_alone(services, call, reply).await
+        }
+        Err(error @ StoreError::SessionFull { .. }) => {
+            let failure = Some(Failure::new(FailureKind::CallInvalid, error.to_string()));
+            let call = Call { state: CallState::Failed, failure, ..spare };
+            commit_alone(services, call, Reply::message(500, "the call failed")).await
         }
         Err(StoreError::StateFull { limit, max }) => {
             let failure = PluginFailure::Limit(limit, max);

@@ -12,14 +12,15 @@ use super::{
     respond::{Answer, ApiError, List, accepted, no_content, ok},
 };
 use crate::{
-    acceptance::{self, Incoming, RepeatKey},
+    acceptance::{self, AcceptError, Incoming, RepeatKey},
     clock::random,
     model::{
         delivery::{Attempt, Delivery, DeliveryState},
-        event::{Event, NewEvent},
+        event::{Event, NewEvent, TEXT_RULE, attribute_bytes, is_text},
         id::{DeliveryId, EventId},
+        json::json_bytes,
         outcome::FailureKind,
-        problem::Problem,
+        problem::{Problem, segment},
         token::Scope,
         trace::{TRACEPARENT, TRACESTATE, TraceContext},
         trigger::{Trigger, arcgis},
@@ -30,8 +31,6 @@ use crate::{
 
 mod cloudevents;
 
-/// Characters of an event's `id`, `source`, `session`, `environment` and `Idempotency-Key`.
-const TEXT_CHARS_MAX: usize = 256;
 /// The longest `wait`.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -42,7 +41,7 @@ pub struct EventInput {
     /// A path (`/items/abc123/share`) or a word (`user.created`).
     #[schema(example = "/items/abc123/share")]
     pub trigger: String,
-    /// Any JSON, 256 KiB at most. For the ArcGIS families `{"username","userId","properties":{...}}`.
+    /// Any JSON, 256 KiB at most, attributes included. For the ArcGIS families `{"username","userId","properties":{...}}`.
     #[serde(default)]
     pub data: Value,
     /// The producer's identifier: with `source` what makes a repeat.
@@ -64,7 +63,7 @@ pub struct EventInput {
     /// The environment it happened in.
     #[serde(default)]
     pub environment: Option<String>,
-    /// Anything else worth carrying.
+    /// Anything else worth carrying. Counts as data.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
 }
@@ -190,7 +189,13 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
         return Err(ApiError::problems(problems));
     }
     services.store.has_room()?;
-    let (outcomes, started) = acceptance::accept(&services, incoming).await?;
+    let (outcomes, started) = acceptance::accept(&services, incoming).await.map_err(|error| match error {
+        AcceptError::Store(StoreError::SessionFull { index, overflow }) => {
+            let prefix = index.filter(|_| several).map_or_else(String::new, |index| format!("/{index}"));
+            ApiError::invalid(format!("{prefix}/parameters{}", segment(&overflow.parameter)), overflow.to_string())
+        }
+        error => error.into(),
+    })?;
     if let Some(wait) = wait {
         // Over when all had their first attempt, or when the time is over; the attempts go on either way.
         let tried = async {
@@ -339,17 +344,20 @@ fn check(
     let texts = [("/id", &input.id), ("/source", &input.source), ("/session", &input.session), ("/environment", &input.environment)];
     for (pointer, text) in texts {
         if let Some(text) = text
-            && (text.is_empty() || text.chars().count() > TEXT_CHARS_MAX || text.chars().any(char::is_control))
+            && !is_text(text)
         {
-            problems.push(Problem::new(pointer, format!("1 to {TEXT_CHARS_MAX} characters without control characters")));
+            problems.push(Problem::new(pointer, TEXT_RULE));
         }
     }
     if input.session.is_none() && !input.parameters.is_empty() {
         problems.push(Problem::new("/parameters", "parameters belong to a session: name it in `session`"));
     }
     let max = services.limits.event_bytes_max;
-    if serde_json::to_vec(&input.data).map_or(0, |bytes| bytes.len()) > max {
-        problems.push(Problem::new("/data", format!("longer than {max} bytes")));
+    let (data, attributes) = (json_bytes(&input.data), attribute_bytes(&input.attributes));
+    if data > max {
+        problems.push(Problem::new("/data", format!("longer than {max} bytes (limit `event_bytes_max`)")));
+    } else if data.saturating_add(attributes) > max {
+        problems.push(Problem::new("/attributes", format!("with the data longer than {max} bytes (limit `event_bytes_max`)")));
     }
     if input.trigger.starts_with("webhook.") || input.trigger.starts_with("code.") {
         problems.push(Problem::new("/trigger", "`webhook.` and `code.` are this host's own triggers"));

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{
     inline,
     request::{Asked, parse_value},
-    respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
+    respond::{self, Answer, ApiError, List, ProblemDetails, created, no_content, ok},
     webhooks::{merge_patch, named},
 };
 use crate::{
@@ -43,12 +43,8 @@ pub(super) fn find(services: &Services, name: &str) -> Result<std::sync::Arc<Rec
     responses((status = 200, description = "a page", body = List<ReceiverView>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&["limit", "after"])?;
-    let (limit, after) = asked.page()?;
     let snapshot = services.catalog.snapshot();
-    let data: Vec<_> =
-        snapshot.receivers.iter().filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after)).take(limit + 1).collect();
-    let next = (data.len() > limit).then(|| data[limit - 1].0.clone());
-    ok(&List { data: data.into_iter().take(limit).map(|(_, entry)| view(entry)).collect(), next })
+    ok(&respond::page_of(&snapshot.receivers, asked.page()?, |entry| view(entry)))
 }
 
 /// Create or replace a receiver.

@@ -1,4 +1,4 @@
-//! `/v1/webhooks/{name}/recover` and `/replay`: what failed or was cancelled once more, and the past for whom it is new.
+//! `/v1/webhooks/{name}/recover` and `/replay`: what was not delivered once more, and the past for whom it is new.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -68,9 +68,9 @@ fn active(services: &Services, name: &str) -> Result<Arc<WebhookEntry>, ApiError
     }
 }
 
-/// Send again what failed or was cancelled.
+/// Send again what failed, was cancelled or could not be built.
 ///
-/// Deliveries keep their identifiers. Invocations are left out: nobody waits for their answer any more.
+/// What the webhook's plugin rejected stays as it is. Deliveries keep their identifiers. Invocations are left out: nobody waits for their answer any more.
 #[utoipa::path(post, path = "/v1/webhooks/{name}/recover", tag = "webhooks", request_body = RecoverInput, params(("name" = String, Path, description = "its name")),
     responses((status = 200, description = "pending again", body = Recovered), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "it is inactive", content_type = "application/problem+json")))]

@@ -11,12 +11,16 @@ use crate::{
     acceptance::AcceptError,
     catalog::CatalogError,
     invocation::InvokeError,
-    model::{outcome::Failure, problem::Problem},
+    model::{
+        json::json_bytes,
+        outcome::Failure,
+        problem::{Problem, segment},
+    },
     pace::Paced,
     plugin::{CompileError, UploadError},
     reception::RETRY_AFTER_S,
     rehearsal::TryError,
-    store::StoreError,
+    store::{PAGE_BYTES_MAX, StoreError},
 };
 
 /// What a handler gives back.
@@ -226,6 +230,27 @@ pub struct List<T> {
     pub next: Option<String>,
 }
 
+/// A page of the documents behind the name `after`: at most `limit`, and as many as fit into [`PAGE_BYTES_MAX`], but one at least.
+pub fn page_of<'a, E: 'a, T: Serialize>(
+    documents: impl IntoIterator<Item = (&'a String, &'a E)>,
+    (limit, after): (usize, Option<String>),
+    view: impl Fn(&E) -> T,
+) -> List<T> {
+    let mut list = List { data: Vec::new(), next: None };
+    let (mut bytes, mut last) = (0, None);
+    for (name, document) in documents.into_iter().filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after)) {
+        let shown = view(document);
+        bytes += json_bytes(&shown);
+        if list.data.len() >= limit || bytes > PAGE_BYTES_MAX && !list.data.is_empty() {
+            list.next = last;
+            break;
+        }
+        list.data.push(shown);
+        last = Some(name.clone());
+    }
+    list
+}
+
 /// 200 with a text of some kind.
 pub fn text(media: &'static str, text: String) -> Answer {
     Ok(reply(200, vec![(header::CONTENT_TYPE.to_string(), media.to_owned())], text.into()))
@@ -348,6 +373,7 @@ impl From<StoreError> for ApiError {
                 "event {index}: its id or Idempotency-Key was used before with another body; a repeat must be the same, a new event needs a new id"
             )),
             StoreError::BacklogFull { .. } => Self::Unavailable(error.to_string()),
+            StoreError::SessionFull { overflow, .. } => Self::invalid(segment(&overflow.parameter), overflow.to_string()),
             StoreError::Unavailable { .. } | StoreError::Closed => {
                 tracing::error!(%error, "the store is not available");
                 Self::Unavailable("the store is not available; try again".to_owned())
@@ -393,6 +419,7 @@ impl From<InvokeError> for ApiError {
             InvokeError::Missing(name) => Self::NotFound(format!("webhook `{name}`")),
             InvokeError::Inactive(_) => Self::Conflict(error.to_string()),
             InvokeError::TooDeep(_) => Self::Unprocessable(error.to_string()),
+            InvokeError::Invalid(problem) => Self::problems(vec![problem]),
             InvokeError::Store(error) => error.into(),
         }
     }

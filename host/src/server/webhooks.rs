@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{
     inline,
     request::{Asked, parse_value},
-    respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
+    respond::{self, Answer, ApiError, List, ProblemDetails, created, no_content, ok},
     services as known_services,
 };
 use crate::{
@@ -161,13 +161,9 @@ fn targets(spec: &WebhookSpec) -> Vec<(String, String, SocketAddr)> {
     responses((status = 200, description = "a page", body = List<WebhookView>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&["limit", "after"])?;
-    let (limit, after) = asked.page()?;
     let snapshot = services.catalog.snapshot();
-    let data: Vec<_> =
-        snapshot.webhooks.iter().filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after)).take(limit + 1).collect();
-    let next = (data.len() > limit).then(|| data[limit - 1].0.clone());
     let eyes = eyes(&asked);
-    ok(&List { data: data.into_iter().take(limit).map(|(_, entry)| view(entry, eyes)).collect(), next })
+    ok(&respond::page_of(&snapshot.webhooks, asked.page()?, |entry| view(entry, eyes)))
 }
 
 /// Create a webhook.

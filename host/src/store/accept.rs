@@ -123,7 +123,7 @@ impl Ready {
 #[derive(Clone, Copy)]
 pub(super) struct Lives {
     pub(super) lease: Duration,
-    pub(super) session: Duration,
+    pub(super) session: session::Rules,
     pub(super) dedup: Duration,
     /// Deliveries that may wait before nothing more is accepted.
     pub(super) backlog_max: u64,
@@ -162,27 +162,31 @@ pub(super) fn accept(transaction: &mut Transaction<'_>, index: usize, ready: Rea
     if let Some(session) = &event.session
         && !parameters.is_empty()
     {
-        session::merge(transaction, session, parameters, lives.session)?;
+        session::merge(transaction, session, parameters, lives.session).map_err(|error| match error {
+            StoreError::SessionFull { overflow, .. } => StoreError::SessionFull { index: Some(index), overflow },
+            other => other,
+        })?;
     }
     if deliveries.len() > FAN_OUT_FROM {
         fan_out::begin(transaction, event.seq, deliveries)?;
         return Ok(Accepted::New { event: Arc::new(event), claimed: Vec::new() });
     }
-    let claimed = deliveries.into_iter().map(|new| owe(transaction, &event, new, lives.lease)).collect::<Result<Vec<_>, _>>()?;
+    let owed = |new| owe(transaction, (&event, encoded.len()), new, lives.lease);
+    let claimed = deliveries.into_iter().map(owed).collect::<Result<Vec<_>, _>>()?;
     let event = Arc::new(event);
     let with_event = |(delivery, token)| Claimed { events: vec![Arc::clone(&event)], ..Claimed::fresh(delivery, token) };
     Ok(Accepted::New { claimed: claimed.into_iter().map(|taken| taken.map(with_event)).collect(), event })
 }
 
-/// Writes what one webhook is owed for `event`; the delivery with its token where it was taken along.
+/// Writes what one webhook is owed for `event`, which has so many bytes; the delivery with its token where it was taken along.
 pub(super) fn owe(
     transaction: &mut Transaction<'_>,
-    event: &Event,
+    (event, bytes): (&Event, usize),
     new: NewDelivery,
     lease: Duration,
 ) -> Result<Option<Taken>, StoreError> {
     if let Some(rule) = new.batch {
-        batch::join(transaction, event, new, rule)?;
+        batch::join(transaction, (event, bytes), new, rule)?;
         return Ok(None);
     }
     let (endpoint, lane, take) = (new.endpoint.clone(), new.lane.clone(), new.take);
@@ -250,13 +254,13 @@ impl Store {
     /// Records that a webhook is about to be invoked. Should the process die, the delivery has failed: its caller is gone.
     pub async fn begin_invoke(&self, invoke: NewInvoke, lease_for: Duration) -> Result<Claimed, StoreError> {
         let bytes = encode(&invoke.input)?.len();
-        let life = self.shared.session_life;
+        let rules = self.shared.sessions;
         self.commit(bytes, move |transaction| {
             let NewInvoke { webhook_id, webhook, session, environment, parameters, input, depth, trace } = invoke;
             if let Some(session) = &session
                 && !parameters.is_empty()
             {
-                session::merge(transaction, session, parameters, life)?;
+                session::merge(transaction, session, parameters, rules)?;
             }
             let (seq, now) = (transaction.next_seq(), transaction.now);
             let delivery = Delivery {
@@ -277,6 +281,6 @@ impl Store {
     }
 
     pub(super) fn lives(&self, lease: Duration) -> Lives {
-        Lives { lease, session: self.shared.session_life, dedup: self.shared.dedup_life, backlog_max: self.shared.backlog_max }
+        Lives { lease, session: self.shared.sessions, dedup: self.shared.dedup_life, backlog_max: self.shared.backlog_max }
     }
 }

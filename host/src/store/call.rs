@@ -8,7 +8,7 @@ use super::{
     engine::Engine,
     error::StoreError,
     key,
-    log::{EXAMINED_MAX, Page, before},
+    log::{EXAMINED_MAX, Page, Room, before},
     session,
     state::{self, StateChanges},
     transaction::{Transaction, decode, encode},
@@ -136,12 +136,19 @@ impl Store {
                 None => key::under(key::CALL_LOG),
             };
             let (mut data, mut last, start) = (Vec::new(), None, range.0.len());
+            let mut room = Room::new(limit);
             for (examined, key) in engine.keys(before(range, cursor.as_deref())).rev().enumerate() {
                 if data.len() >= limit || examined >= EXAMINED_MAX {
                     return Ok(Page { data, next: last });
                 }
                 let id = CallId(key::tail(&key?, start).unwrap_or_default());
-                data.extend(get(engine, &id)?.filter(|call| filter.state.is_none_or(|state| call.state == state)));
+                let found = get_sized(engine, &id)?.filter(|(call, _)| filter.state.is_none_or(|state| call.state == state));
+                if let Some((call, bytes)) = found {
+                    if !room.admits(bytes) {
+                        return Ok(Page { data, next: last });
+                    }
+                    data.push(call);
+                }
                 last = Some(id.0);
             }
             Ok(Page { data, next: None })
@@ -185,8 +192,13 @@ fn load(transaction: &Transaction<'_>, id: &CallId) -> Result<Option<Call>, Stor
 }
 
 fn get(engine: &Engine, id: &CallId) -> Result<Option<Call>, StoreError> {
+    Ok(get_sized(engine, id)?.map(|(call, _)| call))
+}
+
+/// A call and the number of its bytes.
+fn get_sized(engine: &Engine, id: &CallId) -> Result<Option<(Call, usize)>, StoreError> {
     let key = key::call(id);
-    engine.get(&key)?.map(|bytes| decode(&key, split(&bytes).1)).transpose()
+    engine.get(&key)?.map(|bytes| Ok((decode(&key, split(&bytes).1)?, bytes.len()))).transpose()
 }
 
 /// A call's number and its record.

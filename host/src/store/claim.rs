@@ -24,6 +24,7 @@ use crate::{
         },
         event::Event,
         id::{DeliveryId, EndpointId},
+        ordering::BATCH_BYTES_MAX,
         outcome::{Failure, FailureKind},
     },
 };
@@ -44,12 +45,19 @@ pub struct Claimed {
     pub built: Option<serde_json::Value>,
     /// It was being sent before and nobody knows how that ended: the endpoint may have seen it.
     pub rebuilt: bool,
+    /// Bytes of its events as JSON, if they were read from the store.
+    pub event_bytes: usize,
 }
 
 impl Claimed {
     /// A delivery without events or a past: one that was just accepted, or invoked.
     pub fn fresh(delivery: Delivery, token: u64) -> Self {
-        Self { delivery, token, events: Vec::new(), built: None, rebuilt: false }
+        Self { delivery, token, events: Vec::new(), built: None, rebuilt: false, event_bytes: 0 }
+    }
+
+    /// Whether its events are more than a batch may hold, as those of a batch that an earlier build closed can be.
+    pub fn is_oversized(&self) -> bool {
+        self.events.len() > 1 && self.event_bytes > BATCH_BYTES_MAX
     }
 }
 
@@ -192,7 +200,7 @@ pub(super) fn set_due(transaction: &mut Transaction<'_>, endpoint: EndpointId) -
 
 fn with_events(
     engine: &Engine,
-    events: &mut HashMap<u64, Option<Arc<Event>>>,
+    events: &mut HashMap<u64, Option<(Arc<Event>, usize)>>,
     record: Record,
     token: Token,
     rebuilt: bool,
@@ -203,12 +211,15 @@ fn with_events(
             let event = match events.get(&seq) {
                 Some(known) => known.clone(),
                 None => {
-                    let event = super::log::event_at(engine, seq)?.map(Arc::new);
+                    let event = super::log::sized_event_at(engine, seq)?.map(|(event, bytes)| (Arc::new(event), bytes));
                     events.insert(seq, event.clone());
                     event
                 }
             };
-            claimed.events.extend(event);
+            if let Some((event, bytes)) = event {
+                claimed.events.push(event);
+                claimed.event_bytes += bytes;
+            }
         }
     }
     let key = key::built(&claimed.delivery.id);

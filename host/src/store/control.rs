@@ -14,6 +14,7 @@ use crate::model::{
     delivery::{DeliveryState, NewDelivery, ReplayOf},
     event::Event,
     id::{DeliveryId, WebhookId},
+    outcome::FailureKind,
 };
 
 /// A delivery of a past event to be made by a replay.
@@ -28,7 +29,7 @@ pub struct Replayed {
 }
 
 impl Store {
-    /// Has sent again what failed or was cancelled of a webhook and was owed at or after `since`. Returns how many.
+    /// Has sent again what failed, was cancelled or could not be built of a webhook and was owed at or after `since`. Returns how many.
     pub async fn recover(&self, webhook: &WebhookId, since: Timestamp) -> Result<u64, StoreError> {
         let (mut begin, end) = key::webhook_deliveries(webhook);
         let mut recovered = 0;
@@ -81,12 +82,16 @@ fn recover(transaction: &mut Transaction<'_>, range: key::Range, since: Timestam
     let keys: Vec<_> = transaction.engine.keys(range).take(CHUNK + 1).collect::<Result<_, _>>()?;
     let mut count = 0;
     for id in keys.iter().take(CHUNK).filter_map(|key| key::delivery_at_end(key)) {
-        let finished = Record::load(transaction, key::FINISHED, &id)?.map(|record| record.delivery);
-        let is_wanted = finished.is_some_and(|delivery| {
+        let finished = Record::load(transaction, key::FINISHED, &id)?;
+        let is_wanted = finished.is_some_and(|record| {
+            let is_lost = match record.delivery.state {
+                DeliveryState::Failed | DeliveryState::Cancelled => true,
+                // What could not be built may be built by now. What the plugin rejected was judged.
+                DeliveryState::Refused => record.last_failure() != Some(FailureKind::PluginRejected),
+                _ => false,
+            };
             // An invoke is not sent again: nobody waits for its answer.
-            delivery.event.is_some()
-                && delivery.created_at >= since
-                && matches!(delivery.state, DeliveryState::Failed | DeliveryState::Cancelled)
+            is_lost && record.delivery.event.is_some() && record.delivery.created_at >= since
         });
         if is_wanted {
             delivery::resend(transaction, &id)?;

@@ -24,6 +24,7 @@ use crate::{
     model::{
         delivery::{Attempt, Delivery, DeliveryState, lifecycle::Step},
         id::{DeliveryId, EndpointId, WebhookId},
+        outcome::{Failure, FailureKind},
     },
 };
 
@@ -203,6 +204,15 @@ impl Record {
         Ok(())
     }
 
+    /// How the attempt it ended with failed, in a word this build knows.
+    pub(super) fn last_failure(&self) -> Option<FailureKind> {
+        #[derive(Deserialize)]
+        struct Ended {
+            failure: Option<Failure>,
+        }
+        serde_json::from_slice::<Ended>(&self.last_attempt).ok()?.failure.map(|failure| failure.kind)
+    }
+
     /// Forgets what was sent in the attempt it ended with.
     pub(super) fn forget_attempt(&mut self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
         self.last_attempt.clear();
@@ -228,11 +238,16 @@ pub(super) fn last_seq(engine: &Engine) -> Result<u64, StoreError> {
 
 /// The record of a delivery, wherever it is.
 pub(super) fn find(engine: &Engine, id: &DeliveryId) -> Result<Option<Record>, StoreError> {
+    Ok(find_sized(engine, id)?.map(|(record, _)| record))
+}
+
+/// The same, with the number of its bytes.
+pub(super) fn find_sized(engine: &Engine, id: &DeliveryId) -> Result<Option<(Record, usize)>, StoreError> {
     for _ in 0..FIND_TRIES {
         for range in [key::LEASED, key::WAITING, key::FINISHED] {
             let key = key::delivery(range, id);
             if let Some(bytes) = engine.get(&key)? {
-                return Record::read(&key, &bytes).map(Some);
+                return Ok(Some((Record::read(&key, &bytes)?, bytes.len())));
             }
         }
     }

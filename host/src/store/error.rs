@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{delivery::DeliveryState, id::DeliveryId, plugin::limits::Limit};
+use crate::model::{delivery::DeliveryState, id::DeliveryId, parameter::Overflow, plugin::limits::Limit};
 
 /// What lies under a failure: shared, because one failed sync fails everyone who waited for it.
 #[derive(Clone, Debug)]
@@ -62,6 +62,14 @@ pub enum StoreError {
     BacklogFull {
         /// How many may wait.
         max: u64,
+    },
+    /// A parameter does not fit into its session; nothing was written.
+    #[error("the parameter {overflow}")]
+    SessionFull {
+        /// Which of the events sets it, from 0; absent: no event does.
+        index: Option<usize>,
+        /// The parameter and the limit.
+        overflow: Overflow,
     },
     /// A plugin would keep more state than it may; nothing was written.
     #[error("the plugin {} (limit `{}`)", .limit.breach(*.max), .limit.name())]

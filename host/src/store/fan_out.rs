@@ -16,6 +16,9 @@ const STEP: usize = 250;
 #[derive(Serialize, Deserialize)]
 struct FanOut {
     left: Vec<NewDelivery>,
+    /// Whether they count among the deliveries that wait. Builds before 0.2 counted them when they were written.
+    #[serde(default)]
+    is_counted: bool,
 }
 
 /// Keeps what is owed for the event numbered `seq`.
@@ -24,7 +27,8 @@ pub(super) fn begin(transaction: &mut Transaction<'_>, seq: u64, mut deliveries:
     // By the time they are written nobody holds a place for them.
     deliveries.iter_mut().for_each(|new| new.take = false);
     transaction.agenda(AgendaChange::FanOutBegun);
-    transaction.put(key::fan_out(seq), &FanOut { left: deliveries })
+    transaction.counters.waiting += deliveries.len() as u64;
+    transaction.put(key::fan_out(seq), &FanOut { left: deliveries, is_counted: true })
 }
 
 impl Store {
@@ -37,13 +41,18 @@ impl Store {
             let Some(first) = transaction.engine.keys(key::under(key::FAN_OUTS)).next().transpose()? else { return Ok(false) };
             let seq = key::number(key::FAN_OUTS, &first).unwrap_or_default();
             let Some(mut fan_out) = transaction.get::<FanOut>(&first)? else { return Ok(false) };
-            let event = log::event_at(transaction.engine, seq)?;
+            let event = log::sized_event_at(transaction.engine, seq)?;
             let step = fan_out.left.split_off(fan_out.left.len().saturating_sub(STEP));
+            if fan_out.is_counted {
+                // Each counts again where it is written.
+                let over = step.len() + if event.is_none() { fan_out.left.len() } else { 0 };
+                transaction.counters.waiting = transaction.counters.waiting.saturating_sub(over as u64);
+            }
             // An event that was deleted meanwhile owes nothing any more.
-            if let Some(event) = &event {
+            if let Some((event, bytes)) = &event {
                 for new in step.into_iter().rev() {
                     if !is_written(transaction, seq, &new)? {
-                        accept::owe(transaction, event, new, std::time::Duration::ZERO)?;
+                        accept::owe(transaction, (event, *bytes), new, std::time::Duration::ZERO)?;
                     }
                 }
             }

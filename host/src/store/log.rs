@@ -21,6 +21,9 @@ use crate::model::{
 /// Records looked at for one page at most: a rare state is searched over several calls, so that none takes long.
 pub(super) const EXAMINED_MAX: usize = 5_000;
 
+/// Bytes of the records of one page, unless a single one is larger.
+pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Some of what was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
@@ -58,16 +61,16 @@ impl Store {
         self.scan(move |engine| {
             let before = after.and_then(|cursor| cursor.parse::<u64>().ok()).unwrap_or(u64::MAX);
             let mut records = engine.records(key::numbered_to(key::EVENTS, before.saturating_sub(1))).rev();
-            let mut data = Vec::new();
-            while data.len() < limit
-                && let Some(record) = records.next()
-            {
+            let (mut data, mut room) = (Vec::new(), Room::new(limit));
+            while let Some(record) = records.next() {
                 let (key, bytes) = record?;
+                if !room.admits(bytes.len()) {
+                    let next = data.last().map(|event: &Event| event.seq.to_string());
+                    return Ok(Page { data, next });
+                }
                 data.push(decode_event(&key, &bytes)?);
             }
-            let more = records.next().is_some();
-            let next = data.last().filter(|_| more).map(|event| event.seq.to_string());
-            Ok(Page { data, next })
+            Ok(Page { data, next: None })
         })
         .await
     }
@@ -114,6 +117,31 @@ impl Store {
     }
 }
 
+/// What a page still takes.
+pub(super) struct Room {
+    records: usize,
+    bytes: usize,
+    is_empty: bool,
+}
+
+impl Room {
+    /// For `limit` records.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { records: limit, bytes: PAGE_BYTES_MAX, is_empty: true }
+    }
+
+    /// Whether a record of `bytes` goes onto the page, which then has less room. The first one always does.
+    pub(super) fn admits(&mut self, bytes: usize) -> bool {
+        if self.records == 0 || bytes > self.bytes && !self.is_empty {
+            return false;
+        }
+        self.records -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.is_empty = false;
+        true
+    }
+}
+
 /// The place of an event that is there.
 fn seq_of(engine: &Engine, id: &EventId) -> Result<Option<u64>, StoreError> {
     if let Some(seq) = id.seq() {
@@ -134,8 +162,13 @@ pub(super) fn remove_place(transaction: &mut Transaction<'_>, id: &EventId) -> R
 
 /// The event at a place; `None` when an invoke has it, or the event is gone.
 pub(super) fn event_at(engine: &Engine, seq: u64) -> Result<Option<Event>, StoreError> {
+    Ok(sized_event_at(engine, seq)?.map(|(event, _)| event))
+}
+
+/// The same, with the number of its bytes as JSON.
+pub(super) fn sized_event_at(engine: &Engine, seq: u64) -> Result<Option<(Event, usize)>, StoreError> {
     let key = key::event(seq);
-    engine.get(&key)?.map(|bytes| decode_event(&key, &bytes)).transpose()
+    engine.get(&key)?.map(|bytes| Ok((decode_event(&key, &bytes)?, bytes.len()))).transpose()
 }
 
 /// An event from its record, which was written before its number was known.
@@ -170,20 +203,24 @@ fn deliveries_of(engine: &Engine, seq: u64) -> Result<Vec<Delivery>, StoreError>
 fn page(engine: &Engine, filter: &DeliveryFilter, cursor: Option<String>, limit: usize) -> Result<Page<Delivery>, StoreError> {
     let mut data: Vec<Delivery> = Vec::new();
     let mut last = None;
+    let mut room = Room::new(limit);
     for (examined, id) in ids(engine, filter, cursor)?.enumerate() {
         if data.len() >= limit || examined >= EXAMINED_MAX {
             return Ok(Page { data, next: last });
         }
         let id = id?;
-        last = Some(id.0.clone());
         // Swept since.
-        let Some(Record { delivery, .. }) = delivery::find(engine, &id)? else { continue };
+        let Some((Record { delivery, .. }, bytes)) = delivery::find_sized(engine, &id)? else { continue };
         if filter.since.is_some_and(|since| delivery.created_at < since) {
             break;
         }
         if filter.matches(&delivery) {
+            if !room.admits(bytes) {
+                return Ok(Page { data, next: last });
+            }
             data.push(delivery);
         }
+        last = Some(id.0);
     }
     Ok(Page { data, next: None })
 }

@@ -13,8 +13,17 @@ use super::{
 };
 use crate::{
     clock,
-    model::parameter::{Change, Parameters},
+    model::parameter::{Change, Overflow, Parameters, SessionBounds},
 };
+
+/// What holds for every session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// How long it lives after its last use.
+    pub(super) life: Duration,
+    /// What it may hold.
+    pub(super) bounds: SessionBounds,
+}
 
 /// What a session holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,14 +75,30 @@ fn begin(transaction: &mut Transaction<'_>, key: &[u8], life: Duration) -> Resul
     Ok(record)
 }
 
-/// Makes changes to a session's parameters, beginning the session if need be.
-pub(super) fn merge(transaction: &mut Transaction<'_>, session: &str, changes: Vec<Change>, life: Duration) -> Result<Session, StoreError> {
+/// Makes all changes to a session's parameters, beginning the session if need be; [`StoreError::SessionFull`] when not all of them fit.
+pub(super) fn merge(transaction: &mut Transaction<'_>, session: &str, changes: Vec<Change>, rules: Rules) -> Result<Session, StoreError> {
     let key = key::session(session);
-    let mut record = begin(transaction, &key, life)?;
+    let mut record = begin(transaction, &key, rules.life)?;
     record.version += 1;
-    record.parameters.apply_all(changes);
+    let applied = record.parameters.apply_all_within(changes, rules.bounds);
+    applied.map_err(|overflow| StoreError::SessionFull { index: None, overflow })?;
     transaction.put(key, &record)?;
     Ok(record.shown())
+}
+
+/// Makes the changes that fit; what does not comes back.
+pub(super) fn merge_fitting(
+    transaction: &mut Transaction<'_>,
+    session: &str,
+    changes: Vec<Change>,
+    rules: Rules,
+) -> Result<(Session, Vec<Overflow>), StoreError> {
+    let key = key::session(session);
+    let mut record = begin(transaction, &key, rules.life)?;
+    record.version += 1;
+    let overflows = record.parameters.apply_fitting(changes, rules.bounds);
+    transaction.put(key, &record)?;
+    Ok((record.shown(), overflows))
 }
 
 /// Notes what the webhook invoked last in a session was answered. No change of its parameters, so that its version stays.
@@ -97,7 +122,7 @@ impl Store {
         if record.expires_at <= now {
             return Ok(Session::default());
         }
-        let life = self.shared.session_life;
+        let life = self.shared.sessions.life;
         // Noted when a quarter of its life is used up: not at each read, and not waited for.
         if record.expires_at < clock::after(now, life / 4 * 3) {
             self.leave(move |transaction| {
@@ -128,7 +153,7 @@ impl Store {
         changes: Vec<Change>,
     ) -> Result<Session, StoreError> {
         let session = session.to_owned();
-        let life = self.shared.session_life;
+        let rules = self.shared.sessions;
         self.commit(0, move |transaction| {
             let record = transaction.get::<SessionRecord>(&key::session(&session))?;
             let current = record.filter(|record| record.expires_at > transaction.now).map_or(0, |record| record.version);
@@ -136,7 +161,7 @@ impl Store {
                 Some(expected) if expected != current => {
                     Err(StoreError::Conflict { what: format!("session `{session}`"), expected, current })
                 }
-                _ => merge(transaction, &session, changes, life),
+                _ => merge(transaction, &session, changes, rules),
             }
         })
         .await

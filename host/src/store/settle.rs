@@ -10,7 +10,7 @@ use super::{
     error::StoreError,
     key, lane, session,
     standing::{self, Count},
-    transaction::{Transaction, encode},
+    transaction::{Transaction, decode, encode},
 };
 use crate::{
     clock,
@@ -20,7 +20,7 @@ use crate::{
             lifecycle::{End, Step},
         },
         id::DeliveryId,
-        parameter::Change,
+        parameter::{Change, Overflow},
     },
 };
 
@@ -69,6 +69,8 @@ pub struct Settled {
     pub delivery: Delivery,
     /// Whether there is news of its webhook ([`Store::notices`]).
     pub is_noticed: bool,
+    /// Parameters that did not fit into the session. They keep the value they had, and the attempt does not name them as set.
+    pub overflows: Vec<Overflow>,
 }
 
 /// A settlement made ready before its turn.
@@ -101,7 +103,7 @@ impl Ready {
 /// For how long what a settlement touches lasts.
 #[derive(Clone, Copy)]
 struct Lives {
-    session: Duration,
+    session: session::Rules,
     /// How long a delivery may be first in its lane.
     turn: Duration,
 }
@@ -110,7 +112,7 @@ impl Store {
     /// Settles claimed deliveries. For each: all of it is written, or, when its lease is lost, nothing.
     pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Result<Settled, StoreError>>, StoreError> {
         let ready: Vec<_> = settlements.into_iter().map(Ready::new).collect::<Result<_, _>>()?;
-        let lives = Lives { session: self.shared.session_life, turn: self.shared.order_wait_max };
+        let lives = Lives { session: self.shared.sessions, turn: self.shared.order_wait_max };
         self.commit(ready.iter().map(Ready::bytes).sum(), move |transaction| {
             let settled = ready.into_iter().map(|ready| match settle(transaction, ready, lives) {
                 Err(StoreError::LeaseLost) => Ok(Err(StoreError::LeaseLost)),
@@ -128,16 +130,17 @@ fn settle(transaction: &mut Transaction<'_>, ready: Ready, lives: Lives) -> Resu
         return Err(StoreError::LeaseLost);
     }
     let Some(mut record) = Record::load(transaction, key::LEASED, &delivery)? else { return Err(StoreError::LeaseLost) };
-    if let Some(attempt) = attempt {
-        record.add_attempt(attempt);
-    }
+    let mut overflows = Vec::new();
     if let Some((session, changes)) = parameters
         && !changes.is_empty()
     {
-        session::merge(transaction, &session, changes, lives.session)?;
+        (_, overflows) = session::merge_fitting(transaction, &session, changes, lives.session)?;
+    }
+    if let Some(attempt) = attempt {
+        record.add_attempt(if overflows.is_empty() { attempt } else { without(&attempt, &overflows)? });
     }
     if let (Some(status), Some(session), Some(_)) = (status, &record.delivery.session, &record.delivery.invocation) {
-        session::note_status(transaction, session, status, lives.session)?;
+        session::note_status(transaction, session, status, lives.session.life)?;
     }
     let is_noticed = match count {
         Some(count) => standing::count(transaction, &record.delivery.webhook_id, count)?,
@@ -160,5 +163,12 @@ fn settle(transaction: &mut Transaction<'_>, ready: Ready, lives: Lives) -> Resu
         }
         Next::GivenBack { until } => record.wait(transaction, Step::GiveBack, until)?,
     }
-    Ok(Settled { delivery: record.delivery, is_noticed })
+    Ok(Settled { delivery: record.delivery, is_noticed, overflows })
+}
+
+/// The attempt, in which these parameters were not set.
+fn without(attempt: &[u8], overflows: &[Overflow]) -> Result<Vec<u8>, StoreError> {
+    let mut attempt: Attempt = decode(b"an attempt", attempt)?;
+    attempt.leave_out(overflows);
+    encode(&attempt)
 }

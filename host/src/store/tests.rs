@@ -37,12 +37,14 @@ use crate::{
         event::NewEvent,
         id::{EndpointId, EventId, WebhookId},
         outcome::{Failure, FailureKind},
+        parameter::SessionBounds,
         plugin::GuestLog,
     },
 };
 
 const LEASE: Duration = Duration::from_secs(60);
 const SESSION_LIFE: Duration = Duration::from_secs(1800);
+const SESSION_BOUNDS: SessionBounds = SessionBounds { bytes_max: 200_000, parameters_max: 20 };
 const ORDER_WAIT_MAX: Duration = Duration::from_secs(900);
 const BACKLOG_MAX: u64 = 10_000;
 const DEDUP_LIFE: Duration = Duration::from_secs(3600);
@@ -108,6 +110,7 @@ fn open(directory: &Path, clock: &Arc<HandClock>, key: [u8; 32]) -> Result<Store
             clock,
             key: StorageKey::new(key),
             session_life: SESSION_LIFE,
+            session_bounds: SESSION_BOUNDS,
             dedup_life: DEDUP_LIFE,
             order_wait_max: ORDER_WAIT_MAX,
             backlog_max: BACKLOG_MAX,

@@ -71,6 +71,12 @@ impl PluginFailure {
         }
     }
 
+    /// Whether fewer events could have kept it within the limit.
+    pub fn is_of_size(&self) -> bool {
+        use Limit::{CpuMs, Handles, HostCalls, MemoryBytes, OutputBytes, TableElements};
+        matches!(self, Self::Limit(CpuMs | Handles | HostCalls | MemoryBytes | OutputBytes | TableElements, _))
+    }
+
     /// What it says of the plugin itself.
     pub fn says(&self) -> Says {
         match self {

@@ -1,6 +1,6 @@
 //! What a call can do, and what it cannot.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use serde_json::json;
@@ -44,30 +44,25 @@ async fn nothing_to_send_rejected_and_retry_later_are_told_apart() {
 async fn an_endless_loop_ends_at_the_deadline_and_others_run_meanwhile() {
     let host = TestHost::start().await;
     let (endless, echo) = (host.guest("endless_loop").await, host.guest("echo").await);
-    let started = Instant::now();
+    // These loop for a minute; the good one is answered before any of them ends.
     let loops = futures::future::join_all((0..4).map(|_| transform(&host, &endless, json!(1))));
-    let good = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let started = Instant::now();
-        transform(&host, &echo, json!(1)).await.expect("echoed");
-        started.elapsed()
-    };
-    let (looped, good) = tokio::join!(loops, good);
-    for looped in looped {
-        assert_eq!(looped.expect_err("stopped").failure, PluginFailure::Limit(Limit::WallMs, 300));
+    tokio::select! {
+        biased;
+        looped = loops => panic!("they ended first: {looped:?}"),
+        echoed = transform(&host, &echo, json!(1)) => drop(echoed.expect("echoed")),
     }
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
-    assert!(good < Duration::from_millis(200), "{good:?}");
+    let hasty = CallContext { limits: hasty_plugin(), ..context(&endless, &host) };
+    let looped = endless.loaded.transform(hasty, delivery(), Vec::new()).await;
+    assert_eq!(looped.expect_err("stopped").failure, PluginFailure::Limit(Limit::WallMs, 300));
 }
 
 #[tokio::test]
 async fn a_sandboxed_sleep_is_cut() {
     let host = TestHost::start().await;
     let sleeper = host.guest("sleeper").await;
-    let started = Instant::now();
-    let failed = transform(&host, &sleeper, json!(1)).await.expect_err("cut");
+    let hasty = CallContext { limits: hasty_plugin(), ..context(&sleeper, &host) };
+    let failed = sleeper.loaded.transform(hasty, delivery(), Vec::new()).await.expect_err("cut");
     assert_eq!(failed.failure, PluginFailure::Limit(Limit::WallMs, 300));
-    assert!((Duration::from_millis(290)..Duration::from_millis(600)).contains(&started.elapsed()));
     let context = CallContext { time_max: Some(Duration::from_millis(50)), ..context(&sleeper, &host) };
     let failed = sleeper.loaded.transform(context, delivery(), Vec::new()).await.expect_err("cut");
     assert_eq!(failed.failure, PluginFailure::Limit(Limit::WallMs, 50));
@@ -108,7 +103,7 @@ async fn a_trap_says_what_and_where() {
 
 #[tokio::test]
 async fn a_flood_of_log_lines_is_counted_not_kept() {
-    let host = TestHost::with(with(PluginLimits { wall_ms: 5000, ..quick_plugin() })).await;
+    let host = TestHost::start().await;
     let flood = host.guest("log_flood").await;
     let called = transform(&host, &flood, json!(1)).await.expect("done");
     let kept: usize = called.log.lines.iter().map(|line| line.text.len()).sum();
@@ -179,12 +174,12 @@ async fn what_is_not_granted_is_refused() {
 
 #[tokio::test]
 async fn invocations_need_a_grant_are_counted_and_have_their_own_time() {
-    let host = TestHost::with(with(PluginLimits { invocations: 2, ..quick_plugin() })).await;
+    let host = TestHost::with(with(PluginLimits { invocations: 2, wall_ms: 700, ..quick_plugin() })).await;
     let invoker = host.guest("invoker").await;
     // Longer than the plugin itself may take.
     let invoke = |request: InvokeRequest| {
         async move {
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            tokio::time::sleep(Duration::from_millis(800)).await;
             Ok(Invoked { delivered: true, http_status: Some(200), output: Some(request.data), ..Invoked::default() })
         }
         .boxed()
@@ -219,21 +214,19 @@ async fn secrets_never_enter_the_guest() {
 
 #[tokio::test]
 async fn a_dropped_call_gives_its_instance_back() {
-    let host = TestHost::with(Limits {
-        plugin_instances_max: 2,
-        plugin_queue_max: 0,
-        // So that it is the host's places that run out, and not the plugin's.
-        plugin_defaults: PluginLimits { wall_ms: 60_000, ..quick_plugin() },
-        ..quick()
-    })
-    .await;
+    let host = TestHost::with(Limits { plugin_instances_max: 2, plugin_queue_max: 0, ..quick() }).await;
     let (sleeper, echo) = (host.guest("sleeper").await, host.guest("echo").await);
     for _ in 0..50 {
         let mut calls: Vec<_> = (0..2).map(|_| Box::pin(transform(&host, &sleeper, json!(1)))).collect();
-        for call in &mut calls {
-            assert!(tokio::time::timeout(Duration::from_millis(3), call).await.is_err());
-        }
-        let busy = transform(&host, &echo, json!(1)).await.expect_err("all instances are busy");
+        // Until both have their instance, however long that takes.
+        let busy = loop {
+            for call in &mut calls {
+                assert!(tokio::time::timeout(Duration::from_millis(3), call).await.is_err());
+            }
+            if let Err(busy) = transform(&host, &echo, json!(1)).await {
+                break busy;
+            }
+        };
         assert_eq!(busy.failure, PluginFailure::Busy(0));
     }
     transform(&host, &echo, json!(1)).await.expect("an instance is free");

@@ -100,11 +100,21 @@ async fn files_in_the_inbox_load_once_and_the_api_wins() {
     assert!(!host.plugins.exists("bad"));
 
     host.upload("x", echo(2)).await.expect("good");
+    // A file that is put there now and loaded was seen by scans that began later.
+    let mut marked = 0;
+    let mut scanned = async || {
+        marked += 1;
+        let name = format!("mark-{marked}");
+        fs::write(directory.join(format!("{name}.wasm")), echo(100 + marked)).expect("written");
+        until(|| host.plugins.get(&name, None).is_some()).await;
+    };
     fs::remove_file(directory.join("x.wasm")).expect("removed");
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    scanned().await;
     // The same content under the same name again, as after a restart: the later upload stays.
     fs::write(directory.join("x.wasm"), echo(1)).expect("written");
-    tokio::time::sleep(Duration::from_millis(3500)).await;
+    scanned().await;
+    // The scan that loaded the mark may have looked at it first; the next one begins after that one's end.
+    scanned().await;
     assert_eq!(host.plugins.get("x", None).expect("active").plugin_use.version, Some(2));
     fs::write(directory.join("x.wasm"), echo(3)).expect("written");
     until(|| host.plugins.get("x", None).is_some_and(|x| x.plugin_use.version == Some(3))).await;
@@ -113,11 +123,11 @@ async fn files_in_the_inbox_load_once_and_the_api_wins() {
 }
 
 async fn until(mut reached: impl FnMut() -> bool) {
-    for _ in 0..200 {
+    for _ in 0..2400 {
         if reached() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("it did not come to that in ten seconds");
+    panic!("it did not come to that in two minutes");
 }

@@ -37,7 +37,8 @@ async fn a_bad_script_is_refused_with_line_and_column() {
     assert!(error.to_string().contains("none of `transform`"), "{error}");
     let error = script(&host, "x", "export function transform() {}\nnull.x;\n").await.expect_err("refused");
     assert!(matches!(error, UploadError::Script { line: Some(2), .. }), "{error}");
-    let error = script(&host, "x", "export function transform() {}\nfor (;;) {}\n").await.expect_err("refused");
+    let hasty = TestHost::with(with(hasty_plugin())).await;
+    let error = script(&hasty, "x", "export function transform() {}\nfor (;;) {}\n").await.expect_err("refused");
     assert!(matches!(error, UploadError::StartLimit(Limit::WallMs, 300)), "{error}");
     let error = host.upload("x", "export function transform() {}").await.expect_err("sent as WebAssembly");
     assert!(error.to_string().contains("text/javascript"), "{error}");
@@ -46,18 +47,18 @@ async fn a_bad_script_is_refused_with_line_and_column() {
 
 #[tokio::test]
 async fn a_script_is_bounded_like_any_plugin() {
-    let host = TestHost::start().await;
-    let failure = async |name: &str, body: &str| {
-        script(&host, name, &format!("export function transform() {{ {body} }}")).await.expect("it starts");
+    let (host, hasty) = (TestHost::start().await, TestHost::with(with(hasty_plugin())).await);
+    let failure = async |host: &TestHost, name: &str, body: &str| {
+        script(host, name, &format!("export function transform() {{ {body} }}")).await.expect("it starts");
         let plugin = host.plugins.get(name, None).expect("active");
-        let failed = transform(&host, &plugin, json!(1)).await.expect_err("it breaks a limit");
+        let failed = transform(host, &plugin, json!(1)).await.expect_err("it breaks a limit");
         println!("{name}: {failed}");
         failed.failure
     };
-    assert_eq!(failure("endless", "for (;;) {}").await, PluginFailure::Limit(Limit::WallMs, 300));
-    assert_eq!(failure("huge", "return { body: 'x'.repeat(2000000) };").await, PluginFailure::Limit(Limit::OutputBytes, 1 << 20));
+    assert_eq!(failure(&hasty, "endless", "for (;;) {}").await, PluginFailure::Limit(Limit::WallMs, 300));
+    assert_eq!(failure(&host, "huge", "return { body: 'x'.repeat(2000000) };").await, PluginFailure::Limit(Limit::OutputBytes, 1 << 20));
     assert_eq!(
-        failure("greedy", "const a = []; for (;;) a.push('x'.repeat(1000) + a.length);").await,
+        failure(&host, "greedy", "const a = []; for (;;) a.push('x'.repeat(1000) + a.length);").await,
         PluginFailure::Limit(Limit::MemoryBytes, 16 << 20)
     );
 }

@@ -22,7 +22,9 @@ async fn what_does_not_load_is_refused_by_name_and_displaces_nothing() {
         matches!(refused(guest_bytes("wrong_world")).await, UploadError::NoExport { exports } if exports[0].starts_with("test:elsewhere"))
     );
     assert!(matches!(refused(guest_bytes("start_trap")).await, UploadError::StartTrap(why) if why.contains("unreachable")));
-    assert!(matches!(refused(guest_bytes("start_loop")).await, UploadError::StartLimit(Limit::WallMs, 300)));
+    let hasty = TestHost::with(with(hasty_plugin())).await;
+    let loops = hasty.upload("x", guest_bytes("start_loop")).await.expect_err("refused");
+    assert!(matches!(loops, UploadError::StartLimit(Limit::WallMs, 300)), "{loops}");
     assert!(matches!(refused(b"hello".to_vec()).await, UploadError::NotWasm(_)));
     assert!(matches!(refused(b"\x7fELF....".to_vec()).await, UploadError::Precompiled));
     assert!(matches!(refused(b"\0asm\x01\0\0\0".to_vec()).await, UploadError::NotAPlugin));

@@ -24,6 +24,24 @@ async fn an_event_that_matches_very_many_webhooks_reaches_them_all_through_a_cra
 }
 
 #[tokio::test]
+async fn deliveries_that_are_still_to_be_written_count_in_the_backlog() {
+    let bench = Bench::new();
+    let names: Vec<_> = (0..1200).map(|n| format!("w{n}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    for n in 0..9 {
+        bench.accept(n, &names).await;
+    }
+    assert_eq!(bench.store.stats().deliveries_waiting, 9 * 1200);
+    let full = bench.store.accept(vec![incoming(9, &["a"])], LEASE).await;
+    assert!(matches!(full, Err(StoreError::BacklogFull { max: BACKLOG_MAX })));
+    // Those of an event that is deleted meanwhile count no more.
+    assert!(bench.store.delete_event(event_id(8)).await.expect("deleted"));
+    while bench.store.fan_out().await.expect("written") {}
+    assert_eq!(bench.store.stats().deliveries_waiting, 8 * 1200);
+    assert!(bench.store.accept(vec![incoming(9, &["a"])], LEASE).await.is_ok());
+}
+
+#[tokio::test]
 async fn past_its_bound_the_backlog_takes_nothing_more_and_nothing_half() {
     let bench = Bench::new();
     let wait = |n: u64| {
