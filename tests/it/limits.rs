@@ -394,7 +394,7 @@ fn a_call_at_the_limit_of_its_body_is_answered_and_what_is_made_of_it_is_bounded
         fails("session", json!({ "session": "$.body" }), "", 400, &["`session`", "1 to 256"]).await;
         // As many parameters as a head holds.
         let query: String = (0..8_000).map(|n| format!("&q={n}")).collect();
-        let parameters = json!([{ "name": "q", "type": "list" }]);
+        let parameters = json!({ "q": { "type": "list" } });
         let code = client
             .receiver(
                 "list",
