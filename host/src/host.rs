@@ -14,6 +14,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    bodies::Bodies,
     catalog::{Catalog, CatalogError},
     clock::{SharedClock, random},
     config::Config,
@@ -157,6 +158,7 @@ impl Host {
             metrics,
             traces,
             pace: Pace::default(),
+            bodies: Bodies::new(&limits.http),
             limits,
             store,
             catalog,

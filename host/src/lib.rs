@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` beside this crate has the nouns, the way of the data and where to begin reading.
 
 pub mod acceptance;
+pub mod bodies;
 pub mod catalog;
 pub mod cli;
 pub mod clock;

@@ -50,6 +50,7 @@ struct Shared {
     spans_exported: Counter,
     spans_dropped: Family<Lost, Counter>,
     calls: Family<Called, Counter>,
+    calls_not_kept: Family<Receiver, Counter>,
     call_time: Family<Receiver, Histogram, fn() -> Histogram>,
     plugin_runs: Family<Ran, Counter>,
     plugin_time: Family<Plugin, Histogram, fn() -> Histogram>,
@@ -187,6 +188,7 @@ impl Default for Metrics {
             spans_exported: Counter::default(),
             spans_dropped: Family::default(),
             calls: Family::default(),
+            calls_not_kept: Family::default(),
             call_time: Family::new_with_constructor(times),
             plugin_runs: Family::default(),
             plugin_time: Family::new_with_constructor(times),
@@ -217,6 +219,8 @@ impl Default for Metrics {
         let help = "Spans that were lost: `queue_full`, `not_taken` by the collector in time, `stopping`";
         registry.register("trace_spans_dropped", help, shared.spans_dropped.clone());
         registry.register("calls", "Calls of receivers, by `done` or the kind of failure", shared.calls.clone());
+        let help = "Calls that were turned away and not recorded, because as many of the receiver were in that minute as may be";
+        registry.register("calls_not_kept", help, shared.calls_not_kept.clone());
         registry.register_with_unit("call", "How long a receiver took to answer", Unit::Seconds, shared.call_time.clone());
         registry.register("plugin_runs", "Runs of plugins, by `ok` or the kind of failure", shared.plugin_runs.clone());
         registry.register_with_unit("plugin", "How long a run of a plugin took", Unit::Seconds, shared.plugin_time.clone());
@@ -282,6 +286,11 @@ impl Metrics {
     pub fn call(&self, receiver: &str, outcome: &'static str, micros: u64) {
         self.shared.calls.get_or_create(&Called { receiver: receiver.to_owned(), outcome }).inc();
         self.shared.call_time.get_or_create(&Receiver { receiver: receiver.to_owned() }).observe(seconds(micros));
+    }
+
+    /// A call was turned away and is not recorded.
+    pub fn call_not_kept(&self, receiver: &str) {
+        self.shared.calls_not_kept.get_or_create(&Receiver { receiver: receiver.to_owned() }).inc();
     }
 
     /// A plugin ran, `ok` or with the kind of failure.

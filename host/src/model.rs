@@ -37,6 +37,7 @@ pub mod retry;
 pub mod secret;
 pub mod selector;
 pub mod service;
+pub mod shares;
 pub mod signature;
 pub mod success;
 pub mod template;

@@ -11,7 +11,8 @@ use http::{HeaderMap, Method};
 use self::{
     commit::{commit, commit_alone},
     once::{Standing, repeated, standing},
-    record::{document, recorded},
+    record::{document, keep_body, recorded},
+    rejection::{digest, keep_little, not_allowed, sender, turn_away},
     reply::{Raw, failed_reply, shape},
 };
 use crate::{
@@ -23,11 +24,11 @@ use crate::{
         event::{TEXT_RULE, is_text},
         outcome::{Failure, FailureKind},
         parameter::Parameters,
-        plugin::PluginFailure,
+        plugin::{LogLevel, LogLine, PluginFailure},
         receiver::{Action, Mode, Probe, Receiver},
         reference::{Expansion, SUBSTITUTED_BYTES_MAX, Scope},
         secret::{Secret, SecretRef},
-        signature::{self, Asked, VerifyInput, VerifyScheme},
+        signature::{self, Asked, VerifyInput},
         trace::TraceContext,
     },
     plugin::Effects,
@@ -38,6 +39,7 @@ pub use self::{
     again::{rerun, rerun_refusal, work},
     door::{Door, Refusal, RefusalReason, Target, find},
     once::Answering,
+    rejection::by_head,
     reply::{RETRY_AFTER_S, Reply},
 };
 
@@ -46,6 +48,7 @@ mod commit;
 mod door;
 mod once;
 mod record;
+mod rejection;
 mod reply;
 mod run;
 
@@ -69,16 +72,17 @@ pub struct Inbound {
     pub remote: String,
     /// The trace it belongs to.
     pub trace: Option<TraceContext>,
+    /// Whether its head proved already who sends it ([`by_head`]).
+    pub is_proven: bool,
+    /// Whether administrators have pages at the origin it was sent to.
+    pub shares_origin: bool,
 }
 
 /// Answers one call.
 pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Reply {
     let receiver = &target.receiver;
-    if !receiver.methods.contains(&inbound.method) {
-        let allowed: Vec<_> = receiver.methods.iter().map(Method::as_str).collect();
-        let mut reply = Reply::message(405, "this method is not allowed here");
-        reply.headers.push(("allow".to_owned(), allowed.join(", ")));
-        return reply;
+    if let Some(refused) = not_allowed(receiver, &inbound.method) {
+        return refused;
     }
     let asked = receiver.verify.handshake().asked(&inbound.method, &inbound.query, &inbound.body);
     match &asked {
@@ -101,12 +105,8 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
         verifying.fail(failure.kind.as_str());
     }
     drop(verifying);
-    if let Err((status, failure)) = admitted {
-        call.state = CallState::Rejected;
-        services.metrics.call(&call.receiver, failure.kind.as_str(), 0);
-        let reply = Reply::message(status, if matches!(status, 401 | 403) { "the call could not be verified" } else { &failure.detail });
-        call.failure = Some(failure);
-        return commit_alone(services, call, reply).await;
+    if let Err(turned) = admitted {
+        return turn_away(services, call, turned, digest(&inbound.body)).await;
     }
     if let Some(Asked::EchoSigned(challenge)) = asked {
         return Reply::json(&serde_json::json!({ "challenge": challenge }));
@@ -122,7 +122,7 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
     }
     let turn = match take_turn(services, receiver, &mut call).await {
         Ok(turn) => turn,
-        Err(Some(reply)) => return commit_alone(services, call, reply).await,
+        Err(Some(reply)) => return keep_little(services, call, digest(&inbound.body), reply).await,
         Err(None) => return Reply::later(),
     };
     match receiver.mode {
@@ -222,16 +222,8 @@ fn is_probe(inbound: &Inbound) -> bool {
 /// Verifies and types the call; what is wrong comes with the status to answer.
 async fn admit(services: &Services, target: &Target, inbound: &Inbound, call: &mut Call) -> Result<(), (u16, Failure)> {
     let receiver = &target.receiver;
-    if !receiver.verify.is_from(&inbound.remote) {
-        call.verification = Verification::Failed;
-        let detail = format!("calls from {} are not taken (`verify.networks`)", inbound.remote);
-        return Err((403, Failure::new(FailureKind::CallUnverified, detail)));
-    }
-    if receiver.verify.scheme != VerifyScheme::None {
-        call.verification = Verification::Failed;
-        verify(services, receiver, inbound).await.map_err(|detail| (401, Failure::new(FailureKind::CallUnverified, detail)))?;
-        call.verification = Verification::Verified;
-    }
+    call.verification = Verification::Failed;
+    call.verification = sender(services, receiver, inbound).await?;
     match receiver.typed_parameters(&inbound.query) {
         Ok(parameters) => call.request.parameters = parameters,
         Err(problems) => {
@@ -239,6 +231,7 @@ async fn admit(services: &Services, target: &Target, inbound: &Inbound, call: &m
             return Err((400, Failure::new(FailureKind::CallInvalid, detail)));
         }
     }
+    keep_body(call, &inbound.body);
     call.session = receiver.session_of(&document(call));
     if call.session.as_deref().is_some_and(|session| !is_text(session)) {
         call.session = None;
@@ -303,7 +296,14 @@ async fn run(services: &Services, receiver: &Receiver, inbound: &Inbound, mut ca
     }
     match ran {
         Ok((raw, effects)) => {
-            let reply = shape(receiver, raw);
+            let (reply, left_out) = shape(receiver, raw, inbound.shares_origin);
+            for name in left_out {
+                let text = format!(
+                    "the reply's header `{name}` was left out: it acts on more than this answer, and administrators have pages at the same origin; \
+                     a name of `http.codes_hosts` serves codes alone"
+                );
+                call.log.lines.push(LogLine { level: LogLevel::Warn, text });
+            }
             call.state = CallState::Done;
             let _committing = services.traces.inner("commit", call.trace.as_ref());
             commit(services, receiver, call, effects, reply).await

@@ -91,6 +91,9 @@ pub enum TryError {
     /// Its events were deleted.
     #[error("the events of delivery {0} were deleted")]
     Deleted(DeliveryId),
+    /// The call was turned away, and its body was not kept.
+    #[error("call {0} was turned away, and of such calls the body is not kept")]
+    NotKept(CallId),
     /// The plugin cannot do that.
     #[error("this version of the plugin has no `{}`; it exports {exported}", match .wanted { Export::Receive => "receive", Export::Answers => "answers", Export::Transform => "transform" })]
     Unable {
@@ -197,6 +200,9 @@ async fn try_receive(services: &Services, plugin: &ActivePlugin, inbound: Inboun
         Inbound::Given(input) => (*input, Map::new()),
         Inbound::Past(id) => {
             let call = services.store.call(&id).await?.ok_or_else(|| TryError::Missing(format!("call {id}")))?;
+            if call.request.body_not_kept.is_some() {
+                return Err(TryError::NotKept(id));
+            }
             let entry = services.catalog.snapshot().receivers.get(&call.receiver).cloned();
             (past_input(call), entry.map(|entry| entry.receiver.config()).unwrap_or_default())
         }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, header::EXPECT};
+use http::{Request, Response, header::HOST};
 use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 
 use crate::services::Services;
 
 pub mod actions;
 pub mod arcgis;
 pub mod audit;
+pub mod body;
 pub mod calls;
 pub mod codes;
 pub mod cx;
@@ -24,6 +25,7 @@ pub mod invoke;
 pub mod maintenance;
 pub mod metrics;
 pub mod openapi;
+pub mod origin;
 pub mod plugins;
 pub mod profiles;
 pub mod receivers;
@@ -56,28 +58,28 @@ pub enum Face {
 
 /// Answers one request.
 pub async fn answer(router: Arc<router::Router>, services: Services, request: Request<Incoming>, caller: edge::Caller) -> Response<Body> {
-    let (mut parts, mut body) = request.into_parts();
+    let (mut parts, incoming) = request.into_parts();
     let request_id = audit::request_id(&parts.headers);
     parts.headers.insert(audit::REQUEST_ID, request_id.clone());
     let settings = &services.limits.http;
     let remote = edge::request::settle(&mut parts, caller, settings);
-    // Who expects a `100 Continue` has not sent what nobody asked for.
-    let sends_anyway = !parts.headers.contains_key(EXPECT);
+    let mut body = body::RequestBody::new(incoming, services.clone(), &parts, remote.ip());
     let (metrics, limits) = (services.metrics.clone(), Arc::clone(&services.limits));
     let code = inbound::CodePath::find(parts.uri.path());
+    // A name that serves codes alone is an origin of their own.
+    let is_apart = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).is_some_and(|host| settings.serves_codes_alone(host));
+    let face = if is_apart && caller.face == Face::Everything { Face::Public } else { caller.face };
     // What a receiver answers is its own business.
     let asking = code.is_none().then(|| edge::response::Asking::of(&parts, settings));
     let mut response = match asking.as_ref().and_then(edge::response::Asking::preflight) {
         Some(response) => response,
-        None => router.answer(services, code, parts, &mut body, remote, caller.face).await,
+        None => router.answer(services, code, parts, &mut body, router::Sent { remote, face, is_apart }).await,
     };
     if let Some(asking) = asking {
         response = asking.dress(response, caller.is_encrypted, &limits.http).await;
     }
     edge::response::name(&mut response, request_id);
     metrics.answered(response.status().as_u16());
-    if sends_anyway && !body.is_end_stream() {
-        tokio::spawn(request::discard(body));
-    }
+    body.leave();
     response
 }

@@ -6,6 +6,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    bodies::Bodies,
     catalog::Catalog,
     clock::{self, SharedClock},
     config::{Bases, Limits},
@@ -53,6 +54,8 @@ pub struct Services {
     pub window: Window,
     /// How many requests tokens may make.
     pub pace: Pace,
+    /// How many bytes of requests' bodies are held.
+    pub bodies: Bodies,
     /// What is counted and timed.
     pub metrics: Metrics,
     /// What is recorded of traces, and passed on.

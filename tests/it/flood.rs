@@ -21,6 +21,8 @@ use tokio::{
     task::JoinSet,
 };
 
+mod bodies;
+
 /// What a host may need more than before, whatever comes.
 const MEMORY_BYTES: u64 = 96 * 1024 * 1024;
 /// And for each connection that is open.
@@ -116,7 +118,6 @@ async fn survives<T>(name: &str, host: &Process, authority: Option<Arc<Authority
     drop(held);
     let times = another.end().await;
     let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
-    let mib = |bytes: u64| bytes / (1024 * 1024);
     println!(
         "{name}: {took:.1?}, resident {} -> {} MiB; another client was served {} times, median {median:.1?}, longest {longest:.1?}",
         mib(before),
@@ -125,6 +126,10 @@ async fn survives<T>(name: &str, host: &Process, authority: Option<Arc<Authority
     );
     let bound = before + MEMORY_BYTES + CONNECTION_BYTES * open as u64;
     assert!(resident <= bound, "{name}: {} MiB are resident, {} at most", mib(resident), mib(bound));
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes / (1024 * 1024)
 }
 
 /// Connections that each wrote `bytes`.

@@ -52,7 +52,7 @@ const LAYERS: [&[&str]; 10] = [
     &["model"],
     &["clock", "config", "metrics", "pace"],
     &["turns"],
-    &["store", "transport", "window", "mail"],
+    &["bodies", "store", "transport", "window", "mail"],
     &["plugin", "traces"],
     &["catalog"],
     &["services", "acceptance", "dispatcher", "deliverer", "invocation", "notices", "reception", "rehearsal", "replay"],

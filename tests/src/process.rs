@@ -144,8 +144,22 @@ impl Process {
 
     /// Bytes of its memory that are resident.
     pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most of it that was resident since [`Self::forget_resident_peak`].
+    pub fn resident_peak_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Begins to look for the peak anew (proc(5), `clear_refs`).
+    pub fn forget_resident_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5").expect("a running process");
+    }
+
+    fn memory(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a running process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its resident memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("its resident memory");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 

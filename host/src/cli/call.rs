@@ -154,6 +154,18 @@ impl Rerun {
     }
 }
 
+/// What is kept in place of the body of a call that was turned away.
+fn not_kept(call: &Value) -> String {
+    let digest = &call["request"]["body_not_kept"];
+    let (bytes, sha256) = (cell(digest, "/bytes"), cell(digest, "/sha256"));
+    match (digest.is_null(), bytes.is_empty(), sha256.is_empty()) {
+        (true, ..) => String::new(),
+        (_, true, _) => "not kept, and not read".to_owned(),
+        (_, _, true) => format!("{bytes} bytes were announced; not kept, and not read"),
+        _ => format!("{bytes} bytes, not kept; SHA-256 {sha256}"),
+    }
+}
+
 fn shown(call: &Value) -> String {
     let query = call["request"]["query"].as_array().into_iter().flatten();
     let query: Vec<String> = query.map(|pair| format!("{} = {}", cell(pair, "/0"), cell(pair, "/1"))).collect();
@@ -176,6 +188,7 @@ fn shown(call: &Value) -> String {
         ("events", cell(call, "/events")),
         ("query", query.join("\n")),
         ("parameters", cell(call, "/request/parameters")),
+        ("body", not_kept(call)),
     ]);
     let parts = facts(&[
         ("request", exchange::request(&request)),

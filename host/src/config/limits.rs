@@ -172,6 +172,8 @@ bounded! {
         drain_time_max as "drain_seconds_max": Duration = 30, "seconds", 0 to 3600;
         /// Requests a token may make in a minute unless it has a limit of its own; 0: as many as it likes.
         token_requests_per_minute_max as "token_requests_per_minute_max": u32 = 0, "requests", 0 to 1_000_000;
+        /// Calls of one receiver that were turned away and are recorded in a minute; further ones are only counted. 0: none is recorded.
+        rejected_calls_per_minute_max as "rejected_calls_per_minute_max": u32 = 30, "calls", 0 to 100_000;
         + /// What bounds clients and their connections.
         http: HttpSettings = HttpSettings::default();
         + /// What bounds the export of traces.

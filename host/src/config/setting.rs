@@ -19,7 +19,7 @@ use self::{
 };
 use super::{
     Bases, Config, Smtp, SmtpTls,
-    http::{HttpSettings, TlsFiles, is_origin},
+    http::{HttpSettings, TlsFiles, bare_host_name, is_origin},
     limits::{Limits, Retention},
 };
 use crate::model::{
@@ -308,6 +308,14 @@ fn http() -> Vec<Setting> {
             "http.trusted_proxies",
             "Networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: proxies in front of the host.",
             place!(config.limits.http.trusted_proxies),
+        ),
+        list(
+            "http.codes_hosts",
+            "Names of hosts that serve codes alone: what receivers answer there goes out as it is, and nothing else is answered there.",
+            "names of hosts alone, such as `hooks.example.com`",
+            bare_host_name,
+            |draft| &mut draft.config.limits.http.codes_hosts,
+            Box::new(|draft| draft.config.limits.http.codes_hosts.clone().into()),
         ),
         list(
             "http.cors_origins",

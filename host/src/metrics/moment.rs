@@ -28,6 +28,8 @@ pub struct Moment {
     pub held: Vec<(String, u64)>,
     /// The instances of plugins.
     pub pool: PoolState,
+    /// Bytes of requests' bodies that are held, and requests that wait for room for theirs.
+    pub bodies: (u64, usize),
     /// Bytes of the process's memory that are resident, if the system says so.
     pub resident_bytes: u64,
 }
@@ -110,6 +112,8 @@ fn numbers() -> Vec<Number> {
         number("store_compactions", "Times the store was written anew since the start", None, |now| now.store.compactions),
         number("store_commits_waiting", "Commits that wait to be written", None, |now| now.store.commits_waiting),
         number("store_failed", "1: a write failed and nothing is taken any more", None, |now| u64::from(now.store.failed)),
+        number("request_bodies", "Requests' bodies that are held until their answer", Some(Unit::Bytes), |now| now.bodies.0),
+        number("request_bodies_waiting", "Requests that wait for room for their body", None, |now| whole(now.bodies.1)),
         number("resident", "Memory of the process that is resident", Some(Unit::Bytes), |now| now.resident_bytes),
     ]
 }

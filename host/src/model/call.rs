@@ -14,6 +14,9 @@ use super::{
     trace::TraceContext,
 };
 
+/// Bytes of the head that are kept of a call that was turned away: path, query and headers.
+pub const REJECTED_HEAD_BYTES_MAX: usize = 4 * 1024;
+
 /// Where a call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -168,8 +171,63 @@ pub struct RecordedCall {
     pub body: String,
     /// `text`, or `base64` when it is not UTF-8.
     pub body_encoding: BodyEncoding,
+    /// Of a call that was turned away, which is kept without its body: what is kept in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_not_kept: Option<BodyDigest>,
+    /// Whether its head was longer than what is kept of a call that was turned away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub head_cut: bool,
     /// The client's address.
     pub remote_address: String,
+}
+
+/// What is kept in place of a body.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BodyDigest {
+    /// How long it was, in bytes; absent: it was not read, and did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Its SHA-256 in hexadecimal digits; absent: it was not read, because the head of the call was refused already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+impl Call {
+    /// Leaves of a call that was turned away what tells an admin why: the head, up to [`REJECTED_HEAD_BYTES_MAX`], and `digest` in place of the
+    /// body.
+    pub fn keep_little(&mut self, digest: BodyDigest) {
+        let request = &mut self.request;
+        (request.body, request.body_encoding, request.body_not_kept) = (String::new(), BodyEncoding::Text, Some(digest));
+        let mut left = REJECTED_HEAD_BYTES_MAX;
+        let mut is_cut = cut(&mut request.path, &mut left);
+        request.query.retain_mut(|(name, value)| {
+            let is_kept = left > 0;
+            is_cut |= !is_kept | cut(name, &mut left) | cut(value, &mut left);
+            is_kept
+        });
+        request.headers = std::mem::take(&mut request.headers)
+            .into_iter()
+            .map_while(|(mut name, mut value)| {
+                let is_kept = left > 0;
+                is_cut |= !is_kept | cut(&mut name, &mut left) | cut(&mut value, &mut left);
+                is_kept.then_some((name, value))
+            })
+            .collect();
+        request.head_cut = is_cut;
+        if let Some(failure) = &mut self.failure {
+            let mut left = REJECTED_HEAD_BYTES_MAX;
+            cut(&mut failure.detail, &mut left);
+        }
+    }
+}
+
+/// Cuts a text to what is left, and takes that away. Whether it was too long.
+fn cut(text: &mut String, left: &mut usize) -> bool {
+    let kept = text.floor_char_boundary(*left);
+    let is_cut = kept < text.len();
+    text.truncate(kept);
+    *left -= if is_cut { *left } else { kept };
+    is_cut
 }
 
 /// How a body is written down.
@@ -233,5 +291,42 @@ mod tests {
         }
         assert_eq!((call.reruns.len(), call.reruns[0].by.as_str(), call.reruns[15].runs_before), (RERUNS_KEPT_MAX, "token 4", 24));
         assert_eq!(call.reruns[15].failure.as_ref().map(|failure| failure.kind), Some(FailureKind::PluginTrapped));
+    }
+
+    fn rejected(query: &[(&str, &str)], headers: &[(&str, &str)]) -> Call {
+        // As the build of 0.1 wrote it.
+        serde_json::from_value(json!({
+            "id": "cal_1", "receiver": "r", "caller": "x", "code_id": "cod_1", "received_at": "2026-01-01T00:00:00Z", "state": "rejected",
+            "request": {
+                "method": "POST", "path": "/x", "query": query, "headers": headers.iter().copied().collect::<BTreeMap<_, _>>(),
+                "body": "aGVsbG8=", "body_encoding": "base64", "remote_address": "192.0.2.1"
+            },
+            "verification": "failed"
+        }))
+        .expect("a call")
+    }
+
+    #[test]
+    fn of_a_call_that_is_turned_away_the_head_is_kept_and_no_body() {
+        let mut kept = rejected(&[("a", "1")], &[("x-signature", "sha256=0")]);
+        assert_eq!((&kept.request.body_not_kept, kept.request.head_cut), (&None, false), "one of before is read as it was written");
+        kept.keep_little(BodyDigest { bytes: Some(5), sha256: None });
+        let expected = json!({
+            "method": "POST", "path": "/x", "query": [["a", "1"]], "parameters": {}, "headers": { "x-signature": "sha256=0" }, "body": "",
+            "body_encoding": "text", "body_not_kept": { "bytes": 5 }, "remote_address": "192.0.2.1"
+        });
+        assert_eq!(serde_json::to_value(&kept.request).expect("JSON"), expected);
+    }
+
+    #[test]
+    fn a_head_that_is_long_is_cut() {
+        let long = "\u{e9}".repeat(10_000);
+        for mut kept in [rejected(&[("a", &long), ("b", "2")], &[("h", "1")]), rejected(&[], &[("a", "1"), ("b", &long), ("c", &long)])] {
+            kept.keep_little(BodyDigest::default());
+            let RecordedCall { path, query, headers, head_cut, .. } = kept.request;
+            let bytes =
+                path.len() + query.iter().chain(&headers.into_iter().collect::<Vec<_>>()).map(|(a, b)| a.len() + b.len()).sum::<usize>();
+            assert!(head_cut && (REJECTED_HEAD_BYTES_MAX - 2..=REJECTED_HEAD_BYTES_MAX).contains(&bytes), "{bytes}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     webhook::{NAME_RULE, is_name, unknown},
 };
 
+pub mod reply;
 pub mod spec;
 
 pub use spec::{

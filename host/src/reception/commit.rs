@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use super::{
     once::repeated,
-    record::{document, recorded_reply},
+    record::{body_of, document, recorded_reply},
+    rejection::digest,
     reply::{Reply, failed_reply},
 };
 use crate::{
@@ -92,7 +93,10 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
         }
         Err(StoreError::KeyReused { .. }) => {
             let (failure, reply) = repeated();
-            let call = Call { state: CallState::Rejected, failure: Some(failure), ..spare };
+            let digest = digest(&body_of(&spare.request).unwrap_or_default());
+            let mut call = Call { state: CallState::Rejected, failure: Some(failure), ..spare };
+            // It may wait to be run in the store: it is written in any case.
+            call.keep_little(digest);
             commit_alone(services, call, reply).await
         }
         Err(error @ StoreError::SessionFull { .. }) => {
@@ -110,7 +114,7 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
 }
 
 /// One line per outcome.
-fn report(call: &Call, reply: &Reply) {
+pub(super) fn report(call: &Call, reply: &Reply) {
     let Call { id, receiver, .. } = call;
     let (status, ms, trace_id) = (reply.status, call.receive_us / 1000, call.trace.as_ref().map(TraceContext::trace_id));
     match &call.failure {

@@ -102,6 +102,7 @@ struct State {
     refusals: VecDeque<(Timestamp, RefusalReason, Option<Arc<CodeRecord>>, String)>,
     refused: HashMap<String, (u64, Timestamp)>,
     left: HashMap<String, Allowance>,
+    rejected: HashMap<String, Allowance>,
 }
 
 impl Door {
@@ -139,6 +140,21 @@ impl Door {
             state.refusals.pop_front();
         }
         state.refusals.push_back((at, reason, code, remote.to_owned()));
+    }
+
+    /// Whether one more call that was turned away is recorded, of so many of a receiver in a minute.
+    pub(super) fn keeps_rejected(&self, receiver: &str, per_minute: u32, now: Timestamp) -> bool {
+        if per_minute == 0 {
+            return false;
+        }
+        let mut state = self.state();
+        if !state.rejected.contains_key(receiver) {
+            if state.rejected.len() >= CODES_MAX {
+                state.rejected.clear();
+            }
+            state.rejected.insert(receiver.to_owned(), Allowance::full(per_minute, now));
+        }
+        state.rejected.get_mut(receiver).is_some_and(|allowance| allowance.take(per_minute, now).is_ok())
     }
 
     /// Takes one call of what the code allows; else the seconds until there is one.

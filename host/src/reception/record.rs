@@ -43,16 +43,13 @@ pub(super) fn document(call: &Call) -> Value {
     })
 }
 
+/// The head of a call. Its body is put in once it is known who sends it ([`keep_body`]).
 pub(super) fn recorded(services: &Services, target: &Target, inbound: &Inbound) -> Call {
     let receiver = &target.receiver;
     let received_at = services.clock.now();
     let hidden = receiver.verify.credential_headers();
     let shown = |name: &str, value: &http::HeaderValue| {
         if is_credential(name, &hidden) { "(redacted)".to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() }
-    };
-    let (body, body_encoding) = match std::str::from_utf8(&inbound.body) {
-        Ok(text) => (text.to_owned(), BodyEncoding::Text),
-        Err(_) => (BASE64_STANDARD.encode(&inbound.body), BodyEncoding::Base64),
     };
     Call {
         id: CallId::new(millis(received_at), random()),
@@ -67,8 +64,10 @@ pub(super) fn recorded(services: &Services, target: &Target, inbound: &Inbound) 
             query: inbound.query.clone(),
             parameters: Map::new(),
             headers: inbound.headers.iter().map(|(name, value)| (name.to_string(), shown(name.as_str(), value))).collect(),
-            body,
-            body_encoding,
+            body: String::new(),
+            body_encoding: BodyEncoding::Text,
+            body_not_kept: None,
+            head_cut: false,
             remote_address: inbound.remote.clone(),
         },
         environment: target.environment.clone(),
@@ -85,6 +84,23 @@ pub(super) fn recorded(services: &Services, target: &Target, inbound: &Inbound) 
         reruns: Vec::new(),
         depth: read_depth(services, &inbound.headers),
         trace: inbound.trace.clone(),
+    }
+}
+
+/// Puts the body in.
+pub(super) fn keep_body(call: &mut Call, body: &[u8]) {
+    (call.request.body, call.request.body_encoding) = match std::str::from_utf8(body) {
+        Ok(text) => (text.to_owned(), BodyEncoding::Text),
+        Err(_) => (BASE64_STANDARD.encode(body), BodyEncoding::Base64),
+    };
+}
+
+/// The body as it came in; `None`: it was not kept.
+pub(super) fn body_of(request: &RecordedCall) -> Option<Vec<u8>> {
+    match request.body_encoding {
+        _ if request.body_not_kept.is_some() => None,
+        BodyEncoding::Text => Some(request.body.clone().into_bytes()),
+        BodyEncoding::Base64 => BASE64_STANDARD.decode(&request.body).ok(),
     }
 }
 
@@ -105,10 +121,7 @@ pub(super) fn recorded_reply(reply: &Reply) -> RecordedReply {
 pub(super) fn revived(services: &Services, call: &Call) -> Option<(Arc<Receiver>, Inbound)> {
     // The receiver alone: its code may have been revoked or have expired since, and it was taken.
     let receiver = Arc::clone(&services.catalog.snapshot().receivers.get(&call.receiver)?.receiver);
-    let body = match call.request.body_encoding {
-        BodyEncoding::Text => call.request.body.clone().into_bytes(),
-        BodyEncoding::Base64 => BASE64_STANDARD.decode(&call.request.body).ok()?,
-    };
+    let body = body_of(&call.request)?;
     let headers = call.request.headers.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect();
     let inbound = Inbound {
         method: call.request.method.parse().ok()?,
@@ -118,6 +131,8 @@ pub(super) fn revived(services: &Services, call: &Call) -> Option<(Arc<Receiver>
         body: body.into(),
         remote: call.request.remote_address.clone(),
         trace: call.trace.clone(),
+        is_proven: true,
+        shares_origin: true,
     };
     Some((receiver, inbound))
 }

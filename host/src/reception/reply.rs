@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     model::{
         plugin::{PluginFailure, limits::Limit},
-        receiver::{MESSAGE_CHARS_MAX, Receiver},
+        receiver::{MESSAGE_CHARS_MAX, Receiver, reply::take_out},
     },
     store::StoreError,
 };
@@ -49,7 +49,8 @@ impl Reply {
         Self { status: 200, headers: vec![("content-type".to_owned(), "application/json".to_owned())], body: document.to_string().into() }
     }
 
-    pub(super) fn later() -> Self {
+    /// There is no room for the call now.
+    pub fn later() -> Self {
         Self::later_than(RETRY_AFTER_S.into())
     }
 
@@ -74,14 +75,16 @@ pub(super) struct Raw {
     pub(super) body: Vec<u8>,
 }
 
-/// Without `full_reply` what a plugin says is narrowed to 200 or 400 and a sentence.
-pub(super) fn shape(receiver: &Receiver, raw: Raw) -> Reply {
+/// Without `full_reply` what a plugin says is narrowed to 200 or 400 and a sentence. With it, what acts on the whole origin is left out where
+/// that is also the administrators' (`shares_origin`): the names of such headers.
+pub(super) fn shape(receiver: &Receiver, mut raw: Raw, shares_origin: bool) -> (Reply, Vec<String>) {
     if receiver.full_reply {
-        return Reply { status: raw.status, headers: raw.headers, body: raw.body.into() };
+        let left_out = if shares_origin { take_out(&mut raw.headers) } else { Vec::new() };
+        return (Reply { status: raw.status, headers: raw.headers, body: raw.body.into() }, left_out);
     }
     let status = if raw.status < 400 { 200 } else { 400 };
     let shown = if receiver.legacy_zero && status == 200 { 0 } else { status };
-    Reply::narrow(status, shown, &sentence(&raw.body, status))
+    (Reply::narrow(status, shown, &sentence(&raw.body, status)), Vec::new())
 }
 
 /// What there is to say: a text as it is; of a document its `message` alone, because data is not returned like this.

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, Response, header::CONTENT_TYPE, request::Parts};
-use hyper::body::Incoming;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::{
     Body, audit,
-    request::{self, read_body},
+    body::RequestBody,
+    origin::{self, Page},
+    request::{self, fields},
     respond::{self, ApiError},
 };
 use crate::{
@@ -32,11 +34,16 @@ mod page;
 mod portal;
 mod service;
 
+use access::Carried;
 pub use description::document;
 use page::Shown;
 
 /// The first segments that are ours and never a context.
 const OWN: [&str; 8] = ["v1", "v3", "v3beta1", "console", "healthz", "readyz", "metrics", "api"];
+/// What a context may be: it comes back in links, in `Location` and in the path of the cookie.
+const CONTEXT_CHARS_MAX: usize = 64;
+/// What stands in a path as it is, besides letters and digits (RFC 3986, section 3.3). Everything else is percent-encoded.
+const PATH: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 /// The identifier of the one organization there is. It is what ArcGIS Enterprise gives its own.
 pub const PORTAL_ID: &str = "0123456789ABCDEF";
 
@@ -62,9 +69,28 @@ impl Place {
             Some("sharing") => segments.get(2).is_some_and(|rest| rest == "rest"),
             _ => false,
         };
-        let context = segments.first().filter(|context| !context.is_empty() && !OWN.contains(&context.as_str()))?.clone();
-        (is_theirs && segments.iter().all(|segment| !segment.is_empty())).then(|| Self { context, path: segments.split_off(1) })
+        // As it is written: a context is never decoded.
+        let context = path.strip_prefix('/')?.split('/').next().filter(|context| is_context(context) && !OWN.contains(context))?.to_owned();
+        // Browsers take dots for a way up, encoded or not.
+        let is_named = |segment: &String| !["", ".", ".."].contains(&segment.as_str());
+        (is_theirs && segments.iter().all(is_named)).then(|| Self { context, path: segments.split_off(1) })
     }
+
+    /// Whether strangers have business here that takes a form: saying who they are.
+    fn asks_who(&self) -> bool {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        matches!(path.as_slice(), ["sharing", "rest", "login" | "generateToken"] | ["admin", "generateToken"])
+    }
+
+    /// Whether signing in or out is all there is to do here: it is the cookie itself that changes.
+    fn changes_the_cookie(&self) -> bool {
+        self.path.len() == 3 && self.path[..2] == ["sharing", "rest"] && ["login", "logout"].contains(&self.path[2].as_str())
+    }
+}
+
+fn is_context(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+    (1..=CONTEXT_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_plain) && !text.bytes().all(|byte| byte == b'.')
 }
 
 /// In which form an answer is written.
@@ -96,9 +122,9 @@ impl Asked<'_> {
         format!("{}/{}", request::origin(&self.headers), self.context)
     }
 
-    /// An address below the context.
+    /// An address below the context, which is given as it is called and written as it is sent.
     fn link(&self, path: &str) -> String {
-        format!("/{}/{path}", self.context)
+        format!("/{}/{}", self.context, utf8_percent_encode(path, &PATH))
     }
 
     /// Whether something is to be done rather than shown. Everything that changes something is a POST; a page for it is a GET.
@@ -111,16 +137,24 @@ impl Asked<'_> {
     }
 }
 
-/// Answers one request.
-pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut Incoming) -> Response<Body> {
+/// Answers one request. Who asks is looked for in its head first, and only then in its form.
+pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut RequestBody) -> Response<Body> {
     // By any other method nothing is shown, and nothing done.
     if ![Method::GET, Method::HEAD, Method::POST].contains(&parts.method) {
+        body.is_unwanted();
         return ApiError::MethodNotAllowed("GET, HEAD, POST".to_owned()).into_response();
     }
-    let mut fields: Vec<(String, String)> =
-        url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let read = read_form(services, parts, body).await.map(|form| fields.extend(form));
-    let form = Form(fields);
+    let (query, mut wrong) = match fields(parts.uri.query().unwrap_or_default().as_bytes(), services.limits.http.fields_max) {
+        Ok(query) => (query, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let mut form = Form(query);
+    let page = origin::of(&parts.headers, services);
+    if parts.method != Method::POST || wrong.is_some() {
+        body.is_unwanted();
+    } else if let Err(error) = take_form(services, &place, parts, body, &mut form).await {
+        wrong = Some(error);
+    }
     let format = match form.text("f").map(str::to_ascii_lowercase).as_deref() {
         None | Some("html") => Ok(Format::Html),
         Some("json") => Ok(Format::Json),
@@ -129,8 +163,9 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
     };
     let shown_format = *format.as_ref().unwrap_or(&Format::Json);
     let token = access::token_in(&parts.headers, &form);
-    let who = token.as_deref().and_then(|token| access::known(services, token));
+    let who = token.as_ref().and_then(|token| access::known(services, token.text()));
     let acting = who.as_ref().map(|who| services.on_behalf(audit::origin(parts, who)));
+    let allowed = wrong.map_or(Ok(()), Err).and(is_own(&place, &parts.method, token.as_ref(), &page));
     let asked = Asked {
         services: acting.as_ref().unwrap_or(services),
         method: if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() },
@@ -146,7 +181,7 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
         .who
         .as_ref()
         .map_or(Ok(()), |who| services.pace.take(who, services.limits.token_requests_per_minute_max).map_err(ApiError::from));
-    let shown = match paced.and(read).and(format.map(drop)) {
+    let shown = match paced.and(allowed).and(format.map(drop)) {
         Ok(()) => route(&asked).await,
         Err(error) => Err(error),
     };
@@ -157,16 +192,53 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
     }
 }
 
-/// The parameters in the body. Pages and clients send forms; `curl -d` does, too.
-async fn read_form(services: &Services, parts: &Parts, body: &mut Incoming) -> Result<Vec<(String, String)>, ApiError> {
-    let bytes = read_body(body, services.limits.request_bytes_max, services.limits.http.body_time_max).await?;
+/// Refuses what a page of another site has a browser do in its user's name: whatever the cookie alone allows, and signing in or out. What
+/// says nothing of where it comes from is no browser of today; it may sign in, and do the rest with a token that it shows itself.
+fn is_own(place: &Place, method: &Method, token: Option<&Carried>, page: &Page) -> Result<(), ApiError> {
+    let by_cookie = matches!(token, Some(Carried::ByCookie(_)));
+    let acts = method == Method::POST && (by_cookie || place.changes_the_cookie());
+    let signs_out = by_cookie && place.changes_the_cookie();
+    match page {
+        Page::Elsewhere(what) if acts || signs_out => Err(ApiError::Foreign(format!(
+            "{what}, and what a cookie allows is done for pages of this site alone; a program sends its token in a header or as `token`"
+        ))),
+        Page::Unsaid if method == Method::POST && by_cookie && !place.changes_the_cookie() => Err(ApiError::Foreign(
+            "there is neither `Origin` nor `Sec-Fetch-Site` to say which page sent it, and what a cookie allows is done for pages of this \
+             site alone; a program sends its token in a header or as `token`"
+                .to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Adds the parameters in the body to `form`. Pages and clients send forms; `curl -d` does, too. Of somebody whose head does not say who it
+/// is only so much is read as a token may stand in; where it does not, what was read says at least in which form the answer is written.
+async fn take_form(services: &Services, place: &Place, parts: &Parts, body: &mut RequestBody, form: &mut Form) -> Result<(), ApiError> {
     let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match media.as_str() {
-        "" | "application/x-www-form-urlencoded" => Ok(url::form_urlencoded::parse(&bytes).into_owned().collect()),
-        _ if bytes.is_empty() => Ok(Vec::new()),
-        other => Err(ApiError::UnsupportedMedia(format!("parameters are `application/x-www-form-urlencoded`, not `{other}`"))),
+    if !["", "application/x-www-form-urlencoded"].contains(&media.as_str()) && !body.is_empty() {
+        return Err(ApiError::UnsupportedMedia(format!("parameters are `application/x-www-form-urlencoded`, not `{media}`")));
     }
+    let (fields_max, bytes_max) = (services.limits.http.fields_max, services.limits.request_bytes_max);
+    let strangers_max = services.limits.http.stranger_form_bytes_max.min(bytes_max);
+    // A cookie that a page of another site made use of is none.
+    let token = access::token_in(&parts.headers, form)
+        .filter(|token| matches!(token, Carried::Shown(_)) || origin::of(&parts.headers, services) == Page::Ours);
+    let mut who = token.and_then(|token| access::known(services, token.text()));
+    if who.is_none() && !place.asks_who() && !body.begin(strangers_max, None).await? {
+        // What stands behind the last `&` may be half a field.
+        let read = body.so_far();
+        let whole = read.iter().rposition(|byte| *byte == b'&').unwrap_or_default();
+        let begun = Form(fields(&read[..whole], fields_max)?);
+        who = begun.text("token").and_then(|token| access::known(services, token));
+        if who.is_none() {
+            form.0.extend(begun.0);
+            return Err(ApiError::WhoseForm(strangers_max));
+        }
+    }
+    let max = if who.is_some() { bytes_max } else { strangers_max };
+    form.0.extend(fields(&body.read(max, who.as_deref()).await?, fields_max)?);
+    Ok(())
 }
 
 /// What answers which address. The tables of the documentation, "Webhooks", of the two APIs.
@@ -281,6 +353,42 @@ mod tests {
         assert_eq!(place.path, ["admin", "services", "My Folder", "Water.FeatureServer"]);
         for other in ["/v1/admin", "/v1/sharing/rest", "/portal/sharing", "/portal", "/", "/portal//admin", "/console/admin"] {
             assert_eq!(Place::find(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_context_is_written_as_it_is_and_leads_nowhere_else() {
+        let longest = "x".repeat(CONTEXT_CHARS_MAX);
+        for context in ["portal", "arcgis-11.3", "~me", "a_b", longest.as_str()] {
+            assert_eq!(Place::find(&format!("/{context}/admin")).map(|place| place.context).as_deref(), Some(context));
+        }
+        let longer = format!("{longest}x");
+        let others = [
+            "%2Fevil.example",
+            "%5Cevil.example",
+            "%2F%2Fevil.example",
+            "portal%3B%20Domain=example.com",
+            "portal;x",
+            "a%20b",
+            "%70ortal",
+            "..",
+            ".",
+            "%2e%2e",
+            "caf\u{e9}",
+            "a:b",
+            "a@b",
+            "a\\b",
+            "a=b",
+            "a,b",
+            longer.as_str(),
+        ];
+        for context in others {
+            for path in ["admin", "sharing/rest/login", "sharing/rest/portals/self"] {
+                assert_eq!(Place::find(&format!("/{context}/{path}")), None, "{context}");
+            }
+        }
+        for up in ["..", "%2e%2E", "."] {
+            assert_eq!(Place::find(&format!("/portal/admin/{up}/x")), None, "{up}");
         }
     }
 

@@ -99,7 +99,7 @@ impl Drop for Entered {
 }
 
 /// Whom connections are counted for: of IPv6 the network a customer is given, not the address he may choose in it.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -174,6 +174,9 @@ fn builder(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(settings.streams_max)
+        // What is not read yet is in memory: for each connection no more than this.
+        .initial_stream_window_size(settings.stream_window)
+        .initial_connection_window_size(settings.connection_window)
         .max_header_list_size(u32::try_from(settings.head_bytes_max).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(settings.pending_resets_max)
         .max_local_error_reset_streams(LOCAL_RESETS_MAX);

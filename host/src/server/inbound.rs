@@ -1,14 +1,14 @@
 //! `{base}/api/v1/webhook/{code}`: where the world calls. The word `webhook` is matched in any case (Divalto's documentation writes both).
 
-use std::net::SocketAddr;
-
+use bytes::Bytes;
 use http::{Response, request::Parts};
-use hyper::body::Incoming;
 
 use super::{
     Body,
-    request::read_body,
-    respond::{ApiError, reply},
+    body::RequestBody,
+    request::fields,
+    respond::{ApiError, receivers_reply},
+    router::Sent,
 };
 use crate::{
     reception::{self, Inbound, Reply},
@@ -45,32 +45,53 @@ impl CodePath {
     }
 }
 
-/// Answers a call.
-pub async fn answer(services: Services, path: CodePath, parts: Parts, body: &mut Incoming, remote: SocketAddr) -> Response<Body> {
-    let remote = remote.ip().to_string();
-    let target = match reception::find(&services, &path.base, &path.code, &remote) {
-        Ok(target) => target,
-        Err(refused) => return written(refused),
-    };
-    if let Err(error) = services.store.has_room() {
-        return written(Reply::unavailable(&error));
-    }
-    let body = match read_body(body, target.body_bytes_max(), services.limits.http.body_time_max).await {
-        Ok(body) => body,
-        Err(ApiError::TooLarge(max)) => return written(Reply::message(413, &format!("the body is longer than {max} bytes"))),
-        Err(_) => return written(Reply::message(400, "the body did not arrive whole")),
-    };
-    let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let mut span = services.traces.server(&parts.headers, &parts.method, ROUTE);
-    let trace = span.context().cloned();
-    let inbound = Inbound { method: parts.method, path: path.rest, query, headers: parts.headers, body, remote, trace };
-    let reply = reception::answer(&services, target, inbound).await;
-    span.answered(reply.status);
-    written(reply)
+/// Answers a call. Whom it is for, and what its head says of who sends it, is looked at before any of its body is read.
+pub async fn answer(services: Services, path: CodePath, parts: Parts, body: &mut RequestBody, sent: Sent) -> Response<Body> {
+    let reply = reply(&services, path, parts, body, sent).await;
+    receivers_reply(reply.status, reply.headers, reply.body, !sent.is_apart)
 }
 
-fn written(answer: Reply) -> Response<Body> {
-    reply(answer.status, answer.headers, answer.body)
+async fn reply(services: &Services, path: CodePath, parts: Parts, body: &mut RequestBody, sent: Sent) -> Reply {
+    let remote = sent.remote.ip().to_string();
+    let target = match reception::find(services, &path.base, &path.code, &remote) {
+        Ok(target) => target,
+        Err(refused) => return refused,
+    };
+    if let Err(error) = services.store.has_room() {
+        return Reply::unavailable(&error);
+    }
+    let fields_max = services.limits.http.fields_max;
+    let Ok(query) = fields(parts.uri.query().unwrap_or_default().as_bytes(), fields_max) else {
+        return Reply::message(400, &format!("the query has more than {fields_max} fields"));
+    };
+    let mut span = services.traces.server(&parts.headers, &parts.method, ROUTE);
+    let trace = span.context().cloned();
+    let (method, headers) = (parts.method, parts.headers);
+    let mut inbound = Inbound {
+        method,
+        path: path.rest,
+        query,
+        headers,
+        body: Bytes::new(),
+        remote,
+        trace,
+        is_proven: false,
+        shares_origin: !sent.is_apart,
+    };
+    let reply = match reception::by_head(services, &target, &inbound, body.announced()).await {
+        Err(refused) => refused,
+        Ok(is_proven) => match body.read(target.body_bytes_max(), None).await {
+            Ok(whole) => {
+                (inbound.body, inbound.is_proven) = (whole, is_proven);
+                reception::answer(services, target, inbound).await
+            }
+            Err(ApiError::TooLarge(max)) => Reply::message(413, &format!("the body is longer than {max} bytes")),
+            Err(ApiError::Unavailable(_)) => Reply::later(),
+            Err(_) => Reply::message(400, "the body did not arrive whole"),
+        },
+    };
+    span.answered(reply.status);
+    reply
 }
 
 #[cfg(test)]

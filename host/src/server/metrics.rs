@@ -43,6 +43,7 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
         waiting: by_webhook(&snapshot, services.store.depths(), |one, other| one + other),
         held: by_webhook(&snapshot, held, |one, other| one + other),
         pool: services.plugins.pool(),
+        bodies: services.bodies.now(),
         resident_bytes: resident_bytes(),
     };
     text(MEDIA_TYPE, services.metrics.text(moment))

@@ -1,11 +1,9 @@
 //! What came in, parsed once at the door: path, query, token, body.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header::HOST};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
 use serde::de::DeserializeOwned;
 
 use super::respond::ApiError;
@@ -21,10 +19,6 @@ pub const LIMIT_DEFAULT: usize = 50;
 pub const LIMIT_MAX: usize = 500;
 /// How a client speaks to whatever stands in front of the host.
 pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// Bytes of a refused body that are taken and thrown away.
-const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// How long a client may go on sending what is refused.
-const DISCARD_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A request to the API.
 #[derive(Debug)]
@@ -111,35 +105,12 @@ pub fn origin(headers: &HeaderMap) -> String {
     format!("{scheme}://{host}")
 }
 
-/// Reads a body of at most `max` bytes, which take no longer than `time_max`.
-pub async fn read_body(body: &mut Incoming, max: usize, time_max: Duration) -> Result<Bytes, ApiError> {
-    // What says that it is too long is not asked for.
-    if body.size_hint().lower() > max as u64 {
-        return Err(ApiError::TooLarge(max));
+/// The fields of a form or a query, decoded: at most `max`. Each costs many times its bytes, so they are counted before they are read.
+pub fn fields(encoded: &[u8], max: usize) -> Result<Vec<(String, String)>, ApiError> {
+    if memchr::memchr_iter(b'&', encoded).count() >= max {
+        return Err(ApiError::invalid("", format!("a form and a query have at most {max} fields (`http.fields_max`)")));
     }
-    let collected = tokio::time::timeout(time_max, Limited::new(body, max).collect()).await;
-    match collected {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(ApiError::TooLarge(max)),
-        Ok(Err(error)) => Err(ApiError::invalid("", format!("the body broke off: {error}"))),
-        Err(_) => Err(ApiError::invalid("", format!("the body did not arrive within {} seconds", time_max.as_secs()))),
-    }
-}
-
-/// Takes what a client goes on sending after its answer. Closing on it would make its system throw the answer away unread
-/// (RFC 9112, section 9.6).
-pub async fn discard(mut body: Incoming) {
-    let taken = async {
-        let mut bytes = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            bytes += frame.data_ref().map_or(0, Bytes::len);
-            if bytes > DISCARDED_BYTES_MAX {
-                break;
-            }
-        }
-    };
-    // What comes later or is longer is cut off.
-    drop(tokio::time::timeout(DISCARD_TIME_MAX, taken).await);
+    Ok(url::form_urlencoded::parse(encoded).into_owned().collect())
 }
 
 /// A JSON document; what is wrong comes with its pointer and the nearest known name.
@@ -174,6 +145,14 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_form_has_so_many_fields_and_more_are_not_read() {
+        assert_eq!(fields(b"a=1&b=%20", 2).expect("two fields"), [("a".to_owned(), "1".to_owned()), ("b".to_owned(), " ".to_owned())]);
+        assert_eq!(fields(b"", 1).expect("none"), []);
+        let refused = fields(&b"a&".repeat(1000), 1000).expect_err("too many");
+        assert!(refused.to_string().contains("not valid"), "{refused}");
     }
 
     #[test]

@@ -66,6 +66,14 @@ pub enum ApiError {
     /// The body is too long.
     #[error("the body is longer than {0} bytes")]
     TooLarge(usize),
+    /// A form is longer than what is read of one before it is known whose it is.
+    #[error(
+        "there is no valid token in the header, the query, a cookie or the first {0} bytes of the form, and no more of a form is read without one"
+    )]
+    WhoseForm(usize),
+    /// A browser sent it from a page of another site, with a cookie of ours.
+    #[error("{0}")]
+    Foreign(String),
     /// The body is of a kind that cannot be read.
     #[error("{0}")]
     UnsupportedMedia(String),
@@ -91,13 +99,13 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::Foreign(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Invalid { .. } => StatusCode::BAD_REQUEST,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) | Self::WhoseForm(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -111,14 +119,16 @@ impl ApiError {
         self.report();
         let name = match &self {
             Self::Unauthorized => "UNAUTHENTICATED",
-            Self::Forbidden(_) => "PERMISSION_DENIED",
+            Self::Forbidden(_) | Self::Foreign(_) => "PERMISSION_DENIED",
             Self::NotFound(_) => "NOT_FOUND",
             Self::MethodNotAllowed(_) => "UNIMPLEMENTED",
             Self::Conflict(_) => "ALREADY_EXISTS",
             Self::TooMany(_) => "RESOURCE_EXHAUSTED",
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::Internal(_) => "INTERNAL",
-            Self::Invalid { .. } | Self::Unprocessable(_) | Self::TooLarge(_) | Self::UnsupportedMedia(_) => "INVALID_ARGUMENT",
+            Self::Invalid { .. } | Self::Unprocessable(_) | Self::TooLarge(_) | Self::WhoseForm(_) | Self::UnsupportedMedia(_) => {
+                "INVALID_ARGUMENT"
+            }
         };
         let allowed = match &self {
             Self::MethodNotAllowed(allowed) => HeaderValue::from_str(allowed).ok(),
@@ -334,7 +344,22 @@ fn with(status: StatusCode, media: &'static str, body: Bytes) -> Response<Body> 
     response
 }
 
-/// A reply somebody else decided on: a receiver.
+/// What a page of a receiver may do where administrators have pages, too: everything but be of their origin.
+const RECEIVERS_POLICY: &str = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads";
+
+/// A reply a receiver decided on. `shares_origin`: whether pages of administrators stand at the same origin; then its own are none of
+/// them. A policy of the receiver's own holds besides: a browser obeys all there are.
+pub fn receivers_reply(status: u16, headers: Vec<(String, String)>, body: Bytes, shares_origin: bool) -> Response<Body> {
+    let mut response = reply(status, headers, body);
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if shares_origin {
+        headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(RECEIVERS_POLICY));
+    }
+    response
+}
+
+/// A reply of any status.
 pub fn reply(status: u16, headers: Vec<(String, String)>, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -429,7 +454,7 @@ impl From<TryError> for ApiError {
     fn from(error: TryError) -> Self {
         match error {
             TryError::Missing(what) => Self::NotFound(what),
-            TryError::Deleted(_) => Self::Conflict(error.to_string()),
+            TryError::Deleted(_) | TryError::NotKept(_) => Self::Conflict(error.to_string()),
             TryError::Unable { .. } => Self::Unprocessable(error.to_string()),
             TryError::Store(error) => error.into(),
         }

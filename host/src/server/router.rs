@@ -2,15 +2,17 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Method, Response, header::AUTHORIZATION, request::Parts};
-use hyper::body::Incoming;
 
 use super::{
-    Body, Face, actions, arcgis, audit, calls, codes, cx, deliveries, events, health,
+    Body, Face, actions, arcgis, audit,
+    body::RequestBody,
+    calls, codes, cx, deliveries, events, health,
     inbound::{self, CodePath},
     invoke, maintenance, metrics, openapi, plugins, profiles, receivers, recovery, rehearsals,
-    request::{Asked, read_body},
+    request::{Asked, fields},
     respond::{Answer, ApiError, status_of},
     secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
 };
@@ -19,6 +21,17 @@ use crate::{
     services::Services,
     traces::Span,
 };
+
+/// Who sent a request, and to which of our faces.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Who sends it.
+    pub remote: SocketAddr,
+    /// What may be asked there.
+    pub face: Face,
+    /// Whether it was sent to a name that serves codes alone.
+    pub is_apart: bool,
+}
 
 /// What answers a route.
 type Handler = fn(Services, Asked) -> BoxFuture<'static, Answer>;
@@ -216,15 +229,14 @@ impl Router {
         services: Services,
         code: Option<CodePath>,
         parts: Parts,
-        body: &mut Incoming,
-        remote: SocketAddr,
-        face: Face,
+        body: &mut RequestBody,
+        sent: Sent,
     ) -> Response<Body> {
-        if !may_ask(face, code.is_some(), parts.uri.path()) {
+        if !may_ask(sent.face, code.is_some(), parts.uri.path()) {
             return ApiError::NotFound(format!("address `{}` here", parts.uri.path())).into_response();
         }
         if let Some(path) = code {
-            return inbound::answer(services, path, parts, body, remote).await;
+            return inbound::answer(services, path, parts, body, sent).await;
         }
         if let Some(place) = arcgis::Place::find(parts.uri.path()) {
             return arcgis::answer(&services, place, &parts, body).await;
@@ -237,7 +249,7 @@ impl Router {
         }
     }
 
-    async fn route(&self, services: Services, parts: Parts, body: &mut Incoming) -> Answer {
+    async fn route(&self, services: Services, parts: Parts, body: &mut RequestBody) -> Answer {
         let found = self.paths.at(parts.uri.path()).map_err(|_| ApiError::NotFound(format!("address `{}`", parts.uri.path())))?;
         let head_as_get = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
         let route = found
@@ -259,8 +271,15 @@ impl Router {
             path.push(decoded.map_err(|_| ApiError::NotFound("address of that spelling".to_owned()))?.into_owned());
         }
         let max = if route.upload { services.limits.plugin_bytes_max } else { services.limits.request_bytes_max };
-        let body = read_body(body, max, services.limits.http.body_time_max).await?;
-        let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let query = fields(parts.uri.query().unwrap_or_default().as_bytes(), services.limits.http.fields_max)?;
+        // What is open to anybody takes no body, and what only shows something has no use for one.
+        let body = match &token {
+            Some(token) if route.method != Method::GET => body.read(max, Some(token)).await?,
+            _ => {
+                body.is_unwanted();
+                Bytes::new()
+            }
+        };
         let deed = audit::changes_something(&route.method, route.path, route.scope).then(|| audit::plain(&route.method, route.path, &path));
         let store = services.store.clone();
         // Who only looks after the host is no part of what it does.

@@ -38,6 +38,13 @@ pub enum VerifyScheme {
     Bearer,
 }
 
+impl VerifyScheme {
+    /// Whether the head of a call alone proves who sends it: its body need not be read first.
+    pub fn is_by_head(self) -> bool {
+        matches!(self, Self::Basic | Self::Bearer | Self::EsriOrganization)
+    }
+}
+
 /// Where a signature stands, how it is written, and what it is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

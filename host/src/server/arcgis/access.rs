@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Asked, Body, Format,
+    Asked, Body, Format, Place,
     page::{Field, Shown},
 };
 use crate::{
@@ -55,14 +55,33 @@ struct Claims {
     until: i64,
 }
 
+/// A token as a request carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// As a parameter or in a header: whoever sent the request knows it.
+    Shown(String),
+    /// In the pages' cookie, which a browser adds to whatever any page has it send.
+    ByCookie(String),
+}
+
+impl Carried {
+    /// The token.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Shown(text) | Self::ByCookie(text) => text,
+        }
+    }
+}
+
 /// The token a request carries: as a parameter, in a header, in the pages' cookie.
-pub(super) fn token_in(headers: &HeaderMap, form: &Form) -> Option<String> {
+pub(super) fn token_in(headers: &HeaderMap, form: &Form) -> Option<Carried> {
     let header = [ESRI_AUTHORIZATION, AUTHORIZATION.as_str()].into_iter().find_map(|name| router::bearer(headers.get(name)));
     let cookie = || {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
         cookies.filter_map(|cookie| cookie.trim().split_once('=')).find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value)
     };
-    form.text("token").or(header).or_else(cookie).map(str::to_owned)
+    let shown = form.text("token").or(header).map(|token| Carried::Shown(token.to_owned()));
+    shown.or_else(|| cookie().map(|token| Carried::ByCookie(token.to_owned())))
 }
 
 /// Whose token it is.
@@ -157,9 +176,9 @@ pub(super) fn logout(asked: &Asked<'_>) -> Result<Shown, ApiError> {
 /// Where to go after signing in: somewhere below the context, never another site.
 fn target(asked: &Asked<'_>) -> String {
     let wanted = asked.form.text("redirect").unwrap_or_default();
-    let is_ours = wanted.strip_prefix(&asked.link("")).is_some_and(|rest| {
-        (rest.starts_with("sharing/rest") || rest.starts_with("admin")) && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
-    });
+    let path = wanted.split(['?', '#']).next().unwrap_or_default();
+    let is_ours = wanted.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+        && Place::find(path).is_some_and(|place| place.context == asked.context);
     if is_ours { wanted.to_owned() } else { asked.link("sharing/rest/portals/self") }
 }
 

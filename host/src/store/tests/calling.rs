@@ -24,6 +24,8 @@ pub(super) fn call(n: u64, receiver: &str, state: CallState) -> Call {
             headers: BTreeMap::new(),
             body: "{}".into(),
             body_encoding: BodyEncoding::Text,
+            body_not_kept: None,
+            head_cut: false,
             remote_address: "127.0.0.1".into(),
         },
         environment: None,

@@ -1,0 +1,216 @@
+//! The body of a request: nothing of it is read before a handler asks for it, and no more than there is room for. What nobody wants is thrown
+//! away within bounds.
+
+use std::{net::IpAddr, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{Version, header::EXPECT, request::Parts};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use tokio::time::Instant;
+
+use super::{edge, respond::ApiError};
+use crate::{
+    bodies::{Held, Owner},
+    model::token::TokenRecord,
+    services::Services,
+};
+
+/// Bytes there is room made for when a body does not say how long it is. Only where it is longer is there room made for the most it may be.
+const FIRST_BYTES: usize = 64 * 1024;
+/// Bytes of a refused body that are taken and thrown away.
+const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long a client may go on sending what is refused.
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(10);
+/// The same where the address takes no body at all, and over HTTP/2, where a stream can be ended without its connection: what may be under way
+/// already.
+const UNWANTED_BYTES_MAX: usize = 128 * 1024;
+const UNWANTED_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// The body of a request that is being answered. What is held for it is given back when this is dropped.
+pub struct RequestBody {
+    incoming: Incoming,
+    services: Services,
+    /// The length the client gave.
+    announced: Option<usize>,
+    /// Who sends it; absent: a trusted proxy that does not say for whom.
+    address: Option<IpAddr>,
+    is_http2: bool,
+    /// Who expects a `100 Continue` has not sent what nobody asked for.
+    expects_continue: bool,
+    is_unwanted: bool,
+    buffer: Buffer,
+    is_whole: bool,
+    held: Vec<Held>,
+    deadline: Option<Instant>,
+}
+
+/// What was read. One piece stays as it came; several are copied together, because pieces may be as short as a byte.
+enum Buffer {
+    One(Bytes),
+    Several(BytesMut),
+}
+
+impl Buffer {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::One(bytes) => bytes,
+            Self::Several(bytes) => bytes,
+        }
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        match self {
+            Self::One(bytes) if bytes.is_empty() => *bytes = piece,
+            Self::One(bytes) => {
+                let mut several = BytesMut::with_capacity(2 * (bytes.len() + piece.len()));
+                several.extend_from_slice(bytes);
+                several.extend_from_slice(&piece);
+                *self = Self::Several(several);
+            }
+            Self::Several(bytes) => bytes.extend_from_slice(&piece),
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::One(bytes) => bytes,
+            Self::Several(bytes) => bytes.freeze(),
+        }
+    }
+}
+
+impl RequestBody {
+    /// The body of the request with these `parts`, which `remote` sends.
+    pub fn new(incoming: Incoming, services: Services, parts: &Parts, remote: IpAddr) -> Self {
+        let settings = &services.limits.http;
+        Self {
+            announced: incoming.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            address: (!settings.trusts(remote)).then(|| edge::network(remote)),
+            is_http2: parts.version == Version::HTTP_2,
+            expects_continue: parts.headers.contains_key(EXPECT),
+            is_unwanted: false,
+            buffer: Buffer::One(Bytes::new()),
+            is_whole: incoming.is_end_stream(),
+            held: Vec::new(),
+            deadline: None,
+            incoming,
+            services,
+        }
+    }
+
+    /// The address takes no body: of what comes all the same hardly anything is even thrown away.
+    pub fn is_unwanted(&mut self) {
+        self.is_unwanted = true;
+    }
+
+    /// All of it, if it is no longer than `max`. `token`: whose it is besides the address's.
+    pub async fn read(&mut self, max: usize, token: Option<&TokenRecord>) -> Result<Bytes, ApiError> {
+        // What says that it is too long is not asked for.
+        if self.announced.is_some_and(|bytes| bytes > max) || !self.begin(max, token).await? {
+            return Err(ApiError::TooLarge(max));
+        }
+        Ok(std::mem::replace(&mut self.buffer, Buffer::One(Bytes::new())).into_bytes())
+    }
+
+    /// Reads on until all of it is there, or more than `bytes`. Whether it is all there.
+    pub async fn begin(&mut self, bytes: usize, token: Option<&TokenRecord>) -> Result<bool, ApiError> {
+        while !self.is_whole {
+            let length = self.buffer.bytes().len();
+            if length > bytes || length == bytes && self.announced.is_some_and(|announced| announced > bytes) {
+                return Ok(false);
+            }
+            let may_come = self.announced.unwrap_or(if length < FIRST_BYTES { FIRST_BYTES } else { usize::MAX });
+            self.make_room(may_come.min(bytes), token).await?;
+            self.read_on().await?;
+        }
+        self.give_room_back();
+        Ok(self.buffer.bytes().len() <= bytes)
+    }
+
+    /// The length the client gave.
+    pub fn announced(&self) -> Option<usize> {
+        self.announced
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.is_whole && self.buffer.bytes().is_empty()
+    }
+
+    /// What is there of it.
+    pub fn so_far(&self) -> &[u8] {
+        self.buffer.bytes()
+    }
+
+    async fn read_on(&mut self) -> Result<(), ApiError> {
+        let time_max = self.services.limits.http.body_time_max;
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + time_max);
+        match tokio::time::timeout_at(deadline, self.incoming.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                // Trailers are nobody's business.
+                if let Ok(piece) = frame.into_data() {
+                    self.buffer.push(piece);
+                }
+                Ok(())
+            }
+            Ok(None) => {
+                self.is_whole = true;
+                Ok(())
+            }
+            Ok(Some(Err(error))) => Err(ApiError::invalid("", format!("the body broke off: {error}"))),
+            Err(_) => Err(ApiError::invalid("", format!("the body did not arrive within {} seconds", time_max.as_secs()))),
+        }
+    }
+
+    async fn make_room(&mut self, bytes: usize, token: Option<&TokenRecord>) -> Result<(), ApiError> {
+        let missing = (bytes as u64).saturating_sub(self.held.iter().map(Held::bytes).sum());
+        if missing == 0 {
+            return Ok(());
+        }
+        let address = self.address.map(Owner::Address);
+        let owners: Vec<_> = address.into_iter().chain(token.map(|token| Owner::Token(token.hash.clone()))).collect();
+        let begun = Instant::now();
+        let services = self.services.clone();
+        let taken = tokio::select! {
+            biased;
+            taken = services.bodies.take(&owners, missing, services.limits.http.body_wait_max) => taken,
+            () = services.stop.cancelled() => return Err(ApiError::Unavailable("the host is stopping".to_owned())),
+        };
+        self.held.push(taken.map_err(|full| ApiError::Unavailable(full.to_string()))?);
+        // How long it waited for us is not how long it took.
+        if let Some(deadline) = &mut self.deadline {
+            *deadline += begun.elapsed();
+        }
+        Ok(())
+    }
+
+    /// It was shorter than there is room for.
+    fn give_room_back(&mut self) {
+        let mut left = self.buffer.bytes().len() as u64;
+        for held in &mut self.held {
+            held.shrink(left.min(held.bytes()));
+            left -= held.bytes();
+        }
+    }
+
+    /// Takes what a client goes on sending after its answer. Closing on it would make its system throw the answer away unread
+    /// (RFC 9112, section 9.6). What comes later or is longer is cut off.
+    pub fn leave(self) {
+        let Self { mut incoming, is_http2, expects_continue, is_unwanted, .. } = self;
+        if incoming.is_end_stream() || expects_continue {
+            return;
+        }
+        let (bytes_max, time_max) =
+            if is_unwanted || is_http2 { (UNWANTED_BYTES_MAX, UNWANTED_TIME_MAX) } else { (DISCARDED_BYTES_MAX, DISCARD_TIME_MAX) };
+        tokio::spawn(tokio::time::timeout(time_max, async move {
+            let mut bytes = 0;
+            while let Some(Ok(frame)) = incoming.frame().await {
+                bytes += frame.data_ref().map_or(0, Bytes::len);
+                if bytes > bytes_max {
+                    break;
+                }
+            }
+        }));
+    }
+}
