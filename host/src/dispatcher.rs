@@ -22,7 +22,7 @@ use crate::{
         merge_patch::merge,
         outcome::{Failure, FailureKind},
         parameter::Parameters,
-        plugin::{GuestLog, PluginFailure, PluginUse, limits::PluginLimits},
+        plugin::{GuestLog, PluginFailure, PluginUse, breaker::PAUSE_MIN, limits::PluginLimits},
         reference::Scope,
         request::{
             BuiltRequest, PluginRequest,
@@ -327,8 +327,8 @@ pub fn set_aside_until(services: &Services, claimed: &Claimed, webhook: &Webhook
     let refusal =
         webhook.transform.as_ref().and_then(|transform| services.plugins.refusal(&transform.plugin, replayed.or(transform.version)));
     let now = services.clock.now();
-    // None any more: it was mended just now.
-    refusal.map_or(now, |(_, until)| until).min(clock::after(now, SET_ASIDE_LOOK_MAX))
+    // None any more: it was mended just now, or only this delivery's party has to wait for its next probe.
+    refusal.map_or(clock::after(now, PAUSE_MIN), |(_, until)| until).min(clock::after(now, SET_ASIDE_LOOK_MAX))
 }
 
 /// The delivery as plugins see it.
@@ -340,6 +340,7 @@ pub fn delivery_input(services: &Services, delivery: &Delivery) -> DeliveryInput
         session: delivery.session.clone(),
         environment: delivery.environment.clone(),
         context: delivery.invocation.as_ref().map_or_else(Map::new, |input| input.context.clone()),
+        caller: delivery.invocation.as_ref().and_then(|input| input.caller.clone()),
         now_ms: millis(services.clock.now()),
     }
 }

@@ -39,6 +39,8 @@ pub struct Request {
     pub environment: Option<String>,
     /// Calls to ourselves it has gone through.
     pub depth: u8,
+    /// The caller of the code whose receiver invokes it: what goes wrong with it is that caller's.
+    pub caller: Option<String>,
     /// The trace it belongs to.
     pub trace: Option<TraceContext>,
 }
@@ -74,7 +76,7 @@ pub async fn invoke(services: &Services, name: &str, request: Request) -> Result
     }
     look_through(services, &request)?;
     let session = request.session.or_else(|| transient_session(&request.parameters));
-    let input = InvokeInput { data: request.data, context: request.context };
+    let input = InvokeInput { data: request.data, context: request.context, caller: request.caller };
     let environment = request.environment;
     let webhook = Arc::clone(webhook.in_environment(environment.as_deref()));
     let begun = NewInvoke {
@@ -119,8 +121,13 @@ pub async fn preview(services: &Services, name: &str, request: Request, eyes: Ey
         None => Session::default(),
     };
     session.parameters.apply_all(parameter::changes(request.parameters));
-    let claimed =
-        preview_delivery(&webhook, request.session, request.environment, InvokeInput { data: request.data, context: request.context }, now);
+    let claimed = preview_delivery(
+        &webhook,
+        request.session,
+        request.environment,
+        InvokeInput { data: request.data, context: request.context, caller: None },
+        now,
+    );
     Ok(deliverer::preview(services, &claimed, &webhook, session, eyes).await)
 }
 

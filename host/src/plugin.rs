@@ -46,7 +46,7 @@ pub use compile::{CompileArgs, compile_main};
 pub use compiler::CompileError;
 pub use context::{
     AnswerInput, CallContext, CallFailure, Called, DeliveryInput, Effects, HostSide, InvocationInput, InvokeFn, InvokeRequest, Invoked,
-    Keys, PluginOutcome, PluginReply, SecretFn, StateFn,
+    Keys, NotInvoked, PluginOutcome, PluginReply, SecretFn, StateFn,
 };
 pub use error::UploadError;
 pub use loaded::LoadedPlugin;

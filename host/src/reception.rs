@@ -256,6 +256,13 @@ async fn verify(services: &Services, receiver: &Receiver, inbound: &Inbound) -> 
     signature::verify(receiver.verify.scheme, &input, &[secret]).map_err(|error| error.to_string())
 }
 
+/// The receiver's own reply cannot be worked out of what was sent. Which function of it that was is the admin's to know.
+async fn unanswerable(services: &Services, mut call: Call, failure: Failure, receive_us: u64) -> Reply {
+    services.metrics.call(&call.receiver, failure.kind.as_str(), receive_us);
+    (call.state, call.failure, call.receive_us) = (CallState::Rejected, Some(failure), receive_us);
+    commit_alone(services, call, Reply::message(400, "the call cannot be answered: a value in it is not what it has to be")).await
+}
+
 /// One run of the receiver, committed with its effects.
 async fn run(services: &Services, receiver: &Receiver, inbound: &Inbound, mut call: Call) -> Reply {
     call.runs += 1;
@@ -269,7 +276,10 @@ async fn run(services: &Services, receiver: &Receiver, inbound: &Inbound, mut ca
             let mut expansion = Expansion::default();
             let message = template.expand_text(&scope, &mut expansion);
             match expansion.failure() {
-                Some(failure) => Err(PluginFailure::Rejected(failure.to_string())),
+                Some(failure) => {
+                    let failure = Failure::new(FailureKind::FunctionFailed, failure.to_string());
+                    return unanswerable(services, call, failure, micros(started)).await;
+                }
                 None if expansion.overflowed() => {
                     Err(PluginFailure::Rejected(format!("the reply would have more than {SUBSTITUTED_BYTES_MAX} bytes of values")))
                 }

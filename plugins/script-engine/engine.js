@@ -70,14 +70,16 @@ function explain(thrown) {
   return place ? `line ${place[1]}, column ${column(place[1], place[2], false)}: ${text}` : text;
 }
 
-/// Whatever was thrown, as the `error` of the contract. Never throws: that would be a trap without a word.
+/// Whatever was thrown, as the `error` of the contract; `threw` is what the author did not throw on purpose: the script's mistake, and no
+/// word about the input. Never throws.
 function failure(thrown) {
   try {
     const trail = thrown instanceof Error && !(thrown instanceof Misuse) ? frames(thrown) : [];
     if (trail.length > 1) log.write("error", trail.map(([f, l, c]) => `at ${f} (line ${l}, column ${c})`).join("\n"));
-    return { tag: thrown instanceof RetryLater ? "retry-later" : "rejected", val: explain(thrown).toWellFormed() };
+    const tag = thrown instanceof RetryLater ? "retry-later" : thrown instanceof Rejected ? "rejected" : "threw";
+    return { tag, val: explain(thrown).toWellFormed() };
   } catch {
-    return { tag: "rejected", val: "the script threw something that cannot be shown" };
+    return { tag: "threw", val: "something that cannot be shown" };
   }
 }
 
@@ -151,13 +153,22 @@ function fields(what, given, known) {
   return given;
 }
 
-/// Gives `target` the lazily decoded `body`, the raw `bytes` and `json()`.
-function readable(target, bytes) {
+/// `given` parsed. That it cannot be is certainly the fault of whoever sent it, and not the script's.
+function sent(what, given) {
+  try {
+    return parse(given);
+  } catch (error) {
+    throw new Rejected(error instanceof SyntaxError ? `${what} is not JSON` : `${what} is JSON that cannot be read: it is nested too deeply`);
+  }
+}
+
+/// Gives `target` the lazily decoded `body`, the raw `bytes` and `json()`; `what` names it in an error.
+function readable(target, bytes, what) {
   let decoded;
   const get = () => (decoded ??= host.decode(bytes));
   defineProperty(target, "body", { get, enumerable: true });
   defineProperty(target, "bytes", { value: bytes });
-  defineProperty(target, "json", { value: () => parse(get()) });
+  defineProperty(target, "json", { value: () => sent(what, get()) });
   return target;
 }
 
@@ -377,7 +388,7 @@ const transform = {
 
 const answers = {
   read: (delivery, answer) => call("answers", delivery.session, (act) => {
-    const seen = readable({ status: answer.status, headers: named(answer.headers, joined) }, answer.body);
+    const seen = readable({ status: answer.status, headers: named(answer.headers, joined) }, answer.body, "the answer");
     const given = act(delivered(delivery), seen);
     if (given === undefined || given === null) return { parameters: [], output: null };
     const { parameters: set = {}, output } = fields("answers", given, OUTCOME);
@@ -405,7 +416,7 @@ const receive = {
       verified: inbound.verified,
       remoteAddress: inbound.remoteAddress,
       nowMs: inbound.nowMs,
-    }, inbound.body));
+    }, inbound.body, "the body"));
     if (given === undefined || given === null) return { status: 200, headers: [], body: [] };
     const { status = 200, headers, body: content, message } = typeof given === "string" ? { message: given } : fields("receive", given, REPLY);
     if (!Number.isInteger(status) || status < 200 || status > 599) throw new Misuse(`receive returned the status ${show(status)}; it must be a number from 200 to 599`);

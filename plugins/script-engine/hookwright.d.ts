@@ -57,6 +57,7 @@ interface Answer {
   headers: { [name: string]: string };
   body: string;
   readonly bytes: Uint8Array;
+  /** Throws `Rejected` where it is no JSON. */
   json(): any;
 }
 
@@ -85,6 +86,7 @@ interface Call {
   headers: { [name: string]: string };
   body: string;
   readonly bytes: Uint8Array;
+  /** Throws `Rejected` where it is no JSON: the call is answered 400. */
   json(): any;
   verified: boolean;
   remoteAddress: string;
@@ -144,7 +146,8 @@ declare const hookwright: {
   };
 };
 
-/** Thrown: this input will never work. The delivery is refused, the call answered 400. */
+/** Thrown: this input will never work. The delivery is refused, the call answered 400 with the message. Anything thrown but this and
+ * `RetryLater` is the script's mistake: the delivery is tried again, the call answered 500 without the message. */
 declare class Rejected extends Error {}
 /** Thrown: it may work later. The delivery is retried, the call answered 503. */
 declare class RetryLater extends Error {}

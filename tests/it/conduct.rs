@@ -221,3 +221,240 @@ fn a_rollback_is_one_call_and_says_what_it_goes_to() {
         }
     });
 }
+
+/// A good version. Without `nested` it fails, as every version does.
+const GOOD: &str = "const of = (data) => data.nested.deep ?? data.user.name;\nexport const transform = (d, e) => ({ body: { name: of(e[0].data) } });\n\
+     export const receive = (call) => ({ body: { name: of(call.json()) } });\n";
+
+/// The same with a misspelt name.
+fn buggy() -> String {
+    GOOD.replace("data.user.name", "data.usr.name")
+}
+
+/// What only the version with the mistake fails on.
+fn fine() -> Value {
+    json!({ "nested": {}, "user": { "name": "Ann" } })
+}
+
+async fn code_of(client: &Client, receiver: &str, caller: &str) -> String {
+    let (status, issued) = client.post(&format!("/v1/receivers/{receiver}/codes"), &json!({ "caller": caller })).await;
+    assert_eq!(status, 201, "{issued}");
+    issued["code"].as_str().expect("a code").to_owned()
+}
+
+/// A receiver of a plugin whose second version has the mistake, and of so many callers the codes.
+async fn received(client: &Client, name: &str, callers: usize) -> Vec<String> {
+    client.script(name, GOOD).await;
+    assert_eq!(client.script(name, &buggy()).await["version"], 2);
+    client.receiver(name, json!({ "plugin": name, "full_reply": true })).await;
+    let mut codes = Vec::new();
+    for n in 0..callers {
+        codes.push(code_of(client, name, &format!("caller {n}")).await);
+    }
+    codes
+}
+
+async fn active(client: &Client, name: &str) -> Value {
+    client.look(&format!("/v1/plugins/{name}")).await["active"].clone()
+}
+
+/// Waits until what the plugin is suspected of was tried: the deliveries and calls of a test are few.
+async fn rolled_back(client: &Client, name: &str) {
+    eventually("the version before", || async { (active(client, name).await == 1).then_some(()) }).await;
+}
+
+#[test]
+fn a_script_bug_loses_no_delivery_and_the_version_before_delivers_what_it_failed_on() {
+    run(async {
+        let host = TestHost::start().await;
+        let (client, endpoint, name) = (&host.client, Endpoint::start().await, unique("bug"));
+        client.script(&name, GOOD).await;
+        webhook(client, &name, &endpoint, json!({ "retry": { "attempts": 5, "gap_seconds": 30 } })).await;
+        assert_eq!(client.script(&name, &buggy()).await["version"], 2);
+        for n in 0..12 {
+            let data = json!({ "nested": {}, "user": { "name": format!("Ann {n}") } });
+            let accepted = client.event(json!({ "trigger": "turn.now", "source": name, "data": data })).await;
+            let state = accepted["deliveries"][0]["state"].as_str().unwrap_or_default();
+            // The last of them may come when the version before is back.
+            assert!(["waiting", "pending", "delivered"].contains(&state), "nothing is refused for good: {accepted}");
+        }
+        rolled_back(client, &name).await;
+        let history = client.look(&format!("/v1/plugins/{name}/history")).await;
+        let entry = history["data"].as_array().expect("entries").iter().find(|entry| entry["what"] == "rolled_back").expect("written down");
+        assert!(
+            entry["reason"].as_str().is_some_and(|reason| reason.contains("callers and events") && reason.contains("TypeError")),
+            "{entry}"
+        );
+        host.advance(Duration::from_secs(60));
+        let mut names = Vec::new();
+        for _ in 0..12 {
+            names.push(endpoint.next_request().await.json()["name"].as_str().unwrap_or_default().to_owned());
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 12, "each of them, once: {names:?}");
+    });
+}
+
+#[test]
+fn one_caller_takes_no_version_back_and_keeps_nobody_from_the_plugin() {
+    run(async {
+        let host = TestHost::start().await;
+        let (client, name) = (&host.client, unique("mallory"));
+        let codes = received(client, &name, 2).await;
+        // The same caller's second code is the same caller.
+        let other = code_of(client, &name, "caller 0").await;
+        for n in 0..30 {
+            let code = if n % 2 == 0 { &codes[0] } else { &other };
+            assert_eq!(client.call(code, "", &fine().to_string()).await.status, 500);
+        }
+        let answered = client.call(&codes[1], "", r#"{"nested":{"deep":"yes"}}"#).await;
+        assert_eq!((answered.status, answered.json()), (200, json!({ "name": "yes" })));
+        let plugin = client.look(&format!("/v1/plugins/{name}")).await;
+        assert_eq!((&plugin["active"], &plugin["breaker"]["state"]), (&json!(2), &json!("closed")), "{plugin}");
+        assert_eq!(plugin["breaker"]["failed_calls"], 30, "{plugin}");
+    });
+}
+
+#[test]
+fn what_no_version_handles_counts_against_none() {
+    run(async {
+        let host = TestHost::start().await;
+        let (client, name) = (&host.client, unique("nobody"));
+        let codes = received(client, &name, 12).await;
+        for code in &codes {
+            assert_eq!(client.call(code, "", r#"{"nested":null}"#).await.status, 500, "both versions fail on it");
+        }
+        // The same of events: they are tried on the version before, and it stays.
+        let endpoint = Endpoint::start().await;
+        webhook(client, &name, &endpoint, json!({ "retry": { "attempts": 2, "gap_seconds": 100 } })).await;
+        for n in 0..9 {
+            client.event(json!({ "trigger": "turn.now", "source": name, "data": { "nested": null, "n": n } })).await;
+        }
+        // Those that the version before handles are few beside them, then they are enough.
+        for code in &codes[..9] {
+            assert_eq!(client.call(code, "", &fine().to_string()).await.status, 500);
+        }
+        assert_eq!(active(client, &name).await, 2);
+        for code in &codes[9..] {
+            client.call(code, "", &fine().to_string()).await;
+        }
+        rolled_back(client, &name).await;
+        let answered = client.call(&codes[0], "", &fine().to_string()).await;
+        assert_eq!((answered.status, answered.json()), (200, json!({ "name": "Ann" })));
+    });
+}
+
+#[test]
+fn without_a_version_before_what_callers_have_a_script_throw_sets_nothing_aside() {
+    run(async {
+        let host = TestHost::start().await;
+        let (client, name) = (&host.client, unique("only"));
+        client.script(&name, GOOD).await;
+        client.receiver(&name, json!({ "plugin": name, "full_reply": true })).await;
+        for n in 0..15 {
+            let code = code_of(client, &name, &format!("caller {n}")).await;
+            assert_eq!(client.call(&code, "", r#"{"nested":null}"#).await.status, 500);
+        }
+        assert_eq!(breaker(client, &name).await["state"], "closed");
+    });
+}
+
+#[test]
+fn a_breach_that_one_callers_input_causes_counts_once_and_of_ten_callers_ten_times() {
+    run(async {
+        let host = TestHost::start().await;
+        let (client, name) = (&host.client, unique("breach"));
+        client.script(&name, "export function receive(call) { if (call.body === 'loop') for (;;); return 'done'; }").await;
+        limited(client, &name).await;
+        client.receiver(&name, json!({ "plugin": name })).await;
+        let mut codes = Vec::new();
+        for n in 0..10 {
+            codes.push(code_of(client, &name, &format!("caller {n}")).await);
+        }
+        for _ in 0..12 {
+            assert_eq!(client.call(&codes[0], "", "loop").await.status, 504);
+        }
+        assert_eq!(client.call(&codes[1], "", "else").await.status, 200, "nobody pays for another");
+        for code in &codes {
+            assert_eq!(client.call(code, "", "loop").await.status, 504);
+        }
+        let open = breaker(client, &name).await;
+        assert_eq!((&open["state"], &open["failures"]), (&json!("open"), &json!(10)), "{open}");
+        assert_eq!(client.call(&codes[1], "", "else").await.status, 503);
+    });
+}
+
+#[test]
+fn what_comes_of_one_callers_calls_is_that_callers_too() {
+    run(async {
+        let host = TestHost::start().await;
+        let (client, endpoint, name) = (&host.client, Endpoint::start().await, unique("comes"));
+        client.script(&name, TURNS).await;
+        limited(client, &name).await;
+        webhook(client, &name, &endpoint, json!({})).await;
+        // A receiver that hands on what it got: by an event of its own, and by invoking the webhook.
+        let front = unique("front");
+        client.grant(&front, json!({ "triggers": ["turn.*"], "webhooks": [name] })).await;
+        let hands_on = format!(
+            "export function receive(call) {{\n  hookwright.emit({{ trigger: 'turn.now', source: '{name}', data: call.body }});\n  \
+             hookwright.invoke('{name}', {{ data: call.body }});\n  return 'handed on';\n}}"
+        );
+        client.script(&front, &hands_on).await;
+        let code = client.receiver(&front, json!({ "plugin": front })).await;
+        for _ in 0..12 {
+            assert_eq!(client.call(&code, "", "loop").await.status, 200);
+        }
+        // All of them were tried: each event's delivery has an attempt behind it.
+        eventually("an attempt at each delivery", || async {
+            let deliveries = client.look(&format!("/v1/deliveries?webhook={name}&limit=100")).await;
+            let tried = deliveries["data"].as_array().into_iter().flatten().filter(|one| one["attempts"].as_u64() > Some(0)).count();
+            (tried >= 24).then_some(())
+        })
+        .await;
+        let now = breaker(client, &name).await;
+        assert_eq!((&now["state"], &now["failures"]), (&json!("closed"), &json!(1)), "{now}");
+        assert_eq!(client.invoke(&name, json!({ "data": "fine" })).await["state"], "delivered");
+    });
+}
+
+#[test]
+fn what_a_plugin_fails_on_is_tried_again_where_only_no_answer_is() {
+    run(async {
+        let host = TestHost::start().await;
+        let (client, endpoint, name) = (&host.client, Endpoint::start().await, unique("answered"));
+        client.script(&name, "export function transform() { null.x; }").await;
+        webhook(client, &name, &endpoint, json!({ "profile": "divalto" })).await;
+        let accepted = client.event(json!({ "trigger": "turn.now", "source": name, "data": 1 })).await;
+        let id = accepted["deliveries"][0]["id"].as_str().expect("an id").to_owned();
+        let delivery = eventually("both attempts of the profile", || async {
+            host.advance(Duration::from_secs(5));
+            let delivery = client.delivery(&id).await;
+            (delivery["attempts"] == 2).then_some(delivery)
+        })
+        .await;
+        assert_eq!(delivery["state"], "failed", "nothing was sent, so it was tried again, as often as the profile says: {delivery}");
+    });
+}
+
+#[test]
+fn what_a_plugin_does_deactivates_no_webhook() {
+    run(async {
+        let host = TestHost::start().await;
+        let (client, endpoint, name) = (&host.client, Endpoint::start().await, unique("blamed"));
+        client.script(&name, "export function transform() { null.x; }").await;
+        let more = json!({ "retry": { "attempts": 2, "gap_seconds": 1 }, "deactivation": { "failures": 1, "days": 1 } });
+        webhook(client, &name, &endpoint, more).await;
+        let accepted = client.event(json!({ "trigger": "turn.now", "source": name, "data": 1 })).await;
+        assert_eq!(accepted["deliveries"][0]["state"], "waiting", "{accepted}");
+        let id = accepted["deliveries"][0]["id"].as_str().expect("an id").to_owned();
+        eventually("the last attempt", || async {
+            host.advance(Duration::from_secs(30));
+            let delivery = client.delivery(&id).await;
+            (delivery["state"] == "failed").then_some(())
+        })
+        .await;
+        let shown = client.look(&format!("/v1/webhooks/{name}")).await;
+        assert_eq!(shown["active"], true, "{shown}");
+    });
+}

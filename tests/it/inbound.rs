@@ -299,8 +299,12 @@ fn a_receiver_invokes_the_webhooks_it_is_granted_and_no_other() {
         );
         assert_eq!(endpoint.next_request().await.path, "/a-12");
         assert_eq!(client.parameters(&session).await, json!({ "sku": "a-12", "left": 4 }));
-        let refused = ask(&closed).await;
-        assert!(refused["error"].as_str().is_some_and(|error| error.contains(&closed) || error.contains("grant")), "{refused}");
+        let refused = client.call(&code, "", &json!({ "webhook": closed }).to_string()).await;
+        assert_eq!(refused.status, 503, "{}", refused.text());
+        assert!(!refused.text().contains(&closed), "the caller learns nothing: {}", refused.text());
+        let failure = client.last_call(&name).await["failure"].clone();
+        assert_eq!(failure["kind"], "plugin_not_granted", "{failure}");
+        assert!(failure["detail"].as_str().is_some_and(|detail| detail.contains(&closed)), "{failure}");
         assert_eq!(endpoint.seen().len(), 1);
     });
 }

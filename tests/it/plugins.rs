@@ -1,5 +1,7 @@
 //! Plugins: uploaded, staged, activated, rolled back, granted, configured, found in the inbox; a bad one changes nothing.
 
+use std::time::Duration;
+
 use hookwright_tests::{
     Client, Endpoint, TestHost, binary, data_directory,
     guests::{echo, guest},
@@ -179,14 +181,113 @@ fn grants_hold_what_they_say_and_no_more() {
         assert_ne!(invoked["state"], "delivered", "{invoked}");
         assert!(invoked["failure"]["detail"].as_str().is_some_and(|detail| detail.contains("guest-key")), "{invoked}");
 
-        // An event that is not granted is refused to the guest, and the call with it.
+        // An event that is not granted ends the call; the caller is to come back once it is.
         let name = unique("emits");
         client.grant(&name, json!({ "triggers": ["other.*"] })).await;
         client.plugin(&name, guest("good_receiver")).await;
         let code = client.receiver(&name, json!({ "plugin": name })).await;
         let answered = client.call(&code, "", "{}").await;
-        assert_eq!(answered.status, 400, "{}", answered.text());
+        assert_eq!((answered.status, answered.header("retry-after")), (503, "5"), "{}", answered.text());
         assert_eq!(client.last_call(&name).await["events"], json!([]));
+    });
+}
+
+/// What a script does with each thing an admin grants, and the grant.
+fn granted_things() -> [(&'static str, &'static str, Value); 7] {
+    [
+        ("secrets: own-key", "hookwright.hmacSha256('own-key', 'x')", json!({ "secrets": ["own-key"] })),
+        ("state", "hookwright.state.get('x')", json!({ "state": true })),
+        ("state", "hookwright.state.set('x', 1)", json!({ "state": true })),
+        ("state", "hookwright.state.delete('x')", json!({ "state": true })),
+        ("webhooks: target", "hookwright.invoke('target')", json!({ "webhooks": ["target"] })),
+        ("triggers: granted.now", "hookwright.emit({ trigger: 'granted.now' })", json!({ "triggers": ["granted.*"] })),
+        ("sessions: of-others", "hookwright.setParameter('x', 1, 'of-others')", json!({ "sessions": ["of-*"] })),
+    ]
+}
+
+#[test]
+fn a_missing_grant_ends_every_call_one_way_and_no_script_can_catch_it() {
+    run(async {
+        let host = TestHost::start().await;
+        let (client, endpoint) = (&host.client, Endpoint::start().await);
+        client.secret("own-key", "key").await;
+        client.webhook("target", json!({ "request": { "url": endpoint.url("/") } })).await;
+        for (grant, does, grants) in granted_things() {
+            let name = unique("ungranted");
+            // One grant of each kind, so that the interface is there and the thing itself is not granted.
+            let others = json!({ "secrets": ["another"], "webhooks": ["another"], "triggers": ["another"], "sessions": ["another"] });
+            client.grant(&name, others).await;
+            client.script(&name, &format!("export function receive() {{ try {{ {does} }} catch {{}} return 'done' }}")).await;
+            let code = client.receiver(&name, json!({ "plugin": name })).await;
+            for _ in 0..12 {
+                let answered = client.call(&code, "", "{}").await;
+                assert_eq!((answered.status, answered.header("retry-after")), (503, "5"), "{does}: {}", answered.text());
+                assert_eq!(answered.json()["message"], "not now; try again later", "{does}");
+            }
+            let call = client.last_call(&name).await;
+            assert_eq!((&call["state"], &call["failure"]["kind"]), (&json!("failed"), &json!("plugin_not_granted")), "{call}");
+            assert!(call["failure"]["detail"].as_str().is_some_and(|detail| detail.contains(&format!("`{grant}`"))), "{call}");
+            client.grant(&name, grants).await;
+            let answered = client.call(&code, "", "{}").await;
+            assert_eq!((answered.status, answered.json()["message"].clone()), (200, json!("done")), "{does}");
+        }
+    });
+}
+
+#[test]
+fn a_delivery_waits_for_a_missing_grant_or_secret_and_goes_out_once_it_is_there() {
+    run(async {
+        let host = TestHost::start().await;
+        let (client, endpoint) = (&host.client, Endpoint::start().await);
+        for (does, first, kind) in [
+            ("hookwright.state.get('x')", json!({}), "plugin_not_granted"),
+            ("hookwright.hmacSha256('late-key', 'x')", json!({}), "plugin_not_granted"),
+            ("hookwright.hmacSha256('late-key', 'x')", json!({ "secrets": ["late-key"] }), "secret_missing"),
+        ] {
+            let name = unique("waits");
+            client.grant(&name, first).await;
+            client.script(&name, &format!("export function transform() {{ {does}; return {{ body: 'x' }} }}")).await;
+            let retry = json!({ "attempts": 3, "gap_seconds": 60 });
+            let request = json!({ "url": endpoint.url("/") });
+            let webhook = json!({ "transform": name, "selectors": ["waits.now"], "sources": [name], "request": request, "retry": retry });
+            client.webhook(&name, webhook).await;
+            let accepted = client.event(json!({ "trigger": "waits.now", "source": name, "data": 1 })).await;
+            let delivery = &accepted["deliveries"][0];
+            assert_eq!(
+                (&delivery["state"], &delivery["last_attempt"]["failure"]["kind"]),
+                (&json!("waiting"), &json!(kind)),
+                "{does}: {accepted}"
+            );
+            client.grant(&name, json!({ "secrets": ["late-key"], "state": true })).await;
+            client.secret("late-key", "key").await;
+            host.advance(Duration::from_secs(120));
+            assert_eq!(endpoint.next_request().await.text(), "x", "{does}");
+            assert_eq!(client.delete("/v1/secrets/late-key").await.0, 204);
+        }
+    });
+}
+
+#[test]
+fn a_webhook_that_is_granted_and_not_there_makes_the_call_wait() {
+    run(async {
+        let host = TestHost::start().await;
+        let (client, endpoint, name) = (&host.client, Endpoint::start().await, unique("later"));
+        client.grant(&name, json!({ "webhooks": ["not-yet"] })).await;
+        client
+            .script(&name, "export function receive() { return hookwright.invoke('not-yet').delivered ? 'done' : 'not delivered' }")
+            .await;
+        let code = client.receiver(&name, json!({ "plugin": name })).await;
+        let asked = async || {
+            let answered = client.call(&code, "", "{}").await;
+            (answered.status, answered.json()["message"].clone())
+        };
+        let later = (503, json!("not now; try again later"));
+        assert_eq!(asked().await, later);
+        assert_eq!(client.last_call(&name).await["failure"]["kind"], "plugin_retry_later");
+        client.webhook("not-yet", json!({ "active": false, "request": { "url": endpoint.url("/") } })).await;
+        assert_eq!(asked().await, later);
+        client.patch("/v1/webhooks/not-yet", &json!({ "active": true })).await;
+        assert_eq!(asked().await, (200, json!("done")));
     });
 }
 

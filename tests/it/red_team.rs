@@ -47,7 +47,7 @@ const ATTACKS: [(&str, &[&str], &str); 33] = [
     ("disk_hoarder", &["plugin_directory_full"], "directory_bytes"),
     ("red_state_hoarder", &["plugin_output_too_large"], "output_bytes"),
     ("red_state_keys", &["plugin_state_full"], "state_keys"),
-    ("red_session_thief", &["plugin_rejected"], "not granted"),
+    ("red_session_thief", &["plugin_not_granted"], "sessions: somebody-elses"),
     ("receiver_traps_after_emit", &["plugin_trapped"], ""),
 ];
 

@@ -134,7 +134,7 @@ fn a_comparison_shows_where_the_requests_of_real_deliveries_would_differ() {
         let (newest, older) = (&compared["data"][0], &compared["data"][1]);
         assert_eq!(
             (&newest["active"]["outcome"], &newest["candidate"]["outcome"]),
-            (&json!("request"), &json!("plugin_rejected")),
+            (&json!("request"), &json!("plugin_threw")),
             "{newest}"
         );
         assert_eq!(older["differences"], json!([{ "pointer": "/body/greeting", "active": "Hi Ada", "candidate": "Hello Ada" }]), "{older}");

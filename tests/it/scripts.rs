@@ -108,21 +108,21 @@ fn what_is_wrong_with_a_script_is_said_with_line_and_column() {
 }
 
 #[test]
-fn an_error_in_a_call_is_a_rejection_with_its_line() {
+fn an_error_nobody_caught_is_the_scripts_own_with_its_line() {
     run(async {
         let client = &shared().await.client;
         let name = unique("throws");
         client.script(&name, "function inner(x) {\n  return x.missing.deep;\n}\nexport function transform(d, events) {\n  return { body: inner(events[0].data) };\n}").await;
         client.webhook(&name, json!({ "transform": name, "request": { "url": "http://127.0.0.1:9/" } })).await;
         let invoked = client.invoke(&name, json!({ "data": {} })).await;
-        assert_eq!((&invoked["state"], &invoked["failure"]["kind"]), (&json!("refused"), &json!("plugin_rejected")));
+        assert_eq!((&invoked["state"], &invoked["failure"]["kind"]), (&json!("failed"), &json!("plugin_threw")));
         let detail = invoked["failure"]["detail"].as_str().unwrap_or_default();
         assert!(detail.contains("line 2, column 1") && detail.contains("TypeError"), "{detail}");
 
         for (thrown, kind) in [
             ("new RetryLater('not yet')", "plugin_retry_later"),
             ("new Rejected('never')", "plugin_rejected"),
-            ("'a text'", "plugin_rejected"),
+            ("'a text'", "plugin_threw"),
         ] {
             client.script(&name, &format!("export function transform() {{ throw {thrown} }}")).await;
             let invoked = client.invoke(&name, json!({})).await;
@@ -130,12 +130,35 @@ fn an_error_in_a_call_is_a_rejection_with_its_line() {
         }
         client.script(&name, "export function transform() { return { bodi: 1 } }").await;
         let invoked = client.invoke(&name, json!({})).await;
+        assert_eq!(invoked["failure"]["kind"], "plugin_threw");
         assert!(invoked["failure"]["detail"].as_str().is_some_and(|detail| detail.contains("bodi")), "{invoked}");
         client.script(&name, "export function transform() { return Promise.resolve({ body: 1 }) }").await;
         let invoked = client.invoke(&name, json!({})).await;
         assert!(invoked["failure"]["detail"].as_str().is_some_and(|detail| detail.contains("Promise")), "{invoked}");
         let detail = refusal(client, "export async function transform() { return { body: 1 } }").await;
         assert!(detail.contains("line 1, column") && detail.contains("async"), "{detail}");
+    });
+}
+
+#[test]
+fn what_a_script_throws_is_not_told_to_the_caller_and_stands_in_the_call() {
+    run(async {
+        let client = &shared().await.client;
+        let name = unique("tells");
+        client.script(&name, "export function receive(call) {\n  const { path } = call.json();\n  return { body: path.b.c };\n}").await;
+        for full_reply in [false, true] {
+            let code = client.receiver(&name, json!({ "plugin": name, "full_reply": full_reply })).await;
+            let answered = client.call(&code, "", r#"{"a":1}"#).await;
+            assert_eq!((answered.status, answered.json()), (500, json!({ "status": 500, "message": "the call failed" })));
+            let call = client.last_call(&name).await;
+            assert_eq!((&call["state"], &call["failure"]["kind"]), (&json!("failed"), &json!("plugin_threw")), "{call}");
+            let detail = call["failure"]["detail"].as_str().unwrap_or_default();
+            assert!(detail.contains("line 3, column") && detail.contains("TypeError"), "{detail}");
+            // What the caller sent is the caller's.
+            let answered = client.call(&code, "", r#"{"a":"#).await;
+            assert_eq!((answered.status, answered.json()["message"].clone()), (400, json!("the body is not JSON")));
+            assert_eq!(client.last_call(&name).await["failure"]["kind"], "plugin_rejected");
+        }
     });
 }
 
@@ -222,7 +245,7 @@ fn a_script_that_does_not_end_or_hoards_ends_by_its_limit() {
             ("export function transform() { for (;;) {} }", &["plugin_deadline", "plugin_cpu"][..]),
             ("export function transform() { const hoard = []; for (;;) hoard.push(new Uint8Array(1 << 20).fill(1)) }", &["plugin_memory"]),
             // QuickJS notices its own stack before the sandbox does.
-            ("export function transform() { return transform() }", &["plugin_rejected", "plugin_trapped"]),
+            ("export function transform() { return transform() }", &["plugin_threw", "plugin_trapped"]),
         ] {
             let plugin = unique("endless");
             client.script(&plugin, source).await;

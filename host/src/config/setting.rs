@@ -430,15 +430,15 @@ fn rollback() -> Vec<Setting> {
         ),
         whole(
             "plugin_rollback.failed_percent",
-            "Of its calls so many in a hundred at least must fail.",
+            "Of the callers and events so many in a hundred at least must have it fail.",
             "percent",
             (1, Some(100)),
             place!(config.limits.plugin_rollback.failed_percent),
         ),
         whole(
             "plugin_rollback.calls_min",
-            "Calls there must have been before it is judged.",
-            "calls",
+            "Callers and events there must have been before it is judged.",
+            "callers and events",
             (1, Some(CALLS_MIN_MAX)),
             place!(config.limits.plugin_rollback.calls_min),
         ),

@@ -60,6 +60,13 @@ impl Made {
         self.attempt.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::WebhookChanged)
     }
 
+    /// Whether its plugin failed, or an admin has to act for it, before anything was sent: no endpoint is to blame for that, and none
+    /// got anything twice when it is done again.
+    pub(super) fn is_plugins(&self) -> bool {
+        let is_plugins = |failure: &Failure| failure.kind.is_plugins() || failure.kind == FailureKind::SecretMissing;
+        self.built.is_none() && self.attempt.failure.as_ref().is_some_and(is_plugins)
+    }
+
     /// What it says of the endpoint.
     pub(super) fn symptom(&self) -> Symptom {
         if self.attempt.request.is_none() {
@@ -84,7 +91,7 @@ pub(super) fn next_step(made: &Made, webhook: &Webhook, count: u32) -> Next {
     if made.is_set_aside() {
         return Next::End(End::Failed);
     }
-    if made.is_gone(webhook) || webhook.retry_on == RetryOn::NoAnswer && !got_no_answer(failure) {
+    if made.is_gone(webhook) || webhook.retry_on == RetryOn::NoAnswer && !made.is_plugins() && !got_no_answer(failure) {
         return Next::End(End::Failed);
     }
     match webhook.retry.gap_after(count, rand::random()) {
@@ -94,9 +101,9 @@ pub(super) fn next_step(made: &Made, webhook: &Webhook, count: u32) -> Next {
     }
 }
 
-/// What it adds to the count of the webhook's failures. What was refused was never the endpoint's doing, nor is a plugin set aside.
+/// What it adds to the count of the webhook's failures. What was refused was never the endpoint's doing, nor is what a plugin does.
 pub(super) fn count(made: &Made, webhook: &Webhook, claimed: &Claimed, next: Next) -> Option<Count> {
-    if made.is_set_aside() {
+    if made.is_plugins() {
         return None;
     }
     let ended = match next {

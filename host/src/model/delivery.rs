@@ -134,6 +134,9 @@ pub struct InvokeInput {
     /// For Dialogflow: tag, text, language, intent, page, messages, payload.
     #[serde(default)]
     pub context: Map<String, Value>,
+    /// The caller of the code whose receiver invoked it; absent: it was asked for over the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
 }
 
 /// A delivery to be made: what acceptance writes for each webhook that matches.

@@ -64,6 +64,8 @@ failure_kinds! {
     PluginRejected = "plugin_rejected",
     /// The plugin asks to try later.
     PluginRetryLater = "plugin_retry_later",
+    /// The plugin threw an error nobody caught.
+    PluginThrew = "plugin_threw",
     /// The plugin trapped.
     PluginTrapped = "plugin_trapped",
     /// The plugin used too much processor time.

@@ -9,9 +9,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub mod breaker;
+pub mod evidence;
 mod failure;
 pub mod history;
 pub mod limits;
+pub mod party;
 pub mod rollback;
 
 pub use failure::{PluginFailure, Says};

@@ -1,5 +1,5 @@
-//! What becomes of plugins that fail: it is written down, told by an operational event, and a new version that fails too often makes room
-//! for the one before it.
+//! What becomes of plugins that fail: it is written down, told by an operational event, and a new version that fails on what the one
+//! before it handles makes room for that one.
 //!
 //! `plugin.set_aside`, `plugin.recovered` and `plugin.rolled_back`. What is set aside is this process's own and told once; a rollback is
 //! a change of the plugin, and told until somebody has heard it: again at the next start, if need be.
@@ -19,7 +19,11 @@ use crate::{
         plugin::history::{Deed, Entry},
         trigger::Trigger,
     },
-    plugin::{UploadError, conduct::News},
+    plugin::{
+        UploadError,
+        conduct::{News, Next},
+    },
+    rehearsal,
     services::Services,
 };
 
@@ -52,16 +56,45 @@ async fn act(services: &Services, news: News) {
             tracing::info!(plugin, version, "a plugin that was set aside works again");
             tell(services, &plugin, "recovered", now, json!({ "version": version })).await;
         }
-        News::Condemned { plugin, version, reason } => {
-            match services.plugins.roll_back_failed(&plugin, version, &reason).await {
-                Ok(Some(_)) => services.metrics.plugin_rolled_back(&plugin),
-                Ok(None) => {}
-                Err(error) => tracing::error!(plugin, version, %error, "a plugin that keeps failing cannot be rolled back"),
-            }
-            tell_rollbacks(services).await;
+        News::Suspected { plugin, version } => {
+            // In a task of its own: what is slow to try must not hold up what is to be told of others.
+            let owned = services.clone();
+            services.tasks.spawn(async move {
+                tokio::select! {
+                    () = owned.stop.cancelled() => {}
+                    () = judge(&owned, &plugin, version) => {}
+                }
+            });
         }
     }
     services.window.wake();
+}
+
+/// Tries the version before on what a new one failed on, and goes back to it if that one handles it.
+async fn judge(services: &Services, plugin: &str, version: Option<u32>) {
+    let Some((tried, before)) = services.plugins.on_trial(plugin, version) else { return };
+    loop {
+        match tried.conduct.next_in_trial() {
+            Next::Try(inputs) => {
+                for input in inputs {
+                    let rehearsed = rehearsal::on_version_before(services, &before, &input.kept).await;
+                    tracing::info!(plugin, version, ?input, ?rehearsed, "the version before was tried on what a new one failed on");
+                    tried.conduct.rehearsed(&input.party, rehearsed);
+                }
+            }
+            Next::Condemned(reason) => {
+                match services.plugins.roll_back_failed(plugin, version, &reason).await {
+                    Ok(Some(_)) => services.metrics.plugin_rolled_back(plugin),
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(plugin, version, %error, "a plugin that keeps failing cannot be rolled back"),
+                }
+                tell_rollbacks(services).await;
+                services.window.wake();
+                return;
+            }
+            Next::Acquitted => return,
+        }
+    }
 }
 
 async fn tell_rollbacks(services: &Services) {

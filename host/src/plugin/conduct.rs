@@ -16,10 +16,13 @@ use crate::{
     clock::SharedClock,
     model::{
         line::Line,
+        outcome::FailureKind,
         plugin::{
             Export, PluginFailure, Says,
-            breaker::{Admission, Breaker, Change, LastFailure, State},
+            breaker::{Admission, Breaker, Change, Ended, LastFailure, State},
+            evidence::{Evidence, Rehearsed},
             limits::{Limit, PluginLimits},
+            party::{Input, Party},
             rollback::{RollbackRule, Tally},
         },
     },
@@ -45,14 +48,12 @@ pub enum News {
         /// Which version.
         version: Option<u32>,
     },
-    /// A version that was just activated fails too often.
-    Condemned {
+    /// A version that was just activated fails so often that the version before is to be tried on what it failed on.
+    Suspected {
         /// The plugin.
         plugin: String,
         /// Which version.
         version: Option<u32>,
-        /// Why.
-        reason: String,
     },
 }
 
@@ -148,7 +149,32 @@ pub struct Conduct {
 struct ConductState {
     breaker: Breaker,
     tally: Tally,
-    is_condemned: bool,
+    /// Kept as long as it is watched.
+    evidence: Evidence,
+    trial: Trial,
+}
+
+/// How far the trial of a version that is watched is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Trial {
+    /// Nothing is held against it.
+    #[default]
+    None,
+    /// The version before is tried on what it failed on.
+    UnderWay,
+    /// It is to be rolled back.
+    Condemned,
+}
+
+/// What is next in a trial.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// The version before is to be tried on these.
+    Try(Vec<Input>),
+    /// It is to be rolled back, and why.
+    Condemned(String),
+    /// It stays.
+    Acquitted,
 }
 
 /// How a version stands, as shown.
@@ -158,7 +184,7 @@ pub struct Shown {
     pub version: Option<u32>,
     /// Its breaker.
     pub state: State,
-    /// Calls in a row that went wrong.
+    /// Callers and events whose calls went wrong since one last went well.
     pub failures: u32,
     /// What went wrong last.
     pub last_failure: Option<LastFailure>,
@@ -253,19 +279,19 @@ impl Conduct {
         PluginFailure::SetAside { seconds, last }
     }
 
-    /// Lets a call through, unless the version is set aside. Answers are read all the same: their request was sent.
-    pub(super) fn admit(self: &Arc<Self>, export: Export) -> Result<Admitted, PluginFailure> {
+    /// Lets a call on this input through, unless the version is set aside. Answers are read all the same: their request was sent.
+    pub(super) fn admit(self: &Arc<Self>, export: Export, input: Input) -> Result<Admitted, PluginFailure> {
         let was_probe = match export {
             Export::Answers => false,
             Export::Transform | Export::Receive => {
                 let mut state = self.state();
-                match state.breaker.admit(self.clock.now()) {
+                match state.breaker.admit(&input.party, self.clock.now()) {
                     Admission::NotBefore(until) => return Err(self.set_aside(&state.breaker, until)),
                     admission => admission == Admission::Probe,
                 }
             }
         };
-        Ok(Admitted { conduct: Arc::clone(self), was_probe, says: Says::Nothing, failure: None })
+        Ok(Admitted { conduct: Arc::clone(self), was_probe, input, says: Says::Nothing, failure: None })
     }
 
     /// Waits for a place to run in; refuses when too many wait already.
@@ -280,32 +306,67 @@ impl Conduct {
         })
     }
 
-    fn note(&self, says: Says, was_probe: bool, failure: Option<LastFailure>) {
+    fn note(&self, says: Says, was_probe: bool, input: &Input, failure: Option<LastFailure>) {
         let now = self.clock.now();
         let mut state = self.state();
-        let detail = failure.as_ref().map(|failure| failure.detail.clone()).unwrap_or_default();
-        let change = state.breaker.note(says, was_probe, failure, now);
         state.tally.count(says);
+        let Input { party, .. } = input;
+        // What a caller has a script throw harms nobody but the caller: that alone sets no plugin aside for all others.
+        let is_callers = party.is_caller() && failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::PluginThrew.as_str());
+        let said = if is_callers { Says::Nothing } else { says };
+        let last = failure.as_ref().map(|failure| failure.detail.clone()).unwrap_or_default();
+        let change = state.breaker.note(Ended { says: said, party, failure }, was_probe, now);
         let (plugin, version) = (self.plugin.clone(), self.version);
         match change {
-            Change::Opened => self.desk.put(News::SetAside { plugin, version, last: detail.clone() }),
+            Change::Opened => self.desk.put(News::SetAside { plugin, version, last }),
             Change::Closed => self.desk.put(News::Recovered { plugin, version }),
             Change::None => {}
         }
         let Some(watch) = self.watch.filter(|watch| watch.rule.automatic && now < watch.rule.ends(watch.since)) else { return };
-        let is_condemned = change == Change::Opened || says == Says::Ill && watch.rule.condemns(state.tally);
-        if is_condemned && !mem::replace(&mut state.is_condemned, true) {
-            let Tally { calls, failed } = state.tally;
-            let reason = format!("{failed} of its {calls} calls failed; last: {detail}");
-            self.desk.put(News::Condemned { plugin: self.plugin.clone(), version, reason });
+        let tried = input.as_tried();
+        match says {
+            Says::Well => state.evidence.went_well(&tried.party),
+            Says::Ill => state.evidence.failed(&tried),
+            Says::Nothing => return,
         }
+        let is_set_aside = state.breaker.is_open();
+        if state.trial == Trial::None && says == Says::Ill && state.evidence.is_suspicious(&watch.rule, is_set_aside) {
+            state.trial = Trial::UnderWay;
+            self.desk.put(News::Suspected { plugin: self.plugin.clone(), version });
+        }
+    }
+
+    /// What the version before made of an input.
+    pub fn rehearsed(&self, party: &Party, rehearsed: Rehearsed) {
+        self.state().evidence.rehearsed(party, rehearsed);
+    }
+
+    /// What is next in the trial that [`News::Suspected`] began.
+    pub fn next_in_trial(&self) -> Next {
+        let mut state = self.state();
+        let Some(watch) = self.watch.filter(|_| state.trial == Trial::UnderWay) else { return Next::Acquitted };
+        let is_set_aside = state.breaker.is_open();
+        if state.evidence.condemns(&watch.rule, is_set_aside) {
+            state.trial = Trial::Condemned;
+            let Tally { calls, failed } = state.evidence.tally();
+            let last = state.breaker.last_failure().map(|last| last.detail.clone()).unwrap_or_default();
+            let reason =
+                format!("of {calls} callers and events {failed} sent what the version before handles and this one does not; last: {last}");
+            return Next::Condemned(reason);
+        }
+        if state.evidence.is_suspicious(&watch.rule, is_set_aside) {
+            return Next::Try(state.evidence.take_suspects());
+        }
+        state.trial = Trial::None;
+        Next::Acquitted
     }
 }
 
-/// A call that was let through. Whoever stops waiting for it says nothing of the version.
+/// A call that was let through. One nobody waits for any more says nothing of the version.
 pub(super) struct Admitted {
     conduct: Arc<Conduct>,
     was_probe: bool,
+    input: Input,
     says: Says,
     failure: Option<LastFailure>,
 }
@@ -316,8 +377,14 @@ impl Admitted {
         self.says = Says::Well;
     }
 
-    /// It did not.
-    pub fn failed(mut self, failure: &PluginFailure) {
+    /// Whose input it worked on.
+    pub fn party(&self) -> &Party {
+        &self.input.party
+    }
+
+    /// It did not end well, on an input of `party`.
+    pub fn failed(mut self, failure: &PluginFailure, party: Party) {
+        self.input.party = party;
         self.says = failure.says();
         self.failure = Some(LastFailure { at: self.conduct.clock.now(), kind: failure.kind(), detail: failure.to_string() });
     }
@@ -325,7 +392,7 @@ impl Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.conduct.note(self.says, self.was_probe, self.failure.take());
+        self.conduct.note(self.says, self.was_probe, &self.input, self.failure.take());
     }
 }
 
@@ -340,7 +407,13 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::{
+        clock::SystemClock,
+        model::{
+            id::{CallId, DeliveryId, EventId},
+            plugin::party::Kept,
+        },
+    };
 
     fn limits(concurrency: u64, queue: u64) -> PluginLimits {
         PluginLimits { concurrency, queue, ..PluginLimits::DEFAULT }
@@ -406,20 +479,87 @@ mod tests {
         }))
     }
 
-    #[test]
-    fn one_that_keeps_trapping_is_refused_and_told_of_and_a_new_one_is_condemned() {
-        let rule = RollbackRule { calls_min: 100, ..RollbackRule::default() };
-        let conduct = conduct(Some(Watch { since: crate::clock::Clock::now(&SystemClock), rule }));
-        for _ in 0..10 {
-            let admitted = conduct.admit(Export::Transform).expect("let through");
-            admitted.failed(&PluginFailure::Trapped("no".into()));
+    fn caller(number: usize) -> Input {
+        Input { party: Party::Caller(format!("caller {number}")), kept: Kept::Call(CallId(format!("cal_{number}"))) }
+    }
+
+    fn event(number: usize) -> Input {
+        Input { party: Party::Event(EventId(format!("evt_{number}"))), kept: Kept::Delivery(DeliveryId(format!("dlv_{number}"))) }
+    }
+
+    fn fails(conduct: &Arc<Conduct>, input: &Input, failure: &PluginFailure) {
+        let admitted = conduct.admit(Export::Receive, input.clone()).expect("let through");
+        admitted.failed(failure, input.party.clone());
+    }
+
+    fn watched(calls_min: u64) -> Arc<Conduct> {
+        let rule = RollbackRule { calls_min, ..RollbackRule::default() };
+        conduct(Some(Watch { since: crate::clock::Clock::now(&SystemClock), rule }))
+    }
+
+    fn news(conduct: &Conduct) -> Vec<News> {
+        conduct.desk.take().now_or_never().unwrap_or_default()
+    }
+
+    /// Runs the trial; what came of it, and how many inputs were tried.
+    fn trial(conduct: &Conduct, rehearsed: Rehearsed) -> (Next, usize) {
+        let mut tried = 0;
+        loop {
+            match conduct.next_in_trial() {
+                Next::Try(inputs) => {
+                    tried += inputs.len();
+                    inputs.iter().for_each(|input| conduct.rehearsed(&input.party, rehearsed));
+                }
+                ended => return (ended, tried),
+            }
         }
-        let refused = conduct.admit(Export::Receive).err().expect("set aside");
+    }
+
+    #[test]
+    fn one_that_keeps_trapping_is_refused_and_told_of_and_a_new_one_is_tried_against_the_one_before() {
+        let conduct = watched(100);
+        let trapped = PluginFailure::Trapped("no".into());
+        (0..10).for_each(|n| fails(&conduct, &caller(n), &trapped));
+        let refused = conduct.admit(Export::Receive, caller(11)).err().expect("set aside");
         assert!(matches!(&refused, PluginFailure::SetAside { seconds: 1..=6, last } if last == "the plugin trapped: no"), "{refused:?}");
-        assert!(conduct.admit(Export::Answers).is_ok());
-        let news = conduct.desk.take().now_or_never().expect("news");
-        assert!(
-            matches!(&news[..], [News::SetAside { version: Some(2), .. }, News::Condemned { reason, .. }] if reason.starts_with("10 of its 10 calls"))
-        );
+        assert!(conduct.admit(Export::Answers, caller(11)).is_ok());
+        let news = news(&conduct);
+        assert!(matches!(&news[..], [News::SetAside { version: Some(2), .. }, News::Suspected { version: Some(2), .. }]), "{news:?}");
+        let (ended, tried) = trial(&conduct, Rehearsed::Handled);
+        assert_eq!(tried, 10);
+        assert!(matches!(&ended, Next::Condemned(reason) if reason.starts_with("of 10 callers and events 10 sent")), "{ended:?}");
+        assert_eq!(conduct.next_in_trial(), Next::Acquitted, "once");
+    }
+
+    #[test]
+    fn what_the_version_before_fails_on_too_rolls_nothing_back() {
+        let conduct = watched(10);
+        (0..10).for_each(|n| fails(&conduct, &event(n), &PluginFailure::Threw("no".into())));
+        assert!(matches!(&news(&conduct)[..], [News::SetAside { .. }, News::Suspected { .. }]));
+        assert_eq!(trial(&conduct, Rehearsed::Failed), (Next::Acquitted, 10));
+    }
+
+    #[test]
+    fn one_caller_neither_sets_a_plugin_aside_nor_rolls_it_back() {
+        let conduct = watched(10);
+        for failure in [PluginFailure::Trapped("no".into()), PluginFailure::Limit(Limit::MemoryBytes, 1), PluginFailure::Threw("no".into())]
+        {
+            (0..100).for_each(|_| fails(&conduct, &caller(1), &failure));
+        }
+        assert_eq!(news(&conduct), []);
+        assert!(conduct.refusal().is_none());
+        assert_eq!((conduct.shown().failures, conduct.shown().tally.failed), (1, 300));
+    }
+
+    #[test]
+    fn what_callers_have_a_script_throw_never_sets_it_aside_but_can_roll_it_back() {
+        let threw = PluginFailure::Threw("TypeError".into());
+        let alone = conduct(None);
+        (0..100).for_each(|n| fails(&alone, &caller(n), &threw));
+        assert_eq!(news(&alone), [], "there is no version before");
+        let conduct = watched(10);
+        (0..10).for_each(|n| fails(&conduct, &caller(n), &threw));
+        assert!(matches!(&news(&conduct)[..], [News::Suspected { .. }]));
+        assert!(matches!(trial(&conduct, Rehearsed::Handled), (Next::Condemned(_), 10)));
     }
 }

@@ -12,15 +12,18 @@ use crate::model::{
     function::Ambient,
     id::CallId,
     parameter::{Change, Parameters},
-    plugin::{Emission, Grants, GuestLog, PluginFailure, limits::PluginLimits},
+    plugin::{Emission, Grants, GuestLog, PluginFailure, limits::PluginLimits, party::Party},
 };
 
 /// Runs a webhook for a guest. The plugin host has checked the grant and counted the call before.
-pub type InvokeFn = Arc<dyn Fn(InvokeRequest) -> BoxFuture<'static, Result<Invoked, String>> + Send + Sync>;
-/// HMAC-SHA256 of some bytes (second argument) under the newest version of the secret with this name (first).
-pub type SecretFn = Arc<dyn Fn(String, Vec<u8>) -> BoxFuture<'static, Result<[u8; 32], String>> + Send + Sync>;
+pub type InvokeFn = Arc<dyn Fn(InvokeRequest) -> BoxFuture<'static, Result<Invoked, NotInvoked>> + Send + Sync>;
+/// HMAC-SHA256 of some bytes (second argument) under the newest version of the secret with this name (first); `None`: there is no such
+/// secret.
+pub type SecretFn = Arc<dyn Fn(String, Vec<u8>) -> BoxFuture<'static, Result<Option<[u8; 32]>, String>> + Send + Sync>;
 /// Reads the value a plugin (first argument) keeps under a key (second).
 pub type StateFn = Arc<dyn Fn(String, String) -> BoxFuture<'static, Result<Option<Vec<u8>>, String>> + Send + Sync>;
+/// Who made a call, if that is kept.
+pub type CallerFn = Arc<dyn Fn(CallId) -> BoxFuture<'static, Option<String>> + Send + Sync>;
 
 /// What every call may turn to, whatever it is for. Granted or not is decided per call.
 #[derive(Clone, Default)]
@@ -29,6 +32,16 @@ pub struct HostSide {
     pub secrets: Option<SecretFn>,
     /// Reads of state; without it nothing is ever set.
     pub state: Option<StateFn>,
+    /// Looks up callers; without it each call is by a caller of its own.
+    pub caller: Option<CallerFn>,
+}
+
+impl HostSide {
+    /// The caller where all that is known of a party is the call an event came of.
+    pub(super) async fn resolved(&self, party: Party) -> Party {
+        let (Party::CallerOf(call), Some(caller)) = (&party, &self.caller) else { return party };
+        caller(call.clone()).await.map_or(party, Party::Caller)
+    }
 }
 
 /// Whose keys `hmac-sha256` computes with while a plugin is only tried out.
@@ -51,10 +64,12 @@ impl HostSide {
         let stand_in: SecretFn = Arc::new(move |name, data| {
             let real = secrets(name, data.clone());
             Box::pin(async move {
-                real.await?;
+                if real.await?.is_none() {
+                    return Ok(None);
+                }
                 let mut mac = Hmac::<Sha256>::new_from_slice(STAND_IN_KEY).map_err(|error| error.to_string())?;
                 mac.update(&data);
-                Ok(mac.finalize().into_bytes().into())
+                Ok(Some(mac.finalize().into_bytes().into()))
             })
         });
         Self { secrets: Some(stand_in), ..self }
@@ -70,7 +85,7 @@ impl CallContext {
 
 impl fmt::Debug for HostSide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HostSide").field("secrets", &self.secrets.is_some()).field("state", &self.state.is_some()).finish()
+        f.debug_struct("HostSide").field("secrets", &self.secrets.is_some()).field("state", &self.state.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -121,6 +136,15 @@ pub struct InvokeRequest {
     pub context: Map<String, Value>,
 }
 
+/// Why a webhook was not invoked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NotInvoked {
+    /// An admin has to act, as where a grant is missing: the guest's call ends, and is done again.
+    Waits(String),
+    /// The guest is told, and goes on.
+    Told(String),
+}
+
 /// How an invocation ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Invoked {
@@ -151,6 +175,8 @@ pub struct DeliveryInput {
     pub environment: Option<String>,
     /// What the caller of `invoke` gave besides parameters.
     pub context: Map<String, Value>,
+    /// The caller of the code whose receiver invoked the webhook; no guest sees it.
+    pub caller: Option<String>,
     /// When this attempt is built, in milliseconds since 1970-01-01 UTC.
     pub now_ms: u64,
 }

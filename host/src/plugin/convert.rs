@@ -16,7 +16,7 @@ use crate::model::{
 
 /// A delivery as guests see it.
 pub(super) fn delivery(input: DeliveryInput) -> types::Delivery {
-    let DeliveryInput { id, webhook_id, webhook_name, session, environment, context, now_ms } = input;
+    let DeliveryInput { id, webhook_id, webhook_name, session, environment, context, now_ms, caller: _ } = input;
     let context = Value::Object(context).to_string();
     types::Delivery { id, webhook_id, webhook_name, session, environment, context, now_ms }
 }
@@ -126,6 +126,11 @@ pub(super) fn guest_error(error: types::Error) -> PluginFailure {
         types::Error::Rejected(text) => PluginFailure::Rejected(shortened(text)),
         types::Error::RetryLater(text) => PluginFailure::RetryLater(shortened(text)),
     }
+}
+
+/// What a script threw, of bounded length.
+pub(super) fn threw(text: String) -> PluginFailure {
+    PluginFailure::Threw(shortened(text))
 }
 
 /// One change of a parameter, or why it is none.

@@ -44,6 +44,8 @@ pub(super) struct Guest {
     pub script: Option<Arc<str>>,
     /// Why the host ended the call, when it was the host that did.
     pub ended: Option<PluginFailure>,
+    /// What a script threw that its author did not mean to, as the engine says before it returns an error.
+    pub threw: Option<String>,
 }
 
 /// Effects held back until the call ends well, and how many there were.
@@ -121,6 +123,7 @@ impl Guest {
             host_calls: 0,
             script,
             ended: None,
+            threw: None,
         })
     }
 

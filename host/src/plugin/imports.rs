@@ -1,5 +1,5 @@
-//! The host side of each interface a guest may import. A guest is told `Err` where the contract has room for it; where it has none, and
-//! wherever it breaches a limit, the call ends with a named failure. Nothing here panics, and nothing happens to the world before the call has ended well.
+//! The host side of each interface a guest may import. A guest is told `Err` where the contract has room for it; where it has none,
+//! wherever it breaches a limit, and where a grant or what was granted is missing, the call ends with a named failure. Nothing here panics, and nothing happens to the world before the call has ended well.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use super::{
         plugin::{config, events, log, parameter_writes, parameters, secrets, state, types, webhooks},
         script,
     },
-    context::{InvokeRequest, Invoked},
+    context::{InvokeRequest, Invoked, NotInvoked},
     convert,
     guest::Guest,
     limits::{STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX, as_size},
@@ -106,7 +106,7 @@ impl Guest {
             return Err("parameters can be set only while a call is answered".to_owned().into());
         }
         if !self.may_write(&session) {
-            return Err(format!("not granted: writing session `{session}`").into());
+            return Err(Refused::not_granted("sessions", &session));
         }
         if !is_text(&session) {
             return Err(format!("a session's name has {TEXT_RULE}").into());
@@ -121,7 +121,7 @@ impl Guest {
         let trigger = Trigger::parse(&event.trigger).map_err(|error| format!("trigger `{}`: {error}", event.trigger))?;
         let matches = |selector: &String| Selector::parse(selector).is_ok_and(|selector| selector.matches(&trigger));
         if !self.context.grants.triggers.iter().any(matches) {
-            return Err(format!("not granted: emitting `{}`", event.trigger).into());
+            return Err(Refused::not_granted("triggers", &event.trigger));
         }
         let Some(call) = &self.context.call_id else {
             return Err("events can be emitted only while a call is answered".to_owned().into());
@@ -158,7 +158,7 @@ impl Guest {
         context: &str,
     ) -> Result<InvokeRequest, Refused> {
         if !self.context.grants.webhooks.contains(&webhook) {
-            return Err(format!("not granted: invoking webhook `{webhook}`").into());
+            return Err(Refused::not_granted("webhooks", &webhook));
         }
         if self.buffered.invokes >= self.limits().invocations {
             return Err(Refused::limit(self.limits(), Limit::Invocations));
@@ -176,7 +176,7 @@ impl Guest {
 
     fn set_state(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), Refused> {
         if !self.context.grants.state {
-            return Err("not granted: state".to_owned().into());
+            return Err(Refused::Ended(PluginFailure::NotGranted("state".to_owned())));
         }
         if key.is_empty() || key.len() > STATE_KEY_BYTES_MAX {
             return Err(format!("a key has 1 to {STATE_KEY_BYTES_MAX} bytes").into());
@@ -200,6 +200,11 @@ enum Refused {
 }
 
 impl Refused {
+    /// The call ends: every missing grant ends it the same way, so that it is done again once an admin gave the grant.
+    fn not_granted(grant: &str, what: &str) -> Self {
+        Self::Ended(PluginFailure::NotGranted(format!("{grant}: {what}")))
+    }
+
     fn limit(limits: &PluginLimits, limit: Limit) -> Self {
         Self::Ended(PluginFailure::Limit(limit, limits.get(limit)))
     }
@@ -257,11 +262,15 @@ impl parameter_writes::Host for Guest {
 impl secrets::Host for Guest {
     async fn hmac_sha256(&mut self, name: String, data: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, String>> {
         self.count()?;
-        Ok(match &self.context.services.secrets {
-            _ if !self.context.grants.secrets.contains(&name) => Err(format!("not granted: secret `{name}`")),
-            None => Err("secrets cannot be used here".to_owned()),
-            Some(hmac) => hmac(name, data).await.map(Vec::from),
-        })
+        if !self.context.grants.secrets.contains(&name) {
+            return self.end(PluginFailure::NotGranted(format!("secrets: {name}")));
+        }
+        let Some(hmac) = self.context.services.secrets.clone() else { return Ok(Err("secrets cannot be used here".to_owned())) };
+        match hmac(name.clone(), data).await {
+            Ok(Some(code)) => Ok(Ok(code.into())),
+            Ok(None) => self.end(PluginFailure::SecretMissing(name)),
+            Err(error) => self.end(PluginFailure::RetryLater(format!("the secret `{name}` cannot be read: {error}"))),
+        }
     }
 }
 
@@ -293,6 +302,11 @@ impl webhooks::Host for Guest {
         self.meter.pause(Instant::now());
         let invoked = invoke(request).await;
         self.meter.resume(Instant::now());
+        let invoked = match invoked {
+            Ok(invoked) => Ok(invoked),
+            Err(NotInvoked::Told(reason)) => Err(reason),
+            Err(NotInvoked::Waits(reason)) => return self.end(PluginFailure::RetryLater(reason)),
+        };
         Ok(invoked.map(|Invoked { delivered, http_status, error_event, parameters, output }| webhooks::Invoked {
             delivered,
             http_status,
@@ -343,5 +357,11 @@ impl script::host::Host for Guest {
         let Some(Ambient { seed, .. }) = self.context.rehearsal else { return Ok(rand::random()) };
         let word = |at: usize| seed.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
         Ok((word(0), word(4), word(8), word(12)))
+    }
+
+    fn threw(&mut self, text: String) -> wasmtime::Result<()> {
+        self.count()?;
+        self.threw = Some(text);
+        Ok(())
     }
 }

@@ -236,7 +236,7 @@ impl Running {
             Ok(Ok(Err(_))) if guest.quota.denied == Some(Limit::MemoryBytes) => {
                 Err(PluginFailure::Limit(Limit::MemoryBytes, guest.limits().memory_bytes))
             }
-            Ok(Ok(Err(error))) => Err(convert::guest_error(error)),
+            Ok(Ok(Err(error))) => Err(guest.threw.take().map_or_else(|| convert::guest_error(error), convert::threw)),
             Ok(Err(error)) => Err(failure::name(&error, guest, &log)),
             Err(Due { limit, value, .. }) => Err(PluginFailure::Limit(limit, u64::try_from(value.as_millis()).unwrap_or(u64::MAX))),
         };

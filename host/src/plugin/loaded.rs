@@ -18,7 +18,11 @@ use super::{
 use crate::{
     model::{
         event::Event,
-        plugin::{Digest, Export, PluginFailure, PluginKind},
+        id::{CallId, DeliveryId},
+        plugin::{
+            Digest, Export, PluginFailure, PluginKind,
+            party::{Input, Kept, Party},
+        },
         request::PluginRequest,
     },
     store::Store,
@@ -104,9 +108,10 @@ impl LoadedPlugin {
         delivery: DeliveryInput,
         events: Vec<Event>,
     ) -> Result<Called<Option<PluginRequest>>, CallFailure> {
+        let input = transformed(&delivery, &events);
         let asked = Asked::Transform(convert::delivery(delivery), events.into_iter().map(convert::event).collect());
         let bytes_max = context.limits.output_bytes;
-        self.call(context, Export::Transform, asked, move |said| match said {
+        self.call(context, (Export::Transform, input), asked, move |said| match said {
             Said::Request(request) => convert::request(request, bytes_max),
             _ => Err(not_asked()),
         })
@@ -120,9 +125,11 @@ impl LoadedPlugin {
         delivery: DeliveryInput,
         answer: AnswerInput,
     ) -> Result<Called<PluginOutcome>, CallFailure> {
+        // It is the endpoint that gave it, whatever event it was sent.
+        let input = Input { party: Party::Endpoint(delivery.webhook_id.clone()), kept: Kept::Answer(DeliveryId(delivery.id.clone())) };
         let asked = Asked::Answers(convert::delivery(delivery), convert::answer(answer));
         let bytes_max = context.limits.output_bytes;
-        self.call(context, Export::Answers, asked, move |said| match said {
+        self.call(context, (Export::Answers, input), asked, move |said| match said {
             Said::Outcome(outcome) => convert::outcome(outcome, bytes_max),
             _ => Err(not_asked()),
         })
@@ -131,9 +138,11 @@ impl LoadedPlugin {
 
     /// Answers an inbound call.
     pub async fn receive(&self, context: CallContext, invocation: InvocationInput) -> Result<Called<PluginReply>, CallFailure> {
+        let kept = Kept::Call(CallId(invocation.call_id.clone()));
+        let input = Input { party: Party::Caller(invocation.caller.clone()), kept };
         let asked = Asked::Receive(convert::invocation(invocation));
         let bytes_max = context.limits.output_bytes;
-        self.call(context, Export::Receive, asked, move |said| match said {
+        self.call(context, (Export::Receive, input), asked, move |said| match said {
             Said::Reply(reply) => convert::reply(reply, bytes_max),
             _ => Err(not_asked()),
         })
@@ -157,16 +166,17 @@ impl LoadedPlugin {
         call.repeat(delivery, events, turns).await.map_err(|error| trapped(format!("{error:#}")))
     }
 
-    /// A call, if the plugin is not set aside, once it is its turn; how it ends is taken note of.
+    /// A call, if the plugin is not set aside, once it is its turn; how it ends is taken note of, and whose input it was.
     async fn call<T: Send + 'static>(
         &self,
         context: CallContext,
-        export: Export,
+        (export, input): (Export, Input),
         asked: Asked,
         read: impl FnOnce(Said) -> Result<T, PluginFailure> + Send + 'static,
     ) -> Result<Called<T>, CallFailure> {
         let Some(conduct) = context.conduct.clone() else { return self.run(context, export, asked, read).await };
-        let admitted = if context.rehearsal.is_some() { None } else { Some(conduct.admit(export)?) };
+        let admitted = if context.rehearsal.is_some() { None } else { Some(conduct.admit(export, input)?) };
+        let host_side = context.services.clone();
         let is_batch = matches!(&asked, Asked::Transform(_, events) if events.len() > 1);
         let called = match conduct.enter(export).await {
             Ok(_place) => self.run(context, export, asked, read).await,
@@ -176,7 +186,10 @@ impl LoadedPlugin {
             (Ok(_), Some(admitted)) => admitted.went_well(),
             // The host gave it too many events at once; they come again in halves.
             (Err(failed), Some(admitted)) if is_batch && failed.failure.is_of_size() => drop(admitted),
-            (Err(failed), Some(admitted)) => admitted.failed(&failed.failure),
+            (Err(failed), Some(admitted)) => {
+                let party = host_side.resolved(admitted.party().clone()).await;
+                admitted.failed(&failed.failure, party);
+            }
             (_, None) => {}
         }
         called
@@ -279,6 +292,18 @@ impl fmt::Debug for LoadedPlugin {
             .field("is_loaded", &is_loaded)
             .finish()
     }
+}
+
+/// Whose input a transform works on: of several events the first one's.
+fn transformed(delivery: &DeliveryInput, events: &[Event]) -> Input {
+    let kept = Kept::Delivery(DeliveryId(delivery.id.clone()));
+    let party = match (&delivery.caller, events.first()) {
+        (Some(caller), _) => Party::Caller(caller.clone()),
+        (None, Some(Event { call: Some(call), .. })) => Party::CallerOf(call.clone()),
+        (None, Some(event)) => Party::Event(event.id.clone()),
+        (None, None) => Party::Endpoint(delivery.webhook_id.clone()),
+    };
+    Input { party, kept }
 }
 
 /// The runner answers what it was asked; the type cannot say so.

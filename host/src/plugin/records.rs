@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use super::{context::HostSide, error::UploadError, inbox::InboxRecord};
 use crate::{
-    model::plugin::PluginRecord,
+    model::{id::CallId, plugin::PluginRecord},
     store::{ConfigWrite, Store, StoreError},
 };
 
@@ -50,22 +50,26 @@ pub(super) fn artifact_key(store: &Store) -> [u8; 32] {
 
 /// What guests reach in the store: secrets, as keyed hashes only, and the state of plugins.
 pub(super) fn host_side(store: &Store) -> HostSide {
-    let (secrets, state) = (store.clone(), store.clone());
+    let (secrets, state, calls) = (store.clone(), store.clone(), store.clone());
     HostSide {
         secrets: Some(Arc::new(move |name: String, data: Vec<u8>| {
             let store = secrets.clone();
             async move {
                 let secret = store.secret(&name, None).await.map_err(|error| error.to_string())?;
-                let secret = secret.ok_or_else(|| format!("there is no secret `{name}`"))?;
+                let Some(secret) = secret else { return Ok(None) };
                 let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose()).map_err(|error| error.to_string())?;
                 mac.update(&data);
-                Ok(mac.finalize().into_bytes().into())
+                Ok(Some(mac.finalize().into_bytes().into()))
             }
             .boxed()
         })),
         state: Some(Arc::new(move |plugin: String, key: String| {
             let store = state.clone();
             async move { store.plugin_state(&plugin, &key).await.map_err(|error| error.to_string()) }.boxed()
+        })),
+        caller: Some(Arc::new(move |call: CallId| {
+            let store = calls.clone();
+            async move { store.call(&call).await.ok().flatten().map(|call| call.caller) }.boxed()
         })),
     }
 }

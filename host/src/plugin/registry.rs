@@ -179,6 +179,15 @@ impl Plugins {
         self.shared.snapshot.load().get(name)?.builtin.clone()
     }
 
+    /// The version of `name` that is on trial, if it is still the active one, and the version before it.
+    pub fn on_trial(&self, name: &str, version: Option<u32>) -> Option<(Arc<ActivePlugin>, Arc<ActivePlugin>)> {
+        let snapshot = self.shared.snapshot.load();
+        let entry = snapshot.get(name)?;
+        let tried = entry.active().filter(|active| active.plugin_use.version == version)?;
+        let before = entry.version(entry.record.version_before()?.number())?;
+        Some((Arc::clone(tried), Arc::clone(before)))
+    }
+
     /// Whether there is a plugin of this name, active or not.
     pub fn exists(&self, name: &str) -> bool {
         self.shared.snapshot.load().contains_key(name)

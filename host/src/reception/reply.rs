@@ -111,6 +111,8 @@ pub(super) fn failed_reply(failure: &PluginFailure) -> Reply {
         // Mended by others: those before it, or an admin.
         PluginFailure::Limit(Limit::Queue | Limit::DirectoryBytes | Limit::DirectoryFiles, _)
         | PluginFailure::RetryLater(_)
+        | PluginFailure::NotGranted(_)
+        | PluginFailure::SecretMissing(_)
         | PluginFailure::Busy(_)
         | PluginFailure::Missing(_)
         | PluginFailure::Stopping => Reply::later(),

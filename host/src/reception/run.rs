@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use super::{Inbound, record::is_credential, reply::Raw};
 use crate::{
     clock::millis,
-    dispatcher, invocation,
+    dispatcher,
+    invocation::{self, InvokeError},
     model::{
         call::{Call, Verification},
         outcome::{WebhookStatus, rpc_code},
@@ -18,7 +19,7 @@ use crate::{
         receiver::Receiver,
         trace::TraceContext,
     },
-    plugin::{CallContext, Effects, InvocationInput, InvokeFn, InvokeRequest, Invoked},
+    plugin::{CallContext, Effects, InvocationInput, InvokeFn, InvokeRequest, Invoked, NotInvoked},
     services::Services,
     traces::Span,
 };
@@ -83,17 +84,18 @@ type Statuses = Arc<Mutex<Vec<WebhookStatus>>>;
 /// What `webhooks.invoke` does for this call: in its session, its environment, its trace, one step deeper. How it ended is added to `statuses`.
 fn invoke_for(services: &Services, call: &Call, trace: Option<TraceContext>, statuses: Statuses) -> InvokeFn {
     let services = services.clone();
-    let (session, environment, depth) = (call.session.clone(), call.environment.clone(), call.depth);
+    let (session, environment, depth, caller) = (call.session.clone(), call.environment.clone(), call.depth, call.caller.clone());
     Arc::new(move |asked: InvokeRequest| {
         let services = services.clone();
         let (session, environment, trace, statuses) = (session.clone(), environment.clone(), trace.clone(), Arc::clone(&statuses));
+        let caller = Some(caller.clone());
         Box::pin(async move {
             let InvokeRequest { webhook, parameters, data, context } = asked;
             let parameters = parameters.into_iter().collect();
-            let request = invocation::Request { session, parameters, data, context, environment, depth, trace };
-            let invoked = invocation::invoke(&services, &webhook, request).await.map_err(|error| error.to_string());
+            let request = invocation::Request { session, parameters, data, context, environment, depth, caller, trace };
+            let invoked = invocation::invoke(&services, &webhook, request).await;
             statuses.lock().unwrap_or_else(PoisonError::into_inner).push(status(webhook, &invoked));
-            let invoked = invoked?;
+            let invoked = invoked.map_err(not_invoked)?;
             Ok(Invoked {
                 // Whoever invokes waits for what is read of the answer.
                 delivered: invoked.attempt.shortcoming().is_none(),
@@ -106,7 +108,15 @@ fn invoke_for(services: &Services, call: &Call, trace: Option<TraceContext>, sta
     })
 }
 
-fn status(webhook: String, invoked: &Result<crate::deliverer::Invoked, String>) -> WebhookStatus {
+/// A webhook that was granted and is not there, or is inactive, is as a grant that is missing.
+fn not_invoked(error: InvokeError) -> NotInvoked {
+    match error {
+        InvokeError::Missing(_) | InvokeError::Inactive(_) | InvokeError::Store(_) => NotInvoked::Waits(error.to_string()),
+        InvokeError::TooDeep(_) => NotInvoked::Told(error.to_string()),
+    }
+}
+
+fn status(webhook: String, invoked: &Result<crate::deliverer::Invoked, InvokeError>) -> WebhookStatus {
     match invoked {
         Ok(invoked) => {
             let (failure, http_status) = (invoked.attempt.shortcoming(), invoked.attempt.answer.as_ref().map(|answer| answer.status));
@@ -120,11 +130,11 @@ fn status(webhook: String, invoked: &Result<crate::deliverer::Invoked, String>) 
             }
         }
         // NOT_FOUND, FAILED_PRECONDITION and the like are one to whoever invoked: nothing was sent.
-        Err(detail) => WebhookStatus {
+        Err(error) => WebhookStatus {
             webhook,
             delivery: None,
             code: FAILED_PRECONDITION,
-            message: detail.clone(),
+            message: error.to_string(),
             http_status: None,
             error_event: None,
         },

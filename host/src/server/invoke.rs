@@ -94,7 +94,7 @@ pub struct PreviewAnswer {
 fn request_of(services: &Services, asked: &Asked, body: InvokeBody) -> invocation::Request {
     let InvokeBody { session, parameters, data, context, environment } = body;
     let depth = credentials::read_depth(services, &asked.headers);
-    invocation::Request { session, parameters, data, context, environment, depth, trace: asked.trace.clone() }
+    invocation::Request { session, parameters, data, context, environment, depth, caller: None, trace: asked.trace.clone() }
 }
 
 /// Run the whole pipeline of a webhook now: build, sign, send, bind.
@@ -144,7 +144,8 @@ pub async fn test(services: Services, asked: Asked) -> Answer {
     let trace = asked.trace.clone();
     let request = invocation::Request { data: json!({ "test": true }), trace, ..invocation::Request::default() };
     services.store.has_room()?;
-    ok(&shown(invocation::invoke(&services, asked.path(0), request).await?))
+    let may_read = may_read(&asked);
+    ok(&shown(invocation::invoke(&services, asked.path(0), request).await?, may_read))
 }
 
 /// What to check.

@@ -1,10 +1,13 @@
 //! Records of the interface as objects, and objects as records. The names are those `engine.js` uses.
 
 use crate::{
-    bindings::hookwright::plugin::{
-        events::Emission,
-        types::{Answer, Binding, Delivery, Error, Event, Invocation, Outcome, Reply, Request},
-        webhooks::Invoked,
+    bindings::hookwright::{
+        plugin::{
+            events::Emission,
+            types::{Answer, Binding, Delivery, Error, Event, Invocation, Outcome, Reply, Request},
+            webhooks::Invoked,
+        },
+        script::host,
     },
     js::{Thrown, Value},
 };
@@ -206,12 +209,19 @@ impl FromJs for Emission {
     }
 }
 
-/// What `engine.js` throws: `{tag, val}`. Anything else was thrown where it could not be caught, such as when memory runs out.
+/// What `engine.js` throws: `{tag, val}`. Anything else was thrown where it could not be caught, such as when memory runs out. Of what is
+/// neither `rejected` nor `retry-later` the host is told before, for the public contract has no word for it.
 pub fn error(thrown: &Thrown) -> Error {
     let read = || Ok::<_, Thrown>((thrown.0.get(c"tag")?.to_text()?, thrown.0.get(c"val")?.to_text()?));
     match read() {
         Ok((tag, text)) if tag == "retry-later" => Error::RetryLater(text),
         Ok((tag, text)) if tag == "rejected" => Error::Rejected(text),
-        _ => Error::Rejected(thrown.describe()),
+        Ok((_, text)) => threw(text),
+        Err(_) => threw(thrown.describe()),
     }
+}
+
+fn threw(text: String) -> Error {
+    host::threw(&text);
+    Error::Rejected(text)
 }

@@ -1,15 +1,18 @@
 //! A plugin that keeps harming itself is set aside for a while: calls are refused, and from time to time one is let through to see.
 //!
+//! It takes the inputs of several parties: what one caller sends, or one event holds, must not set a plugin aside for all others.
 //! Pure; it is what this process has seen and is not kept: after a restart every version is thought well until it shows otherwise.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::failure::Says;
+use super::{failure::Says, party::Party};
 
-/// Calls in a row that must go wrong before a version is set aside.
-pub const FAILURES_MAX: u32 = 10;
+/// Parties whose calls must go wrong, with none that goes well between them, before a version is set aside.
+pub const FAILURES_MAX: usize = 10;
+/// Parties remembered of one that is set aside: of any more, each is taken for a new one.
+pub const PARTIES_MAX: usize = 64;
 /// For how long at first.
 pub const PAUSE_MIN: Duration = Duration::from_secs(5);
 /// For how long at most; each probe that fails doubles the pause up to here.
@@ -37,6 +40,17 @@ pub struct LastFailure {
     pub detail: String,
 }
 
+/// How a call ended.
+#[derive(Clone, Debug)]
+pub struct Ended<'a> {
+    /// What it says of the version.
+    pub says: Says,
+    /// Whose input it worked on.
+    pub party: &'a Party,
+    /// What went wrong, if anything did.
+    pub failure: Option<LastFailure>,
+}
+
 /// What a call's end changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -51,21 +65,31 @@ pub enum Change {
 /// How a version is doing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Breaker {
-    /// Calls in a row that went wrong.
-    failures: u32,
+    /// Whose calls went wrong since one last went well: [`PARTIES_MAX`] at most.
+    failed: Vec<Party>,
     /// Set aside since, for a pause, until the next probe.
     open: Option<Open>,
     last_failure: Option<LastFailure>,
 }
 
 /// A version that is set aside.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Open {
     since: Timestamp,
     until: Timestamp,
     pause: Duration,
     /// A probe is under way.
     is_probed: bool,
+    /// Parties whose probe went wrong although theirs had before: that says nothing new, so only they wait for longer.
+    barred: Vec<Barred>,
+}
+
+/// A party that may not probe.
+#[derive(Clone, Debug, PartialEq)]
+struct Barred {
+    party: Party,
+    until: Timestamp,
+    pause: Duration,
 }
 
 /// The breaker as an admin sees it.
@@ -90,16 +114,21 @@ pub enum State {
 impl Breaker {
     /// How it stands.
     pub fn state(&self, now: Timestamp) -> State {
-        match self.open {
+        match &self.open {
             None => State::Closed,
-            Some(Open { since, until, is_probed: false, .. }) if until > now => State::Open { since, until },
-            Some(Open { since, .. }) => State::HalfOpen { since },
+            Some(Open { since, until, is_probed: false, .. }) if *until > now => State::Open { since: *since, until: *until },
+            Some(Open { since, .. }) => State::HalfOpen { since: *since },
         }
     }
 
-    /// Calls in a row that went wrong.
+    /// Parties whose calls went wrong since one last went well.
     pub fn failures(&self) -> u32 {
-        self.failures
+        u32::try_from(self.failed.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether it is set aside, or only probed.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
     }
 
     /// What went wrong last, since it was last cleared.
@@ -109,7 +138,7 @@ impl Breaker {
 
     /// Whether it may be called at `now`, without calling.
     pub fn outlook(&self, now: Timestamp) -> Admission {
-        match self.open {
+        match &self.open {
             None => Admission::Yes,
             // Somebody finds out already; look again when that one has had time to.
             Some(open) if open.is_probed => Admission::NotBefore(moved(now, PAUSE_MIN)),
@@ -118,44 +147,78 @@ impl Breaker {
         }
     }
 
-    /// The same, and whoever gets [`Admission::Probe`] must [`Breaker::note`] how it went, or say that nobody knows.
-    pub fn admit(&mut self, now: Timestamp) -> Admission {
+    /// The same for an input of `party`. A call that gets [`Admission::Probe`] must [`Breaker::note`] how it went, or that nobody knows.
+    pub fn admit(&mut self, party: &Party, now: Timestamp) -> Admission {
         let admission = self.outlook(now);
-        if let (Admission::Probe, Some(open)) = (admission, &mut self.open) {
-            open.is_probed = true;
+        let (Admission::Probe, Some(open)) = (admission, &mut self.open) else { return admission };
+        match open.barred.iter().find(|barred| barred.party == *party) {
+            Some(barred) if barred.until > now => Admission::NotBefore(barred.until),
+            _ => {
+                open.is_probed = true;
+                Admission::Probe
+            }
         }
-        admission
     }
 
-    /// Takes note of a call that ended. `was_probe`: it was let through to see.
-    pub fn note(&mut self, says: Says, was_probe: bool, failure: Option<LastFailure>, now: Timestamp) -> Change {
+    /// Takes note of a call that ended, and of whose input it was. `was_probe`: it was let through to see.
+    pub fn note(&mut self, said: Ended, was_probe: bool, now: Timestamp) -> Change {
+        let Ended { says, party, failure } = said;
         if failure.is_some() && says == Says::Ill {
             self.last_failure = failure;
         }
-        match (says, self.open) {
-            (Says::Nothing, _) => {
-                if let Some(open) = self.open.as_mut().filter(|_| was_probe) {
+        match (says, &mut self.open) {
+            (Says::Nothing, open) => {
+                if let Some(open) = open.as_mut().filter(|_| was_probe) {
                     open.is_probed = false;
                 }
                 Change::None
             }
             // What was under way when it opened tells nothing new.
             (_, Some(_)) if !was_probe => Change::None,
-            (Says::Well, open) => {
-                (self.failures, self.open) = (0, None);
-                if open.is_some() { Change::Closed } else { Change::None }
+            (Says::Well, _) => {
+                self.failed.clear();
+                if self.open.take().is_some() { Change::Closed } else { Change::None }
             }
-            (Says::Ill, open) => {
-                self.failures = self.failures.saturating_add(1);
-                let (since, pause) = match open {
-                    Some(open) => (open.since, (open.pause * 2).min(PAUSE_MAX)),
-                    None if self.failures < FAILURES_MAX => return Change::None,
-                    None => (now, PAUSE_MIN),
-                };
-                self.open = Some(Open { since, until: moved(now, pause), pause, is_probed: false });
-                if open.is_none() { Change::Opened } else { Change::None }
+            (Says::Ill, Some(open)) => {
+                open.is_probed = false;
+                if self.failed.contains(party) {
+                    open.bar(party, now);
+                } else {
+                    remember(&mut self.failed, party);
+                    open.pause = (open.pause * 2).min(PAUSE_MAX);
+                    open.until = moved(now, open.pause);
+                }
+                Change::None
+            }
+            (Says::Ill, None) => {
+                remember(&mut self.failed, party);
+                if self.failed.len() < FAILURES_MAX {
+                    return Change::None;
+                }
+                let (pause, until) = (PAUSE_MIN, moved(now, PAUSE_MIN));
+                self.open = Some(Open { since: now, until, pause, is_probed: false, barred: Vec::new() });
+                Change::Opened
             }
         }
+    }
+}
+
+impl Open {
+    /// A party whose probe failed again waits for ever longer, and nobody else does.
+    fn bar(&mut self, party: &Party, now: Timestamp) {
+        match self.barred.iter_mut().find(|barred| barred.party == *party) {
+            Some(barred) => {
+                barred.pause = (barred.pause * 2).min(PAUSE_MAX);
+                barred.until = moved(now, barred.pause);
+            }
+            None => self.barred.push(Barred { party: party.clone(), until: moved(now, PAUSE_MIN), pause: PAUSE_MIN }),
+        }
+    }
+}
+
+fn remember(failed: &mut Vec<Party>, party: &Party) {
+    if !failed.contains(party) && failed.len() < PARTIES_MAX {
+        failed.push(party.clone());
     }
 }
 
@@ -171,11 +234,20 @@ mod tests {
         Timestamp::from_second(1_700_000_000 + seconds).expect("a time")
     }
 
+    fn caller(number: usize) -> Party {
+        Party::Caller(format!("caller {number}"))
+    }
+
+    fn note(breaker: &mut Breaker, says: Says, was_probe: bool, party: &Party, now: i64) -> Change {
+        breaker.note(Ended { says, party, failure: None }, was_probe, at(now))
+    }
+
+    /// Set aside by the callers 1 to [`FAILURES_MAX`].
     fn open() -> Breaker {
         let mut breaker = Breaker::default();
         for n in 1..=FAILURES_MAX {
-            assert_eq!(breaker.admit(at(0)), Admission::Yes);
-            let change = breaker.note(Says::Ill, false, None, at(0));
+            assert_eq!(breaker.admit(&caller(n), at(0)), Admission::Yes);
+            let change = note(&mut breaker, Says::Ill, false, &caller(n), 0);
             assert_eq!(change, if n == FAILURES_MAX { Change::Opened } else { Change::None });
         }
         breaker
@@ -185,13 +257,14 @@ mod tests {
     fn one_that_keeps_failing_is_probed_by_one_at_a_time_ever_more_rarely() {
         let mut breaker = open();
         let mut now = 0;
-        for pause in [5, 10, 20, 40, 80, 160, 300, 300] {
-            assert_eq!(breaker.admit(at(now + pause - 1)), Admission::NotBefore(at(now + pause)));
+        for (n, pause) in [5, 10, 20, 40, 80, 160, 300, 300].into_iter().enumerate() {
+            let new = caller(100 + n);
+            assert_eq!(breaker.admit(&new, at(now + pause - 1)), Admission::NotBefore(at(now + pause)));
             now += pause;
-            assert_eq!(breaker.admit(at(now)), Admission::Probe);
-            assert_eq!(breaker.admit(at(now)), Admission::NotBefore(at(now + 5)), "one probe only");
+            assert_eq!(breaker.admit(&new, at(now)), Admission::Probe);
+            assert_eq!(breaker.admit(&caller(1), at(now)), Admission::NotBefore(at(now + 5)), "one probe only");
             assert_eq!(breaker.state(at(now)), State::HalfOpen { since: at(0) });
-            assert_eq!(breaker.note(Says::Ill, true, None, at(now)), Change::None);
+            assert_eq!(note(&mut breaker, Says::Ill, true, &new, now), Change::None);
         }
         assert_eq!(breaker.state(at(now)), State::Open { since: at(0), until: at(now + 300) });
     }
@@ -199,20 +272,62 @@ mod tests {
     #[test]
     fn one_success_of_a_probe_closes_it_and_successes_between_failures_keep_it_closed() {
         let mut breaker = open();
-        assert_eq!(breaker.note(Says::Well, false, None, at(1)), Change::None, "it began before");
-        assert_eq!(breaker.admit(at(5)), Admission::Probe);
-        assert_eq!(breaker.note(Says::Well, true, None, at(5)), Change::Closed);
-        for _ in 0..100 {
-            assert_eq!(breaker.note(Says::Ill, false, None, at(6)), Change::None);
-            assert_eq!(breaker.note(Says::Well, false, None, at(6)), Change::None);
+        assert_eq!(note(&mut breaker, Says::Well, false, &caller(1), 1), Change::None, "it began before");
+        assert_eq!(breaker.admit(&caller(1), at(5)), Admission::Probe);
+        assert_eq!(note(&mut breaker, Says::Well, true, &caller(1), 5), Change::Closed);
+        for n in 0..100 {
+            assert_eq!(note(&mut breaker, Says::Ill, false, &caller(n), 6), Change::None);
+            assert_eq!(note(&mut breaker, Says::Well, false, &caller(n), 6), Change::None);
         }
     }
 
     #[test]
     fn a_probe_nobody_knows_the_end_of_lets_the_next_one_through() {
         let mut breaker = open();
-        assert_eq!(breaker.admit(at(5)), Admission::Probe);
-        breaker.note(Says::Nothing, true, None, at(5));
-        assert_eq!(breaker.admit(at(5)), Admission::Probe);
+        assert_eq!(breaker.admit(&caller(1), at(5)), Admission::Probe);
+        note(&mut breaker, Says::Nothing, true, &caller(1), 5);
+        assert_eq!(breaker.admit(&caller(1), at(5)), Admission::Probe);
+    }
+
+    #[test]
+    fn one_party_counts_once_however_often_it_fails() {
+        let mut breaker = Breaker::default();
+        let event = Party::Event(crate::model::id::EventId("evt_1".into()));
+        for _ in 0..100 {
+            note(&mut breaker, Says::Ill, false, &caller(1), 0);
+            note(&mut breaker, Says::Ill, false, &event, 0);
+        }
+        assert_eq!((breaker.failures(), breaker.state(at(0))), (2, State::Closed));
+        for n in 2..FAILURES_MAX {
+            assert_eq!(breaker.state(at(0)), State::Closed);
+            note(&mut breaker, Says::Ill, false, &caller(n), 0);
+        }
+        assert!(breaker.is_open(), "ten callers are ten");
+    }
+
+    #[test]
+    fn who_is_known_to_make_it_fail_cannot_keep_others_from_it() {
+        let mut breaker = open();
+        let mut now = 5;
+        for pause in [5, 10, 20, 40, 80, 160, 300, 300] {
+            assert_eq!(breaker.admit(&caller(3), at(now)), Admission::Probe);
+            note(&mut breaker, Says::Ill, true, &caller(3), now);
+            assert_eq!(breaker.admit(&caller(3), at(now)), Admission::NotBefore(at(now + pause)), "its own wait grows");
+            now += pause;
+        }
+        assert_eq!(breaker.admit(&caller(3), at(now - 1)), Admission::NotBefore(at(now)));
+        assert_eq!(breaker.admit(&caller(99), at(now - 1)), Admission::Probe, "nobody else waits");
+        assert_eq!(note(&mut breaker, Says::Well, true, &caller(99), now), Change::Closed);
+    }
+
+    #[test]
+    fn what_is_remembered_of_parties_is_bounded() {
+        let mut breaker = open();
+        for n in 0..1000 {
+            breaker.admit(&caller(n), at(1_000_000 + 1000 * i64::try_from(n).expect("few")));
+            note(&mut breaker, Says::Ill, true, &caller(n), 0);
+        }
+        assert_eq!(breaker.failures(), 64);
+        assert!(breaker.open.is_some_and(|open| open.barred.len() <= PARTIES_MAX));
     }
 }

@@ -12,6 +12,9 @@ pub enum PluginFailure {
     /// The guest said it may work later.
     #[error("the plugin asks to try later: {0}")]
     RetryLater(String),
+    /// A script threw what is neither `Rejected` nor `RetryLater`: a mistake of its author's, in what nobody has thought of.
+    #[error("the plugin threw: {0}")]
+    Threw(String),
     /// The guest trapped: a panic, an unreachable instruction, a stack overflow.
     #[error("the plugin trapped: {0}")]
     Trapped(String),
@@ -24,9 +27,12 @@ pub enum PluginFailure {
     /// It returned something that is not what the contract says, such as text that is not JSON.
     #[error("the plugin returned something unusable: {0}")]
     BadOutput(String),
-    /// It used an interface it has no grant for in a way that cannot be answered.
-    #[error("the plugin has no grant for `{0}`")]
+    /// It asked for what it has no grant for: the grant, and what of it.
+    #[error("the plugin has no grant for `{0}`; `PUT /v1/plugins/{{name}}/grants` gives it")]
     NotGranted(String),
+    /// It has the grant, and the secret is not there.
+    #[error("there is no secret `{0}`, for which the plugin has the grant")]
+    SecretMissing(String),
     /// Too many calls were waiting for a free instance of the host.
     #[error("all plugin instances are busy and {0} calls wait already (limit `plugin_queue_max`)")]
     Busy(usize),
@@ -52,23 +58,10 @@ impl PluginFailure {
         FailureKind::from(self).as_str()
     }
 
-    /// Whether trying again may help.
+    /// Whether trying again may help. Only what the plugin says of its input is final: its own mistakes are mended by another version,
+    /// a limit or a grant by an admin.
     pub fn is_passing(&self) -> bool {
-        match self {
-            Self::RetryLater(_) | Self::Busy(_) | Self::Missing(_) | Self::SetAside { .. } | Self::TimedOut(_) | Self::Stopping => true,
-            Self::Limit(limit, _) => matches!(
-                limit,
-                Limit::CpuMs
-                    | Limit::WallMs
-                    | Limit::InvokeMs
-                    | Limit::Queue
-                    | Limit::StateKeys
-                    | Limit::StateBytes
-                    | Limit::DirectoryBytes
-                    | Limit::DirectoryFiles
-            ),
-            Self::Rejected(_) | Self::Trapped(_) | Self::BadOutput(_) | Self::NotGranted(_) => false,
-        }
+        !matches!(self, Self::Rejected(_))
     }
 
     /// Whether fewer events could have kept it within the limit.
@@ -82,10 +75,12 @@ impl PluginFailure {
         match self {
             // The plugin works: it has looked at the input and said something about it.
             Self::Rejected(_) | Self::RetryLater(_) => Says::Well,
-            Self::Trapped(_) | Self::BadOutput(_) => Says::Ill,
+            Self::Threw(_) | Self::Trapped(_) | Self::BadOutput(_) => Says::Ill,
             Self::Limit(Limit::Queue | Limit::Concurrency, _) => Says::Nothing,
             Self::Limit(..) | Self::TimedOut(_) => Says::Ill,
-            Self::NotGranted(_) | Self::Busy(_) | Self::SetAside { .. } | Self::Missing(_) | Self::Stopping => Says::Nothing,
+            Self::NotGranted(_) | Self::SecretMissing(_) | Self::Busy(_) | Self::SetAside { .. } | Self::Missing(_) | Self::Stopping => {
+                Says::Nothing
+            }
         }
     }
 }
@@ -95,7 +90,7 @@ impl PluginFailure {
 pub enum Says {
     /// It works.
     Well,
-    /// It harmed itself: it trapped, breached a limit, or returned what nobody can use.
+    /// It made a mistake: it threw, trapped, breached a limit, or returned what nobody can use.
     Ill,
     /// It did not get to run, or an admin has to act.
     Nothing,
@@ -106,11 +101,13 @@ impl From<&PluginFailure> for FailureKind {
         match failure {
             PluginFailure::Rejected(_) => Self::PluginRejected,
             PluginFailure::RetryLater(_) => Self::PluginRetryLater,
+            PluginFailure::Threw(_) => Self::PluginThrew,
             PluginFailure::Trapped(_) => Self::PluginTrapped,
             PluginFailure::Limit(limit, _) => limit.failure(),
             PluginFailure::TimedOut(_) => Self::PluginDeadline,
             PluginFailure::BadOutput(_) => Self::PluginBadOutput,
             PluginFailure::NotGranted(_) => Self::PluginNotGranted,
+            PluginFailure::SecretMissing(_) => Self::SecretMissing,
             PluginFailure::Busy(_) => Self::PluginBusy,
             PluginFailure::SetAside { .. } => Self::PluginSetAside,
             PluginFailure::Missing(_) => Self::PluginMissing,
@@ -130,5 +127,18 @@ mod tests {
         assert_eq!((breach.kind(), breach.says()), ("plugin_memory", Says::Ill));
         assert_eq!(PluginFailure::Rejected("no".into()).says(), Says::Well);
         assert_eq!(PluginFailure::Limit(Limit::Queue, 1).says(), Says::Nothing);
+    }
+
+    #[test]
+    fn a_mistake_of_the_authors_is_tried_again_and_a_missing_grant_or_secret_is_nobodys() {
+        let threw = PluginFailure::Threw("line 1, column 2: TypeError: x".into());
+        assert_eq!((threw.kind(), threw.says(), threw.is_passing()), ("plugin_threw", Says::Ill, true));
+        for (failure, kind) in [
+            (PluginFailure::NotGranted("secrets: a".into()), "plugin_not_granted"),
+            (PluginFailure::SecretMissing("a".into()), "secret_missing"),
+        ] {
+            assert_eq!((failure.kind(), failure.says(), failure.is_passing()), (kind, Says::Nothing, true));
+        }
+        assert!(!PluginFailure::Rejected("no".into()).is_passing());
     }
 }

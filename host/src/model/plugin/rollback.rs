@@ -14,16 +14,17 @@ pub const WINDOW_S_MAX: u64 = 7 * 24 * 3600;
 /// The most calls that can be asked for before a version is judged.
 pub const CALLS_MIN_MAX: u64 = 1_000_000;
 
-/// When a version that was just activated is judged to be worse than the one before it. What counts as failed is what it does to
-/// itself: traps, breaches of limits, output nobody can use; not `rejected`, not `retry_later`, not `busy`.
+/// When a version that was just activated is judged to be worse than the one before it. What counts as failed is its own mistakes:
+/// what it throws, traps, breaches of limits, output nobody can use; not `rejected`, not `retry_later`, not `busy`. Each caller and each
+/// event counts once, and only where the version before handles what this one failed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RollbackRule {
     /// Whether it is done at all.
     pub automatic: bool,
-    /// Of its calls so many in a hundred at least must fail: 1 to 100.
+    /// Of the callers and events so many in a hundred at least must have it fail: 1 to 100.
     pub failed_percent: u64,
-    /// Calls there must have been before it is judged: 1 to 1 000 000. One that is set aside in its window is judged at once.
+    /// Callers and events there must have been before it is judged: 1 to 1 000 000. One that is set aside in its window is judged at once.
     pub calls_min: u64,
     /// Seconds after the activation in which it is watched: 1 to 604 800.
     pub window_s: u64,

@@ -64,6 +64,40 @@ async fn a_script_is_bounded_like_any_plugin() {
 }
 
 #[tokio::test]
+async fn what_a_script_throws_is_its_own_mistake_unless_it_says_otherwise() {
+    let host = TestHost::start().await;
+    let failure = async |name: &str, body: &str| {
+        script(&host, name, &format!("export function receive(call) {{ {body} }}")).await.expect("it starts");
+        let plugin = host.plugins.get(name, None).expect("active");
+        let input = InvocationInput { body: b"[1,".to_vec(), ..invocation(&json!(1)) };
+        plugin.loaded.receive(context(&plugin, &host), input).await.expect_err("it fails").failure
+    };
+    for (name, body, says) in [
+        ("type", "null.x;", "TypeError"),
+        ("reference", "return nowhere;", "ReferenceError"),
+        ("range", "new Array(-1);", "RangeError"),
+        ("parses", "JSON.parse(call.body);", "SyntaxError"),
+        ("text", "throw 'a text';", "a text"),
+        ("number", "throw 7;", "7"),
+        ("object", "throw { secret: 1 };", "secret"),
+        ("odd", "throw { toString() { throw 1 }, toJSON() { throw 2 } };", "cannot be shown"),
+        ("promise", "return Promise.reject(new Error('later'));", "Promise"),
+        ("misspelt", "return { bodi: 1 };", "bodi"),
+        ("pretends", "throw Object.assign(new Error('x'), { name: 'Rejected' });", "Rejected: x"),
+    ] {
+        let failed = failure(name, body).await;
+        assert!(matches!(&failed, PluginFailure::Threw(text) if text.contains(says)), "{name}: {failed}");
+    }
+    assert_eq!(failure("means-it", "throw new Rejected('no such item');").await, PluginFailure::Rejected("no such item".into()));
+    assert_eq!(failure("mended", "throw new (class Odd extends Rejected {})('odd');").await, PluginFailure::Rejected("odd".into()));
+    assert_eq!(failure("waits", "throw new RetryLater('closed');").await, PluginFailure::RetryLater("closed".into()));
+    // What the caller sent is the caller's.
+    assert_eq!(failure("reads", "return call.json();").await, PluginFailure::Rejected("the body is not JSON".into()));
+    let caught = "try { call.json() } catch (error) { throw error instanceof Rejected ? new Rejected('caught') : error }";
+    assert_eq!(failure("catches", caught).await, PluginFailure::Rejected("caught".into()));
+}
+
+#[tokio::test]
 async fn typescript_is_a_script_and_its_errors_are_at_the_authors_place() {
     let host = TestHost::start().await;
     let source = "type N = { n: number };\nexport function transform(delivery: Delivery, events: { data: N }[]): object {\n  \

@@ -34,7 +34,8 @@ pub struct BreakerView {
     /// When the next call goes through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_probe_at: Option<Timestamp>,
-    /// Calls in a row that failed by what the plugin does to itself; 10 set it aside.
+    /// Callers and events, with no call that went well between them, on which it harmed itself: 10 set it aside. However often one of
+    /// them has it fail, it is one.
     pub failures: u32,
     /// The last of these failures since this process began or the plugin was changed.
     #[serde(skip_serializing_if = "Option::is_none")]
