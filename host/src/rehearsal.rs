@@ -31,7 +31,7 @@ use crate::{
         Keys, NotInvoked, PluginReply,
     },
     services::Services,
-    store::{Claimed, DeliveryFilter, Session, StoreError},
+    store::{Claimed, DeliveryFilter, Session, Store, StoreError},
 };
 
 /// Deliveries one comparison looks at, at most, and unless it says how many.
@@ -448,8 +448,8 @@ pub async fn on_version_before(services: &Services, before: &Arc<ActivePlugin>, 
 async fn handles(services: &Services, plugin: &Arc<ActivePlugin>, kept: &Kept) -> Result<Option<bool>, TryError> {
     match kept {
         Kept::Call(id) => {
-            let failed = async || services.store.call(id).await.map(|call| call.filter(|call| call.failure.is_some()));
-            let call = written_down(failed).await?.ok_or_else(|| TryError::Missing(format!("call {id}")))?;
+            let failed = |store: Store, id: CallId| async move { Ok(store.call(&id).await?.filter(|call| call.failure.is_some())) };
+            let call = written_down(services, id, failed).await?.ok_or_else(|| TryError::Missing(format!("call {id}")))?;
             let setting = Setting { keys: Keys::Secrets, ..Setting::default() };
             let tried = try_receive(services, plugin, Inbound::Past(id.clone()), setting).await?;
             // In a try no webhook is invoked. One that wants to invoke where the new version never came to that has got further.
@@ -476,8 +476,11 @@ async fn read_again(services: &Services, plugin: &Arc<ActivePlugin>, id: &Delive
     if !plugin.loaded.exports_answers() {
         return Ok(Some(true));
     }
-    let last = async || services.store.attempts(id).await.map(|attempts| attempts.into_iter().filter_map(|attempt| attempt.answer).last());
-    let answer = written_down(last).await?.filter(|answer| !answer.truncated);
+    let last = |store: Store, id: DeliveryId| async move {
+        let answers = store.attempts(&id).await?.into_iter().filter_map(|attempt| attempt.answer);
+        Ok(answers.last())
+    };
+    let answer = written_down(services, id, last).await?.filter(|answer| !answer.truncated);
     let answer = answer.ok_or_else(|| TryError::Missing(format!("whole answer to delivery {id}")))?;
     let claimed = look_back(services, id).await?;
     let session = session_of(services, claimed.delivery.session.as_deref()).await?;
@@ -491,10 +494,14 @@ async fn read_again(services: &Services, plugin: &Arc<ActivePlugin>, id: &Delive
 }
 
 /// What `look` finds, once it does: a call fails a moment before that is written down.
-async fn written_down<T>(look: impl AsyncFn() -> Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+async fn written_down<I: Clone, T, F: Future<Output = Result<Option<T>, StoreError>>>(
+    services: &Services,
+    id: &I,
+    look: impl Fn(Store, I) -> F,
+) -> Result<Option<T>, StoreError> {
     let begun = Instant::now();
     loop {
-        let found = look().await?;
+        let found = look(services.store.clone(), id.clone()).await?;
         if found.is_some() || begun.elapsed() > KEPT_WAIT_MAX {
             return Ok(found);
         }

@@ -519,10 +519,7 @@ fn a_plugin_from_the_readme_alone_builds_offline_and_loads() {
         let mut build = hookwright(&["plugin", "build", "--json"]);
         build.current_dir(&folder).env("CARGO_NET_OFFLINE", "true").env("HOOKWRIGHT_GUEST_TOOLCHAIN", toolchain.stdout.trim());
         // The debian toolchain builds the standard library, which takes longer than a request may.
-        let built = tokio::time::timeout(std::time::Duration::from_secs(900), build.kill_on_drop(true).output())
-            .await
-            .expect("in time")
-            .expect("run");
+        let built = tokio::time::timeout(Duration::from_secs(900), build.kill_on_drop(true).output()).await.expect("in time").expect("run");
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 
         let name = unique("greeting");

@@ -144,8 +144,7 @@ pub async fn test(services: Services, asked: Asked) -> Answer {
     let trace = asked.trace.clone();
     let request = invocation::Request { data: json!({ "test": true }), trace, ..invocation::Request::default() };
     services.store.has_room()?;
-    let may_read = may_read(&asked);
-    ok(&shown(invocation::invoke(&services, asked.path(0), request).await?, may_read))
+    ok(&shown(invocation::invoke(&services, asked.path(0), request).await?))
 }
 
 /// What to check.

@@ -59,13 +59,12 @@ pub enum Rehearsed {
 impl Evidence {
     /// A call for this party went well.
     pub fn went_well(&mut self, party: &Party) {
+        let is_full = self.parties.len() >= PARTIES_MAX;
         match (self.parties.get_mut(party), party) {
             (Some(standing), _) => standing.went_well = true,
             (None, Party::Event(_) | Party::CallerOf(_)) => self.events = self.events.saturating_add(1),
-            (None, _) if self.parties.len() < PARTIES_MAX => {
-                self.parties.insert(party.clone(), Standing { went_well: true, ..Standing::default() });
-            }
-            (None, _) => {}
+            (None, _) if is_full => {}
+            (None, _) => drop(self.parties.insert(party.clone(), Standing { went_well: true, ..Standing::default() })),
         }
     }
 
