@@ -112,7 +112,7 @@ fn invoke_for(services: &Services, call: &Call, trace: Option<TraceContext>, sta
 fn not_invoked(error: InvokeError) -> NotInvoked {
     match error {
         InvokeError::Missing(_) | InvokeError::Inactive(_) | InvokeError::Store(_) => NotInvoked::Waits(error.to_string()),
-        InvokeError::TooDeep(_) => NotInvoked::Told(error.to_string()),
+        InvokeError::TooDeep(_) | InvokeError::Invalid(_) => NotInvoked::Told(error.to_string()),
     }
 }
 
