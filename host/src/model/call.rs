@@ -135,6 +135,7 @@ impl Call {
         let is_rejected_by_plugin = self.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::PluginRejected);
         match self.state {
             _ if self.verification == Verification::Failed => Some("it could not be verified"),
+            _ if self.request.body_not_kept.is_some() => Some("it was turned away, and its body was not kept"),
             CallState::Done => Some("it was done"),
             CallState::Pending => Some("it waits to be run already"),
             CallState::Rejected if !is_rejected_by_plugin => Some("it was turned away before it ran"),

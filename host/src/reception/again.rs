@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::{
     commit::commit_alone,
     record::{document, revived},
+    rejection::digest,
     reply::Reply,
     run, take_turn,
 };
@@ -80,7 +81,10 @@ async fn run_again(services: &Services, mut call: Call) {
             run(services, &receiver, &inbound, call).await;
             drop(turn);
         }
-        Err(Some(reply)) => drop(commit_alone(services, call, reply).await),
+        Err(Some(reply)) => {
+            call.keep_little(digest(&inbound.body));
+            drop(commit_alone(services, call, reply).await);
+        }
         // The same call is being answered just now: looked at again later.
         Err(None) => {}
     }
