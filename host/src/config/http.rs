@@ -31,13 +31,13 @@ bounded! {
         body_time_max as "body_seconds_max": Duration = 30, "seconds", 1 to 3600;
         /// Bytes of requests' bodies that are held at once, from before they are read until their answer; further ones are read when there is room.
         bodies_bytes_max as "bodies_bytes_max": usize = 128 * MIB, "bytes", 1_048_576 to 64 * GIB;
-        /// And of one address (of IPv6, one /64): never more than is left for others.
+        /// Bytes of requests' bodies that are held at once of one address (of IPv6, one /64); never more than is left for others.
         bodies_bytes_per_address_max as "bodies_bytes_per_address_max": usize = 32 * MIB, "bytes", 65_536 to 64 * GIB;
-        /// And of one token: never more than is left for others.
+        /// Bytes of requests' bodies that are held at once of one token; never more than is left for others.
         bodies_bytes_per_token_max as "bodies_bytes_per_token_max": usize = 32 * MIB, "bytes", 65_536 to 64 * GIB;
         /// Requests that wait for room for their body, of one address an eighth of them; further ones are answered 503.
         bodies_waiting_max as "bodies_waiting_max": usize = 1_024, "requests", 8 to 100_000;
-        /// How long one waits before it is answered 503.
+        /// How long a request waits for room for its body before it is answered 503.
         body_wait_max as "body_wait_seconds_max": Duration = 10, "seconds", 0 to 600;
         /// Bytes of a form that are read before it is known whose it is: at ArcGIS's addresses, where a token may stand in it.
         stranger_form_bytes_max as "stranger_form_bytes_max": usize = 64 * KIB, "bytes", 1024 to MIB;
@@ -51,7 +51,7 @@ bounded! {
         streams_max as "streams_max": u32 = 128, "streams", 1 to 10_000;
         /// Bytes a client may send on one HTTP/2 stream before any of them is read.
         stream_window as "stream_window_bytes": u32 = 128 * KIB, "bytes", 65_535 to 16 * MIB;
-        /// And on one HTTP/2 connection.
+        /// Bytes a client may send on one HTTP/2 connection before any of them is read.
         connection_window as "connection_window_bytes": u32 = 256 * KIB, "bytes", 65_535 to 16 * MIB;
         /// HTTP/2 streams that were reset before they were served, after which the connection is ended.
         pending_resets_max as "pending_resets_max": usize = 20, "streams", 0 to 10_000;
