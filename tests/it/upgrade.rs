@@ -168,7 +168,7 @@ fn what_an_older_version_left_unfinished_ends_on_this_one_and_nothing_is_sent_tw
         let seen = endpoint.seen().len();
         let host = host.restart().await;
         all_ended(&host).await;
-        let event = json!({ "trigger": "done.x", "id": "done.x-0", "source": "fixture", "data": {} });
+        let event = json!({ "trigger": "done.x", "id": "done.x-0", "source": "fixture", "data": { "n": 0, "é": "😀" } });
         assert_eq!(host.client.post("/v1/events", &event).await.1["duplicate"], true);
         assert_eq!(endpoint.seen().len(), seen);
         host.stop().await;
