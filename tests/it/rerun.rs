@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, stream};
-use hookwright_tests::{Client, Process, TestHost, data_directory, guests::guest, run, shared, unique, wait::eventually};
+use hookwright_tests::{Client, Process, TestHost, data_directory, run, shared, unique, wait::eventually};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -168,15 +168,15 @@ fn what_was_not_accepted_is_not_run_again() {
     run(async {
         let client = &shared().await.client;
         let name = unique("sync");
-        client.plugin(&name, guest("trap")).await;
+        client.script(&name, BROKEN).await;
         let code = client.receiver(&name, json!({ "plugin": name })).await;
-        assert_eq!(client.call(&code, "?n=1", "").await.status, 500);
+        assert_eq!(client.call(&code, "?n=1", "").await.status, 400);
         let call = client.last_call(&name).await;
         let path = format!("/v1/calls/{}/rerun", call["id"].as_str().expect("an id"));
         let (status, refused) = client.post(&path, &json!({})).await;
         assert_eq!(status, 409, "{refused}");
         assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("is not `async`")), "{refused}");
-        let looked = client.look(&format!("/v1/calls/rerun?receiver={name}")).await;
+        let looked = client.look(&format!("/v1/calls/rerun?receiver={name}&state=rejected")).await;
         assert_eq!((&looked["calls"], &looked["skipped"]), (&json!(0), &json!(1)), "{looked}");
 
         let name = unique("signed");
