@@ -95,7 +95,7 @@ fn gzip(sent: &[u8], max: usize) -> Decoded {
 
 /// `deflate` is the zlib format (RFC 9110, section 8.4.1.2); some servers leave its two bytes of header out.
 fn deflate(sent: &[u8], max: usize) -> Decoded {
-    let is_zlib = matches!(sent, [method, flags, ..] if method & 0x0f == 8 && (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0);
+    let is_zlib = matches!(sent, [method, flags, ..] if method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31));
     let mut body = Vec::new();
     let ended = match is_zlib {
         true => drain(&mut ZlibDecoder::new(sent), &mut body, max),
