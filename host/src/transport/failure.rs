@@ -76,8 +76,10 @@ pub(super) fn of_request(name: &str, error: &legacy::Error) -> Lost {
         Some(error) if is_h2 && (error.is_canceled() || error.is_user()) => return not_processed(error),
         _ => {}
     }
-    // By HTTP/2 an answer that began is an answer: what comes here had none.
-    if !is_h2 && progress.is_some_and(|progress| progress.has_begun_to_answer()) {
+    // By HTTP/2 an answer that began is an answer: what comes here had none. A server that speaks before it is asked says something that
+    // is no end of a connection.
+    let began = !is_h2 && progress.is_some_and(|progress| progress.has_begun_to_answer());
+    if began || !is_end_of_connection(error) {
         let detail = match hyper {
             Some(error) if error.is_incomplete_message() => format!("`{name}` closed the connection before its answer was complete"),
             _ => format!("the connection to `{name}` broke off: {}", innermost(error)),
@@ -89,6 +91,14 @@ pub(super) fn of_request(name: &str, error: &legacy::Error) -> Lost {
         _ => format!("the connection to `{name}` broke off without an answer: {}", innermost(error)),
     };
     told(FailureKind::NoAnswer, detail, kept)
+}
+
+/// Whether nothing is wrong but that the connection ended.
+fn is_end_of_connection(error: &legacy::Error) -> bool {
+    let ended = |error: &hyper::Error| error.is_incomplete_message() || error.is_canceled() || error.is_closed() || error.is_timeout();
+    // The last of hyper's errors is the one the others came from.
+    let hyper = causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).last();
+    hyper.is_none_or(ended) || find::<std::io::Error>(error).is_some()
 }
 
 /// An answer whose body cannot be read to its end.
