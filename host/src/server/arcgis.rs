@@ -141,7 +141,6 @@ impl Asked<'_> {
 pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut RequestBody) -> Response<Body> {
     // By any other method nothing is shown, and nothing done.
     if ![Method::GET, Method::HEAD, Method::POST].contains(&parts.method) {
-        body.is_unwanted();
         return ApiError::MethodNotAllowed("GET, HEAD, POST".to_owned()).into_response();
     }
     let (query, mut wrong) = match fields(parts.uri.query().unwrap_or_default().as_bytes(), services.limits.http.fields_max) {
@@ -150,9 +149,10 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
     };
     let mut form = Form(query);
     let page = origin::of(&parts.headers, services);
-    if parts.method != Method::POST || wrong.is_some() {
-        body.is_unwanted();
-    } else if let Err(error) = take_form(services, &place, parts, body, &mut form).await {
+    if parts.method == Method::POST
+        && wrong.is_none()
+        && let Err(error) = take_form(services, &place, parts, body, &mut form).await
+    {
         wrong = Some(error);
     }
     let format = match form.text("f").map(str::to_ascii_lowercase).as_deref() {

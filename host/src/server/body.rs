@@ -22,10 +22,6 @@ const FIRST_BYTES: usize = 64 * 1024;
 const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a client may go on sending what is refused.
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(10);
-/// The same where the address takes no body at all, and over HTTP/2, where a stream can be ended without its connection: what may be under way
-/// already.
-const UNWANTED_BYTES_MAX: usize = 128 * 1024;
-const UNWANTED_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// The body of a request that is being answered. What is held for it is given back when this is dropped.
 pub struct RequestBody {
@@ -38,7 +34,6 @@ pub struct RequestBody {
     is_http2: bool,
     /// Who expects a `100 Continue` has not sent what nobody asked for.
     expects_continue: bool,
-    is_unwanted: bool,
     buffer: Buffer,
     is_whole: bool,
     held: Vec<Held>,
@@ -89,7 +84,6 @@ impl RequestBody {
             address: (!settings.trusts(remote)).then(|| edge::network(remote)),
             is_http2: parts.version == Version::HTTP_2,
             expects_continue: parts.headers.contains_key(EXPECT),
-            is_unwanted: false,
             buffer: Buffer::One(Bytes::new()),
             is_whole: incoming.is_end_stream(),
             held: Vec::new(),
@@ -97,11 +91,6 @@ impl RequestBody {
             incoming,
             services,
         }
-    }
-
-    /// The address takes no body: of what comes all the same hardly anything is even thrown away.
-    pub fn is_unwanted(&mut self) {
-        self.is_unwanted = true;
     }
 
     /// All of it, if it is no longer than `max`. `token`: whose it is besides the address's.
@@ -194,22 +183,29 @@ impl RequestBody {
         }
     }
 
-    /// Takes what a client goes on sending after its answer. Closing on it would make its system throw the answer away unread
-    /// (RFC 9112, section 9.6). What comes later or is longer is cut off.
+    /// Takes what a client goes on sending after its answer, and throws it away. Closing on it would make its system throw the answer away
+    /// unread (RFC 9112, section 9.6). What comes later or is longer is cut off, and so is all of it by a stop.
     pub fn leave(self) {
-        let Self { mut incoming, is_http2, expects_continue, is_unwanted, .. } = self;
+        let Self { mut incoming, services, is_http2, expects_continue, .. } = self;
         if incoming.is_end_stream() || expects_continue {
             return;
         }
-        let (bytes_max, time_max) =
-            if is_unwanted || is_http2 { (UNWANTED_BYTES_MAX, UNWANTED_TIME_MAX) } else { (DISCARDED_BYTES_MAX, DISCARD_TIME_MAX) };
+        // Streams share what a connection lets in, so that each takes longer.
+        let time_max = if is_http2 { services.limits.http.body_time_max.max(DISCARD_TIME_MAX) } else { DISCARD_TIME_MAX };
+        let stop = services.stop.clone();
         tokio::spawn(tokio::time::timeout(time_max, async move {
-            let mut bytes = 0;
-            while let Some(Ok(frame)) = incoming.frame().await {
-                bytes += frame.data_ref().map_or(0, Bytes::len);
-                if bytes > bytes_max {
-                    break;
+            let taken = async {
+                let mut bytes = 0;
+                while let Some(Ok(frame)) = incoming.frame().await {
+                    bytes += frame.data_ref().map_or(0, Bytes::len);
+                    if bytes > DISCARDED_BYTES_MAX {
+                        break;
+                    }
                 }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = taken => {}
             }
         }));
     }
