@@ -51,24 +51,29 @@ pub(super) fn hostcall_fuel(limits: &PluginLimits) -> usize {
     as_size(limits.output_bytes.max(limits.memory_bytes)).saturating_add(OUTPUT_SLACK_BYTES)
 }
 
+/// Whether one function stands in a backtrace again and again.
+fn recurses(frames: &[&str]) -> bool {
+    frames.iter().any(|frame| frames.iter().filter(|other| *other == frame).count() >= 3)
+}
+
 /// A sentence for the author of the guest: the panic message if there is one, the trap, and where.
 fn describe(error: &wasmtime::Error, log: &GuestLog) -> String {
     let mut text = panic_message(log).unwrap_or_default();
     if !text.is_empty() {
         text.push_str("; ");
     }
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+    let frames = frames(&backtrace);
     match (error.downcast_ref::<Trap>(), error.downcast_ref::<wasmtime_wasi::I32Exit>()) {
+        // A guest has a stack in its memory too, at the beginning of it: the frame that has no room there lies before the first byte.
+        (Some(Trap::MemoryOutOfBounds), _) if recurses(&frames) => text.push_str("call stack exhausted: out of bounds memory access"),
         (Some(trap), _) => text.push_str(&trap.to_string()),
         (None, Some(exit)) => text.push_str(&format!("it exited with code {}", exit.0)),
         (None, None) => text.push_str(&error.root_cause().to_string()),
     }
-    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-        let backtrace = backtrace.to_string();
-        let frames = frames(&backtrace);
-        if !frames.is_empty() {
-            text.push_str("; in ");
-            text.push_str(&frames.join(" < "));
-        }
+    if !frames.is_empty() {
+        text.push_str("; in ");
+        text.push_str(&frames.join(" < "));
     }
     text
 }
@@ -105,6 +110,13 @@ mod tests {
         let line = |text: &str| LogLine { level: LogLevel::Warn, text: text.to_owned() };
         let log = GuestLog { lines: vec![line("hello"), line("thread 'main' panicked at src/lib.rs:3:5:"), line("no stock")], dropped: 0 };
         assert_eq!(panic_message(&log).as_deref(), Some("thread 'main' panicked at src/lib.rs:3:5: no stock"));
+    }
+
+    #[test]
+    fn a_function_that_calls_itself_is_seen_in_its_backtrace() {
+        assert!(recurses(&["deeper", "deeper", "deeper"]));
+        assert!(recurses(&["memcpy", "even", "odd", "even", "odd", "even"]));
+        assert!(!recurses(&["memcpy", "copy", "copy", "apply"]) && !recurses(&[]));
     }
 
     #[test]
