@@ -173,7 +173,7 @@ fn a_preview_signs_for_admins_alone() {
         client.script("signs", "export const transform = (d, e) => ({ body: e[0].data, headers: { 'x-my-proof': hookwright.hmacSha256('key', JSON.stringify(e[0].data)).toHex() } });").await;
         client.grant("signs", json!({ "secrets": ["key"] })).await;
         let request = json!({ "url": endpoint.url("/"), "body": "$event.data", "content_type": "application/json" });
-        let form = json!({ "url": endpoint.url("/"), "body": "$event.data", "content_type": "application/x-www-form-urlencoded" });
+        let form = json!({ "url": endpoint.url("/"), "body": "{\"amount\":$event.data.amount,\"to\":\"$event.data.to\"}", "content_type": "application/x-www-form-urlencoded" });
         for (name, document) in [
             ("standard-webhooks", json!({ "request": request, "signing": { "secrets": ["$secret:key"] } })),
             ("github", json!({ "request": request, "signing": { "scheme": "github", "secrets": ["$secret:key"] } })),
@@ -220,7 +220,7 @@ fn a_preview_signs_for_admins_alone() {
             let text = seen.to_string();
             assert!(proofs(&seen).iter().any(|proof| text.contains(proof)), "{name}: an admin sees the request as it is sent: {seen}");
         }
-        // What was sent is kept without its signature: whoever may post and read would have anything signed.
+        // What was sent is kept without its signature: a token that may post and read would have anything signed.
         for name in ["github", "esri-form"] {
             assert_eq!(client.invoke(name, data.clone()).await["state"], "delivered");
             let sent = endpoint.next_request().await;
@@ -377,7 +377,7 @@ fn a_session_lives_no_longer_for_being_looked_at() {
 }
 
 #[test]
-fn whoever_tries_a_plugin_is_given_no_signature_and_nothing_that_is_kept() {
+fn a_tried_plugin_is_given_no_key_and_nothing_that_is_kept() {
     run(async {
         let host = TestHost::start().await;
         let client = &host.client;

@@ -111,6 +111,7 @@ impl Call<'_> {
         let slot = self.sandbox.slot(kind, &self.context.plugin).await?;
         let (lane, pre, exports) = (&self.sandbox.lane, self.pre.clone(), self.exports.clone());
         let (is_long, conduct) = (IsLong::default(), self.context.conduct.clone());
+        let is_rehearsal = self.context.rehearsal.is_some();
         let begins_long = conduct.as_ref().is_some_and(|conduct| conduct.is_long());
         let mut running =
             Running::new(self, is_long.clone()).map_err(|error| PluginFailure::Trapped(format!("it cannot be started: {error:#}")))?;
@@ -121,7 +122,8 @@ impl Call<'_> {
             running.finish(result, read)
         };
         let called = lane.run(call, &is_long, begins_long).await;
-        if let Some(conduct) = conduct {
+        // A rehearsal says nothing of the calls to come, and is in no figure.
+        if let Some(conduct) = conduct.filter(|_| !is_rehearsal) {
             conduct.set_long(is_long.get());
             conduct.had_memory(called.as_ref().map_or_else(|failed| failed.memory_bytes, |called| called.memory_bytes));
         }

@@ -321,7 +321,7 @@ fn may_read(asked: &Asked) -> Result<(), ApiError> {
     if asked.allows(Scope::Read) { Ok(()) } else { Err(ApiError::Forbidden("read".to_owned())) }
 }
 
-/// What a plugin signs with while it is tried out: whoever tries it chose what is signed.
+/// What a plugin signs with while it is tried out: the one who tries it chose what is signed.
 fn keys(asked: &Asked) -> Keys {
     if asked.allows(Scope::Admin) { Keys::Secrets } else { Keys::StandIn }
 }

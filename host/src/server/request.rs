@@ -40,7 +40,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Whether whoever asks may do what takes `scope`: an answer shows no more than a GET with the same token would.
+    /// Whether the token may do what takes `scope`: an answer shows no more than a GET with the same token would.
     pub fn allows(&self, scope: Scope) -> bool {
         self.token.as_ref().is_some_and(|token| token.allows(scope))
     }
