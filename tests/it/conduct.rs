@@ -273,10 +273,8 @@ fn a_script_bug_loses_no_delivery_and_the_version_before_delivers_what_it_failed
         assert_eq!(client.script(&name, &buggy()).await["version"], 2);
         for n in 0..12 {
             let data = json!({ "nested": {}, "user": { "name": format!("Ann {n}") } });
-            let accepted = client.event(json!({ "trigger": "turn.now", "source": name, "data": data })).await;
-            let state = accepted["deliveries"][0]["state"].as_str().unwrap_or_default();
-            // The last of them may come when the version before is back.
-            assert!(["waiting", "pending", "delivered"].contains(&state), "nothing is refused for good: {accepted}");
+            let (status, answer) = client.post("/v1/events", &json!({ "trigger": "turn.now", "source": name, "data": data })).await;
+            assert_eq!(status, 202, "{answer}");
         }
         rolled_back(client, &name).await;
         let history = client.look(&format!("/v1/plugins/{name}/history")).await;
