@@ -392,20 +392,17 @@ fn a_call_at_the_limit_of_its_body_is_answered_and_what_is_made_of_it_is_bounded
         fails("repeats", json!({ "reply": { "message": "$call.body".repeat(5) } }), "", 400, &["4194304 bytes"]).await;
         fails("once", json!({ "once": "$.body" }), "", 400, &["`once`", "900000 bytes", "1024"]).await;
         fails("session", json!({ "session": "$.body" }), "", 400, &["`session`", "1 to 256"]).await;
-        // As many parameters as a head holds.
-        let query: String = (0..8_000).map(|n| format!("&q={n}")).collect();
-        let parameters = json!({ "q": { "type": "list" } });
-        let code = client
-            .receiver(
-                "list",
-                reply("list", json!({ "parameters": parameters, "events": [{ "trigger": "listed", "data": "$.parameters.q" }] })),
-            )
-            .await;
-        let answered = client.call(&code, &format!("?{}", &query[1..]), "").await;
+        // As many parameters as a query may have, and one more.
+        let query = |number: usize| (0..number).map(|n| format!("{}q={n}", if n == 0 { "?" } else { "&" })).collect::<String>();
+        let list = json!({ "parameters": { "q": { "type": "list" } }, "events": [{ "trigger": "listed", "data": "$.parameters.q" }] });
+        let code = client.receiver("list", reply("list", list)).await;
+        let answered = client.call(&code, &query(1000), "").await;
         assert_eq!(answered.status, 200, "{}", answered.text());
         let call = client.last_call("list").await;
         let listed = client.look(&format!("/v1/events/{}", call["events"][1].as_str().expect("an event"))).await;
-        assert_eq!(listed["data"].as_array().map(Vec::len), Some(8_000));
+        assert_eq!(listed["data"].as_array().map(Vec::len), Some(1000));
+        let refused = client.call(&code, &query(1001), "").await;
+        assert_eq!((refused.status, refused.text().contains("1000 fields")), (400, true), "{}", refused.text());
     });
 }
 
