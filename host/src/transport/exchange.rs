@@ -1,6 +1,6 @@
 //! One request until it has an answer: over a connection that is kept, and again at once where that is safe.
 //!
-//! A kept connection may be given up by the endpoint while the request is on its way; an endpoint may say over HTTP/2 that it did not
+//! A connection that is kept or shared may be given up by the endpoint while the request is on its way; an endpoint may say over HTTP/2 that it did not
 //! process a request, or that it wants it by HTTP/1.1. In these cases, and in no others, the same request goes out again on a connection of
 //! its own. A request is at least once anyway, and its `webhook-id` stays the same.
 

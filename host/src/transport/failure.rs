@@ -19,8 +19,8 @@ pub(super) struct Lost {
 pub(super) enum Again {
     /// No.
     No,
-    /// A connection that had served others before ended without a byte of an answer: the endpoint most likely gave it up while the
-    /// request was on its way.
+    /// A connection that had served others before, or that is shared with others over HTTP/2, ended without a byte of an answer: the
+    /// endpoint most likely gave it up while the request was on its way.
     KeptConnection,
     /// The endpoint said that it did not process the request, or the request never left.
     NotProcessed,
@@ -43,7 +43,10 @@ pub(super) fn of_request(name: &str, error: &legacy::Error) -> Lost {
     }
     let connection = error.connect_info();
     let progress = connection.and_then(Progress::of);
-    let kept = if progress.as_ref().is_some_and(Progress::has_answered) { Again::KeptConnection } else { Again::No };
+    let is_h2 = connection.is_some_and(Connected::is_negotiated_h2);
+    // An HTTP/2 connection is shared: which of its requests was the first cannot be told when it ends under several of them.
+    let is_kept = is_h2 || progress.as_ref().is_some_and(Progress::has_answered);
+    let kept = if is_kept { Again::KeptConnection } else { Again::No };
     let not_processed = |why: &dyn fmt::Display| {
         told(FailureKind::NotProcessed, format!("`{name}` did not process the request: {why}"), Again::NotProcessed)
     };
@@ -63,7 +66,6 @@ pub(super) fn of_request(name: &str, error: &legacy::Error) -> Lost {
             None => told(FailureKind::NoAnswer, format!("the connection to `{name}` broke off without an answer: {error}"), kept),
         };
     }
-    let is_h2 = connection.is_some_and(Connected::is_negotiated_h2);
     let hyper = find::<hyper::Error>(error);
     match hyper {
         Some(error) if error.is_parse_too_large() => {
