@@ -171,8 +171,8 @@ pub struct Attempt {
     /// What came back, capped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<RecordedAnswer>,
-    /// Why it did not work.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Why it did not work; null: it did.
+    #[serde(default)]
     pub failure: Option<Failure>,
     /// The plugin that built the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
