@@ -68,8 +68,12 @@ fn description() -> Value {
     for (method, path, summary, parameters) in OPERATIONS {
         let path = format!("/{{context}}{path}");
         let in_path = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+        let schema = |name| match name {
+            "context" => json!({ "type": "string", "pattern": "^[A-Za-z0-9._~-]{1,64}$" }),
+            _ => json!({ "type": "string" }),
+        };
         let mut listed: Vec<_> =
-            in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })).collect();
+            in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": schema(name) })).collect();
         let format = json!({ "type": "string", "enum": ["html", "json", "pjson"], "default": "html" });
         listed.extend(["f", "token"].map(|name| {
             let schema = if name == "f" { format.clone() } else { json!({ "type": "string" }) };
@@ -109,6 +113,8 @@ fn responses(method: &str) -> Value {
         "400": answer("not valid"), "401": answer("no token, or one that ended"), "403": answer("the token does not allow it"),
         "404": answer("none such"),
     });
+    // Where there can be no such context, none of these APIs answers.
+    answers["404"]["content"]["application/problem+json"] = json!({ "schema": { "type": "object" } });
     if method == "post" {
         answers["409"] = answer("it is as it cannot be changed");
         answers["413"] = answer("too large");
