@@ -476,10 +476,8 @@ async fn read_again(services: &Services, plugin: &Arc<ActivePlugin>, id: &Delive
     if !plugin.loaded.exports_answers() {
         return Ok(Some(true));
     }
-    let last = |store: Store, id: DeliveryId| async move {
-        let answers = store.attempts(&id).await?.into_iter().filter_map(|attempt| attempt.answer);
-        Ok(answers.last())
-    };
+    let last =
+        |store: Store, id: DeliveryId| async move { Ok(store.attempts(&id).await?.into_iter().rev().find_map(|attempt| attempt.answer)) };
     let answer = written_down(services, id, last).await?.filter(|answer| !answer.truncated);
     let answer = answer.ok_or_else(|| TryError::Missing(format!("whole answer to delivery {id}")))?;
     let claimed = look_back(services, id).await?;

@@ -191,6 +191,9 @@ impl RequestProblem {
     }
 }
 
+/// The headers of a request, and the names of those whose value the template spells out.
+type BuiltHeaders = (Vec<(String, String)>, Vec<String>);
+
 impl RequestTemplate {
     /// Reads a request. All that is wrong is found at once; pointers begin at the request.
     pub fn parse(spec: &RequestSpec) -> Result<Self, Vec<Problem>> {
@@ -288,7 +291,7 @@ impl RequestTemplate {
         from_plugin: Vec<(String, String)>,
         scope: &Scope<'_>,
         expansion: &mut Expansion,
-    ) -> Result<(Vec<(String, String)>, Vec<String>), RequestProblem> {
+    ) -> Result<BuiltHeaders, RequestProblem> {
         let given: Vec<(String, String)> = from_plugin.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
         for (name, _) in &given {
             check_name(name).map_err(|detail| RequestProblem::Header { name: name.clone(), detail })?;

@@ -34,7 +34,8 @@ pub async fn by_head(services: &Services, target: &Target, head: &Inbound, annou
     // A handshake and a probe are answered to anybody, and what a probe is stands in its body.
     let is_asking = receiver.verify.handshake().asked(&head.method, &head.query, &[]).is_some();
     let proves_by_head = receiver.verify.scheme.is_by_head();
-    if is_asking || receiver.probe == Probe::Answer || !(proves_by_head || !receiver.verify.networks.is_empty()) {
+    let proves_nothing_by_head = !proves_by_head && receiver.verify.networks.is_empty();
+    if is_asking || receiver.probe == Probe::Answer || proves_nothing_by_head {
         return Ok(false);
     }
     let proven = match from_there(receiver, head) {

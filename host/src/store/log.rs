@@ -60,9 +60,9 @@ impl Store {
     pub async fn events(&self, after: Option<String>, limit: usize) -> Result<Page<Event>, StoreError> {
         self.scan(move |engine| {
             let before = after.and_then(|cursor| cursor.parse::<u64>().ok()).unwrap_or(u64::MAX);
-            let mut records = engine.records(key::numbered_to(key::EVENTS, before.saturating_sub(1))).rev();
+            let records = engine.records(key::numbered_to(key::EVENTS, before.saturating_sub(1))).rev();
             let (mut data, mut room) = (Vec::new(), Room::new(limit));
-            while let Some(record) = records.next() {
+            for record in records {
                 let (key, bytes) = record?;
                 if !room.admits(bytes.len()) {
                     let next = data.last().map(|event: &Event| event.seq.to_string());

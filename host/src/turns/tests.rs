@@ -100,7 +100,7 @@ fn whatever_the_schedule_everybody_who_stays_gets_a_permit() {
             tasks.push(Box::pin(async move {
                 let entered = if polls < u32::MAX { patient(&turns, polls).await } else { Some(turns.enter(&still()).await) };
                 if let Some(entered) = entered {
-                    call(entered.ok().expect("nobody stops and nothing is ill"), &calling, 2).await;
+                    call(entered.expect("nobody stops and nothing is ill"), &calling, 2).await;
                 }
             }));
         }
