@@ -1,11 +1,8 @@
 //! Uploads made to cost the host more than they are: their work is in a process that can be ended, and is ended.
 
-use std::time::{Duration, Instant};
+use std::{cell::Cell, time::Instant};
 
-use hookwright_tests::{
-    Process, data_directory, run,
-    wait::{eventually, within},
-};
+use hookwright_tests::{Process, data_directory, run, wait::eventually};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// Resident memory a host may have more while it takes an upload of a megabyte: some copies of it, and what is compiled beside.
@@ -69,20 +66,22 @@ fn scripts_that_are_bombs_are_refused_and_the_hosts_memory_stays_what_it_was() {
             ("text/typescript", format!("{GOOD}let x={}1", "<a>".repeat(300_000))),
             ("text/typescript", slow(40_000)),
         ];
-        let mut most = before;
+        let most = Cell::new(before);
         for (kind, source) in bombs {
             let upload = host.client.try_upload("bomb", kind, source.clone());
-            tokio::pin!(upload);
-            let (status, said) = loop {
-                tokio::select! {
-                    answered = &mut upload => break answered,
-                    () = tokio::time::sleep(Duration::from_millis(5)) => most = most.max(host.resident_bytes()),
-                }
+            let look = async || -> Option<()> {
+                most.set(most.get().max(host.resident_bytes()));
+                None
+            };
+            let (status, said) = tokio::select! {
+                answered = upload => answered,
+                () = eventually("the answer", look) => unreachable!("it looks until there is an answer"),
             };
             let shown: String = source[GOOD.len()..].chars().take(40).collect();
             println!("{shown}: {status} {}", said["detail"]);
             assert!(status == 422 || status == 201 || status == 200, "{shown}: {said}");
         }
+        let most = most.get();
         assert!(most - before < MEMORY_ALLOWANCE_BYTES, "{before} bytes, and at most {most}");
         let (status, said) = host.client.try_upload("bomb", "text/javascript", " ".repeat((1 << 20) + 1)).await;
         assert_eq!(status, 422, "{said}");
@@ -129,11 +128,6 @@ fn a_host_that_is_killed_takes_its_children_with_it() {
         let _stream = sent(&host, "orphan", &slow(200_000)).await;
         let working = eventually("one at work", async || Some(children(&host)).filter(|children| children.len() == 1)).await;
         host.kill().await;
-        within("the end of the work", async {
-            while working.iter().any(|id| is_running(*id)) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await;
+        eventually("the end of the work", async || (!working.iter().any(|id| is_running(*id))).then_some(())).await;
     });
 }

@@ -165,7 +165,6 @@ impl Loader {
     }
 
     async fn load_script(self: &Arc<Self>, digest: &Digest, bytes: &[u8], language: ScriptLanguage) -> Result<Ready, UploadError> {
-        let engine = self.script_engine().await?;
         let text = std::str::from_utf8(bytes).map_err(|error| UploadError::Script {
             line: None,
             column: None,
@@ -173,7 +172,8 @@ impl Loader {
         })?;
         let script = self.read(&script::digest(digest, language), text, language).await?;
         let offers: Vec<_> = script.exports.iter().copied().map(Export::from).collect();
-        Ok(engine.of_script(Arc::from(script.source_for_engine), offers))
+        // After it was read: what is refused does not wait for the engine, which is compiled at the first start.
+        Ok(self.script_engine().await?.of_script(Arc::from(script.source_for_engine), offers))
     }
 
     /// A script as the engine evaluates it: from the cache, else read in the child process.
