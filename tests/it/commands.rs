@@ -83,6 +83,7 @@ const RUNS: &str = "
     receiver revoke crm {code}
     call list
     call show {call}
+    call rerun --receiver crm --dry-run
     secret put chat-key --file {object}
     secret list
     session set s1 fruit=apple
