@@ -1,5 +1,7 @@
 //! URLs as they are shown.
 
+use std::borrow::Cow;
+
 use crate::model::{mail::is_mail, reference::Reference};
 
 /// What stands where a value was.
@@ -25,7 +27,32 @@ pub fn redact_template_url(url: &str) -> String {
 /// Whether a URL was written back as it was shown: its secrets are lost.
 pub fn is_redacted(url: &str) -> bool {
     let query = url.split_once('?').map_or("", |(_, query)| query);
+    if code_in(url).is_some_and(|code| url[code] == *REDACTED) {
+        return true;
+    }
     query.split('&').any(|pair| pair == REDACTED || pair.split_once('=').is_some_and(|(_, value)| value == REDACTED))
+}
+
+/// What stands before a code in a path of a host such as this one.
+const CODE_MARK: &str = "/api/v1/webhook/";
+
+/// Where a path's code stands, if it names one.
+fn code_in(path: &str) -> Option<std::ops::Range<usize>> {
+    if path.len() <= CODE_MARK.len() {
+        return None;
+    }
+    // ASCII lower case keeps every byte where it is.
+    let start = path.to_ascii_lowercase().find(CODE_MARK)? + CODE_MARK.len();
+    let end = path[start..].find(['/', '?', '#']).map_or(path.len(), |length| start + length);
+    (start < end).then_some(start..end)
+}
+
+/// A path without the code in it, which is a credential; a reference stays.
+fn without_code(path: &str) -> Cow<'_, str> {
+    match code_in(path) {
+        Some(code) if !path[code.clone()].starts_with('$') => format!("{}{REDACTED}{}", &path[..code.start], &path[code.end..]).into(),
+        _ => path.into(),
+    }
 }
 
 fn redact(url: &str, keeps: impl Fn(usize, &str) -> bool) -> String {
@@ -41,9 +68,9 @@ fn redact(url: &str, keeps: impl Fn(usize, &str) -> bool) -> String {
             shown.push_str(scheme);
             shown.push_str("://");
             shown.push_str(authority.rsplit_once('@').map_or(authority, |(_, host)| host));
-            shown.push_str(path);
+            shown.push_str(&without_code(path));
         }
-        None => shown.push_str(front),
+        None => shown.push_str(&without_code(front)),
     }
     if let Some(query) = query {
         let pairs: Vec<String> = query
@@ -82,6 +109,10 @@ mod tests {
             ("https://h/?a=1&&#key", "https://h/?a=redacted&&#redacted"),
             ("/p@q?x=1", "/p@q?x=redacted"),
             ("https://h/p@q", "https://h/p@q"),
+            ("https://h/base/api/v1/WebHook/CODE/more?x=1", "https://h/base/api/v1/WebHook/redacted/more?x=redacted"),
+            ("/api/v1/webhook/CODE", "/api/v1/webhook/redacted"),
+            ("https://h/api/v1/webhook/", "https://h/api/v1/webhook/"),
+            ("https://h/api/v1/webhooks/x", "https://h/api/v1/webhooks/x"),
             ("", ""),
         ] {
             assert_eq!(redact_url(url), shown);
@@ -95,6 +126,8 @@ mod tests {
         assert_eq!(redact_template_url("https://h/?a=$session.params.x+secret"), "https://h/?a=redacted");
         assert!(is_redacted(&shown));
         assert!(!is_redacted("https://h/redacted?f=1"));
+        assert_eq!(redact_template_url("https://h/api/v1/webhook/$session.params.code"), "https://h/api/v1/webhook/$session.params.code");
+        assert!(is_redacted(&redact_template_url("https://h/api/v1/webhook/CODE")) && !is_redacted("https://h/api/v1/webhook/CODE"));
     }
 
     #[test]
