@@ -45,6 +45,7 @@ pub async fn by_head(services: &Services, target: &Target, head: &Inbound, annou
     match proven {
         Ok(is_proven) => Ok(is_proven),
         Err(turned) => {
+            services.traces.inner("verify", head.trace.as_ref()).fail(turned.1.kind.as_str());
             let digest = BodyDigest { bytes: announced.map(|bytes| bytes as u64), sha256: None };
             let mut call = recorded(services, target, head);
             call.verification = Verification::Failed;
