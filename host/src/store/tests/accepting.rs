@@ -94,9 +94,13 @@ async fn large_events_are_kept_in_pieces_and_given_back_whole() {
         bench.store.accept(vec![large], LEASE).await.expect("accepted");
     }
     let bench = bench.reopened();
-    let page = bench.store.events(None, 100).await.expect("read");
-    assert_eq!(page.data.len(), 40);
-    assert!(page.data.iter().all(|event| event.data["text"] == json!(text)));
+    // A page has so many bytes, too: twenty of these.
+    let first = bench.store.events(None, 100).await.expect("read");
+    let second = bench.store.events(first.next.clone(), 100).await.expect("read");
+    assert_eq!((first.data.len(), second.data.len(), second.next), (20, 20, None));
+    let numbers: Vec<_> = first.data.iter().chain(&second.data).map(|event| event.data["n"].as_u64().expect("a number")).collect();
+    assert_eq!(numbers, (0..40).rev().collect::<Vec<_>>());
+    assert!(first.data.iter().chain(&second.data).all(|event| event.data["text"] == json!(text)));
     let large_pages = bench.directory.path().join("store/gen-1/blobs");
     assert_eq!(std::fs::read_dir(large_pages).expect("a directory").count(), 0, "sled never syncs those");
 }

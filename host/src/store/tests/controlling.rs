@@ -83,19 +83,29 @@ async fn what_is_given_back_was_not_tried() {
 }
 
 #[tokio::test]
-async fn recovering_sends_again_what_failed_or_was_cancelled_since_a_time() {
+async fn recovering_sends_again_what_failed_was_cancelled_or_could_not_be_built_since_a_time() {
     let bench = Bench::new();
-    for (n, end) in [(1, End::Failed), (2, End::Delivered), (3, End::Cancelled), (4, End::Refused), (5, End::Failed)] {
+    let (judged, not_built) = (FailureKind::PluginRejected, FailureKind::RequestInvalid);
+    for (n, end, kind) in [
+        (1, End::Failed, FailureKind::HttpStatus),
+        (2, End::Delivered, FailureKind::HttpStatus),
+        (3, End::Cancelled, FailureKind::HttpStatus),
+        (4, End::Refused, judged),
+        (5, End::Failed, FailureKind::HttpStatus),
+        (6, End::Refused, not_built),
+    ] {
         let (_, claimed) = bench.accept(n, &["a", "b"]).await;
-        bench.settle(&claimed[0], Next::End(end)).await.expect("held");
+        let attempt = Some(Attempt { failure: Some(Failure::new(kind, "")), ..attempt() });
+        let ended = Settlement { attempt, ..settlement(&claimed[0], Next::End(end)) };
+        bench.store.settle(vec![ended]).await.expect("settled").remove(0).expect("held");
         bench.settle(&claimed[1], Next::End(End::Delivered)).await.expect("held");
         bench.pass(Duration::from_secs(60));
     }
-    let since = bench.clock.now() - Duration::from_secs(4 * 60);
-    assert_eq!(bench.store.recover(&webhook("a"), since).await.expect("recovered"), 2, "not the first: it is older");
+    let since = bench.clock.now() - Duration::from_secs(5 * 60);
+    assert_eq!(bench.store.recover(&webhook("a"), since).await.expect("recovered"), 3, "not the first: it is older");
     let mut again: Vec<_> = bench.claim(10).await.iter().filter_map(|claimed| claimed.events[0].data["n"].as_u64()).collect();
     again.sort_unstable();
-    assert_eq!(again, [3, 5]);
+    assert_eq!(again, [3, 5, 6]);
 }
 
 #[tokio::test]
