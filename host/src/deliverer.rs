@@ -149,7 +149,7 @@ fn webhook_of(services: &Services, delivery: &Delivery) -> Option<Arc<Webhook>> 
     Some(Arc::clone(entry.webhook.in_environment(delivery.environment.as_deref())))
 }
 
-/// Whether it is told that an answer could not be read or bound: of operational events it is not (decision 10).
+/// Whether `webhook.binding_failed` is emitted. Operational events emit none, so that no loop begins.
 fn is_told(claimed: &Claimed) -> bool {
     !claimed.events.iter().any(|event| event.trigger.is_operational())
 }

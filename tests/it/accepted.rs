@@ -321,7 +321,7 @@ fn an_invoke_whose_answer_cannot_be_read_is_delivered_and_says_so() {
         );
         assert_eq!(told.next_request().await.json()["data"]["delivery"], invoked["delivery"]);
         assert_eq!(endpoint.seen().len(), 1);
-        // The plugin's `answers` reads what is none of its protocol.
+        // The plugin's `answers` gets a body that is not of its protocol.
         client.webhook(&name, json!({ "profile": "dialogflow-standard", "request": { "url": endpoint.url("/") } })).await;
         let invoked = client.invoke(&name, json!({})).await;
         assert_eq!((&invoked["state"], &invoked["error_event"]), (&json!("delivered"), &json!("webhook.error")), "{invoked}");

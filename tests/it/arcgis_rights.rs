@@ -1,4 +1,4 @@
-//! What a token with one of ArcGIS's privileges sees and changes: what it made, and never where somebody else's credentials go.
+//! What a token with one of ArcGIS's privileges sees and changes: what it made, and never the destination of another user's credentials.
 
 use hookwright_tests::{Client, Endpoint, TestHost, client::succeeded, run};
 use serde_json::{Value, json};

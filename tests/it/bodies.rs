@@ -145,7 +145,7 @@ fn of_a_strangers_form_so_much_is_read_as_a_token_may_stand_in() {
             let refused = send(&[], &list, form).await;
             assert_eq!(refused["error"]["code"], 413, "{refused}");
         }
-        // A short one is read, whoever sends it, and then a token is asked for.
+        // A short body is read without a token; then a token is asked for.
         assert_eq!(send(&[], &list, "y=1".to_owned()).await["error"]["code"], 499);
         assert_eq!(send(&[], &format!("{LOGIN}?f=json"), format!("y={long}")).await["error"]["code"], 413);
     });

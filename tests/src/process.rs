@@ -152,7 +152,7 @@ impl Process {
         self.memory("VmHWM:")
     }
 
-    /// Begins to look for the peak anew (proc(5), `clear_refs`).
+    /// Resets the peak (proc(5), `clear_refs`).
     pub fn forget_resident_peak(&self) {
         std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5").expect("a running process");
     }

@@ -86,7 +86,7 @@ fn host_name(host: &str) -> Option<String> {
     Some(authority.host().trim_end_matches('.').to_ascii_lowercase()).filter(|name| !name.is_empty() && !host.contains('@'))
 }
 
-/// The name of a host alone, as it is compared; `None`: it is none, or has a port.
+/// A host name without a port, in the form in which names are compared. `None`: the text is something else.
 pub(super) fn bare_host_name(text: &str) -> Option<String> {
     host_name(text).filter(|name| text.trim_end_matches('.').eq_ignore_ascii_case(name))
 }

@@ -35,7 +35,7 @@ pub struct Line<W> {
     is_stopped: bool,
 }
 
-/// A permit. Whoever holds it must [`Line::finish`] it.
+/// A permit. Its holder must [`Line::finish`] it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pass {
     generation: u32,

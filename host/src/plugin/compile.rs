@@ -1,4 +1,4 @@
-//! The child process in which everything is done that an upload could make expensive (decision 17): compiling WebAssembly, and reading
+//! The child process in which everything is done that an upload could make expensive: compiling WebAssembly, and reading
 //! a script, whose parser recurses and backtracks. It can be killed, is limited in memory and time, and yields the processor to deliveries.
 //!
 //! The parent (`compiler`) writes the uploaded bytes into a directory only it can read and starts `hookwright compile`. The child limits

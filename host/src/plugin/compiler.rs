@@ -1,5 +1,5 @@
 //! The parent's side of `compile`: starts the child processes, not more than a few at once, waits for them within their time, and says what their
-//! end means. Whoever waits no longer (a client that left, a host that stops) ends the child with it.
+//! end means. A client that leaves and a host that stops end the child.
 
 use std::{
     fs, io,

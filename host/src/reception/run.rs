@@ -97,7 +97,7 @@ fn invoke_for(services: &Services, call: &Call, trace: Option<TraceContext>, sta
             statuses.lock().unwrap_or_else(PoisonError::into_inner).push(status(webhook, &invoked));
             let invoked = invoked.map_err(not_invoked)?;
             Ok(Invoked {
-                // Whoever invokes waits for what is read of the answer.
+                // The plugin that invokes waits for what is read from the answer.
                 delivered: invoked.attempt.shortcoming().is_none(),
                 http_status: invoked.attempt.answer.as_ref().map(|answer| answer.status),
                 error_event: invoked.error_event.map(str::to_owned),

@@ -221,7 +221,7 @@ async fn take_form(services: &Services, place: &Place, parts: &Parts, body: &mut
     }
     let (fields_max, bytes_max) = (services.limits.http.fields_max, services.limits.request_bytes_max);
     let strangers_max = services.limits.http.stranger_form_bytes_max.min(bytes_max);
-    // A cookie that a page of another site made use of is none.
+    // A cookie does not count in a request that a page of another site made.
     let token = access::token_in(&parts.headers, form)
         .filter(|token| matches!(token, Carried::Shown(_)) || origin::of(&parts.headers, services) == Page::Ours);
     let mut who = token.and_then(|token| access::known(services, token.text()));

@@ -21,7 +21,7 @@ pub enum Page {
     Ours,
     /// It does not say: no browser of today.
     Unsaid,
-    /// From somebody else's page, with what says so.
+    /// From a page of another site, with the header that says so.
     Elsewhere(String),
 }
 

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connect::Stream;
 
-/// What has come in on one connection, above TLS. Shared with whoever holds the connection's answers and errors.
+/// What has come in on one connection, above TLS. Shared with the code that reads the connection's answers and errors.
 #[derive(Clone, Default)]
 pub(super) struct Progress(Arc<Counts>);
 

@@ -147,7 +147,7 @@ impl Breaker {
         }
     }
 
-    /// The same for an input of `party`. A call that gets [`Admission::Probe`] must [`Breaker::note`] how it went, or that nobody knows.
+    /// The same for an input of `party`. A call that gets [`Admission::Probe`] must [`Breaker::note`] how it went, or that its outcome is unknown.
     pub fn admit(&mut self, party: &Party, now: Timestamp) -> Admission {
         let admission = self.outlook(now);
         let (Admission::Probe, Some(open)) = (admission, &mut self.open) else { return admission };

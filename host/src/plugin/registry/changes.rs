@@ -62,7 +62,7 @@ impl Plugins {
         let digest = Digest::of(&bytes);
         let before = self.record(name);
         let limits = self.shared.limits.of_plugin(&before.limits);
-        // Up to here the work ends with whoever wants it: what is left is quick, and is not to be left half done.
+        // The work so far ends when the client leaves. What follows is quick and must not stop halfway.
         let ready = loader.load(kind, &digest, bytes.clone(), Trial::Run(limits)).await;
         let (plugins, name) = (self.clone(), name.to_owned());
         let committed = tokio::spawn(async move {

@@ -113,7 +113,7 @@ async fn files_in_the_inbox_load_once_and_the_api_wins() {
     // The same content under the same name again, as after a restart: the later upload stays.
     fs::write(directory.join("x.wasm"), echo(1)).expect("written");
     scanned().await;
-    // The scan that loaded the mark may have looked at it first; the next one begins after that one's end.
+    // The scan that loaded the mark may have looked at it first; the next scan begins after that scan has ended.
     scanned().await;
     assert_eq!(host.plugins.get("x", None).expect("active").plugin_use.version, Some(2));
     fs::write(directory.join("x.wasm"), echo(3)).expect("written");

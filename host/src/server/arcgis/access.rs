@@ -58,7 +58,7 @@ struct Claims {
 /// A token as a request carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Carried {
-    /// As a parameter or in a header: whoever sent the request knows it.
+    /// As a parameter or in a header: the sender of the request knows it.
     Shown(String),
     /// In the pages' cookie, which a browser adds to whatever any page has it send.
     ByCookie(String),
