@@ -133,8 +133,8 @@ impl Host {
         let plugins =
             Plugins::open(plugin_options, store.clone(), Arc::clone(&clock)).await.map_err(|error| StartError::Plugins(Box::new(error)))?;
         if config.warm_plugins {
-            let plugins = plugins.clone();
-            tokio::spawn(async move { plugins.warm(plugins.active_names()).await });
+            let (plugins, stop) = (plugins.clone(), stop.clone());
+            tokio::spawn(async move { stop.run_until_cancelled(plugins.warm(plugins.active_names())).await });
         }
         let own = OwnListeners::default();
         own.add(address);
