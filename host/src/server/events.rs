@@ -123,6 +123,8 @@ pub enum WaitedFor {
 
 /// How a delivery went, and nothing of what was sent or answered.
 #[derive(Debug, Serialize, ToSchema)]
+// Closed, so that an answer fits one of the two descriptions alone.
+#[serde(deny_unknown_fields)]
 pub struct DeliveryOutcome {
     /// `dlv_...`
     pub id: DeliveryId,

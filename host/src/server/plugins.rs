@@ -69,6 +69,8 @@ pub enum ChangedPlugin {
 
 /// What is active of a plugin, and nothing of what it was given.
 #[derive(Debug, Serialize, ToSchema)]
+// Closed, so that an answer fits one of the two descriptions alone.
+#[serde(deny_unknown_fields)]
 pub struct ActivePluginView {
     /// Its name.
     pub name: String,
