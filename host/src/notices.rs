@@ -100,7 +100,7 @@ pub async fn invoke_failed(services: &Services, invoked: &Invoked) {
     }
 }
 
-/// Tells whoever selects it that an endpoint accepted a delivery, and that its answer could not be read: `webhook.binding_failed`.
+/// Emits `webhook.binding_failed`: an endpoint accepted a delivery, and its answer could not be read.
 pub async fn binding_failed(services: &Services, delivery: &Delivery, failure: &Failure) {
     let Failure { kind, detail, .. } = failure;
     let data =

@@ -117,7 +117,7 @@ impl NewEvent {
 /// Characters of an event's identifier, source, session and environment.
 pub const TEXT_CHARS_MAX: usize = 256;
 
-/// The sentence for a text that is none of these.
+/// The sentence for a text that has none of the allowed forms.
 pub const TEXT_RULE: &str = "1 to 256 characters without control characters";
 
 /// Whether `text` can be an event's identifier, source, session or environment.

@@ -132,7 +132,7 @@ impl Parameters {
         overflows
     }
 
-    /// Bytes of one parameter, whatever its case; 0: there is none such.
+    /// Bytes of one parameter, compared without case; 0 if it is not set.
     fn bytes_of(&self, name: &str) -> usize {
         self.get(name).map_or(0, |value| entry_bytes(name, value))
     }

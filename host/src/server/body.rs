@@ -122,7 +122,7 @@ impl RequestBody {
         self.announced
     }
 
-    /// Whether there is none.
+    /// Whether the request has no body.
     pub fn is_empty(&self) -> bool {
         self.is_whole && self.buffer.bytes().is_empty()
     }

@@ -34,7 +34,7 @@ pub(super) enum Decoded {
     Broken(Vec<u8>, String),
 }
 
-/// The codings of an answer, in the order they were applied. `identity` is none.
+/// The codings of an answer, in the order they were applied. `identity` is left out.
 pub(super) fn of(headers: &HeaderMap) -> Vec<Coding> {
     let mut codings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
