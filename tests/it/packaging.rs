@@ -44,9 +44,9 @@ fn alerts_and_the_dashboard_ask_for_metrics_there_are() {
 }
 
 #[test]
-fn the_unit_and_the_image_start_a_command_there_is_with_settings_there_are() {
+fn the_unit_and_the_images_start_a_command_there_is_with_settings_there_are() {
     run(async {
-        for file in ["host/packaging/hookwright.service", "host/packaging/Dockerfile"] {
+        for file in ["host/packaging/hookwright.service", "host/packaging/Dockerfile", ".ci/image.py"] {
             let text = read(file);
             assert!(text.contains("serve"), "{file}");
             let variables = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
