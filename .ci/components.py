@@ -1,9 +1,9 @@
 """What others wrote and the binary has: a list in CycloneDX's form, and the texts of the licences.
 
-    components.py FOLDER VERSION TARGET TOOLS
+    components.py FOLDER VERSION TARGET
 
 Writes FOLDER/sbom.cdx.json and FOLDER/LICENSES-third-party.txt. The binary holds the crates the host needs for TARGET, those of the plugins and
-of the script engine, which are embedded as WebAssembly, Rust's standard library and the C library; TOOLS is where zig brought the latter's licence.
+of the script engine, which are embedded as WebAssembly, Rust's standard library and, for a musl TARGET, the C library.
 What only builds or tests is not listed.
 """
 
@@ -148,7 +148,7 @@ def work(crate, package):
     return " ".join(crate), stated, os.path.dirname(package["manifest_path"])
 
 
-def main(folder, version, target, tools):
+def main(folder, version, target):
     parts, packages, checksums, needs = gathered(target)
     rust = output("rustc", "--version").split()[1]
     sysroot = output("rustc", "--print", "sysroot").strip()
@@ -158,7 +158,7 @@ def main(folder, version, target, tools):
     works.append((f"Rust's standard library {rust}", "MIT OR Apache-2.0", f"{sysroot}/share/doc/rust/licenses/MIT.txt"))
     if "musl" in target:
         others.append({"type": "library", "bom-ref": "musl", "name": "musl", "licenses": [{"license": {"id": "MIT"}}]})
-        works += [("musl", "MIT", found) for found in glob.glob(f"{tools}/lib/python*/site-packages/ziglang/lib/libc/musl")]
+        works.append(("musl", "MIT", "host/packaging/LICENSE-musl"))
     with open(f"{folder}/sbom.cdx.json", "w", encoding="utf-8") as file:
         json.dump(bill(version, parts, packages, checksums, needs, others), file, indent=1, sort_keys=True)
         file.write("\n")

@@ -62,7 +62,7 @@ def main(out, architecture, version, revision, binary, *libraries):
     created = datetime.datetime.fromtimestamp(EPOCH, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     plain = layer(binary, libraries)
     # No name and no date in the head of the compressed layer.
-    packed = blob(gzip.compress(plain, compresslevel=9, mtime=0), "application/vnd.oci.image.layer.v1.tar+gzip")
+    packed = blob(gzip.compress(plain, compresslevel=6, mtime=0), "application/vnd.oci.image.layer.v1.tar+gzip")
     labels = {
         "org.opencontainers.image.title": "hookwright",
         "org.opencontainers.image.version": version,
