@@ -42,6 +42,7 @@ pub mod signature;
 pub mod success;
 pub mod template;
 pub mod token;
+pub mod token_bucket;
 pub mod trace;
 pub mod trigger;
 pub mod webhook;

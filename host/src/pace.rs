@@ -1,25 +1,18 @@
-//! How many requests a token may make in a minute. Counted in memory: a restart begins anew.
+//! How many requests a token may make in a minute. Counted in memory: a restart begins with full buckets.
 
-use std::{
-    collections::HashMap,
-    num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::model::{
+    token::TokenRecord,
+    token_bucket::{Rate, TokenBuckets},
 };
-
-use governor::{
-    DefaultDirectRateLimiter, Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-};
-
-use crate::model::token::TokenRecord;
-
-/// Tokens whose requests are counted; when there are more, all begin anew.
-const COUNTED_MAX: usize = 10_000;
 
 /// What tokens have left. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Pace {
-    counted: Arc<Mutex<HashMap<String, Counted>>>,
+    buckets: Arc<Mutex<TokenBuckets>>,
 }
 
 /// A token made as many requests as it may.
@@ -29,37 +22,19 @@ pub struct Paced {
     /// Its limit.
     pub per_minute: u32,
     /// Seconds until there is one more.
-    pub retry_after_s: u64,
-}
-
-/// One token's.
-struct Counted {
-    per_minute: NonZeroU32,
-    limiter: Arc<DefaultDirectRateLimiter>,
+    pub retry_after_s: u32,
 }
 
 impl Pace {
     /// Takes one request of a token, as many at once as it may make in a minute; `default` holds where it has no limit of its own, 0 is
-    /// none.
-    pub fn take(&self, token: &TokenRecord, default: u32) -> Result<(), Paced> {
-        let Some(per_minute) = NonZeroU32::new(token.requests_per_minute.unwrap_or(default)) else { return Ok(()) };
-        let limiter = self.limiter(&token.hash, per_minute);
-        limiter.check().map_err(|early| {
-            let wait = early.wait_time_from(DefaultClock::default().now());
-            Paced { per_minute: per_minute.get(), retry_after_s: wait.as_secs() + 1 }
-        })
-    }
-
-    fn limiter(&self, hash: &str, per_minute: NonZeroU32) -> Arc<DefaultDirectRateLimiter> {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = counted.get(hash).filter(|known| known.per_minute == per_minute) {
-            return Arc::clone(&known.limiter);
+    /// no limit.
+    pub fn take(&self, token: &TokenRecord, default: u32, now: Timestamp) -> Result<(), Paced> {
+        let per_minute = token.requests_per_minute.unwrap_or(default);
+        if per_minute == 0 {
+            return Ok(());
         }
-        if counted.len() >= COUNTED_MAX {
-            counted.clear();
-        }
-        let limiter = Arc::new(RateLimiter::direct(Quota::per_minute(per_minute)));
-        counted.insert(hash.to_owned(), Counted { per_minute, limiter: Arc::clone(&limiter) });
-        limiter
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = buckets.take(&token.hash, Rate::per_minute(per_minute), now);
+        taken.map_err(|retry_after_s| Paced { per_minute, retry_after_s })
     }
 }

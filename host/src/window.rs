@@ -10,19 +10,19 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::{
-    clock::{self, SharedClock},
+    clock::SharedClock,
     config::Limits,
     model::{
         health::{Admission, Symptom},
         id::{EndpointId, WebhookId},
         line,
+        token_bucket::{Rate, TokenBucket},
         webhook::Webhook,
     },
     turns::{Permit, Refused, Turns},
@@ -84,15 +84,15 @@ struct Line {
 struct LineRoom {
     rules: Rules,
     held: usize,
-    /// When the rate allows the next, if it was kept exactly.
-    next_at: Timestamp,
+    /// What is left of the rate.
+    bucket: TokenBucket,
     /// Something of it waits in the store because there was no room.
     is_starved: bool,
 }
 
 impl Line {
     fn new(endpoint: EndpointId, rules: Rules, now: Timestamp) -> Self {
-        let room = LineRoom { rules, held: 0, next_at: now, is_starved: false };
+        let room = LineRoom { rules, held: 0, bucket: TokenBucket::full(now), is_starved: false };
         Self { endpoint, turns: Turns::new(line::Line::with_health(rules.in_flight)), room: Mutex::new(room) }
     }
 
@@ -105,7 +105,7 @@ impl Line {
         let before = {
             let mut room = self.room();
             if room.rules.per_second != rules.per_second {
-                room.next_at = now;
+                room.bucket = TokenBucket::full(now);
             }
             std::mem::replace(&mut room.rules, rules)
         };
@@ -250,7 +250,7 @@ impl Window {
         let most = most.min(capacity.saturating_sub(state.held));
         let mut room = Room::default();
         while room.slots.len() < most {
-            if let Some(until) = state.spend(now) {
+            if let Err(until) = state.spend(now) {
                 room.again_at = Some(until);
                 break;
             }
@@ -288,18 +288,9 @@ impl Shared {
 }
 
 impl LineRoom {
-    /// Takes one from the rate; `Some`: there is none before then. A second's worth may come at once.
-    fn spend(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let per_second = self.rules.per_second?;
-        let gap = Duration::from_secs_f64(1.0 / per_second);
-        let burst = Duration::from_secs(1).saturating_sub(gap);
-        let next_at = self.next_at.max(now);
-        let allowed_at = next_at.checked_sub(burst).unwrap_or(next_at);
-        if allowed_at > now {
-            return Some(allowed_at);
-        }
-        self.next_at = clock::after(next_at, gap);
-        None
+    /// Takes one from the rate; else the time before which there is none.
+    fn spend(&mut self, now: Timestamp) -> Result<(), Timestamp> {
+        self.rules.per_second.map_or(Ok(()), |per_second| self.bucket.take(Rate::per_second(per_second), now))
     }
 }
 

@@ -98,34 +98,6 @@ impl CodeUse {
     }
 }
 
-/// What is left of a code's calls: as many at once as it allows in a minute, refilled evenly.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Allowance {
-    left: f64,
-    at: Timestamp,
-}
-
-impl Allowance {
-    /// All of it, at `now`.
-    pub fn full(per_minute: u32, now: Timestamp) -> Self {
-        Self { left: f64::from(per_minute), at: now }
-    }
-
-    /// Takes one call; else the seconds until there is one.
-    pub fn take(&mut self, per_minute: u32, now: Timestamp) -> Result<(), u32> {
-        let rate = f64::from(per_minute) / 60.0;
-        // A clock that is set back refills nothing and takes nothing away.
-        let passed = now.duration_since(self.at).as_secs_f64().max(0.0);
-        self.left = (self.left + passed * rate).min(f64::from(per_minute));
-        self.at = now;
-        if self.left < 1.0 {
-            return Err(((1.0 - self.left) / rate).ceil().max(1.0) as u32);
-        }
-        self.left -= 1.0;
-        Ok(())
-    }
-}
-
 /// What is asked for when a code is made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -180,22 +152,6 @@ mod tests {
         assert!(code.starts_with("CRM"));
         assert_eq!(code.len(), 3 + RANDOM_CHARS);
         assert!(is_code(&code));
-    }
-
-    #[test]
-    fn an_allowance_is_used_up_and_refills_evenly() {
-        let start = Timestamp::UNIX_EPOCH;
-        let after = |ms: i64| Timestamp::from_millisecond(ms).expect("a time");
-        let mut allowance = Allowance::full(2, start);
-        assert_eq!((allowance.take(2, start), allowance.take(2, start)), (Ok(()), Ok(())));
-        assert_eq!(allowance.take(2, start), Err(30));
-        assert_eq!(allowance.take(2, after(29_000)), Err(1));
-        assert_eq!(allowance.take(2, after(30_000)), Ok(()));
-        // Set back: nothing is refilled, nothing lost.
-        assert_eq!(allowance.take(2, start), Err(30));
-        assert_eq!(allowance.take(2, after(600_000)), Ok(()));
-        assert_eq!(allowance.take(2, after(600_000)), Ok(()));
-        assert_eq!(allowance.take(2, after(600_000)), Err(30));
     }
 
     #[test]

@@ -15,8 +15,9 @@ use utoipa::ToSchema;
 use super::reply::Reply;
 use crate::{
     model::{
-        code::{Allowance, CodeRecord, CodeState},
+        code::{CodeRecord, CodeState},
         receiver::Receiver,
+        token_bucket::{Rate, TokenBuckets},
     },
     services::Services,
 };
@@ -39,7 +40,7 @@ static NOBODYS: LazyLock<Arc<CodeRecord>> = LazyLock::new(|| {
         per_minute: None,
     })
 });
-/// Codes of which it is remembered how often they were refused, or how much they have left.
+/// Codes of which it is remembered how often they were refused.
 const CODES_MAX: usize = 10_000;
 
 /// Who a code names.
@@ -101,8 +102,8 @@ pub struct Door {
 struct State {
     refusals: VecDeque<(Timestamp, RefusalReason, Option<Arc<CodeRecord>>, String)>,
     refused: HashMap<String, (u64, Timestamp)>,
-    left: HashMap<String, Allowance>,
-    rejected: HashMap<String, Allowance>,
+    left: TokenBuckets,
+    rejected: TokenBuckets,
 }
 
 impl Door {
@@ -144,28 +145,13 @@ impl Door {
 
     /// Whether one more call that was turned away is recorded, of so many of a receiver in a minute.
     pub(super) fn keeps_rejected(&self, receiver: &str, per_minute: u32, now: Timestamp) -> bool {
-        if per_minute == 0 {
-            return false;
-        }
-        let mut state = self.state();
-        if !state.rejected.contains_key(receiver) {
-            if state.rejected.len() >= CODES_MAX {
-                state.rejected.clear();
-            }
-            state.rejected.insert(receiver.to_owned(), Allowance::full(per_minute, now));
-        }
-        state.rejected.get_mut(receiver).is_some_and(|allowance| allowance.take(per_minute, now).is_ok())
+        per_minute > 0 && self.state().rejected.take(receiver, Rate::per_minute(per_minute), now).is_ok()
     }
 
     /// Takes one call of what the code allows; else the seconds until there is one.
     fn take(&self, code: &CodeRecord, now: Timestamp) -> Result<(), u32> {
         let Some(per_minute) = code.per_minute else { return Ok(()) };
-        let mut state = self.state();
-        if state.left.len() >= CODES_MAX && !state.left.contains_key(&code.id) {
-            // A bound for what is left of codes that are long gone.
-            state.left.clear();
-        }
-        state.left.entry(code.id.clone()).or_insert_with(|| Allowance::full(per_minute, now)).take(per_minute, now)
+        self.state().left.take(&code.id, Rate::per_minute(per_minute), now)
     }
 }
 

@@ -177,10 +177,9 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
         who,
         has_token: token.is_some(),
     };
-    let paced = asked
-        .who
-        .as_ref()
-        .map_or(Ok(()), |who| services.pace.take(who, services.limits.token_requests_per_minute_max).map_err(ApiError::from));
+    let paced = asked.who.as_ref().map_or(Ok(()), |who| {
+        services.pace.take(who, services.limits.token_requests_per_minute_max, services.clock.now()).map_err(ApiError::from)
+    });
     let shown = match paced.and(allowed).and(format.map(drop)) {
         Ok(()) => route(&asked).await,
         Err(error) => Err(error),

@@ -323,7 +323,7 @@ pub fn known(services: &Services, hash: &str) -> Option<Arc<TokenRecord>> {
 fn authorize(services: &Services, header: Option<&http::HeaderValue>, scope: Scope) -> Result<Arc<TokenRecord>, ApiError> {
     // Looked up by hash: how long the look-up takes says nothing about the token.
     let record = bearer(header).and_then(|token| known(services, &token::hash(token))).ok_or(ApiError::Unauthorized)?;
-    services.pace.take(&record, services.limits.token_requests_per_minute_max)?;
+    services.pace.take(&record, services.limits.token_requests_per_minute_max, services.clock.now())?;
     if record.allows(scope) {
         Ok(record)
     } else {

@@ -1,7 +1,7 @@
-use std::sync::atomic::AtomicI64;
+use std::{sync::atomic::AtomicI64, time::Duration};
 
 use super::*;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 
 const RULES: Rules = Rules { in_flight: 2, per_second: None, is_gone: false };
 
