@@ -2,9 +2,17 @@
 
 use std::time::Duration;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rustls::{
+    SignatureScheme,
+    crypto::ring::sign::any_supported_type,
+    pki_types::{PrivateKeyDer, pem::PemObject},
+    sign,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::form_urlencoded::{Serializer, byte_serialize};
@@ -93,8 +101,8 @@ pub enum BadKey {
 
 /// A key, ready to sign.
 pub struct Signer {
-    key: EncodingKey,
-    header: Header,
+    key: Box<dyn sign::Signer>,
+    id: Option<String>,
     account: String,
 }
 
@@ -113,14 +121,13 @@ impl Signer {
     pub fn new(written: &AccountKey, secret: &Secret) -> Result<Self, BadKey> {
         let file: Option<KeyFile> = serde_json::from_slice(secret.expose()).ok();
         let pem = file.as_ref().map_or(secret.expose(), |file| file.private_key.as_bytes());
-        let key = EncodingKey::from_rsa_pem(pem).map_err(|_| BadKey::NotRsa)?;
-        let (mut key_id, mut account) = (written.id.clone(), written.account.clone());
+        let key = rsa_key(pem).ok_or(BadKey::NotRsa)?;
+        let (mut id, mut account) = (written.id.clone(), written.account.clone());
         if let Some(file) = file {
-            key_id = key_id.or(file.private_key_id);
+            id = id.or(file.private_key_id);
             account = account.or(file.client_email);
         }
-        let header = Header { kid: key_id, ..Header::new(Algorithm::RS256) };
-        Ok(Self { key, header, account: account.filter(|account| !account.is_empty()).ok_or(BadKey::NoAccount)? })
+        Ok(Self { key, id, account: account.filter(|account| !account.is_empty()).ok_or(BadKey::NoAccount)? })
     }
 
     /// An assertion for `endpoint`: for these scopes, or for an identity token with this audience.
@@ -149,8 +156,22 @@ impl Signer {
     }
 
     fn sign(&self, claims: &Value) -> Result<String, BadKey> {
-        jsonwebtoken::encode(&self.header, claims, &self.key).map_err(|_| BadKey::NotRsa)
+        let mut header = json!({ "typ": "JWT", "alg": "RS256" });
+        if let Some(id) = &self.id {
+            header["kid"] = id.as_str().into();
+        }
+        let part = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
+        let signed = format!("{}.{}", part(&header), part(claims));
+        let signature = self.key.sign(signed.as_bytes()).map_err(|_| BadKey::NotRsa)?;
+        Ok(format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
     }
+}
+
+/// A key that signs as RS256 does (RFC 7518, 3.3): RSA of at least 2048 bits, in PKCS #8 or PKCS #1. rustls signs, as it does for TLS, so no other
+/// crate for tokens brings a second implementation of cryptography.
+fn rsa_key(pem: &[u8]) -> Option<Box<dyn sign::Signer>> {
+    let key = PrivateKeyDer::from_pem_slice(pem).ok()?;
+    any_supported_type(&key).ok()?.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256])
 }
 
 /// The audience of an identity token: the URL without its query (Dialogflow CX, "Webhooks").
