@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use crate::{
     model::{
         delivery::NewDelivery,
-        event::{DEPTH_MAX, NewEvent, size},
+        event::{DEPTH_MAX, Event, NewEvent, size},
         id::EventId,
         parameter,
         webhook::Webhook,
@@ -53,8 +53,8 @@ impl RepeatKey {
 pub struct Outcome {
     /// Its identifier, or that of the event it repeats.
     pub id: EventId,
-    /// Whether it repeats one.
-    pub duplicate: bool,
+    /// The event as accepted, and how many webhooks it matched; absent: it repeats one.
+    pub new: Option<(Arc<Event>, usize)>,
 }
 
 /// Why events were not accepted.
@@ -130,19 +130,20 @@ pub fn start(services: &Services, accepted: Vec<Accepted>, held: Vec<Held>) -> (
                 // What is sent now is no part of it.
                 drop(span);
                 is_left |= claimed.len() < slots.len();
-                services.metrics.event_accepted(slots.len() as u64);
+                let matched = slots.len();
+                services.metrics.event_accepted(matched as u64);
                 for (claimed, slot) in claimed.into_iter().zip(slots) {
                     match claimed.zip(slot) {
                         Some((claimed, slot)) => started.push(services.start(claimed, slot)),
                         None => is_left = true,
                     }
                 }
-                Outcome { id: event.id.clone(), duplicate: false }
+                Outcome { id: event.id.clone(), new: Some((event, matched)) }
             }
             Accepted::Duplicate { id } => {
                 services.metrics.event_repeated();
                 span.set("hookwright.event.repeated", true);
-                Outcome { id, duplicate: true }
+                Outcome { id, new: None }
             }
         })
         .collect();

@@ -26,11 +26,11 @@ use crate::{
         profile::{self, Profile},
         receiver::{ActionSpec, Receiver, ReceiverSpec},
         secret::SecretRef,
-        selector::index::SelectorIndex,
+        selector::{Selector, index::SelectorIndex},
         service::{ServiceEntry, ServiceSpec},
         signature::Challenge,
         token::TokenRecord,
-        webhook::{Webhook, WebhookSpec, unknown},
+        webhook::{Mismatch, MismatchReason, Webhook, WebhookSpec, mismatch::MISMATCHES_MAX, unknown},
     },
     store::{ConfigWrite, Store, StoreError},
 };
@@ -38,6 +38,9 @@ use crate::{
 mod changing;
 
 pub use changing::{Change, Changing};
+
+/// Webhooks among whose selectors one is looked for that an event's trigger is near to.
+const HINTS_OF_WEBHOOKS_MAX: usize = 1000;
 
 const WEBHOOK: &str = "webhook";
 const RECEIVER: &str = "receiver";
@@ -139,6 +142,8 @@ pub struct Snapshot {
     /// Services webhooks may be about, by name.
     pub services: BTreeMap<String, Arc<ServiceEntry>>,
     index: SelectorIndex<Arc<Webhook>>,
+    /// Those that are not active.
+    inactive: SelectorIndex<Arc<Webhook>>,
     /// Secrets under which receivers answer `crc_token` challenges.
     crc_secrets: BTreeSet<String>,
 }
@@ -153,6 +158,22 @@ impl Snapshot {
     pub fn matching(&self, event: &NewEvent) -> Vec<Arc<Webhook>> {
         let mut document = None;
         self.index.lookup(&event.trigger).filter(|webhook| webhook.lets_by(event, &mut document)).cloned().collect()
+    }
+
+    /// Why `event` fires no webhook, up to [`MISMATCHES_MAX`] reasons.
+    pub fn mismatches(&self, event: &NewEvent) -> Vec<Mismatch> {
+        let (active, inactive) = (self.index.lookup(&event.trigger), self.inactive.lookup(&event.trigger));
+        let selecting: Vec<_> = active.chain(inactive).take(MISMATCHES_MAX).collect();
+        if selecting.is_empty() {
+            let known = self.index.entries().iter().take(HINTS_OF_WEBHOOKS_MAX).flat_map(|webhook| &webhook.selectors);
+            return vec![Mismatch::unselected(&event.trigger, known.map(Selector::as_str))];
+        }
+        let mut document = None;
+        let mut reason = |webhook: &Webhook| match webhook.active {
+            true => webhook.refuses(event, &mut document),
+            false => Some(MismatchReason::Inactive),
+        };
+        selecting.into_iter().filter_map(|webhook| Some(Mismatch::of(webhook, reason(webhook)?))).collect()
     }
 
     /// Names of webhooks and receivers that refer to the secret `name`.
@@ -198,8 +219,11 @@ impl Snapshot {
     }
 
     fn reindex(&mut self) {
-        let active = self.webhooks.values().filter(|entry| entry.webhook.active);
-        self.index = SelectorIndex::new(active.map(|entry| (entry.webhook.selectors.clone(), Arc::clone(&entry.webhook))));
+        let index = |active: bool| {
+            let webhooks = self.webhooks.values().filter(|entry| entry.webhook.active == active);
+            SelectorIndex::new(webhooks.map(|entry| (entry.webhook.selectors.clone(), Arc::clone(&entry.webhook))))
+        };
+        (self.index, self.inactive) = (index(true), index(false));
         self.webhooks_by_id = self.webhooks.values().map(|entry| (entry.id.clone(), Arc::clone(entry))).collect();
     }
 }
@@ -611,6 +635,7 @@ impl Catalog {
             environments: current.environments.clone(),
             services: current.services.clone(),
             index: current.index.clone(),
+            inactive: current.inactive.clone(),
             crc_secrets: BTreeSet::new(),
         };
         change(&mut next);

@@ -49,6 +49,7 @@ const RUNS: &str = "
     plugin rollback greets
     plugin resume greets
     webhook apply -f {webhook_file}
+    webhook create pinged --url {endpoint} --on told.word
     webhook list
     webhook show chat
     webhook preview chat
@@ -213,6 +214,7 @@ impl Place {
         for name in ["project", "export", "backup", "restored"] {
             names.insert(name, path(name));
         }
+        names.insert("endpoint", endpoint.url("/pinged"));
         names.insert("offline", offline.path().to_str().expect("a path").to_owned());
         let made = ["plugin", "new", "spare", "--lang", "js", "--dir", &names["project"]];
         finish(&mut hookwright(&made)).await.success();

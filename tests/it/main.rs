@@ -27,6 +27,7 @@ mod durability;
 mod edge;
 mod engine;
 mod events;
+mod first_minutes;
 mod flexible;
 mod flood;
 mod functions;

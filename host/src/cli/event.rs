@@ -48,7 +48,7 @@ pub enum Event {
 #[command(after_help = "Examples:\n  hookwright event send person.arrived --data '{\"name\":\"Ann\"}' --wait 5s\n  \
     hookwright event send /items/abc123/share --data @share.json --source portal\n  \
     hookwright event send order.paid --session s1 --param size=3 --param fruit=apple --data - < order.json\n\n\
-    With --wait the exit code is 1 unless every delivery was delivered.")]
+    With --wait the exit code is 1 unless there is a delivery and every one was delivered.")]
 pub struct Send {
     /// What happened: a path (`/items/abc123/share`) or a word (`user.created`).
     trigger: String,
@@ -101,11 +101,17 @@ impl Send {
         let answer = self.at.open()?.call(Method::POST, &path, Some(&self.document()?)).await?;
         self.at.show(&answer, |answer| {
             let repeat = if answer["duplicate"] == true { ", a repeat of what was accepted before" } else { "" };
-            let accepted = format!("{} is accepted{repeat}", cell(answer, "/id"));
-            if self.wait.is_some() { format!("{accepted}\n\n{}", deliveries(&answer["deliveries"])) } else { accepted }
+            let accepted = format!("{} is accepted{repeat}{}", cell(answer, "/id"), matched(answer));
+            match answer["deliveries"].as_array() {
+                Some(found) if !found.is_empty() => format!("{accepted}\n\n{}", deliveries(&answer["deliveries"])),
+                _ => accepted,
+            }
         })?;
-        let waited_for = answer["deliveries"].as_array().into_iter().flatten();
-        Ok(ExitCode::from(u8::from(!waited_for.into_iter().all(|delivery| delivery["state"] == "delivered"))))
+        let is_delivered = match answer["deliveries"].as_array() {
+            Some(waited_for) => !waited_for.is_empty() && waited_for.iter().all(|delivery| delivery["state"] == "delivered"),
+            None => true,
+        };
+        Ok(ExitCode::from(u8::from(!is_delivered)))
     }
 
     fn document(&self) -> anyhow::Result<Value> {
@@ -165,6 +171,22 @@ async fn show(id: String, at: At) -> anyhow::Result<ExitCode> {
         let data = indented(&plain(&pretty(&event["data"])), 2);
         format!("{head}\n\ndata\n{data}\n\ndeliveries\n{}", indented(&deliveries(&event["deliveries"]), 2))
     })
+}
+
+/// How many webhooks an event matched; if none, why.
+fn matched(answer: &Value) -> String {
+    match answer["matched"].as_u64() {
+        None => String::new(),
+        Some(0) => {
+            let why = answer["mismatches"].as_array().into_iter().flatten().map(|mismatch| match mismatch["webhook"].as_str() {
+                Some(webhook) => format!("\n  {webhook}: {}", cell(mismatch, "/detail")),
+                None => format!("\n  {}", cell(mismatch, "/detail")),
+            });
+            format!(", and no webhook matched it{}", plain(&why.collect::<String>()))
+        }
+        Some(1) => "; 1 webhook matched it".to_owned(),
+        Some(number) => format!("; {number} webhooks matched it"),
+    }
 }
 
 /// What became of an event.

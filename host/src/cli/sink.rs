@@ -48,9 +48,10 @@ pub struct Sink {
     /// Status to answer with.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
     status: u16,
-    /// Body to answer with, such as '{"distance":12}'; JSON is sent as JSON, anything else as text.
-    #[arg(long, default_value = "")]
-    answer: String,
+    /// Body to answer with, such as '{"distance":12}'; JSON is sent as JSON, anything else as text [default: {"received":true} with a status of
+    /// success that has a body].
+    #[arg(long)]
+    answer: Option<String>,
     /// Answer 503 to this many requests first.
     #[arg(long, default_value_t = 0)]
     fail_first: u64,
@@ -61,6 +62,9 @@ pub struct Sink {
     #[arg(long)]
     json: bool,
 }
+
+/// What is answered where nothing else is asked for: a first answer to bind to.
+const RECEIVED: &str = r#"{"received":true}"#;
 
 /// What `--scheme` takes: those that need nothing but a secret.
 const SCHEMES: &str = "standard-webhooks, github, esri-service, esri-organization, stripe, slack, shopify, basic, bearer";
@@ -133,9 +137,11 @@ impl Sink {
         if scheme != VerifyScheme::None && secrets.is_empty() {
             anyhow::bail!("name what to verify with: --secret-file FILE or --secret TEXT");
         }
-        let is_json = serde_json::from_str::<Value>(&self.answer).is_ok();
+        let has_body = (200..300).contains(&self.status) && self.status != 204;
+        let answer = self.answer.clone().unwrap_or_else(|| if has_body { RECEIVED.to_owned() } else { String::new() });
+        let is_json = serde_json::from_str::<Value>(&answer).is_ok();
         let content_type = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
-        let answer = Said { status: self.status, content_type, body: self.answer.clone().into() };
+        let answer = Said { status: self.status, content_type, body: answer.into() };
         Ok(Rules { scheme, secrets, answer, fail_first: self.fail_first, json: self.json })
     }
 }

@@ -15,6 +15,7 @@ use super::{
 use crate::model::webhook::WebhookSpec;
 
 pub mod again;
+pub mod create;
 pub mod exchange;
 
 use exchange::log;
@@ -44,6 +45,7 @@ pub enum Webhook {
         #[command(flatten)]
         at: At,
     },
+    Create(create::Create),
     /// Create or replace those of a file: a document in JSON, TOML or YAML, or several, each with its `name`.
     #[command(after_help = "Examples:\n  hookwright webhook apply -f chat.json\n  \
         echo '{\"name\":\"chat\",\"selectors\":[\"/items/share\"],\"request\":{\"url\":\"https://chat.example/in\"}}' | hookwright webhook apply -f -")]
@@ -145,6 +147,7 @@ impl Webhook {
                     let webhook = at.open()?.call(Method::GET, &format!("{}{query}", path(&name)), None).await?;
                     at.show(&webhook, pretty)
                 }
+                Self::Create(create) => create.run().await,
                 Self::Apply { file, at } => input::apply::<WebhookSpec>(&at, "webhooks", &file).await,
                 Self::Invoke(with) => with.invoke().await,
                 Self::Preview { with, reveal } => with.preview(reveal).await,

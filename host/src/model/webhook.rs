@@ -26,10 +26,12 @@ use super::{
 };
 
 pub mod auth;
+pub mod mismatch;
 mod resolve;
 pub mod spec;
 
 pub use auth::{Auth, AuthSpec};
+pub use mismatch::{Mismatch, MismatchReason};
 pub use spec::{Build, TlsSpec, TransformFull, TransformSpec, WebhookSpec, WhenSetAside};
 
 /// The longest name, in characters.
@@ -240,9 +242,19 @@ impl Webhook {
     /// itself (decision 10: an operational event never goes to the webhook it concerns). `document` is the event's, made at the first
     /// filter that looks into it.
     pub fn lets_by(&self, event: &NewEvent, document: &mut Option<Value>) -> bool {
+        self.refuses(event, document).is_none()
+    }
+
+    /// Why [`Webhook::lets_by`] does not let an event by.
+    pub fn refuses(&self, event: &NewEvent, document: &mut Option<Value>) -> Option<MismatchReason> {
         let concerns_it = event.trigger.is_operational() && event.attributes.get(CONCERNS).is_some_and(|id| *id == self.id.0);
         let mut passes = |filter: &Filter| filter.matches(document.get_or_insert_with(|| event.clone().accepted(0, event.time).document()));
-        !concerns_it && self.takes_source(&event.source) && self.filter.as_ref().is_none_or(&mut passes)
+        match () {
+            () if concerns_it => Some(MismatchReason::Concerned),
+            () if !self.takes_source(&event.source) => Some(MismatchReason::Source),
+            () if !self.filter.as_ref().is_none_or(&mut passes) => Some(MismatchReason::Filter),
+            () => None,
+        }
     }
 
     /// Whether an event of `source` passes `sources`.

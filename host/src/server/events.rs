@@ -12,7 +12,7 @@ use super::{
     respond::{Answer, ApiError, List, accepted, no_content, ok},
 };
 use crate::{
-    acceptance::{self, AcceptError, Incoming, RepeatKey},
+    acceptance::{self, AcceptError, Incoming, Outcome, RepeatKey},
     clock::random,
     model::{
         delivery::{Attempt, Delivery, DeliveryState},
@@ -24,6 +24,7 @@ use crate::{
         token::Scope,
         trace::{TRACEPARENT, TRACESTATE, TraceContext},
         trigger::{Trigger, arcgis},
+        webhook::Mismatch,
     },
     services::Services,
     store::StoreError,
@@ -86,6 +87,12 @@ pub struct AcceptedEvent {
     /// Whether it is a repeat.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+    /// How many webhooks it matched; absent where it is a repeat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<usize>,
+    /// Why it matched none, for tokens with the scope `read`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mismatches: Vec<Mismatch>,
     /// With `wait`: what became of its deliveries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deliveries: Option<Vec<WaitedFor>>,
@@ -96,6 +103,8 @@ pub struct AcceptedEvent {
 pub struct AcceptedEvents {
     /// Their identifiers.
     pub ids: Vec<EventId>,
+    /// How many webhooks each matched; null where it is a repeat.
+    pub matched: Vec<Option<usize>>,
     /// With `wait`: each with its deliveries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<AcceptedEvent>>,
@@ -148,7 +157,8 @@ pub struct EventView {
     pub deliveries: Vec<Delivery>,
 }
 
-/// Post events. They are on disk when this answers.
+/// Post events. They are on disk when this answers, which says how many webhooks each matched; tokens with the scope `read` are told why an event
+/// matched none.
 ///
 /// JSON, or CloudEvents 1.0 in binary, structured or batched form. With `wait` the answer comes when all deliveries had their
 /// first attempt, or when the wait is over; it shows each with its last attempt to tokens with the scope `read`, and to others how it went.
@@ -210,11 +220,15 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
     }
     let mut events = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
-        let deliveries = if wait.is_some() { Some(waited_for(&services, &outcome.id, asked.allows(Scope::Read)).await?) } else { None };
-        events.push(AcceptedEvent { id: outcome.id, duplicate: outcome.duplicate, deliveries });
+        let mut event = accepted_event(&services, outcome, asked.allows(Scope::Read));
+        if wait.is_some() {
+            event.deliveries = Some(waited_for(&services, &event.id, asked.allows(Scope::Read)).await?);
+        }
+        events.push(event);
     }
     if several {
-        let answer = AcceptedEvents { ids: events.iter().map(|event| event.id.clone()).collect(), events: wait.map(|_| events) };
+        let (ids, matched) = events.iter().map(|event| (event.id.clone(), event.matched)).unzip();
+        let answer = AcceptedEvents { ids, matched, events: wait.map(|_| events) };
         return if wait.is_some() { ok(&answer) } else { accepted(&answer) };
     }
     match events.pop() {
@@ -251,6 +265,15 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let id = EventId(asked.path(0).to_owned());
     if services.store.delete_event(id.clone()).await? { no_content() } else { Err(ApiError::NotFound(format!("event `{id}`"))) }
+}
+
+/// What became of an event, before its deliveries are looked at.
+fn accepted_event(services: &Services, outcome: Outcome, may_read: bool) -> AcceptedEvent {
+    let Outcome { id, new } = outcome;
+    let matched = new.as_ref().map(|(_, matched)| *matched);
+    let unmatched = new.filter(|(_, matched)| *matched == 0 && may_read);
+    let mismatches = unmatched.map(|(event, _)| services.catalog.snapshot().mismatches(&Event::clone(&event).into())).unwrap_or_default();
+    AcceptedEvent { id, duplicate: matched.is_none(), matched, mismatches, deliveries: None }
 }
 
 /// Between two looks at deliveries that are not sent from memory.

@@ -76,7 +76,9 @@ pub enum AddressProblem {
     #[error("the scheme `{0}` is not called: write `https`")]
     Scheme(String),
     /// Plain `http` while no network is open to it.
-    #[error("plain `http` is closed: write `https`, or open the network by HOOKWRIGHT_ALLOW_NETWORKS")]
+    #[error(
+        "plain `http` is closed: write `https`, or open the network by HOOKWRIGHT_ALLOW_NETWORKS or `hookwright serve --allow-network`, such as `--allow-network 127.0.0.0/8` for this machine"
+    )]
     PlainHttp,
     /// `user:password@`.
     #[error("a URL holds no user name or password: put them into `auth`")]
@@ -88,7 +90,10 @@ pub enum AddressProblem {
     #[error("the URL names no host")]
     NoHost,
     /// An address that is not public.
-    #[error("`{host}` is at {address}, which is not a public address ({reason}): HOOKWRIGHT_ALLOW_NETWORKS can open its network")]
+    #[error(
+        "`{host}` is at {address}, which is not a public address ({reason}): HOOKWRIGHT_ALLOW_NETWORKS can open its network, or `hookwright serve --allow-network {}`",
+        IpNet::from(*address)
+    )]
     NotPublic {
         /// As the URL has it.
         host: String,
@@ -98,7 +103,10 @@ pub enum AddressProblem {
         reason: &'static str,
     },
     /// A public address, by plain `http`.
-    #[error("`{host}` is at {address}, which plain `http` may not call: use `https`, or open its network by HOOKWRIGHT_ALLOW_NETWORKS")]
+    #[error(
+        "`{host}` is at {address}, which plain `http` may not call: use `https`, or open its network by HOOKWRIGHT_ALLOW_NETWORKS or `hookwright serve --allow-network {}`",
+        IpNet::from(*address)
+    )]
     PlainHttpTo {
         /// As the URL has it.
         host: String,

@@ -90,7 +90,8 @@ fn built_in(dir: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn told(name: &str, answer: &Value) -> String {
+/// What became of an upload, for people.
+pub fn told(name: &str, answer: &Value) -> String {
     let version = cell(answer, "/version");
     let mut text = format!(
         "{name} version {version} is {}: {}, {} bytes, {}",

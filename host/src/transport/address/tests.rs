@@ -42,7 +42,7 @@ fn bad_addresses_are_dropped_and_the_good_ones_called() {
     assert_eq!(admit(&[], false, &["127.0.0.1", "8.8.8.8", "fe80::1"]), Ok(vec!["8.8.8.8".into()]));
     assert_eq!(
         admit(&[], false, &["10.1.2.3", "fe80::1"]),
-        Err("`svc.example` is at 10.1.2.3, which is not a public address (private): HOOKWRIGHT_ALLOW_NETWORKS can open its network".into())
+        Err("`svc.example` is at 10.1.2.3, which is not a public address (private): HOOKWRIGHT_ALLOW_NETWORKS can open its network, or `hookwright serve --allow-network 10.1.2.3/32`".into())
     );
     assert_eq!(admit(&[], false, &[]), Ok(vec![]));
 }
@@ -59,7 +59,7 @@ fn plain_http_goes_to_named_networks_only() {
     assert_eq!(admit(&["10.0.0.0/8"], true, &["8.8.8.8", "10.0.0.1"]), Ok(vec!["10.0.0.1".into()]));
     assert_eq!(
         admit(&["10.0.0.0/8"], true, &["8.8.8.8"]),
-        Err("`svc.example` is at 8.8.8.8, which plain `http` may not call: use `https`, or open its network by HOOKWRIGHT_ALLOW_NETWORKS"
+        Err("`svc.example` is at 8.8.8.8, which plain `http` may not call: use `https`, or open its network by HOOKWRIGHT_ALLOW_NETWORKS or `hookwright serve --allow-network 8.8.8.8/32`"
             .into())
     );
 }

@@ -28,7 +28,7 @@ async fn a_name_that_moves_inside_is_refused() {
     assert_eq!(failure.kind, FailureKind::AddressRefused);
     assert_eq!(
         failure.detail,
-        "`svc.example` is at 169.254.169.254, which is not a public address (link-local): HOOKWRIGHT_ALLOW_NETWORKS can open its network"
+        "`svc.example` is at 169.254.169.254, which is not a public address (link-local): HOOKWRIGHT_ALLOW_NETWORKS can open its network, or `hookwright serve --allow-network 169.254.169.254/32`"
     );
 }
 
