@@ -181,10 +181,7 @@ fn sending_an_event_nobody_gets_says_why_and_fails_if_it_was_to_wait() {
     run(async {
         let (host, endpoint) = (TestHost::start().await, Endpoint::start().await);
         host.client
-            .webhook(
-                "large",
-                json!({ "selectors": ["order.*"], "filter": "$[?@.total > 100]", "request": { "url": endpoint.url("/") } }),
-            )
+            .webhook("large", json!({ "selectors": ["order.*"], "filter": "$[?@.total > 100]", "request": { "url": endpoint.url("/") } }))
             .await;
         let send =
             async |more: &[&str]| at_host(&host, &[&["event", "send", "order.paid", "--data", r#"{"total":1}"#][..], more].concat()).await;

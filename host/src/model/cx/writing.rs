@@ -1,25 +1,20 @@
 //! From a webhook as CX has it to a document of ours.
 
-use std::collections::BTreeSet;
-
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
-    AGENT_LABEL, DIRECTORY, DISPLAY_NAME_CHARS_MAX, DISPLAY_NAME_LABEL, GENERIC, REDACTED, SECRETS_LABEL, SERVICE_AGENT_SECRET,
-    SERVICE_LABEL,
-    message::{CxWebhook, GenericWebService, HttpMethod, OAuthConfig, ServiceAgentAuth, ServiceDirectory, WebhookType},
+    AGENT_LABEL, DIRECTORY, DISPLAY_NAME_CHARS_MAX, DISPLAY_NAME_LABEL, GENERIC, REDACTED, SECRETS_LABEL, SERVICE_LABEL,
+    message::{CxWebhook, GenericWebService, HttpMethod, ServiceDirectory, WebhookType},
     project_of, without_nulls,
 };
 use crate::model::{
     problem::{Problem, read},
-    secret::{SecretRef, is_secret_name},
+    secret::SecretRef,
     webhook::{AuthSpec, WebhookSpec},
 };
 
-/// Where Google exchanges what a service account signed, and what for.
-const GOOGLE_TOKENS: &str = "https://oauth2.googleapis.com/token";
-const GOOGLE_SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+mod credentials;
 
 /// The document of ours for `written`, laid over `existing`; credentials in it may be inline. Pointers of problems are CX's.
 pub fn to_document(written: &Value, name: &str, agent: &str, existing: Option<&WebhookSpec>) -> Result<Value, Problem> {
@@ -106,118 +101,6 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// The one kind of credentials. Headers that are none go to the request where there is another kind.
-    fn auth(&mut self, document: &mut Value) -> Result<Value, Problem> {
-        let service = self.service.clone();
-        let basic =
-            !service.secret_version_for_username_password.is_empty() || !service.username.is_empty() || !service.password.is_empty();
-        let secret_headers = !service.secret_versions_for_request_headers.is_empty()
-            || service.request_headers.iter().any(|(name, value)| is_credential(name, value));
-        let kinds = [
-            (basic, "username"),
-            (service.oauth_config.is_some(), "oauthConfig"),
-            (!matches!(service.service_agent_auth, ServiceAgentAuth::Unspecified | ServiceAgentAuth::None), "serviceAgentAuth"),
-            (service.service_account_auth_config.is_some(), "serviceAccountAuthConfig"),
-            (secret_headers, "secretVersionsForRequestHeaders"),
-        ];
-        let given: Vec<_> = kinds.iter().filter(|(given, _)| *given).map(|(_, field)| *field).collect();
-        if let [first, second, ..] = given[..] {
-            return self.problem(second, format!("there is `{first}` already; one kind of credentials each"));
-        }
-        if given.first().is_none_or(|field| *field != "secretVersionsForRequestHeaders") {
-            document["request"]["headers"] = json!(service.request_headers);
-        }
-        let existing = self.existing.and_then(|spec| spec.auth.clone());
-        match given.first().copied() {
-            None => Ok(existing.filter(|auth| matches!(auth, AuthSpec::Bearer { .. })).map_or(Value::Null, |auth| json!(auth))),
-            Some("username") if !service.secret_version_for_username_password.is_empty() => {
-                let secret = self.secret(&service.secret_version_for_username_password, "secretVersionForUsernamePassword")?;
-                Ok(json!({ "kind": "basic", "password": secret }))
-            }
-            Some("username") => {
-                let password = self.inline(&service.password, "password", |auth| match auth {
-                    AuthSpec::Basic { password, .. } => Some(password),
-                    _ => None,
-                })?;
-                Ok(json!({ "kind": "basic", "username": service.username, "password": password }))
-            }
-            Some("oauthConfig") => {
-                let OAuthConfig { client_id, client_secret, secret_version_for_client_secret, token_endpoint, scopes } =
-                    service.oauth_config.unwrap_or_default();
-                let secret = if secret_version_for_client_secret.is_empty() {
-                    self.inline(&client_secret, "oauthConfig/clientSecret", |auth| match auth {
-                        AuthSpec::Oauth2 { client_secret, .. } => Some(client_secret),
-                        _ => None,
-                    })?
-                } else {
-                    self.secret(&secret_version_for_client_secret, "oauthConfig/secretVersionForClientSecret")?.into()
-                };
-                let mut auth =
-                    json!({ "kind": "oauth2", "client_secret": secret, "token_endpoint": token_endpoint, "client_id": client_id });
-                auth["scopes"] = json!(scopes);
-                if let Some(AuthSpec::Oauth2 { client_auth, ca_certificates, .. }) = existing {
-                    (auth["client_auth"], auth["ca_certificates"]) = (json!(client_auth), json!(ca_certificates));
-                }
-                Ok(auth)
-            }
-            Some("serviceAgentAuth") if service.service_agent_auth == ServiceAgentAuth::IdToken => {
-                let own = json!({ "kind": "id_token", "key": format!("$secret:{SERVICE_AGENT_SECRET}") });
-                Ok(existing.filter(|auth| matches!(auth, AuthSpec::IdToken { .. })).map_or(own, |auth| json!(auth)))
-            }
-            // Deprecated there in favour of a service account, and still in definitions.
-            Some("serviceAgentAuth") => {
-                let agent = |auth: &AuthSpec| matches!(auth, AuthSpec::ServiceAccount { key, .. } if key.name == SERVICE_AGENT_SECRET);
-                let own = json!({ "kind": "service_account", "token_endpoint": GOOGLE_TOKENS, "key": format!("$secret:{SERVICE_AGENT_SECRET}"), "scopes": [GOOGLE_SCOPE] });
-                Ok(existing.filter(agent).map_or(own, |auth| json!(auth)))
-            }
-            Some("serviceAccountAuthConfig") => {
-                let account = service.service_account_auth_config.unwrap_or_default().service_account;
-                let key = account.replace('@', ".");
-                if let Some(AuthSpec::ServiceAccount { account: Some(now), .. }) = &existing
-                    && *now == account
-                {
-                    return Ok(json!(existing));
-                }
-                if !account.contains('@') || !is_secret_name(&key) {
-                    return self.problem(
-                        "serviceAccountAuthConfig/serviceAccount",
-                        "the address of a service account: `sa@project.iam.gserviceaccount.com`",
-                    );
-                }
-                Ok(
-                    json!({ "kind": "service_account", "token_endpoint": GOOGLE_TOKENS, "key": format!("$secret:{key}"), "account": account, "scopes": [GOOGLE_SCOPE] }),
-                )
-            }
-            Some(_) => self.headers(&service),
-        }
-    }
-
-    /// A secret version wins over a value of the same name, which is compared without case.
-    fn headers(&mut self, service: &GenericWebService) -> Result<Value, Problem> {
-        let mut headers = Map::new();
-        let mut taken = BTreeSet::new();
-        for (name, version) in &service.secret_versions_for_request_headers {
-            let field = format!("secretVersionsForRequestHeaders/{name}/secretVersion");
-            headers.insert(name.clone(), self.secret(&version.secret_version, &field)?.into());
-            taken.insert(name.to_ascii_lowercase());
-        }
-        for (name, value) in &service.request_headers {
-            if taken.contains(&name.to_ascii_lowercase()) {
-                continue;
-            }
-            let value = if is_credential(name, value) && !value.contains('$') {
-                self.inline(value, &format!("requestHeaders/{name}"), |auth| match auth {
-                    AuthSpec::Headers { headers } => headers.get(name),
-                    _ => None,
-                })?
-            } else {
-                json!(value)
-            };
-            headers.insert(name.clone(), value);
-        }
-        Ok(json!({ "kind": "headers", "headers": headers }))
-    }
-
     /// `projects/p/secrets/s/versions/1` as `$secret:s@1`.
     fn secret(&mut self, version: &str, field: &str) -> Result<String, Problem> {
         let parts: Vec<_> = version.split('/').collect();
@@ -288,11 +171,6 @@ pub fn field_of(pointer: &str, is_directory: bool) -> String {
         None if pointer == "/timeout_ms" => "/timeout".to_owned(),
         None => pointer.to_owned(),
     }
-}
-
-/// Whether a header is a credential, or the mark of one.
-fn is_credential(name: &str, value: &str) -> bool {
-    name.eq_ignore_ascii_case("authorization") || value == REDACTED
 }
 
 /// Whether `name` is `first/x/second/y`...
