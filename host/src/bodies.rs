@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     config::http::HttpSettings,
+    lock::lock,
     model::shares::{Claim, Shares, Standing, WaitingMax},
 };
 
@@ -121,7 +122,7 @@ impl Bodies {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// How many bytes are held, and how many requests wait.

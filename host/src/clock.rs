@@ -1,11 +1,13 @@
 //! The time of day and randomness: the two outside things everything asks for, so that a test can hold them.
 
 use std::{
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex},
     time::{Duration, Instant, SystemTime},
 };
 
 use jiff::Timestamp;
+
+use crate::lock::lock;
 
 /// Where the time of day comes from. Two implementations: the system's, and a test's that is moved by hand.
 pub trait Clock: Send + Sync + 'static {
@@ -33,7 +35,7 @@ impl Clock for SystemClock {
 
     fn steady(&self) -> Timestamp {
         static STEADY: LazyLock<Mutex<Steady>> = LazyLock::new(|| Mutex::new(Steady::new(Timestamp::now(), Instant::now())));
-        STEADY.lock().unwrap_or_else(PoisonError::into_inner).read(Timestamp::now(), Instant::now())
+        lock(&STEADY).read(Timestamp::now(), Instant::now())
     }
 }
 

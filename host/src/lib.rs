@@ -12,6 +12,7 @@ pub mod deliverer;
 pub mod dispatcher;
 pub mod host;
 pub mod invocation;
+mod lock;
 pub mod mail;
 pub mod metrics;
 pub mod model;

@@ -1,6 +1,6 @@
 //! How many requests a token may make in a minute. Counted in memory: a restart begins with full buckets.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
@@ -8,6 +8,8 @@ use crate::model::{
     token::TokenRecord,
     token_bucket::{Rate, TokenBuckets},
 };
+
+use crate::lock::lock;
 
 /// What tokens have left. Cheap to clone.
 #[derive(Clone, Default)]
@@ -33,7 +35,7 @@ impl Pace {
         if per_minute == 0 {
             return Ok(());
         }
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = lock(&self.buckets);
         let taken = buckets.take(&token.hash, Rate::per_minute(per_minute), now);
         taken.map_err(|retry_after_s| Paced { per_minute, retry_after_s })
     }

@@ -2,7 +2,7 @@
 //! so that two versions differ only where the plugins do.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     clock::millis,
     dispatcher::{self, Occasion, Prepared},
+    lock::lock,
     model::{
         call::{BodyEncoding, Call, Verification},
         difference::{Difference, differences},
@@ -244,7 +245,7 @@ fn rehearsed(
 const SEED: [u8; 32] = *b"a try is never a matter of luck.";
 
 fn tried<T>(called: Result<Called<T>, CallFailure>, said: impl FnOnce(T) -> Said, invoked: &Mutex<Vec<InvokeRequest>>) -> Tried {
-    let invoked = std::mem::take(&mut *invoked.lock().unwrap_or_else(PoisonError::into_inner));
+    let invoked = std::mem::take(&mut *lock(&invoked));
     match called {
         Ok(Called { value, effects, log, duration, memory_bytes, instructions }) => {
             Tried { outcome: Ok(said(value)), effects, invoked, log, duration, memory_bytes, instructions }
@@ -260,7 +261,7 @@ fn wishes() -> (InvokeFn, Arc<Mutex<Vec<InvokeRequest>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&asked);
     let invoke: InvokeFn = Arc::new(move |request: InvokeRequest| {
-        kept.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        lock(&kept).push(request);
         Box::pin(async { Err(NotInvoked::Told("this is a try: no webhook is invoked".to_owned())) })
     });
     (invoke, asked)

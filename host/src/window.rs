@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use crate::{
     clock::SharedClock,
     config::Limits,
+    lock::lock,
     model::{
         health::{Admission, Symptom},
         id::{EndpointId, WebhookId},
@@ -97,7 +98,7 @@ impl Line {
     }
 
     fn room(&self) -> MutexGuard<'_, LineRoom> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.room)
     }
 
     /// Goes by these rules from now on, for those who wait too.
@@ -271,7 +272,7 @@ impl Window {
 
 impl Shared {
     fn lines(&self) -> MutexGuard<'_, HashMap<EndpointId, Arc<Line>>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.lines)
     }
 
     /// Drops the line of a webhook that is gone, once nothing of it is in memory.

@@ -49,7 +49,7 @@ fn code(path: &Path) -> String {
 
 /// Modules of the host, from the pure ones up: one may use only what stands before its line, or what stands on it if it is the engine.
 const LAYERS: [&[&str]; 10] = [
-    &["model"],
+    &["model", "lock"],
     &["clock", "config", "metrics", "pace"],
     &["turns"],
     &["bodies", "store", "transport", "window", "mail"],

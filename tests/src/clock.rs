@@ -1,12 +1,11 @@
 //! A clock that stands until it is moved, but for a microsecond at each look: no two things happen at the same time.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use hookwright::clock::Clock;
 use jiff::Timestamp;
+
+use crate::lock;
 
 /// The host's time, in the test's hand.
 #[derive(Debug)]
@@ -20,13 +19,13 @@ impl TestClock {
 
     /// Moves forward.
     pub fn advance(&self, by: Duration) {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = lock(&self.0);
         *now = now.checked_add(by).expect("a time");
     }
 
     /// Jumps.
     pub fn set(&self, to: Timestamp) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = to;
+        *lock(&self.0) = to;
     }
 }
 
@@ -39,6 +38,6 @@ impl Default for TestClock {
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         self.advance(Duration::from_micros(1));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.0)
     }
 }

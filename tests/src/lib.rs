@@ -45,7 +45,7 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     sync::{
-        LazyLock,
+        LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -53,6 +53,11 @@ use std::{
 /// One runtime for all tests of the process, so that a host can serve several of them.
 static RUNTIME: LazyLock<tokio::runtime::Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime"));
+
+/// Locks `mutex`, also after a test panicked with it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs a test.
 pub fn run<T>(test: impl Future<Output = T>) -> T {

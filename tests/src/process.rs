@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::{
@@ -13,7 +13,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{Client, target, wait::within};
+use crate::{Client, lock, target, wait::within};
 
 /// The `hookwright` binary, built beside this test binary.
 #[track_caller]
@@ -165,7 +165,7 @@ impl Process {
 
     /// What it has printed so far, line by line.
     pub fn printed(&self) -> Vec<String> {
-        self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.printed).clone()
     }
 
     /// Everything all processes on this data have logged.
@@ -179,7 +179,7 @@ async fn read(mut lines: Lines<BufReader<ChildStdout>>, printed: Arc<Mutex<Vec<S
     while let Ok(Some(line)) = lines.next_line().await {
         let address =
             line.strip_prefix("hookwright listens on ").and_then(|url| url.split_once("://")).and_then(|(_, address)| address.parse().ok());
-        printed.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        lock(&printed).push(line);
         if let Some(address) = address
             && let Some(found) = found.take()
         {

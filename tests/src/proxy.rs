@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::{
@@ -10,6 +10,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
+
+use crate::lock;
 
 /// The longest head of a request.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -40,7 +42,7 @@ impl Proxy {
 
     /// The head of each request it got.
     pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.asked).clone()
     }
 }
 
@@ -58,7 +60,7 @@ async fn tunnel(mut client: TcpStream, asked: Arc<Mutex<Vec<String>>>) {
         head.push(byte);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    asked.lock().unwrap_or_else(PoisonError::into_inner).push(head.clone());
+    lock(&asked).push(head.clone());
     let target = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next());
     let answer = match target {
         Some(target) => TcpStream::connect(target).await.map_err(|_| "502 Bad Gateway"),

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::{
@@ -10,6 +10,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
+
+use crate::lock;
 
 /// What to do with a request.
 #[derive(Clone, Debug)]
@@ -77,12 +79,12 @@ impl RawEndpoint {
 
     /// The requests so far, each by its place.
     pub fn places(&self) -> Vec<Place> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(place, _)| *place).collect()
+        lock(&self.seen).iter().map(|(place, _)| *place).collect()
     }
 
     /// The heads of the requests so far.
     pub fn heads(&self) -> Vec<String> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, head)| head.clone()).collect()
+        lock(&self.seen).iter().map(|(_, head)| head.clone()).collect()
     }
 }
 
@@ -118,7 +120,7 @@ async fn serve(
         }
         stream.read_exact(&mut vec![0; length]).await?;
         let place = (connection, turn);
-        seen.lock().unwrap_or_else(PoisonError::into_inner).push((place, head));
+        lock(&seen).push((place, head));
         match reply(place) {
             Reply::Send(bytes) => stream.write_all(&bytes).await?,
             Reply::Last(bytes) => {

@@ -1,7 +1,7 @@
 //! A mail server on loopback: takes what it is told to take (RFC 5321), over TLS where it has an identity, and keeps it.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -16,6 +16,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    lock,
     tls::{Identity, acceptor},
     wait::within,
 };
@@ -108,7 +109,7 @@ impl MailServer {
 
     /// From now on every recipient is refused so; `None`: taken again.
     pub fn refuse(&self, answer: Option<&str>) {
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = answer.map(str::to_owned);
+        *lock(&self.refusal) = answer.map(str::to_owned);
     }
 }
 
@@ -160,7 +161,7 @@ impl Session {
                     taken.from = address(rest);
                     "250 ok".to_owned()
                 }
-                "RCPT" => match self.refuses.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+                "RCPT" => match lock(&self.refuses).clone() {
                     Some(refusal) => refusal,
                     None => {
                         taken.to.push(address(rest));

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use base64::{
@@ -14,7 +14,7 @@ use rsa::{Pkcs1v15Sign, PublicKey, pkcs8::DecodePublicKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{Endpoint, Identity, Received, Script};
+use crate::{Endpoint, Identity, Received, Script, lock};
 
 /// The token endpoint.
 pub struct TokenServer {
@@ -75,10 +75,6 @@ impl TokenServer {
     pub fn given(&self) -> Vec<String> {
         lock(&self.state).given.clone()
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The fields of a form.

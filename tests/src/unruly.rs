@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::Random;
+use crate::{Random, lock};
 
 /// Between two bytes of an answer that drips.
 const DRIP: Duration = Duration::from_millis(50);
@@ -50,7 +50,7 @@ impl Unruly {
 
     /// How often each `webhook-id` arrived whole, however it was answered.
     pub fn seen(&self) -> HashMap<String, usize> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.seen).clone()
     }
 }
 
@@ -79,7 +79,7 @@ async fn serve(stream: TcpStream, mut random: Random, well: u64, seen: &Mutex<Ha
         }
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await?;
-        *seen.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default() += 1;
+        *lock(&seen).entry(id).or_default() += 1;
         if random.chance(well) {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await?;
             continue;

@@ -6,12 +6,12 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use crate::model::id::WebhookId;
+use crate::{lock::lock, model::id::WebhookId};
 
 /// The webhooks. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +27,7 @@ struct Shared {
 
 impl Shared {
     fn webhooks(&self) -> MutexGuard<'_, BTreeMap<WebhookId, usize>> {
-        self.webhooks.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.webhooks)
     }
 }
 

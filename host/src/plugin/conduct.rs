@@ -4,7 +4,7 @@
 use std::{
     mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::{
     clock::SharedClock,
+    lock::lock,
     model::{
         line::Line,
         outcome::FailureKind,
@@ -66,7 +67,7 @@ pub(super) struct NewsDesk {
 
 impl NewsDesk {
     fn put(&self, news: News) {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner).push(news);
+        lock(&self.news).push(news);
         self.arrived.notify_one();
     }
 
@@ -74,7 +75,7 @@ impl NewsDesk {
     pub async fn take(&self) -> Vec<News> {
         loop {
             let arrived = self.arrived.notified();
-            let news = mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner));
+            let news = mem::take(&mut *lock(&self.news));
             if !news.is_empty() {
                 return news;
             }
@@ -227,7 +228,7 @@ impl Conduct {
     }
 
     fn state(&self) -> MutexGuard<'_, ConductState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Whether its last call was a long one, and the next one probably is.

@@ -3,7 +3,7 @@
 use std::{
     mem,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll},
 };
 
@@ -15,7 +15,10 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
-use crate::model::plugin::{GuestLog, LogLevel, LogLine};
+use crate::{
+    lock::lock,
+    model::plugin::{GuestLog, LogLevel, LogLine},
+};
 
 /// What a line costs beside its text, so that empty lines end too.
 const LINE_COST_BYTES: usize = 16;
@@ -66,7 +69,7 @@ impl LogBuffer {
     }
 
     fn buffer(&self) -> MutexGuard<'_, Buffer> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Writes one entry; it may have several lines.

@@ -20,6 +20,8 @@ use std::{
 use async_task::Runnable;
 use tokio::runtime::Handle;
 
+use crate::lock::lock;
+
 /// How much less a thread of the lane is than the host's own: a tenth of a processor is left to it where all are wanted.
 const NICE: i32 = 10;
 
@@ -51,7 +53,7 @@ impl IsLong {
 
 impl Queue {
     fn waiting(&self) -> MutexGuard<'_, (VecDeque<Runnable>, bool)> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     fn put(&self, runnable: Runnable) {

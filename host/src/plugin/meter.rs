@@ -4,7 +4,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -13,7 +13,7 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::model::plugin::limits::Limit;
+use crate::{lock::lock, model::plugin::limits::Limit};
 
 /// Stands where no poll is under way.
 const IDLE: u64 = u64::MAX;
@@ -70,7 +70,7 @@ impl Meter {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.now)
     }
 
     /// When the call has to end, as things stand.

@@ -3,12 +3,12 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::{config::Limits, metrics::PoolState, model::plugin::PluginFailure};
+use crate::{config::Limits, lock::lock, metrics::PoolState, model::plugin::PluginFailure};
 
 /// Instances kept for trials at upload, so that a burst of calls cannot stop one.
 pub(super) const TRIALS_MAX: u32 = 2;
@@ -105,7 +105,7 @@ enum Asked {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn ask(self: &Arc<Self>, kind: SlotKind, plugin: &str, queue_max: usize) -> Result<Asked, PluginFailure> {

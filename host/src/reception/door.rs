@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard},
 };
 
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::reply::Reply;
 use crate::{
+    lock::lock,
     model::{
         code::{CodeRecord, CodeState},
         receiver::Receiver,
@@ -108,7 +109,7 @@ struct State {
 
 impl Door {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The newest `limit` refusals, newest first.

@@ -4,11 +4,12 @@
 //! failed is not remembered: its sender is to try again.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::reply::Reply;
 use crate::{
     acceptance::{self, RepeatKey},
+    lock::lock,
     model::outcome::{Failure, FailureKind},
     services::Services,
     store::StoreError,
@@ -37,14 +38,14 @@ pub(super) enum Standing {
 
 impl Answering {
     fn begin(&self, key: RepeatKey) -> Option<Turn> {
-        let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        let is_new = lock(&self.0).insert(key);
         is_new.then(|| Turn { answering: self.clone(), key })
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.answering.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        lock(&self.answering.0).remove(&self.key);
     }
 }
 

@@ -1,7 +1,7 @@
 //! One run of a receiver's plugin.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use crate::{
     clock::millis,
     dispatcher,
     invocation::{self, InvokeError},
+    lock::lock,
     model::{
         call::{Call, Verification},
         outcome::{WebhookStatus, rpc_code},
@@ -61,7 +62,7 @@ pub(super) async fn run_plugin(
         ..dispatcher::call_context(services, config, &plugin, parameters)
     };
     let received = plugin.loaded.receive(context, invocation_input(receiver, inbound, call)).await;
-    call.webhook_statuses = std::mem::take(&mut statuses.lock().unwrap_or_else(PoisonError::into_inner));
+    call.webhook_statuses = std::mem::take(&mut lock(&statuses));
     match received {
         Ok(called) => {
             call.log = called.log;
@@ -94,7 +95,7 @@ fn invoke_for(services: &Services, call: &Call, trace: Option<TraceContext>, sta
             let parameters = parameters.into_iter().collect();
             let request = invocation::Request { session, parameters, data, context, environment, depth, caller, trace };
             let invoked = invocation::invoke(&services, &webhook, request).await;
-            statuses.lock().unwrap_or_else(PoisonError::into_inner).push(status(webhook, &invoked));
+            lock(&statuses).push(status(webhook, &invoked));
             let invoked = invoked.map_err(not_invoked)?;
             Ok(Invoked {
                 // The plugin that invokes waits for what is read from the answer.

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     future::poll_fn,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{Body, Face, answer, router::Router};
-use crate::{config::http::HttpSettings, metrics::ClosedFor, services::Services};
+use crate::{config::http::HttpSettings, lock::lock, metrics::ClosedFor, services::Services};
 
 mod activity;
 pub mod certificates;
@@ -69,7 +69,7 @@ impl Gate {
             return Some(Entered { gate: self.clone(), address: None });
         }
         let address = network(remote);
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_address = lock(&self.by_address);
         let count = by_address.entry(address).or_default();
         if *count >= settings.connections_per_address_max {
             return None;
@@ -88,7 +88,7 @@ struct Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };
-        let mut by_address = self.gate.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_address = lock(&self.gate.by_address);
         if let Some(count) = by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {

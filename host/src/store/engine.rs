@@ -28,6 +28,7 @@ use super::{
     tree_writer::{Pace, TreeWriter, write_out},
     value::{self, Values},
 };
+use crate::lock::lock;
 
 /// How often a long value is looked up again when it was replaced while its pieces were read.
 const READ_TRIES: u32 = 16;
@@ -134,13 +135,13 @@ impl Engine {
 
     /// The keys in `range`, which is a queue. For the thread that applies, which alone knows what it looked at and what came since.
     pub(super) fn queue(&self, range: Range) -> impl Iterator<Item = Result<Vec<u8>, StoreError>> + use<> {
-        let front = self.fronts.lock().unwrap_or_else(PoisonError::into_inner).get(&range.0).cloned();
+        let front = lock(&self.fronts).get(&range.0).cloned();
         self.keys((front.unwrap_or(range.0), range.1))
     }
 
     /// Remembers what was found first in the queue that begins at `begin`, if anything was.
     pub(super) fn remember_front(&self, begin: Vec<u8>, first: Option<&Vec<u8>>) {
-        let mut fronts = self.fronts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fronts = lock(&self.fronts);
         match first {
             Some(first) => fronts.insert(begin, first.clone()),
             None => fronts.remove(&begin),
@@ -160,7 +161,7 @@ impl Engine {
     }
 
     fn lower_fronts<'a>(&self, put: impl Iterator<Item = &'a Bytes>) {
-        let mut fronts = self.fronts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fronts = lock(&self.fronts);
         if fronts.is_empty() {
             return;
         }
@@ -184,7 +185,7 @@ impl Engine {
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.log)
     }
 
     /// Bytes of its files.

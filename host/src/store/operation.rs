@@ -1,10 +1,11 @@
 //! Work on the whole store that takes its time: a backup, a compaction. One of a kind at a time; how far it is can be asked.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
 use super::{copy::Progress, error::StoreError};
+use crate::lock::lock;
 
 /// How it stands with the last operation of a kind.
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ impl<T: Clone> Place<T> {
 
     /// Takes the place.
     pub(super) fn begin(&self, at: Timestamp, progress: Arc<Progress>) -> Result<(), StoreError> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         if last.as_ref().is_some_and(|(status, _)| status.outcome.is_none()) {
             return Err(StoreError::Busy { what: self.what });
         }
@@ -45,7 +46,7 @@ impl<T: Clone> Place<T> {
 
     /// Gives the place back; does nothing when that was done before.
     pub(super) fn end(&self, at: Timestamp, outcome: Result<T, StoreError>) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         if let Some((status, progress)) = last.as_mut().filter(|(status, _)| status.outcome.is_none()) {
             (status.records, status.bytes) = progress.read();
             status.ended_at = Some(at);
@@ -55,7 +56,7 @@ impl<T: Clone> Place<T> {
 
     /// How it stands.
     pub(super) fn status(&self) -> Option<OperationStatus<T>> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = lock(&self.last);
         let (mut status, progress) = last.clone()?;
         if status.outcome.is_none() {
             (status.records, status.bytes) = progress.read();

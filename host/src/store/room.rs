@@ -3,13 +3,14 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use super::{directory::free_bytes, error::StoreError};
+use crate::lock::lock;
 
 /// How long an answer of the system holds. A disk that takes 500 MB a second takes 5 MB meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -45,7 +46,7 @@ impl Room {
     }
 
     fn free(&self, owed: impl FnOnce() -> u64) -> u64 {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         match *last {
             Some((at, free)) if at.elapsed() < LOOK_EVERY => free,
             // A system that does not say leaves it to the write itself to fail.

@@ -1,7 +1,7 @@
 //! What can be seen of the committer from outside.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
@@ -13,6 +13,7 @@ use super::{
     lease::Leases,
     transaction::Counters,
 };
+use crate::lock::lock;
 
 /// What the committer lets others see.
 #[derive(Default)]
@@ -53,7 +54,7 @@ impl Published {
 
     /// What is to be done when.
     pub(super) fn agenda(&self) -> MutexGuard<'_, Agenda> {
-        self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.agenda)
     }
 
     /// Deliveries that wait.

@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Otlp, otlp::HeaderSource},
+    lock::lock,
     metrics::{Metrics, SpanLoss},
     model::secret::Secret,
     store::Store,
@@ -100,7 +101,7 @@ impl Export {
     /// Sends what waits, within a few seconds, and ends.
     pub(super) async fn end(&self) {
         self.stop.cancel();
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = lock(&self.task).take();
         if let Some(mut task) = task
             && tokio::time::timeout(END_TIME_MAX, &mut task).await.is_err()
         {
@@ -214,7 +215,7 @@ struct Complaints(Mutex<Option<Instant>>);
 
 impl Complaints {
     fn say(&self, why: &dyn fmt::Display) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.0);
         if last.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
             *last = Some(Instant::now());
             tracing::warn!(%why, "traces cannot be sent to the collector (otlp.endpoint); their spans are dropped");

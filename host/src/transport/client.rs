@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use super::{
     connect::{Connector, Dialer},
     tls::{TlsDigest, TlsSettings},
 };
+use crate::lock::lock;
 
 /// Connections kept idle for one host, in one pool: as many as deliveries may be sent at once. With fewer, a busy endpoint's
 /// connections are closed only to be opened again for the next delivery.
@@ -102,7 +103,7 @@ impl Clients {
 
     /// The pool for a request to `origin`, and what it speaks.
     pub(super) fn kept(&self, route: &Route, origin: &str) -> (Pool, Versions) {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = lock(&self.pools);
         let versions = match pools.want_http1.is_empty() || !pools.wants_http1(route, origin) {
             true => Versions::Any,
             false => Versions::Http1,
@@ -131,7 +132,7 @@ impl Clients {
 
     /// Remembers that `origin` asked for HTTP/1.1.
     pub(super) fn remember_http1(&self, route: &Route, origin: &str) {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = lock(&self.pools);
         let wants = &mut pools.want_http1;
         if wants.len() >= HTTP1_ORIGINS_MAX
             && let Some(oldest) = wants.iter().min_by_key(|(_, until)| **until).map(|(origin, _)| origin.clone())

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -12,7 +12,10 @@ use anyhow::ensure;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::cli::endpoint::{Arrived, Endpoint, LOOPBACK, Said, standard_webhooks::Key};
+use crate::{
+    cli::endpoint::{Arrived, Endpoint, LOOPBACK, Said, standard_webhooks::Key},
+    lock::lock,
+};
 
 /// Where a delivery's body says which event it is of.
 pub type NumberOf = fn(&Value) -> Option<u64>;
@@ -47,31 +50,31 @@ impl Arrivals {
     /// Ends when the event with this number arrives.
     pub fn expect(&self, number: u64) -> oneshot::Receiver<()> {
         let (tell, told) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, tell);
+        lock(&self.waiting).insert(number, tell);
         told
     }
 
     /// Deliveries that arrived, and how many of them more than once. Everything expected must have arrived, and well signed.
     pub fn counted(&self) -> anyhow::Result<(u64, u64)> {
-        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let wrong = lock(&self.wrong).clone();
         ensure!(wrong.is_none(), "a delivery was wrong: {}", wrong.unwrap_or_default());
-        let missing = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let missing = lock(&self.waiting).len();
         ensure!(missing == 0, "{missing} accepted events never arrived");
         Ok((self.arrived.load(Ordering::Relaxed), self.repeated.load(Ordering::Relaxed)))
     }
 
     fn take(&self, arrived: &Arrived) -> Said {
         if let Err(reason) = self.key.verify(arrived) {
-            self.wrong.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+            lock(&self.wrong).get_or_insert(reason);
             return Said::text(401, "not verified");
         }
         let number = serde_json::from_slice(&arrived.body).ok().and_then(|body| (self.number_of)(&body));
         let Some(number) = number else {
             let body = String::from_utf8_lossy(&arrived.body).into_owned();
-            self.wrong.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(format!("no number in {body}"));
+            lock(&self.wrong).get_or_insert(format!("no number in {body}"));
             return Said::text(400, "no number");
         };
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        let waiting = lock(&self.waiting).remove(&number);
         match waiting {
             Some(waiting) => {
                 self.arrived.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -22,6 +22,7 @@ use url::Url;
 use super::{pinned, secret, trusting};
 use crate::{
     deliverer::AGENT,
+    lock::lock,
     model::{
         id::WebhookId,
         oauth::{self, Question, Signer, Token, Wanted, audience, read_answer},
@@ -72,7 +73,7 @@ pub struct Used {
 
 impl Tokens {
     fn slot(&self, key: Key, now: Timestamp) -> Slot {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = lock(&self.slots);
         if slots.len() >= TOKENS_MAX && !slots.contains_key(&key) {
             // What somebody holds is being asked for just now.
             slots.retain(|_, slot| slot.try_lock().map_or(true, |kept| is_good(kept.token.as_ref(), now)));
@@ -85,7 +86,7 @@ impl Tokens {
 
     /// Gives a token up, unless it was replaced meanwhile.
     pub async fn forget(&self, used: &Used) {
-        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(&used.key).cloned();
+        let slot = lock(&self.slots).get(&used.key).cloned();
         let Some(slot) = slot else { return };
         let mut kept = slot.lock().await;
         if kept.token.as_ref().is_some_and(|token| token.value.expose() == used.value.expose()) {
