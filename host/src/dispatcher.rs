@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     clock::{self, millis},
     model::{
+        breaker::PAUSE_MIN,
         delivery::{Delivery, Stages},
         event::{Event, size},
         function::Ambient,
@@ -22,7 +23,7 @@ use crate::{
         merge_patch::merge,
         outcome::{Failure, FailureKind},
         parameter::Parameters,
-        plugin::{GuestLog, PluginFailure, PluginUse, breaker::PAUSE_MIN, limits::PluginLimits},
+        plugin::{GuestLog, PluginFailure, PluginUse, limits::PluginLimits},
         reference::Scope,
         request::{
             BuiltRequest, PluginRequest,

@@ -6,6 +6,7 @@
 pub mod arcgis;
 pub mod audit;
 pub mod binding;
+pub mod breaker;
 pub mod call;
 pub mod code;
 pub mod cx;

@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use crate::{
     clock::SharedClock,
     model::{
-        health::{Admission, Symptom},
+        breaker::Admission,
+        health::Symptom,
         line::{Entry, Line, Pass, Ticket, Told, Verdict},
     },
 };

@@ -20,7 +20,8 @@ use crate::{
     config::Limits,
     lock::lock,
     model::{
-        health::{Admission, Symptom},
+        breaker::Admission,
+        health::Symptom,
         id::{EndpointId, WebhookId},
         line,
         token_bucket::{Rate, TokenBucket},

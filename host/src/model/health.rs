@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::outcome::{Failure, FailureKind};
+use super::{
+    breaker::{Admission, Open, after},
+    outcome::{Failure, FailureKind},
+};
 pub use retry_after::retry_after;
 
 /// Attempts in a row that must go wrong before an endpoint is left alone.
 pub const BREAKER_FAILURES: u32 = 10;
-/// How long it is left alone at first.
-pub const BREAKER_PAUSE_MIN: Duration = Duration::from_secs(5);
-/// How long at most; each probe that fails doubles the pause up to here.
-pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// The longest `Retry-After` that is honoured: 1 day. What is beyond is taken for this.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long an endpoint that asks to be spared for no stated time is left alone.
@@ -55,17 +54,6 @@ pub fn symptom(failure: Option<&Failure>, status: Option<u16>) -> Symptom {
     }
 }
 
-/// Whether an endpoint may be asked now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// Yes.
-    Yes,
-    /// By this one request, which shows how it is; nobody else until its end is noted.
-    Probe,
-    /// Not before then.
-    NotBefore(Timestamp),
-}
-
 /// How an endpoint is doing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Health {
@@ -73,23 +61,21 @@ pub struct Health {
     failures: u32,
     /// How many may be under way at once: the webhook's limit, less while it asks to be spared.
     at_once: u32,
-    /// Left alone until then.
-    paused_until: Option<Timestamp>,
-    /// The last pause of the breaker; `None`: it is closed.
-    pause: Option<Duration>,
-    /// A probe is under way, sent at this time.
-    probing: bool,
+    /// It asked to be spared until then.
+    spared_until: Option<Timestamp>,
+    /// The breaker; absent: it is closed.
+    open: Option<Open>,
 }
 
 impl Health {
     /// An endpoint nobody has asked yet.
     pub fn new(at_once: u32) -> Self {
-        Self { failures: 0, at_once: at_once.max(1), paused_until: None, pause: None, probing: false }
+        Self { failures: 0, at_once: at_once.max(1), spared_until: None, open: None }
     }
 
     /// How many may be under way at once, of the `limit` its webhook sets.
     pub fn at_once(&self, limit: u32) -> u32 {
-        if self.pause.is_some() { 1 } else { self.at_once.min(limit).max(1) }
+        if self.open.is_some() { 1 } else { self.at_once.min(limit).max(1) }
     }
 
     /// The webhook allows another number at once. Where it was called as often as allowed, it still is.
@@ -101,19 +87,20 @@ impl Health {
 
     /// Whether it may be asked at `now`, without asking.
     pub fn outlook(&self, now: Timestamp) -> Admission {
-        match self.paused_until {
-            Some(until) if until > now => Admission::NotBefore(until),
-            _ if self.pause.is_none() => Admission::Yes,
-            // Somebody finds out already; look again when that one has had time to.
-            _ if self.probing => Admission::NotBefore(moved(now, BREAKER_PAUSE_MIN)),
-            _ => Admission::Probe,
+        let until = self.spared_until.max(self.open.map(|open| open.pause().until()));
+        match (until, &self.open) {
+            (Some(until), _) if until > now => Admission::NotBefore(until),
+            (_, None) => Admission::Yes,
+            (_, Some(open)) => open.outlook(now),
         }
     }
 
     /// The same, and whoever gets [`Admission::Probe`] must [`Health::note`] how it went.
     pub fn admit(&mut self, now: Timestamp) -> Admission {
         let admission = self.outlook(now);
-        self.probing |= admission == Admission::Probe;
+        if let (Admission::Probe, Some(open)) = (admission, &mut self.open) {
+            open.begin_probe();
+        }
         admission
     }
 
@@ -121,18 +108,17 @@ impl Health {
     pub fn note(&mut self, symptom: Symptom, now: Timestamp, limit: u32) -> bool {
         match symptom {
             Symptom::None => {
-                self.probing = false;
+                self.open.as_mut().map(Open::end_probe);
                 false
             }
             Symptom::Well => {
-                let (failures, pause, paused_until) = (0, None, None);
-                *self = Self { failures, pause, paused_until, probing: false, at_once: (self.at_once + 1).min(limit).max(1) };
+                *self = Self { failures: 0, at_once: (self.at_once + 1).min(limit).max(1), spared_until: None, open: None };
                 false
             }
             Symptom::Spare(asked) => {
                 self.at_once = (self.at_once / 2).max(1);
-                let until = moved(now, asked.unwrap_or(SPARE_PAUSE));
-                self.paused_until = self.paused_until.max(Some(until));
+                let until = after(now, asked.unwrap_or(SPARE_PAUSE));
+                self.spared_until = self.spared_until.max(Some(until));
                 self.failed(now)
             }
             Symptom::Ill => self.failed(now),
@@ -141,16 +127,18 @@ impl Health {
 
     fn failed(&mut self, now: Timestamp) -> bool {
         self.failures = self.failures.saturating_add(1);
-        let was_probe = std::mem::take(&mut self.probing);
-        match self.pause {
-            // One of those that were under way when it opened: it tells nothing new.
-            Some(_) if !was_probe => false,
+        match &mut self.open {
+            Some(open) => {
+                // An attempt that was under way when it opened tells nothing new.
+                if open.end_probe() {
+                    open.double(now);
+                }
+                false
+            }
             None if self.failures < BREAKER_FAILURES => false,
-            earlier => {
-                let pause = earlier.map_or(BREAKER_PAUSE_MIN, |pause| (pause * 2).min(BREAKER_PAUSE_MAX));
-                self.pause = Some(pause);
-                self.paused_until = self.paused_until.max(Some(moved(now, pause)));
-                earlier.is_none()
+            None => {
+                self.open = Some(Open::begun(now));
+                true
             }
         }
     }
@@ -161,14 +149,12 @@ impl Health {
     /// What matters of it from `now` on, for a search that tells states apart: failures, how many at once, how long it is left alone,
     /// the breaker's pause, whether a probe is under way.
     pub fn seen_from(&self, now: Timestamp) -> (u32, u32, i64, u64, bool) {
-        let failures = if self.pause.is_some() { 0 } else { self.failures };
-        let paused = self.paused_until.map_or(0, |until| until.duration_since(now).as_secs().max(0));
-        (failures, self.at_once, paused, self.pause.map_or(0, |pause| pause.as_secs()), self.probing)
+        let failures = if self.open.is_some() { 0 } else { self.failures };
+        let until = self.spared_until.max(self.open.map(|open| open.pause().until()));
+        let paused = until.map_or(0, |until| until.duration_since(now).as_secs().max(0));
+        let (pause, is_probed) = self.open.map_or((0, false), |open| (open.pause().length().as_secs(), open.is_probed()));
+        (failures, self.at_once, paused, pause, is_probed)
     }
-}
-
-fn moved(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use super::health::{Admission, Health, Symptom};
+use super::{
+    breaker::Admission,
+    health::{Health, Symptom},
+};
 
 /// A place in a line. Grows in the order of coming.
 pub type Ticket = u64;

@@ -4,6 +4,8 @@ use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
 
+use super::breaker::after;
+
 /// How fast a bucket refills, and how much it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -91,10 +93,6 @@ fn seconds_until(then: Timestamp, now: Timestamp) -> u32 {
     let seconds = then.duration_since(now).as_secs_f64().ceil();
     // A float becomes the nearest number of the type.
     (seconds as u32).max(1)
-}
-
-fn after(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

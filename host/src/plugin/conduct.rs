@@ -16,11 +16,12 @@ use crate::{
     clock::SharedClock,
     lock::lock,
     model::{
+        breaker::Admission,
         line::Line,
         outcome::FailureKind,
         plugin::{
             Export, PluginFailure, Says,
-            breaker::{Admission, Breaker, Change, Ended, LastFailure, State},
+            breaker::{Breaker, Change, Ended, LastFailure, State},
             evidence::{Evidence, Rehearsed},
             limits::{Limit, PluginLimits},
             party::{Input, Party},

@@ -3,31 +3,15 @@
 //! It takes the inputs of several parties: what one caller sends, or one event holds, must not set a plugin aside for all others.
 //! Pure; it is what this process has seen and is not kept: after a restart every version is thought well until it shows otherwise.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::{failure::Says, party::Party};
+use crate::model::breaker::{self, Admission, Pause};
 
 /// Parties whose calls must go wrong, with none that goes well between them, before a version is set aside.
 pub const FAILURES_MAX: usize = 10;
 /// Parties remembered of one that is set aside: of any more, each is taken for a new one.
 pub const PARTIES_MAX: usize = 64;
-/// For how long at first.
-pub const PAUSE_MIN: Duration = Duration::from_secs(5);
-/// For how long at most; each probe that fails doubles the pause up to here.
-pub const PAUSE_MAX: Duration = Duration::from_secs(300);
-
-/// Whether a version may be called now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// Yes.
-    Yes,
-    /// By this one call, which shows how it is; nobody else until its end is noted.
-    Probe,
-    /// Not before then.
-    NotBefore(Timestamp),
-}
 
 /// A failure worth remembering.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,19 +51,15 @@ pub enum Change {
 pub struct Breaker {
     /// Whose calls went wrong since one last went well: [`PARTIES_MAX`] at most.
     failed: Vec<Party>,
-    /// Set aside since, for a pause, until the next probe.
-    open: Option<Open>,
+    set_aside: Option<SetAside>,
     last_failure: Option<LastFailure>,
 }
 
 /// A version that is set aside.
 #[derive(Clone, Debug, PartialEq)]
-struct Open {
+struct SetAside {
     since: Timestamp,
-    until: Timestamp,
-    pause: Duration,
-    /// A probe is under way.
-    is_probed: bool,
+    open: breaker::Open,
     /// Parties whose probe went wrong although theirs had before: that says nothing new, so only they wait for longer.
     barred: Vec<Barred>,
 }
@@ -88,8 +68,7 @@ struct Open {
 #[derive(Clone, Debug, PartialEq)]
 struct Barred {
     party: Party,
-    until: Timestamp,
-    pause: Duration,
+    pause: Pause,
 }
 
 /// The breaker as an admin sees it.
@@ -114,10 +93,12 @@ pub enum State {
 impl Breaker {
     /// How it stands.
     pub fn state(&self, now: Timestamp) -> State {
-        match &self.open {
+        match &self.set_aside {
             None => State::Closed,
-            Some(Open { since, until, is_probed: false, .. }) if *until > now => State::Open { since: *since, until: *until },
-            Some(Open { since, .. }) => State::HalfOpen { since: *since },
+            Some(SetAside { since, open, .. }) => match open.pause().until() {
+                until if until > now && !open.is_probed() => State::Open { since: *since, until },
+                _ => State::HalfOpen { since: *since },
+            },
         }
     }
 
@@ -128,7 +109,7 @@ impl Breaker {
 
     /// Whether it is set aside, or only probed.
     pub fn is_open(&self) -> bool {
-        self.open.is_some()
+        self.set_aside.is_some()
     }
 
     /// What went wrong last, since it was last cleared.
@@ -138,23 +119,17 @@ impl Breaker {
 
     /// Whether it may be called at `now`, without calling.
     pub fn outlook(&self, now: Timestamp) -> Admission {
-        match &self.open {
-            None => Admission::Yes,
-            // Somebody finds out already; look again when that one has had time to.
-            Some(open) if open.is_probed => Admission::NotBefore(moved(now, PAUSE_MIN)),
-            Some(open) if open.until > now => Admission::NotBefore(open.until),
-            Some(_) => Admission::Probe,
-        }
+        self.set_aside.as_ref().map_or(Admission::Yes, |set_aside| set_aside.open.outlook(now))
     }
 
     /// The same for an input of `party`. A call that gets [`Admission::Probe`] must [`Breaker::note`] how it went, or that its outcome is unknown.
     pub fn admit(&mut self, party: &Party, now: Timestamp) -> Admission {
         let admission = self.outlook(now);
-        let (Admission::Probe, Some(open)) = (admission, &mut self.open) else { return admission };
-        match open.barred.iter().find(|barred| barred.party == *party) {
-            Some(barred) if barred.until > now => Admission::NotBefore(barred.until),
+        let (Admission::Probe, Some(set_aside)) = (admission, &mut self.set_aside) else { return admission };
+        match set_aside.barred.iter().find(|barred| barred.party == *party).map(|barred| barred.pause.until()) {
+            Some(until) if until > now => Admission::NotBefore(until),
             _ => {
-                open.is_probed = true;
+                set_aside.open.begin_probe();
                 Admission::Probe
             }
         }
@@ -166,10 +141,10 @@ impl Breaker {
         if failure.is_some() && says == Says::Ill {
             self.last_failure = failure;
         }
-        match (says, &mut self.open) {
-            (Says::Nothing, open) => {
-                if let Some(open) = open.as_mut().filter(|_| was_probe) {
-                    open.is_probed = false;
+        match (says, &mut self.set_aside) {
+            (Says::Nothing, set_aside) => {
+                if let Some(set_aside) = set_aside.as_mut().filter(|_| was_probe) {
+                    set_aside.open.end_probe();
                 }
                 Change::None
             }
@@ -177,16 +152,15 @@ impl Breaker {
             (_, Some(_)) if !was_probe => Change::None,
             (Says::Well, _) => {
                 self.failed.clear();
-                if self.open.take().is_some() { Change::Closed } else { Change::None }
+                if self.set_aside.take().is_some() { Change::Closed } else { Change::None }
             }
-            (Says::Ill, Some(open)) => {
-                open.is_probed = false;
+            (Says::Ill, Some(set_aside)) => {
+                set_aside.open.end_probe();
                 if self.failed.contains(party) {
-                    open.bar(party, now);
+                    set_aside.bar(party, now);
                 } else {
                     remember(&mut self.failed, party);
-                    open.pause = (open.pause * 2).min(PAUSE_MAX);
-                    open.until = moved(now, open.pause);
+                    set_aside.open.double(now);
                 }
                 Change::None
             }
@@ -195,23 +169,19 @@ impl Breaker {
                 if self.failed.len() < FAILURES_MAX {
                     return Change::None;
                 }
-                let (pause, until) = (PAUSE_MIN, moved(now, PAUSE_MIN));
-                self.open = Some(Open { since: now, until, pause, is_probed: false, barred: Vec::new() });
+                self.set_aside = Some(SetAside { since: now, open: breaker::Open::begun(now), barred: Vec::new() });
                 Change::Opened
             }
         }
     }
 }
 
-impl Open {
+impl SetAside {
     /// A party whose probe failed again waits for ever longer, and nobody else does.
     fn bar(&mut self, party: &Party, now: Timestamp) {
         match self.barred.iter_mut().find(|barred| barred.party == *party) {
-            Some(barred) => {
-                barred.pause = (barred.pause * 2).min(PAUSE_MAX);
-                barred.until = moved(now, barred.pause);
-            }
-            None => self.barred.push(Barred { party: party.clone(), until: moved(now, PAUSE_MIN), pause: PAUSE_MIN }),
+            Some(barred) => barred.pause.double(now),
+            None => self.barred.push(Barred { party: party.clone(), pause: Pause::begun(now) }),
         }
     }
 }
@@ -220,10 +190,6 @@ fn remember(failed: &mut Vec<Party>, party: &Party) {
     if !failed.contains(party) && failed.len() < PARTIES_MAX {
         failed.push(party.clone());
     }
-}
-
-fn moved(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -328,6 +294,6 @@ mod tests {
             note(&mut breaker, Says::Ill, true, &caller(n), 0);
         }
         assert_eq!(breaker.failures(), 64);
-        assert!(breaker.open.is_some_and(|open| open.barred.len() <= PARTIES_MAX));
+        assert!(breaker.set_aside.is_some_and(|set_aside| set_aside.barred.len() <= PARTIES_MAX));
     }
 }
