@@ -35,7 +35,6 @@ mod portal;
 mod service;
 
 use access::Carried;
-pub use description::document;
 use page::Shown;
 
 /// The first segments that are ours and never a context.

@@ -11,35 +11,18 @@ use utoipa::{
 };
 
 use super::{
-    actions, arcgis, audit, calls, codes, cx, deliveries, events, health, invoke, maintenance, metrics, plugins, profiles, receivers,
-    recovery, rehearsals,
+    events,
     request::Asked,
     respond::{Answer, ok},
-    secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
+    router::Described,
 };
 use crate::{model, services::Services};
 
-/// The description.
+/// What of the description no route says.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Hookwright", description = "A webhook engine whose transforms and receivers are sandboxed WebAssembly plugins, swapped while it runs.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")),
-    paths(health::healthz, health::readyz, metrics::get, document, arcgis::description::document, cx::description::document, events::post, events::list, events::get, events::delete,
-        webhooks::list, webhooks::post, webhooks::put, webhooks::get, webhooks::patch, webhooks::delete, webhooks::activate,
-        webhooks::deactivate, webhooks::filter_test, invoke::invoke, invoke::preview, invoke::test, invoke::check, templates::list, templates::get, triggers::list,
-        known_services::list, known_services::put, known_services::get, known_services::patch, known_services::delete,
-        known_services::put_in_folder, known_services::get_in_folder, known_services::patch_in_folder, known_services::delete_in_folder,
-        tokens::list, tokens::post, tokens::delete, tokens::rotate, audit::list, recovery::recover,
-        recovery::replay, profiles::list, profiles::get,
-        profiles::patch, deliveries::list, deliveries::get, deliveries::resend, deliveries::cancel, calls::list, calls::get,
-        calls::rerun::one, calls::rerun::outlook, calls::rerun::many,
-        sessions::get, sessions::patch, sessions::delete, secrets::list, secrets::put, secrets::delete, plugins::list, plugins::get,
-        plugins::put, plugins::version, plugins::delete, plugins::activate, rehearsals::try_out, rehearsals::compare, plugins::put_config, plugins::put_grants,
-        plugins::conduct::limits, plugins::conduct::put_limits, plugins::conduct::rollback, plugins::conduct::put_rollback, plugins::conduct::resume,
-        plugins::conduct::history, receivers::list, receivers::put,
-        receivers::get, receivers::patch, receivers::delete, codes::post, codes::list, codes::delete, codes::mail, codes::refusals, actions::list, actions::put,
-        actions::get, actions::delete, maintenance::post_backup,
-        maintenance::get_backup, maintenance::post_compact, maintenance::get_compact),
     components(schemas(events::EventInput, events::AcceptedEvents, model::outcome::FailureKind)),
     modifiers(&Bearer))]
 struct Description;
@@ -54,7 +37,9 @@ impl Modify for Bearer {
 }
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
-    let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+    let mut description = Description::openapi();
+    description.merge(Described::openapi());
+    let mut document = serde_json::to_value(description).unwrap_or_default();
     // Which operations need which scope is written once, in the routes.
     for route in super::router::routes() {
         let operation = document.pointer_mut(&format!(

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Method, Response, header::AUTHORIZATION, request::Parts};
+use utoipa::OpenApi;
 
 use super::{
     Body, Face, actions, arcgis, audit,
@@ -51,14 +52,29 @@ pub struct Route {
 }
 
 macro_rules! routes {
-    ($($method:ident $path:literal $scope:expr => $handler:path;)*) => {
+    ($($method:ident $path:literal $scope:expr => $($handler:ident)::+;)*) => {
         vec![$(Route {
             method: Method::$method,
             path: $path,
             scope: $scope,
             upload: false,
-            handler: |services, asked| Box::pin($handler(services, asked)),
+            handler: |services, asked| Box::pin($($handler)::+(services, asked)),
         },)*]
+    };
+}
+
+/// A table of routes, and the description made of what their handlers say of themselves.
+macro_rules! described_routes {
+    ($(#[$meta:meta])* $table:ident, $description:ident { $($method:ident $path:literal $scope:expr => $($handler:ident)::+;)* }) => {
+        $(#[$meta])*
+        fn $table() -> Vec<Route> {
+            routes! { $($method $path $scope => $($handler)::+;)* }
+        }
+
+        /// What the handlers of the routes say of themselves.
+        #[derive(OpenApi)]
+        #[openapi(paths($($($handler)::+),*))]
+        pub(super) struct $description;
     };
 }
 
@@ -66,19 +82,33 @@ const ADMIN: Option<Scope> = Some(Scope::Admin);
 const READ: Option<Scope> = Some(Scope::Read);
 const PLUGINS: Option<Scope> = Some(Scope::PluginsWrite);
 
-/// Every route of the API. Codes are matched apart: their base path is anybody's.
-pub fn routes() -> Vec<Route> {
-    let mut routes = routes! {
+described_routes! {
+    own_routes, Described {
         GET "/healthz" None => health::healthz;
         GET "/readyz" None => health::readyz;
         GET "/metrics" READ => metrics::get;
         GET "/openapi.json" None => openapi::document;
-        GET "/openapi-arcgis.json" None => arcgis::document;
+        GET "/openapi-arcgis.json" None => arcgis::description::document;
         GET "/openapi-v3.json" None => cx::description::document;
         POST "/v1/events" Some(Scope::EventsWrite) => events::post;
         GET "/v1/events" READ => events::list;
         GET "/v1/events/{id}" READ => events::get;
         DELETE "/v1/events/{id}" ADMIN => events::delete;
+        GET "/v1/webhooks" READ => webhooks::list;
+        POST "/v1/webhooks" ADMIN => webhooks::post;
+        PUT "/v1/webhooks/{name}" ADMIN => webhooks::put;
+        GET "/v1/webhooks/{name}" READ => webhooks::get;
+        PATCH "/v1/webhooks/{name}" ADMIN => webhooks::patch;
+        DELETE "/v1/webhooks/{name}" ADMIN => webhooks::delete;
+        POST "/v1/webhooks/{name}/activate" ADMIN => webhooks::activate;
+        POST "/v1/webhooks/{name}/deactivate" ADMIN => webhooks::deactivate;
+        POST "/v1/webhooks/{name}/filter-test" READ => webhooks::filter_test;
+        POST "/v1/webhooks/{name}/invoke" Some(Scope::Invoke) => invoke::invoke;
+        POST "/v1/webhooks/{name}/preview" READ => invoke::preview;
+        POST "/v1/webhooks/{name}/test" ADMIN => invoke::test;
+        POST "/v1/webhooks/{name}/check" ADMIN => invoke::check;
+        GET "/v1/templates" READ => templates::list;
+        GET "/v1/templates/{name}" READ => templates::get;
         GET "/v1/triggers" READ => triggers::list;
         GET "/v1/services" READ => known_services::list;
         PUT "/v1/services/{name}" ADMIN => known_services::put;
@@ -94,21 +124,6 @@ pub fn routes() -> Vec<Route> {
         DELETE "/v1/tokens/{id}" ADMIN => tokens::delete;
         POST "/v1/tokens/{id}/rotate" ADMIN => tokens::rotate;
         GET "/v1/audit" ADMIN => audit::list;
-        GET "/v1/templates" READ => templates::list;
-        GET "/v1/templates/{name}" READ => templates::get;
-        GET "/v1/webhooks" READ => webhooks::list;
-        POST "/v1/webhooks" ADMIN => webhooks::post;
-        PUT "/v1/webhooks/{name}" ADMIN => webhooks::put;
-        GET "/v1/webhooks/{name}" READ => webhooks::get;
-        PATCH "/v1/webhooks/{name}" ADMIN => webhooks::patch;
-        DELETE "/v1/webhooks/{name}" ADMIN => webhooks::delete;
-        POST "/v1/webhooks/{name}/activate" ADMIN => webhooks::activate;
-        POST "/v1/webhooks/{name}/deactivate" ADMIN => webhooks::deactivate;
-        POST "/v1/webhooks/{name}/filter-test" READ => webhooks::filter_test;
-        POST "/v1/webhooks/{name}/invoke" Some(Scope::Invoke) => invoke::invoke;
-        POST "/v1/webhooks/{name}/preview" READ => invoke::preview;
-        POST "/v1/webhooks/{name}/test" ADMIN => invoke::test;
-        POST "/v1/webhooks/{name}/check" ADMIN => invoke::check;
         POST "/v1/webhooks/{name}/recover" ADMIN => recovery::recover;
         POST "/v1/webhooks/{name}/replay" ADMIN => recovery::replay;
         GET "/v1/profiles" READ => profiles::list;
@@ -126,10 +141,6 @@ pub fn routes() -> Vec<Route> {
         GET "/v1/sessions/{id}/parameters" READ => sessions::get;
         PATCH "/v1/sessions/{id}/parameters" ADMIN => sessions::patch;
         DELETE "/v1/sessions/{id}/parameters" ADMIN => sessions::delete;
-        POST "/v1/backup" ADMIN => maintenance::post_backup;
-        GET "/v1/backup" READ => maintenance::get_backup;
-        POST "/v1/compact" ADMIN => maintenance::post_compact;
-        GET "/v1/compact" READ => maintenance::get_compact;
         GET "/v1/secrets" READ => secrets::list;
         PUT "/v1/secrets/{name}" ADMIN => secrets::put;
         DELETE "/v1/secrets/{name}" ADMIN => secrets::delete;
@@ -156,14 +167,23 @@ pub fn routes() -> Vec<Route> {
         DELETE "/v1/receivers/{name}" ADMIN => receivers::delete;
         POST "/v1/receivers/{name}/codes" ADMIN => codes::post;
         GET "/v1/receivers/{name}/codes" ADMIN => codes::list;
-        POST "/v1/receivers/{name}/codes/mail" ADMIN => codes::mail;
         DELETE "/v1/receivers/{name}/codes/{id}" ADMIN => codes::delete;
+        POST "/v1/receivers/{name}/codes/mail" ADMIN => codes::mail;
         GET "/v1/refusals" READ => codes::refusals;
         GET "/v1/actions" READ => actions::list;
         PUT "/v1/actions/{name}" ADMIN => actions::put;
         GET "/v1/actions/{name}" READ => actions::get;
         DELETE "/v1/actions/{name}" ADMIN => actions::delete;
-    };
+        POST "/v1/backup" ADMIN => maintenance::post_backup;
+        GET "/v1/backup" READ => maintenance::get_backup;
+        POST "/v1/compact" ADMIN => maintenance::post_compact;
+        GET "/v1/compact" READ => maintenance::get_compact;
+    }
+}
+
+/// Every route of the API. Codes are matched apart: their base path is anybody's.
+pub fn routes() -> Vec<Route> {
+    let mut routes = own_routes();
     for route in &mut routes {
         route.upload = route.method == Method::PUT && route.path == "/v1/plugins/{name}";
     }
