@@ -121,9 +121,10 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
         return commit_alone(services, call, failed_reply(&failure)).await;
     }
     let turn = match take_turn(services, receiver, &mut call).await {
-        Ok(turn) => turn,
-        Err(Some(reply)) => return keep_little(services, call, digest(&inbound.body), reply).await,
-        Err(None) => return Reply::later(),
+        Place::Any => None,
+        Place::First(turn) => Some(turn),
+        Place::Answered(reply) => return keep_little(services, call, digest(&inbound.body), reply).await,
+        Place::UnderWay => return Reply::later(),
     };
     match receiver.mode {
         Mode::Sync => {
@@ -182,31 +183,42 @@ async fn agreed(services: &Services, reference: Option<&SecretRef>) -> Result<Se
     secret.ok_or_else(unverified)
 }
 
-/// The right to answer a call that a receiver takes only once. An error: the answer to it, with which it is recorded; or none, because it
-/// is being answered.
-async fn take_turn(services: &Services, receiver: &Receiver, call: &mut Call) -> Result<Option<once::Turn>, Option<Reply>> {
+/// A call's place among calls that are the same by the receiver's `once`.
+enum Place {
+    /// The receiver takes the same call any number of times.
+    Any,
+    /// It is the first, and is answered while this is held.
+    First(once::Turn),
+    /// It is not run: it is recorded with this answer.
+    Answered(Reply),
+    /// The first is still being answered. Nothing is recorded; the sender tries again.
+    UnderWay,
+}
+
+/// Takes the call's place among calls that are the same, and records in it why it is not run.
+async fn take_turn(services: &Services, receiver: &Receiver, call: &mut Call) -> Place {
     let id = match receiver.once.as_ref().and_then(|_| receiver.once_of(&document(call))) {
-        None => return Ok(None),
+        None => return Place::Any,
         Some(Ok(id)) => id,
         Some(Err(detail)) => {
             call.state = CallState::Rejected;
             let reply = Reply::message(400, &detail);
             call.failure = Some(Failure::new(FailureKind::CallInvalid, detail));
-            return Err(Some(reply));
+            return Place::Answered(reply);
         }
     };
     match standing(services, RepeatKey::of_call(&call.receiver, &id)).await {
-        Ok(Standing::First(turn)) => Ok(Some(turn)),
-        Ok(Standing::UnderWay) => Err(None),
+        Ok(Standing::First(turn)) => Place::First(turn),
+        Ok(Standing::UnderWay) => Place::UnderWay,
         Ok(Standing::Done) => {
             let (failure, reply) = repeated();
             services.metrics.call(&call.receiver, failure.kind.as_str(), 0);
             (call.state, call.failure) = (CallState::Rejected, Some(failure));
-            Err(Some(reply))
+            Place::Answered(reply)
         }
         Err(error) => {
             tracing::error!(%error, "whether a call came before cannot be told");
-            Err(None)
+            Place::UnderWay
         }
     }
 }
@@ -286,7 +298,9 @@ async fn run(services: &Services, receiver: &Receiver, inbound: &Inbound, mut ca
                 None => Ok((Raw { status: *status, headers: Vec::new(), body: message.into_bytes() }, Effects::default())),
             }
         }
-        Action::Plugin(name, config) => run::run_plugin(services, receiver, name, config, inbound, &mut call, &span).await,
+        Action::Plugin(name, config) => {
+            run::run_plugin(run::Run { services, receiver, inbound, span: &span }, name, config, &mut call).await
+        }
     };
     call.receive_us = micros(started);
     let failed = ran.as_ref().err().map(PluginFailure::kind);

@@ -10,6 +10,7 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
 use super::{
+    Place,
     commit::commit_alone,
     record::{document, revived},
     rejection::digest,
@@ -77,16 +78,17 @@ async fn run_again(services: &Services, mut call: Call) {
         return;
     };
     match take_turn(services, &receiver, &mut call).await {
-        Ok(turn) => {
+        Place::Any => drop(run(services, &receiver, &inbound, call).await),
+        Place::First(turn) => {
             run(services, &receiver, &inbound, call).await;
             drop(turn);
         }
-        Err(Some(reply)) => {
+        Place::Answered(reply) => {
             call.keep_little(digest(&inbound.body));
             drop(commit_alone(services, call, reply).await);
         }
         // The same call is being answered just now: looked at again later.
-        Err(None) => {}
+        Place::UnderWay => {}
     }
 }
 

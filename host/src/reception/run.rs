@@ -28,16 +28,22 @@ use crate::{
 /// The `google.rpc.Code` of a webhook that is not there, inactive, or not to be invoked now.
 const FAILED_PRECONDITION: u8 = 9;
 
+/// What a call is run with.
+pub(super) struct Run<'a> {
+    pub(super) services: &'a Services,
+    pub(super) receiver: &'a Receiver,
+    pub(super) inbound: &'a Inbound,
+    pub(super) span: &'a Span,
+}
+
 /// Runs the receiver's plugin on one call; its effects are still to be committed.
 pub(super) async fn run_plugin(
-    services: &Services,
-    receiver: &Receiver,
+    run: Run<'_>,
     name: &str,
     config: &Map<String, Value>,
-    inbound: &Inbound,
     call: &mut Call,
-    span: &Span,
 ) -> Result<(Raw, Effects), PluginFailure> {
+    let Run { services, receiver, inbound, span } = run;
     let plugin = services
         .plugins
         .get(name, call.reruns.last().and_then(|rerun| rerun.version))
