@@ -97,60 +97,48 @@ impl Store {
         let surplus = move |seq: u64| seq.saturating_add(retention.events_max) <= last_seq;
 
         let before = moved(now, retention.deliveries);
-        let (deliveries, next) = self
-            .old(key::FINISHED, cursors.deliveries.take(), move |_, key, bytes| {
-                let Record { delivery, seq, .. } = Record::read(key, bytes)?;
-                Ok(match () {
-                    () if surplus(seq) || delivery.updated_at < before => Verdict::Remove(delivery),
-                    () if delivery.created_at < before => Verdict::Keep,
-                    () => Verdict::Stop,
-                })
+        let judge = move |_: &Engine, key: &[u8], bytes: &[u8]| {
+            let Record { delivery, seq, .. } = Record::read(key, bytes)?;
+            Ok(match () {
+                () if surplus(seq) || delivery.updated_at < before => Verdict::Remove(delivery),
+                () if delivery.created_at < before => Verdict::Keep,
+                () => Verdict::Stop,
             })
-            .await?;
-        cursors.deliveries = next;
-        swept.deliveries = self.commit_scanning(move |transaction| remove_deliveries(transaction, deliveries)).await?;
+        };
+        swept.deliveries = self.sweep_kind(key::FINISHED, &mut cursors.deliveries, judge, remove_deliveries).await?;
 
         let before = moved(now, retention.events);
-        let (events, next) = self
-            .old(key::EVENTS, cursors.events.take(), move |engine, key, bytes| {
-                let event = log::decode_event(key, bytes)?;
-                Ok(match () {
-                    () if !surplus(event.seq) && event.accepted_at >= before => Verdict::Stop,
-                    () if is_owed(engine, event.seq)? => Verdict::Keep,
-                    () => Verdict::Remove(event),
-                })
+        let judge = move |engine: &Engine, key: &[u8], bytes: &[u8]| {
+            let event = log::decode_event(key, bytes)?;
+            Ok(match () {
+                () if !surplus(event.seq) && event.accepted_at >= before => Verdict::Stop,
+                () if is_owed(engine, event.seq)? => Verdict::Keep,
+                () => Verdict::Remove(event),
             })
-            .await?;
-        cursors.events = next;
-        swept.events = self.commit_scanning(move |transaction| remove_events(transaction, events)).await?;
+        };
+        swept.events = self.sweep_kind(key::EVENTS, &mut cursors.events, judge, remove_events).await?;
 
         let before = moved(now, retention.calls);
         let calls_so_far = call::last_number(&self.engine())?;
-        let (calls, next) = self
-            .old(key::CALL_LOG, cursors.calls.take(), move |_, key, bytes| {
-                let (number, record) = call::split(bytes);
-                let call: Call = decode(key, record)?;
-                Ok(match () {
-                    () if number.saturating_add(retention.calls_max) > calls_so_far && call.received_at >= before => Verdict::Stop,
-                    () if call.state == CallState::Pending => Verdict::Keep,
-                    () => Verdict::Remove(call),
-                })
+        let judge = move |_: &Engine, key: &[u8], bytes: &[u8]| {
+            let (number, record) = call::split(bytes);
+            let call: Call = decode(key, record)?;
+            Ok(match () {
+                () if number.saturating_add(retention.calls_max) > calls_so_far && call.received_at >= before => Verdict::Stop,
+                () if call.state == CallState::Pending => Verdict::Keep,
+                () => Verdict::Remove(call),
             })
-            .await?;
-        cursors.calls = next;
-        swept.calls = self.commit_scanning(move |transaction| remove_calls(transaction, calls)).await?;
+        };
+        swept.calls = self.sweep_kind(key::CALL_LOG, &mut cursors.calls, judge, remove_calls).await?;
 
         let before = moved(now, retention.audit);
         let last = audit::last_number(&self.engine())?;
-        let (entries, next) = self
-            .old(key::AUDIT, cursors.audit.take(), move |_, key, bytes| {
-                let entry: AuditEntry = decode(key, bytes)?;
-                let goes = entry.number.saturating_add(retention.audit_max) <= last || entry.at < before;
-                Ok(if goes { Verdict::Remove(entry.number) } else { Verdict::Stop })
-            })
-            .await?;
-        cursors.audit = next;
-        swept.audit = self.commit_scanning(move |transaction| remove_audit(transaction, entries)).await?;
+        let judge = move |_: &Engine, key: &[u8], bytes: &[u8]| {
+            let entry: AuditEntry = decode(key, bytes)?;
+            let goes = entry.number.saturating_add(retention.audit_max) <= last || entry.at < before;
+            Ok(if goes { Verdict::Remove(entry.number) } else { Verdict::Stop })
+        };
+        swept.audit = self.sweep_kind(key::AUDIT, &mut cursors.audit, judge, remove_audit).await?;
 
         let removed_max = REMOVED_MAX as u64;
         swept.more |= [swept.deliveries, swept.events, swept.calls, swept.audit].contains(&removed_max);
@@ -159,6 +147,19 @@ impl Store {
             *kept = cursors;
         }
         Ok(swept)
+    }
+
+    /// Removes what is over of one kind, from its cursor on, and moves the cursor. How many records were removed.
+    async fn sweep_kind<T: Send + 'static>(
+        &self,
+        kind: &'static [u8],
+        cursor: &mut Option<Vec<u8>>,
+        judge: impl Fn(&Engine, &[u8], &[u8]) -> Result<Verdict<T>, StoreError> + Send + 'static,
+        remove: fn(&mut Transaction<'_>, Vec<T>) -> Result<u64, StoreError>,
+    ) -> Result<u64, StoreError> {
+        let (old, next) = self.old(kind, cursor.take(), judge).await?;
+        *cursor = next;
+        self.commit_scanning(move |transaction| remove(transaction, old)).await
     }
 
     /// Candidates of one kind from `start` on, and where to go on.
