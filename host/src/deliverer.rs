@@ -54,7 +54,7 @@ pub use record::Eyes;
 use record::{recorded, recorded_answer};
 use settle::{Conclusion, settle, settle_one, split};
 
-use credentials::{Purpose, Shown};
+use credentials::{Head, Purpose, Sender, Shown};
 
 /// Who we say we are, unless the webhook says otherwise.
 const AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
@@ -280,7 +280,8 @@ async fn attempt(services: &Services, claimed: &Claimed, webhook: &Arc<Webhook>,
         attempt.failure = Some(Failure::new(FailureKind::Interrupted, format!("the built request cannot be kept: {error}")));
         return Made::unsent(attempt);
     }
-    let changes = exchange(services, claimed, webhook, &request, &mut attempt, span).await.unwrap_or_else(|failure| {
+    let sending = Sending { services, claimed, webhook, request: &request, span };
+    let changes = exchange(sending, &mut attempt).await.unwrap_or_else(|failure| {
         attempt.failure = Some(failure);
         Vec::new()
     });
@@ -313,16 +314,21 @@ async fn remember(services: &Services, claimed: &Claimed, state: Option<StateCha
     })
 }
 
+/// What is sent in an attempt, and for whom.
+#[derive(Clone, Copy)]
+struct Sending<'a> {
+    services: &'a Services,
+    claimed: &'a Claimed,
+    webhook: &'a Arc<Webhook>,
+    request: &'a BuiltRequest,
+    /// The attempt's span.
+    span: &'a Span,
+}
+
 /// Sign, send, judge, bind.
-async fn exchange(
-    services: &Services,
-    claimed: &Claimed,
-    webhook: &Arc<Webhook>,
-    request: &BuiltRequest,
-    attempt: &mut Attempt,
-    span: &Span,
-) -> Result<Vec<Change>, Failure> {
-    let answer = match send(services, claimed, webhook, request, attempt, span).await {
+async fn exchange(sending: Sending<'_>, attempt: &mut Attempt) -> Result<Vec<Change>, Failure> {
+    let Sending { services, claimed, webhook, request, span } = sending;
+    let answer = match send(sending, attempt).await {
         // No answer is waited for where the timeout is zero: sent is delivered (our decision on ArcGIS's 0).
         Err(failure) if webhook.timeout.is_zero() && failure.kind == FailureKind::Timeout => return Ok(Vec::new()),
         answered => answered?,
@@ -338,14 +344,8 @@ async fn exchange(
 }
 
 /// Sign and send. A token may be withdrawn before it ends: where one is not taken, it is got anew, once.
-async fn send(
-    services: &Services,
-    claimed: &Claimed,
-    webhook: &Webhook,
-    request: &BuiltRequest,
-    attempt: &mut Attempt,
-    span: &Span,
-) -> Result<Answer, Failure> {
+async fn send(sending: Sending<'_>, attempt: &mut Attempt) -> Result<Answer, Failure> {
+    let Sending { services, claimed, webhook, request, span } = sending;
     let mut signed = sign(services, claimed, webhook, request, Purpose::Send).await?;
     let is_mail = webhook.request.url().is_mail();
     let sending = (!is_mail).then(|| begin_sending(services, claimed, &mut signed.outgoing, span));
@@ -438,10 +438,11 @@ async fn sign(
     if !webhook.request.url().leads_to(&url) {
         return Err(Failure::new(FailureKind::RequestInvalid, "the request is for another origin than the webhook's"));
     }
-    let mut shown = Shown::default();
-    let body = credentials::sign(services, webhook, id, &request.body, &mut headers, &mut shown).await?;
+    let mut head = Head { headers, shown: Shown::default() };
+    let body = credentials::sign(services, webhook, id, &request.body, &mut head).await?;
     let is_signed_body = body.is_some();
-    credentials::authenticate(services, webhook, claimed, &request.url, purpose, &mut headers, &mut shown).await?;
+    credentials::authenticate(Sender { services, webhook, claimed }, &request.url, purpose, &mut head).await?;
+    let Head { mut headers, mut shown } = head;
     if purpose == Purpose::Send {
         credentials::carry_depth(services, &url, claimed.delivery.depth, &mut headers).await;
     }

@@ -43,14 +43,7 @@ pub async fn secret(services: &Services, reference: &SecretRef) -> Result<Secret
 }
 
 /// Puts the signature's headers on; returns the body where the scheme rewrites it.
-pub async fn sign(
-    services: &Services,
-    webhook: &Webhook,
-    id: &str,
-    body: &[u8],
-    headers: &mut HeaderMap,
-    shown: &mut Shown,
-) -> Result<Option<Bytes>, Failure> {
+pub async fn sign(services: &Services, webhook: &Webhook, id: &str, body: &[u8], head: &mut Head) -> Result<Option<Bytes>, Failure> {
     let (scheme, references) = &webhook.signing;
     if *scheme == SigningScheme::None {
         return Ok(None);
@@ -59,15 +52,15 @@ pub async fn sign(
     for reference in references {
         keys.push(secret(services, reference).await?);
     }
-    let content_type = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let content_type = head.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let timestamp_s = i64::try_from(millis(services.clock.now()) / 1000).unwrap_or(i64::MAX);
     let signed = signature::sign(*scheme, &SignInput { id, timestamp_s, body, content_type: &content_type }, &keys)
         .map_err(|error| Failure::new(FailureKind::SecretMissing, format!("the key does not fit the scheme: {error}")))?;
     for (name, value) in signed.headers {
         if value.is_sensitive() {
-            shown.headers.push(name.clone());
+            head.shown.headers.push(name.clone());
         }
-        headers.insert(name, value);
+        head.headers.insert(name, value);
     }
     Ok(signed.body)
 }
@@ -85,6 +78,25 @@ pub struct Shown {
     pub spelt_out: Vec<String>,
 }
 
+/// The head of a request on its way to be sent, and what its credentials left behind.
+pub struct Head {
+    /// Its headers so far.
+    pub headers: HeaderMap,
+    /// What the credentials among them left behind.
+    pub shown: Shown,
+}
+
+/// Whose credentials a request gets, and for which delivery.
+#[derive(Clone, Copy)]
+pub struct Sender<'a> {
+    /// Where secrets, sessions and tokens come from.
+    pub services: &'a Services,
+    /// The webhook.
+    pub webhook: &'a Webhook,
+    /// The delivery, with its events.
+    pub claimed: &'a Claimed,
+}
+
 /// What a signed request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -95,20 +107,13 @@ pub enum Purpose {
 }
 
 /// Puts the webhook's credentials on a request to `url`.
-pub async fn authenticate(
-    services: &Services,
-    webhook: &Webhook,
-    claimed: &Claimed,
-    url: &str,
-    purpose: Purpose,
-    headers: &mut HeaderMap,
-    shown: &mut Shown,
-) -> Result<(), Failure> {
+pub async fn authenticate(sender: Sender<'_>, url: &str, purpose: Purpose, head: &mut Head) -> Result<(), Failure> {
+    let Sender { services, webhook, .. } = sender;
     match &webhook.auth {
         Auth::None => Ok(()),
         Auth::Bearer(reference) => {
             let token = secret(services, reference).await?;
-            put(headers, shown, AUTHORIZATION, [b"Bearer ", token.expose()].concat())
+            put(head, AUTHORIZATION, [b"Bearer ", token.expose()].concat())
         }
         Auth::Basic(username, reference) => {
             let password = secret(services, reference).await?;
@@ -116,28 +121,22 @@ pub async fn authenticate(
                 Some(username) => [username.as_bytes(), b":", password.expose()].concat(),
                 None => password.expose().to_vec(),
             };
-            put(headers, shown, AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)).into_bytes())
+            put(head, AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)).into_bytes())
         }
-        Auth::Token(_) if purpose == Purpose::Show => put(headers, shown, AUTHORIZATION, b"Bearer".to_vec()),
+        Auth::Token(_) if purpose == Purpose::Show => put(head, AUTHORIZATION, b"Bearer".to_vec()),
         Auth::Token(source) => {
             let (token, used) = tokens::token(services, webhook, source, url).await?;
-            shown.token = Some(used);
-            put(headers, shown, AUTHORIZATION, [b"Bearer ", token.expose()].concat())
+            head.shown.token = Some(used);
+            put(head, AUTHORIZATION, [b"Bearer ", token.expose()].concat())
         }
-        Auth::Headers(specs) => custom(services, webhook, claimed, specs, headers, shown).await,
+        Auth::Headers(specs) => custom(sender, specs, head).await,
     }
 }
 
 /// Headers an admin wrote, with what they refer to.
-async fn custom(
-    services: &Services,
-    webhook: &Webhook,
-    claimed: &Claimed,
-    specs: &[(String, HeaderValueSpec)],
-    headers: &mut HeaderMap,
-    shown: &mut Shown,
-) -> Result<(), Failure> {
-    let texts = expanded(services, webhook, claimed, specs, shown).await?;
+async fn custom(sender: Sender<'_>, specs: &[(String, HeaderValueSpec)], head: &mut Head) -> Result<(), Failure> {
+    let services = sender.services;
+    let texts = expanded(sender, specs, &mut head.shown).await?;
     for ((name, spec), text) in specs.iter().zip(texts) {
         let value = match spec {
             HeaderValueSpec::Secret(reference) => secret(services, reference).await?.expose().to_vec(),
@@ -145,19 +144,14 @@ async fn custom(
         };
         let name =
             HeaderName::try_from(name).map_err(|_| Failure::new(FailureKind::RequestInvalid, format!("`{name}` is no header name")))?;
-        put(headers, shown, name, value)?;
+        put(head, name, value)?;
     }
     Ok(())
 }
 
 /// The text of each of these headers; nothing for one that is a secret. Session and event are read only where a text refers to something.
-async fn expanded(
-    services: &Services,
-    webhook: &Webhook,
-    claimed: &Claimed,
-    specs: &[(String, HeaderValueSpec)],
-    shown: &mut Shown,
-) -> Result<Vec<String>, Failure> {
+async fn expanded(sender: Sender<'_>, specs: &[(String, HeaderValueSpec)], shown: &mut Shown) -> Result<Vec<String>, Failure> {
+    let Sender { services, webhook, claimed } = sender;
     let is_literal = |(_, spec): &(String, HeaderValueSpec)| match spec {
         HeaderValueSpec::Secret(_) => true,
         HeaderValueSpec::Text(template) => template.is_literal(),
@@ -255,7 +249,7 @@ fn depth_value(services: &Services, depth: u8) -> String {
     format!("{depth}.{}", hex::encode(services.store.storage_key().keyed_hash("depth", &[depth])))
 }
 
-fn put(headers: &mut HeaderMap, shown: &mut Shown, name: HeaderName, value: Vec<u8>) -> Result<(), Failure> {
+fn put(head: &mut Head, name: HeaderName, value: Vec<u8>) -> Result<(), Failure> {
     if value.len() > HEADER_VALUE_BYTES_MAX {
         let detail = format!("the credential for `{name}` has {} bytes; a header may have {HEADER_VALUE_BYTES_MAX}", value.len());
         return Err(Failure::new(FailureKind::RequestInvalid, detail));
@@ -264,7 +258,7 @@ fn put(headers: &mut HeaderMap, shown: &mut Shown, name: HeaderName, value: Vec<
         Failure::new(FailureKind::RequestInvalid, format!("the credential for `{name}` has a character HTTP does not allow"))
     })?;
     value.set_sensitive(true);
-    shown.headers.push(name.clone());
-    headers.insert(name, value);
+    head.shown.headers.push(name.clone());
+    head.headers.insert(name, value);
     Ok(())
 }

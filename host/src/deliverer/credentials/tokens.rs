@@ -176,18 +176,12 @@ async fn fresh(services: &Services, webhook: &Webhook, source: &TokenSource, sec
             (oauth::jwt_bearer(&assertion), Wanted::Identity)
         }
     };
-    ask(services, webhook, source, endpoint.unwrap_or_default(), question, wanted).await
+    ask(services, webhook, source, question, wanted).await
 }
 
 /// Asks the token endpoint.
-async fn ask(
-    services: &Services,
-    webhook: &Webhook,
-    source: &TokenSource,
-    endpoint: &str,
-    question: Question,
-    wanted: Wanted,
-) -> Result<Token, Failure> {
+async fn ask(services: &Services, webhook: &Webhook, source: &TokenSource, question: Question, wanted: Wanted) -> Result<Token, Failure> {
+    let endpoint = source.endpoint.as_deref().unwrap_or_default();
     let failed = |detail: String| Failure::new(FailureKind::TokenFailed, format!("no token from the token endpoint: {detail}"));
     let url: Url = endpoint.parse().map_err(|error| failed(format!("its URL is none: {error}")))?;
     let mut headers = HeaderMap::new();
