@@ -28,4 +28,5 @@ pub mod store;
 pub mod traces;
 pub mod transport;
 pub mod turns;
+pub mod watched;
 pub mod window;

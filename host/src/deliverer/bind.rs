@@ -28,6 +28,9 @@ use crate::{
     transport::Answer,
 };
 
+/// That of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// An answer, and all it is read for.
 pub(super) struct Accepted<'a> {
     services: &'a Services,
@@ -83,7 +86,8 @@ impl<'a> Accepted<'a> {
     fn document(&self) -> Result<&Value, &Failure> {
         let read = || {
             let body = self.answer.whole().map_err(Clone::clone)?;
-            serde_json::from_slice(body)
+            // Some servers put a byte order mark before it, which a reader may ignore (RFC 8259, section 8.1).
+            serde_json::from_slice(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body))
                 .map_err(|error| Failure::new(FailureKind::ResponseInvalid, format!("a JSON answer is needed and this is none: {error}")))
         };
         self.document.get_or_init(read).as_ref()

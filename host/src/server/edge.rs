@@ -23,14 +23,14 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{Body, Face, answer, router::Router};
-use crate::{config::http::HttpSettings, lock::lock, metrics::ClosedFor, services::Services};
+use crate::{config::http::HttpSettings, lock::lock, metrics::ClosedFor, services::Services, watched::Watched};
 
 mod activity;
 pub mod certificates;
 pub mod request;
 pub mod response;
 
-use activity::{Activity, Watched};
+use activity::Activity;
 pub use certificates::{Certificates, TlsError};
 
 /// HTTP/2 streams that were reset by us for what the client did wrong, after which the connection is ended.

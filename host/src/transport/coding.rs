@@ -9,6 +9,8 @@ use http::{HeaderMap, header::CONTENT_ENCODING};
 pub const UNDERSTOOD: &str = "gzip, deflate";
 /// Codings on top of each other; more is no answer anybody means.
 const LAYERS_MAX: usize = 2;
+/// Members of one gzip body. Each takes the time of a new decoder, also an empty one.
+const MEMBERS_MAX: usize = 1024;
 /// What every gzip member begins with (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Bytes decoded before more room is made.
@@ -81,7 +83,7 @@ pub(super) fn decode(sent: &[u8], codings: &[Coding], bytes_max: usize) -> Decod
 /// One member after the other; what follows the last is padding (RFC 1952, section 2.2; GNU gzip ignores it too).
 fn gzip(sent: &[u8], max: usize) -> Decoded {
     let (mut body, mut rest) = (Vec::new(), sent);
-    loop {
+    for _ in 0..MEMBERS_MAX {
         let mut decoder = GzDecoder::new(rest);
         if let Some(ended) = drain(&mut decoder, &mut body, max) {
             return ended;
@@ -91,6 +93,7 @@ fn gzip(sent: &[u8], max: usize) -> Decoded {
             return Decoded::Whole(body);
         }
     }
+    Decoded::Broken(body, format!("it has more than {MEMBERS_MAX} gzip members"))
 }
 
 /// `deflate` is the zlib format (RFC 9110, section 8.4.1.2); some servers leave its two bytes of header out.
@@ -176,6 +179,14 @@ mod tests {
         assert_eq!(decode(&gzipped(&bomb), &[Coding::Gzip, Coding::Gzip], 1000), Decoded::TooLarge(Vec::new()));
         let Decoded::Broken(body, _) = decode(&bomb, &[Coding::Gzip, Coding::Gzip, Coding::Gzip], 1000) else { panic!("three layers") };
         assert!(body.is_empty());
+    }
+
+    #[test]
+    fn a_body_has_only_so_many_members() {
+        let members = |number: usize| gzipped(b"x").repeat(number);
+        assert_eq!(decode(&members(MEMBERS_MAX), &[Coding::Gzip], 2 * MEMBERS_MAX), Decoded::Whole(vec![b'x'; MEMBERS_MAX]));
+        let Decoded::Broken(body, _) = decode(&members(MEMBERS_MAX + 1), &[Coding::Gzip], 2 * MEMBERS_MAX) else { panic!("one more") };
+        assert_eq!(body.len(), MEMBERS_MAX);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use tower_service::Service;
 use super::{
     address::{AddressPolicy, AddressProblem, Destination, literal},
     failure::{find, innermost},
-    progress::Watched,
+    progress::{WithProgress, with_progress},
     resolve::Names,
     tunnel::{Wire, tunnel},
 };
@@ -67,9 +67,9 @@ pub(super) struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Watched>;
+    type Response = WithProgress;
     type Error = NotConnected;
-    type Future = BoxFuture<'static, Result<TokioIo<Watched>, NotConnected>>;
+    type Future = BoxFuture<'static, Result<WithProgress, NotConnected>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NotConnected>> {
         Poll::Ready(Ok(()))
@@ -77,7 +77,7 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connector = self.clone();
-        Box::pin(async move { connector.open(uri).await.map(Watched::new).map_err(NotConnected) })
+        Box::pin(async move { connector.open(uri).await.map(with_progress).map_err(NotConnected) })
     }
 }
 

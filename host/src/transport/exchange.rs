@@ -1,13 +1,13 @@
 //! One request until it has an answer: over a connection that is kept, and again at once where that is safe.
 //!
-//! A connection that is kept or shared may be given up by the endpoint while the request is on its way; an endpoint may say over HTTP/2 that it did not
-//! process a request, or that it wants it by HTTP/1.1. In these cases, and in no others, the same request goes out again on a connection of
-//! its own. A request is at least once anyway, and its `webhook-id` stays the same.
+//! A connection that is kept or shared may be given up by the endpoint while the request is on its way, with a 408 or without a word. An
+//! endpoint may say over HTTP/2 that it did not process a request, or that it wants it by HTTP/1.1. In these cases, and in no others, the
+//! same request goes out again on a connection of its own. A request is at least once anyway, and its `webhook-id` stays the same.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, uri::Authority};
+use http::{Request, Response, StatusCode, Version, uri::Authority};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
@@ -44,10 +44,15 @@ impl Exchange {
         loop {
             let Lost { failure, again } = match pool.request(request.clone()).await {
                 Ok(response) => {
-                    if let Some(progress) = response.extensions().get::<Progress>() {
+                    let progress = response.extensions().get::<Progress>();
+                    let was_kept = is_kept && progress.is_some_and(Progress::has_answered);
+                    if let Some(progress) = progress {
                         progress.note_answer();
                     }
-                    return Ok(response);
+                    if !(was_kept && is_idle_timeout(&response)) {
+                        return Ok(response);
+                    }
+                    Lost::idle_timeout(&self.name)
                 }
                 Err(error) => failure::of_request(&self.name, &error),
             };
@@ -78,4 +83,10 @@ impl Exchange {
         }
         Failure::new(FailureKind::Timeout, format!("sent to `{name}`; no answer is waited for"))
     }
+}
+
+/// Whether an answer is what some servers say before they close a connection that was idle for too long: they say it to nobody, and it
+/// meets the next request on its way (RFC 9110, section 15.5.9).
+fn is_idle_timeout(response: &Response<Incoming>) -> bool {
+    response.status() == StatusCode::REQUEST_TIMEOUT && response.version() <= Version::HTTP_11
 }

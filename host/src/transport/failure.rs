@@ -14,6 +14,14 @@ pub(super) struct Lost {
     pub again: Again,
 }
 
+impl Lost {
+    /// On a kept connection, a 408 came back that was about the connection.
+    pub fn idle_timeout(name: &str) -> Self {
+        let detail = format!("`{name}` gave up a connection that was idle (408) as the request went out");
+        Self { failure: Failure::new(FailureKind::NoAnswer, detail), again: Again::KeptConnection }
+    }
+}
+
 /// Whether a request without an answer may be sent again at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {

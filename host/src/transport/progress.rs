@@ -1,14 +1,9 @@
 //! A connection that knows whether anything came back on it: what tells a request that got no byte of an answer from one whose answer
 //! broke off, and a connection that has served others from a new one.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use http::Extensions;
@@ -16,9 +11,9 @@ use hyper_util::{
     client::legacy::connect::{Connected, Connection},
     rt::TokioIo,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connect::Stream;
+use crate::watched::{Watch, Watched};
 
 /// What has come in on one connection, above TLS. Shared with the code that reads the connection's answers and errors.
 #[derive(Clone, Default)]
@@ -56,65 +51,32 @@ impl Progress {
     pub(super) fn has_begun_to_answer(&self) -> bool {
         self.0.read.load(Ordering::Relaxed) > self.0.read_before_write.load(Ordering::Relaxed)
     }
+}
 
-    fn note_read(&self, bytes: usize) {
+impl Watch for Progress {
+    const READS_ON: bool = true;
+
+    fn was_read(&self, bytes: usize) {
         if bytes > 0 {
             self.0.read.fetch_add(bytes as u64, Ordering::Relaxed);
         }
     }
 
-    fn note_write(&self) {
+    fn begins_to_write(&self) {
         self.0.read_before_write.store(self.0.read.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
 /// A connection with its progress.
-pub(super) struct Watched {
-    stream: TokioIo<Stream>,
-    progress: Progress,
+pub(super) type WithProgress = TokioIo<Watched<TokioIo<Stream>, Progress>>;
+
+/// `stream`, on which nothing came in yet.
+pub(super) fn with_progress(stream: Stream) -> WithProgress {
+    TokioIo::new(Watched::new(TokioIo::new(stream), Progress::default()))
 }
 
-impl Watched {
-    pub(super) fn new(stream: Stream) -> TokioIo<Self> {
-        TokioIo::new(Self { stream: TokioIo::new(stream), progress: Progress::default() })
-    }
-}
-
-impl Connection for Watched {
+impl Connection for Watched<TokioIo<Stream>, Progress> {
     fn connected(&self) -> Connected {
-        self.stream.inner().connected().extra(self.progress.clone())
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.progress.note_read(buffer.filled().len() - before);
-        read
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.progress.note_write();
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.progress.note_write();
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        self.stream().inner().connected().extra(self.watch().clone())
     }
 }

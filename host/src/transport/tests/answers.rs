@@ -209,3 +209,21 @@ async fn without_time_for_an_answer_the_request_is_sent_all_the_same() {
     drop(listener);
     assert_eq!(kind(transport().send(handed_over(&format!("http://{refused}/"))).await), FailureKind::ConnectFailed);
 }
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_whole_request_was_read_is_the_answer() {
+    let (listener, address) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.read_exact(&mut [0; 16]).await.unwrap();
+            stream.write_all(b"HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno").await.unwrap();
+            // Closed with the rest unread: the client is told so by a reset.
+        }
+    });
+    let transport = transport();
+    for _ in 0..20 {
+        let body = Bytes::from(vec![b'x'; 4 * 1024 * 1024]);
+        let answer = transport.send(Outgoing { method: Method::POST, body, ..get(&format!("http://{address}/")) }).await.unwrap();
+        assert_eq!((answer.status, &answer.body[..], answer.body_failure), (413, &b"no"[..], None));
+    }
+}
