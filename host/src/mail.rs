@@ -16,7 +16,8 @@ use lettre::{
         self,
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, Certificate, Tls, TlsParameters},
-        extension::ClientId,
+        commands::{self, Auth, Data, Rcpt},
+        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
         response::Response,
     },
 };
@@ -134,7 +135,7 @@ impl Mailer {
         };
         match tokio::time::timeout(*time_max, self.hand_in(&message, credentials)).await {
             Ok(Ok(taken)) => Ok((taken.code().into(), taken.message().collect::<Vec<_>>().join("\n"))),
-            Ok(Err(error)) => Err(failure(&error)),
+            Ok(Err(failure)) => Err(failure),
             Err(_) => {
                 Err(Failure::new(FailureKind::Timeout, format!("the mail server was not done within {} seconds", time_max.as_secs())))
             }
@@ -143,28 +144,70 @@ impl Mailer {
 }
 
 impl Mailer {
-    /// Hands a message in. What the server took is taken: how the connection ends after that is waited for by nobody.
-    async fn hand_in(&self, message: &Message, credentials: Option<Credentials>) -> Result<Response, smtp::Error> {
+    /// Hands a message in. Once the server has taken or refused it, nobody waits for how the connection ends.
+    async fn hand_in(&self, message: &Message, credentials: Option<Credentials>) -> Result<Response, Failure> {
         let Shared { smtp, tls, time_max, .. } = &*self.shared;
         let hello = ClientId::default();
         let wrapped = match tls {
             Tls::Wrapper(parameters) => Some(parameters.clone()),
             _ => None,
         };
-        let mut connection =
-            AsyncSmtpConnection::connect_tokio1((smtp.host.as_str(), smtp.port), Some(*time_max), &hello, wrapped, None).await?;
+        let server = (smtp.host.as_str(), smtp.port);
+        let connected = AsyncSmtpConnection::connect_tokio1(server, Some(*time_max), &hello, wrapped, None).await;
+        let mut connection = connected.map_err(|error| failure(&error))?;
         if let Tls::Required(parameters) = tls {
-            connection.starttls(parameters.clone(), &hello).await?;
+            connection.starttls(parameters.clone(), &hello).await.map_err(|error| failure(&error))?;
         }
-        if let Some(credentials) = credentials {
-            connection.auth(DEFAULT_MECHANISMS, &credentials).await?;
-        }
-        let taken = connection.send(message.envelope(), &message.formatted()).await?;
+        let answered = converse(&mut connection, message, credentials).await;
         tokio::spawn(tokio::time::timeout(GOODBYE_TIME_MAX, async move { connection.abort().await }));
-        Ok(taken)
+        answered
     }
 }
 
+/// Logs in and hands the message in, command by command. `AsyncSmtpConnection::send` and `auth` tell of a refusal only once the server has
+/// answered `QUIT`.
+async fn converse(connection: &mut AsyncSmtpConnection, message: &Message, credentials: Option<Credentials>) -> Result<Response, Failure> {
+    let told = |error: smtp::Error| failure(&error);
+    if let Some(credentials) = credentials {
+        let mechanism = connection.server_info().get_auth_mechanism(DEFAULT_MECHANISMS);
+        let mechanism = mechanism.ok_or_else(|| refused("the mail server offers no way to log in that is known"))?;
+        let mut answer = connection.command(Auth::new(mechanism, credentials.clone(), None).map_err(told)?).await.map_err(told)?;
+        for _ in 0..CHALLENGES_MAX {
+            if !answer.has_code(CHALLENGE) {
+                break;
+            }
+            let response = Auth::new_from_response(mechanism, credentials.clone(), &answer).map_err(told)?;
+            answer = connection.command(response).await.map_err(told)?;
+        }
+        if answer.has_code(CHALLENGE) {
+            return Err(refused("the mail server asks on and on who logs in"));
+        }
+    }
+    let (envelope, text) = (message.envelope(), message.formatted());
+    let is_ascii = envelope.to().iter().chain(envelope.from()).all(|address| AsRef::<str>::as_ref(address).is_ascii());
+    let wanted = [
+        (is_ascii, Extension::SmtpUtfEight, MailParameter::SmtpUtfEight),
+        (text.is_ascii(), Extension::EightBitMime, MailParameter::Body(MailBodyParameter::EightBitMime)),
+    ];
+    let mut parameters = Vec::new();
+    for (_, extension, parameter) in wanted.into_iter().filter(|(is_ascii, ..)| !is_ascii) {
+        if !connection.server_info().supports_feature(extension) {
+            return Err(refused(format!("the mail is not ASCII, and the mail server takes no other (`{extension}`)")));
+        }
+        parameters.push(parameter);
+    }
+    connection.command(commands::Mail::new(envelope.from().cloned(), parameters)).await.map_err(told)?;
+    for to in envelope.to() {
+        connection.command(Rcpt::new(to.clone(), Vec::new())).await.map_err(told)?;
+    }
+    connection.command(Data).await.map_err(told)?;
+    connection.message(&text).await.map_err(told)
+}
+
+/// The code of a server that asks for more before it lets somebody in (RFC 4954).
+const CHALLENGE: u16 = 334;
+/// How often it may ask.
+const CHALLENGES_MAX: usize = 10;
 /// How long a mail server may take to say goodbye.
 const GOODBYE_TIME_MAX: Duration = Duration::from_secs(5);
 
