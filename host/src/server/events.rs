@@ -283,8 +283,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// wait: what was not tried by then is tried at the next start.
 async fn first_attempts(services: &Services, id: &EventId) {
     while !services.stop.is_cancelled() {
-        let deliveries = services.store.event_deliveries(id).await.unwrap_or_default();
-        if deliveries.iter().all(|delivery| delivery.attempts > 0 || delivery.state.is_final()) {
+        let deliveries = services.store.whole_event_deliveries(id).await.unwrap_or_default();
+        let is_tried = |delivery: &Delivery| delivery.attempts > 0 || delivery.state.is_final();
+        if deliveries.is_some_and(|deliveries| deliveries.iter().all(is_tried)) {
             return;
         }
         tokio::time::sleep(LOOK_EVERY).await;

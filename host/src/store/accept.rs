@@ -10,7 +10,7 @@ use super::{
     claim::Claimed,
     delivery::Record,
     error::StoreError,
-    fan_out::{self, FAN_OUT_FROM},
+    fan_out::{self, FAN_OUT_FROM, WITH_EVENTS_MAX},
     key, lane,
     lease::Token,
     session,
@@ -57,7 +57,7 @@ pub enum Accepted {
         /// The event as accepted.
         event: Arc<Event>,
         /// For each of the deliveries given, in their order, the one that was taken along, leased to the caller; `None`: it waits in
-        /// the store. Empty when there are so many that they are written bit by bit.
+        /// the store. Empty when they are written in steps.
         claimed: Vec<Option<Claimed>>,
     },
     /// It was accepted before.
@@ -129,8 +129,14 @@ pub(super) struct Lives {
     pub(super) backlog_max: u64,
 }
 
-/// Writes one event and all that belongs to it.
-pub(super) fn accept(transaction: &mut Transaction<'_>, index: usize, ready: Ready, lives: Lives) -> Result<Accepted, StoreError> {
+/// Writes events and all that belongs to them, in this order.
+pub(super) fn accept_all(transaction: &mut Transaction<'_>, ready: Vec<Ready>, lives: Lives) -> Result<Vec<Accepted>, StoreError> {
+    let mut room = WITH_EVENTS_MAX;
+    ready.into_iter().enumerate().map(|(index, ready)| accept(transaction, index, ready, lives, &mut room)).collect()
+}
+
+/// Writes one event and all that belongs to it. In `room` is how many deliveries may still be written with it.
+fn accept(transaction: &mut Transaction<'_>, index: usize, ready: Ready, lives: Lives, room: &mut usize) -> Result<Accepted, StoreError> {
     let Ready { event, encoded, dedup, parameters, deliveries } = ready;
     if let Some(dedup) = &dedup
         && let Some(seen) = transaction.get::<Seen>(&key::dedup(&dedup.key))?
@@ -167,10 +173,12 @@ pub(super) fn accept(transaction: &mut Transaction<'_>, index: usize, ready: Rea
             other => other,
         })?;
     }
-    if deliveries.len() > FAN_OUT_FROM {
+    let may_overtake = transaction.counters.fan_outs > 0 && deliveries.iter().any(|new| new.lane.is_some());
+    if may_overtake || deliveries.len() > FAN_OUT_FROM.min(*room) {
         fan_out::begin(transaction, event.seq, deliveries)?;
         return Ok(Accepted::New { event: Arc::new(event), claimed: Vec::new() });
     }
+    *room -= deliveries.len();
     let owed = |new| owe(transaction, (&event, encoded.len()), new, lives.lease);
     let claimed = deliveries.into_iter().map(owed).collect::<Result<Vec<_>, _>>()?;
     let event = Arc::new(event);
@@ -245,10 +253,7 @@ impl Store {
         let now = self.now();
         let ready: Vec<_> = events.into_iter().map(|event| Ready::new(event, now)).collect::<Result<_, _>>()?;
         let lives = self.lives(lease_for);
-        self.commit(ready.iter().map(Ready::bytes).sum(), move |transaction| {
-            ready.into_iter().enumerate().map(|(index, ready)| accept(transaction, index, ready, lives)).collect()
-        })
-        .await
+        self.commit(ready.iter().map(Ready::bytes).sum(), move |transaction| accept_all(transaction, ready, lives)).await
     }
 
     /// Records that a webhook is about to be invoked. Should the process die, the delivery has failed: its caller is gone.

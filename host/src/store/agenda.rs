@@ -9,6 +9,7 @@ use super::{
     depth::Depths,
     engine::Engine,
     error::StoreError,
+    fan_out,
     key::{self, Range},
 };
 use crate::model::id::EndpointId;
@@ -57,10 +58,7 @@ impl Agenda {
             agenda.apply(AgendaChange::Set(endpoint, Some(due)));
         }
         agenda.first_closing = first_closing(engine)?;
-        for fan_out in engine.keys(key::under(key::FAN_OUTS)) {
-            fan_out?;
-            agenda.fan_outs += 1;
-        }
+        agenda.fan_outs = fan_out::number(engine)?;
         Ok(agenda)
     }
 

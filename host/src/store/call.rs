@@ -88,8 +88,7 @@ impl Store {
             if let Some(changes) = state {
                 state::change(transaction, changes)?;
             }
-            let accepted = ready.into_iter().enumerate();
-            accepted.map(|(index, ready)| accept::accept(transaction, index, ready, lives)).collect()
+            accept::accept_all(transaction, ready, lives)
         })
         .await
     }

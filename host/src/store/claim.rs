@@ -47,12 +47,14 @@ pub struct Claimed {
     pub rebuilt: bool,
     /// Bytes of its events as JSON, if they were read from the store.
     pub event_bytes: usize,
+    /// When its endpoint said for the first time that it did not process the request.
+    pub refused_since: Option<Timestamp>,
 }
 
 impl Claimed {
     /// A delivery without events or a past: one that was just accepted, or invoked.
     pub fn fresh(delivery: Delivery, token: u64) -> Self {
-        Self { delivery, token, events: Vec::new(), built: None, rebuilt: false, event_bytes: 0 }
+        Self { delivery, token, events: Vec::new(), built: None, rebuilt: false, event_bytes: 0, refused_since: None }
     }
 
     /// Whether its events are more than a batch may hold, as those of a batch that an earlier build closed can be.
@@ -205,7 +207,7 @@ fn with_events(
     token: Token,
     rebuilt: bool,
 ) -> Result<Claimed, StoreError> {
-    let mut claimed = Claimed { rebuilt, ..Claimed::fresh(record.delivery, token) };
+    let mut claimed = Claimed { rebuilt, refused_since: record.refused_since, ..Claimed::fresh(record.delivery, token) };
     if claimed.delivery.event.is_some() {
         for seq in [record.seq].into_iter().chain(record.further) {
             let event = match events.get(&seq) {

@@ -43,6 +43,9 @@ pub(super) struct Record {
     /// Whether it was being sent when its lease ended, and no attempt was settled since: the endpoint may have seen it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) interrupted: bool,
+    /// When its endpoint said for the first time that it did not process the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refused_since: Option<Timestamp>,
     /// Where it is sent, if that is not where its webhook usually sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     endpoint: Option<EndpointId>,
@@ -65,7 +68,8 @@ impl Record {
     /// A delivery nobody works on yet.
     pub(super) fn new(seq: u64, endpoint: &EndpointId, lane: Option<String>, delivery: Delivery) -> Self {
         let endpoint = (endpoint.0 != delivery.webhook_id.0).then(|| endpoint.clone());
-        Self { seq, interrupted: false, endpoint, lane, blocked: false, further: Vec::new(), delivery, last_attempt: Vec::new() }
+        let (further, last_attempt) = (Vec::new(), Vec::new());
+        Self { seq, interrupted: false, refused_since: None, endpoint, lane, blocked: false, further, delivery, last_attempt }
     }
 
     /// Where it is sent.
@@ -361,6 +365,7 @@ pub(super) fn resend(transaction: &mut Transaction<'_>, id: &DeliveryId) -> Resu
     record.step(Step::Resend)?;
     lane::leave(transaction, &mut record)?;
     record.blocked = false;
+    record.refused_since = None;
     let now = transaction.now;
     record.put_waiting(transaction, now)?;
     Ok(record.delivery)

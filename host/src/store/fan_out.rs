@@ -1,13 +1,17 @@
-//! Events that match very many webhooks: their deliveries are written bit by bit, from a list that was committed with the event.
-//! Nothing is matched again, and a crash in between goes on where it was.
+//! Events that match very many webhooks: their deliveries are written in steps, from a list that was committed with the event.
+//! Nothing is matched again, and a crash in between goes on where it was. While there is such a list, events after it whose deliveries keep
+//! an order get lists too: the lists are worked through in the order of their events.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, accept, agenda::AgendaChange, error::StoreError, key, log, transaction::Transaction};
+use super::{Store, accept, agenda::AgendaChange, engine::Engine, error::StoreError, key, log, transaction::Transaction};
 use crate::model::{delivery::NewDelivery, id::DeliveryId};
 
 /// Matches from which on deliveries are not written with their event.
 pub(super) const FAN_OUT_FROM: usize = 1000;
+
+/// Deliveries written with the events of one request; those of its further events are written from lists.
+pub(super) const WITH_EVENTS_MAX: usize = 10 * FAN_OUT_FROM;
 
 /// Deliveries written in one commit.
 const STEP: usize = 250;
@@ -21,12 +25,18 @@ struct FanOut {
     is_counted: bool,
 }
 
+/// How many lists there are.
+pub(super) fn number(engine: &Engine) -> Result<u64, StoreError> {
+    engine.keys(key::under(key::FAN_OUTS)).try_fold(0, |number, key| key.map(|_| number + 1))
+}
+
 /// Keeps what is owed for the event numbered `seq`.
 pub(super) fn begin(transaction: &mut Transaction<'_>, seq: u64, mut deliveries: Vec<NewDelivery>) -> Result<(), StoreError> {
     deliveries.reverse();
     // By the time they are written nobody holds a place for them.
     deliveries.iter_mut().for_each(|new| new.take = false);
     transaction.agenda(AgendaChange::FanOutBegun);
+    transaction.counters.fan_outs += 1;
     transaction.counters.waiting += deliveries.len() as u64;
     transaction.put(key::fan_out(seq), &FanOut { left: deliveries, is_counted: true })
 }
@@ -58,6 +68,7 @@ impl Store {
             }
             if fan_out.left.is_empty() || event.is_none() {
                 transaction.remove(first)?;
+                transaction.counters.fan_outs = transaction.counters.fan_outs.saturating_sub(1);
                 transaction.agenda(AgendaChange::FanOutEnded);
             } else {
                 transaction.put(first, &fan_out)?;
@@ -66,6 +77,11 @@ impl Store {
         })
         .await
     }
+}
+
+/// Whether deliveries of the event numbered `seq` are still to be written.
+pub(super) fn is_under_way(engine: &Engine, seq: u64) -> Result<bool, StoreError> {
+    Ok(engine.get(&key::fan_out(seq))?.is_some())
 }
 
 /// Whether it stands already: a replay may have made it.

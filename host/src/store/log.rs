@@ -9,6 +9,7 @@ use super::{
     delivery::{self, Record},
     engine::Engine,
     error::StoreError,
+    fan_out,
     key::{self, Range},
     transaction::{Transaction, decode},
 };
@@ -81,6 +82,17 @@ impl Store {
         self.scan(move |engine| match seq_of(engine, &id)? {
             Some(seq) => deliveries_of(engine, seq),
             None => Ok(Vec::new()),
+        })
+        .await
+    }
+
+    /// An event's deliveries, if all of them are written.
+    pub async fn whole_event_deliveries(&self, id: &EventId) -> Result<Option<Vec<Delivery>>, StoreError> {
+        let id = id.clone();
+        self.scan(move |engine| match seq_of(engine, &id)? {
+            Some(seq) if fan_out::is_under_way(engine, seq)? => Ok(None),
+            Some(seq) => deliveries_of(engine, seq).map(Some),
+            None => Ok(Some(Vec::new())),
         })
         .await
     }

@@ -59,6 +59,8 @@ pub enum Next {
     GivenBack {
         /// When it is due.
         until: Timestamp,
+        /// Whether its endpoint was called, and said that it did not process the request.
+        is_refused: bool,
     },
 }
 
@@ -161,7 +163,12 @@ fn settle(transaction: &mut Transaction<'_>, ready: Ready, lives: Lives) -> Resu
             lane::leave_if_late(transaction, &mut record, due, lives.turn)?;
             record.wait(transaction, Step::TryLater, due)?;
         }
-        Next::GivenBack { until } => record.wait(transaction, Step::GiveBack, until)?,
+        Next::GivenBack { until, is_refused } => {
+            if is_refused {
+                record.refused_since.get_or_insert(transaction.now);
+            }
+            record.wait(transaction, Step::GiveBack, until)?;
+        }
     }
     Ok(Settled { delivery: record.delivery, is_noticed, overflows })
 }

@@ -10,6 +10,7 @@ use super::{
     audit, call, delivery,
     engine::{Engine, Writes},
     error::StoreError,
+    fan_out,
     key::{self, Range},
     lease::{LeaseChange, Leases, Token},
     sealing, value,
@@ -35,6 +36,8 @@ pub(super) struct Counters {
     pub(super) audit: u64,
     /// Deliveries that wait, for a time or for their turn.
     pub(super) waiting: u64,
+    /// Events whose deliveries are still to be written.
+    pub(super) fan_outs: u64,
     /// The last stamp given: a lease's token or a long value's name. Never given twice, also across restarts.
     stamp: u64,
 }
@@ -51,6 +54,7 @@ impl Counters {
             calls: number(key::CALLS)?.max(call::last_number(engine)?),
             audit: number(key::AUDIT_NUMBER)?.max(audit::last_number(engine)?),
             waiting: number(key::WAITING_COUNT)?,
+            fan_outs: fan_out::number(engine)?,
             stamp: epoch.saturating_mul(STAMPS_PER_EPOCH),
         };
         Ok((counters, epoch))

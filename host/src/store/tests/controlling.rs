@@ -24,6 +24,39 @@ async fn an_event_that_matches_very_many_webhooks_reaches_them_all_through_a_cra
 }
 
 #[tokio::test]
+async fn what_keeps_an_order_does_not_overtake_an_event_that_matches_very_many_webhooks() {
+    let bench = Bench::new();
+    let names: Vec<_> = (0..1200).map(|n| format!("w{n}")).collect();
+    let mut many = incoming(1, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let ordered = |event: &mut AcceptEvent| event.deliveries[0].lane = Some("first in first out".to_owned());
+    let mut few = incoming(2, &["w0"]);
+    ordered(&mut many);
+    ordered(&mut few);
+    bench.store.accept(vec![many], LEASE).await.expect("accepted");
+    let bench = bench.reopened();
+    let accepted = bench.store.accept(vec![few, incoming(3, &["w0"])], LEASE).await.expect("accepted");
+    let taken: Vec<_> = accepted.iter().map(|one| matches!(one, Accepted::New { claimed, .. } if !claimed.is_empty())).collect();
+    assert_eq!(taken, [false, true], "what keeps no order is not held up");
+    assert_eq!(bench.store.whole_event_deliveries(&event_id(2)).await.expect("read"), None);
+    while bench.store.fan_out().await.expect("written") {}
+    assert_eq!(bench.store.whole_event_deliveries(&event_id(2)).await.expect("read").map(|all| all.len()), Some(1));
+    let first = bench.claim(1).await.into_iter().filter(|claimed| claimed.delivery.webhook_id == webhook("w0"));
+    assert_eq!(first.map(|claimed| claimed.events[0].id.clone()).collect::<Vec<_>>(), [event_id(1)]);
+}
+
+#[tokio::test]
+async fn the_deliveries_of_one_request_are_written_in_steps_past_a_number() {
+    let bench = Bench::new();
+    let names: Vec<_> = (0..900).map(|n| format!("w{n}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let accepted = bench.store.accept((0..12).map(|n| incoming(n, &names)).collect(), LEASE).await.expect("accepted");
+    let written = accepted.iter().filter(|one| matches!(one, Accepted::New { claimed, .. } if !claimed.is_empty())).count();
+    assert_eq!(written, 11);
+    while bench.store.fan_out().await.expect("written") {}
+    assert_eq!(bench.store.event_deliveries(&event_id(11)).await.expect("read").len(), 900);
+}
+
+#[tokio::test]
 async fn deliveries_that_are_still_to_be_written_count_in_the_backlog() {
     let bench = Bench::new();
     let names: Vec<_> = (0..1200).map(|n| format!("w{n}")).collect();
@@ -63,7 +96,7 @@ async fn past_its_bound_the_backlog_takes_nothing_more_and_nothing_half() {
     assert_eq!(bench.store.stats().deliveries_waiting, BACKLOG_MAX);
     let claimed = bench.claim(10).await;
     assert_eq!(bench.store.stats().deliveries_waiting, BACKLOG_MAX - 20);
-    bench.settle(&claimed[0], Next::GivenBack { until: bench.clock.now() }).await.expect("held");
+    bench.settle(&claimed[0], Next::GivenBack { until: bench.clock.now(), is_refused: false }).await.expect("held");
     assert_eq!(bench.store.stats().deliveries_waiting, BACKLOG_MAX - 19);
     bench.store.accept(vec![incoming(n, &["a"])], LEASE).await.expect("there is room");
 }
@@ -73,7 +106,7 @@ async fn what_is_given_back_was_not_tried() {
     let bench = Bench::new();
     let (_, claimed) = bench.accept(1, &["a"]).await;
     let until = bench.clock.now() + Duration::from_secs(5);
-    let back = bench.settle(&claimed[0], Next::GivenBack { until }).await;
+    let back = bench.settle(&claimed[0], Next::GivenBack { until, is_refused: false }).await;
     // Its settlement carries an attempt, which is the test's own doing; what counts is the state and the time.
     assert_eq!(back.map(|delivery| (delivery.state, delivery.due_at)).expect("held"), (DeliveryState::Pending, Some(until)));
     assert!(bench.claim(1).await.is_empty());

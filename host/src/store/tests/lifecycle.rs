@@ -181,7 +181,7 @@ async fn check(operations: Vec<Operation>) {
                     Ending::Failed => (Next::End(End::Failed), Step::End(End::Failed)),
                     Ending::Refused => (Next::End(End::Refused), Step::End(End::Refused)),
                     Ending::Waiting => (Next::Waiting { after }, Step::TryLater),
-                    Ending::GivenBack => (Next::GivenBack { until: now + after }, Step::GiveBack),
+                    Ending::GivenBack => (Next::GivenBack { until: now + after, is_refused: false }, Step::GiveBack),
                 };
                 bench.settle(&claimed, next).await.expect("held");
                 model.step(&id, step);
