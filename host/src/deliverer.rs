@@ -21,6 +21,7 @@ use crate::{
     model::{
         delivery::{Attempt, Delivery, Stages, lifecycle::End},
         health::SPARE_PAUSE,
+        id::WebhookId,
         ordering::Ordering,
         outcome::{Failure, FailureKind, error_event},
         parameter::{Change, Overflow, Parameters},
@@ -61,6 +62,9 @@ const AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
 /// The status of what wants other credentials (RFC 9110, section 15.5.2).
 const UNAUTHORIZED: u16 = 401;
 
+/// How long at least an endpoint may say that it did not process a delivery's requests before that counts as attempts.
+const REFUSED_TIME_MIN: Duration = Duration::from_secs(30);
+
 /// Delivers what was claimed, from `slot`: one attempt, settled. What does not work waits for its next try in the store.
 pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     if claimed.built.is_none() && claimed.is_oversized() {
@@ -68,7 +72,7 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
     }
     let mut turn = match turn(services, &claimed, &slot).await {
         Ok(turn) => turn,
-        Err(Some(until)) => return give_back(services, &claimed, until).await,
+        Err(Some(until)) => return give_back(services, &claimed, until, false).await,
         // Somebody else holds it now.
         Err(None) => return,
     };
@@ -92,8 +96,9 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
         let (kind, detail) = (failure.kind.as_str(), failure.detail.as_str());
         tracing::info!(delivery = %claimed.delivery.id, webhook = claimed.delivery.webhook, kind, detail, %until, "given back untried");
         span.fail(kind);
+        let is_refused = failure.kind == FailureKind::NotProcessed;
         drop((turn, span));
-        return give_back(services, &claimed, until).await;
+        return give_back(services, &claimed, until, is_refused).await;
     }
     let next = next_step(&made, &webhook, claimed.delivery.attempts + 1);
     report(services, &claimed.delivery, &made.attempt, &next, &mut span);
@@ -128,8 +133,12 @@ fn given_back<'m>(services: &Services, claimed: &Claimed, webhook: &Webhook, mad
     let failure = made.attempt.failure.as_ref()?;
     let now = services.clock.now();
     let until = match failure.kind {
-        // The endpoint said so.
-        FailureKind::NotProcessed => clock::after(now, SPARE_PAUSE),
+        // The endpoint said so. One that says nothing else for as long as all tries would have taken is one that fails.
+        FailureKind::NotProcessed => {
+            let since = claimed.refused_since.unwrap_or(now);
+            let is_over = now >= clock::after(since, webhook.retry.span().max(REFUSED_TIME_MIN));
+            (!is_over).then(|| clock::after(now, SPARE_PAUSE))?
+        }
         FailureKind::PluginSetAside if webhook.when_set_aside == WhenSetAside::Wait => {
             dispatcher::set_aside_until(services, claimed, webhook)
         }
@@ -142,11 +151,15 @@ fn given_back<'m>(services: &Services, claimed: &Claimed, webhook: &Webhook, mad
     Some((until, failure))
 }
 
+/// A webhook as it is now, in this environment; `None`: it is gone.
+fn webhook_now(services: &Services, id: &WebhookId, environment: Option<&str>) -> Option<Arc<Webhook>> {
+    let snapshot = services.catalog.snapshot();
+    Some(Arc::clone(snapshot.webhooks_by_id.get(id)?.webhook.in_environment(environment)))
+}
+
 /// The webhook of a delivery as it is now, in the delivery's environment; `None`: it is gone or inactive.
 fn webhook_of(services: &Services, delivery: &Delivery) -> Option<Arc<Webhook>> {
-    let snapshot = services.catalog.snapshot();
-    let entry = snapshot.webhooks_by_id.get(&delivery.webhook_id).filter(|entry| entry.webhook.active)?;
-    Some(Arc::clone(entry.webhook.in_environment(delivery.environment.as_deref())))
+    webhook_now(services, &delivery.webhook_id, delivery.environment.as_deref()).filter(|webhook| webhook.active)
 }
 
 /// Whether `webhook.binding_failed` is emitted. Operational events emit none, so that no loop begins.
@@ -154,9 +167,9 @@ fn is_told(claimed: &Claimed) -> bool {
     !claimed.events.iter().any(|event| event.trigger.is_operational())
 }
 
-/// Puts a delivery back into the store, untried.
-async fn give_back(services: &Services, claimed: &Claimed, until: Timestamp) {
-    settle(services, claimed, Conclusion::without_attempt(Next::GivenBack { until })).await;
+/// Puts a delivery back into the store, untried; `is_refused`: because its endpoint said so.
+async fn give_back(services: &Services, claimed: &Claimed, until: Timestamp, is_refused: bool) {
+    settle(services, claimed, Conclusion::without_attempt(Next::GivenBack { until, is_refused })).await;
     services.window.wake();
 }
 
@@ -343,7 +356,7 @@ async fn exchange(sending: Sending<'_>, attempt: &mut Attempt) -> Result<Vec<Cha
     Ok(bound)
 }
 
-/// Sign and send. A token may be withdrawn before it ends: where one is not taken, it is got anew, once.
+/// Sign and send. A token may be withdrawn before it ends: where one is refused, another is got, once.
 async fn send(sending: Sending<'_>, attempt: &mut Attempt) -> Result<Answer, Failure> {
     let Sending { services, claimed, webhook, request, span } = sending;
     let mut signed = sign(services, claimed, webhook, request, Purpose::Send).await?;
@@ -460,19 +473,23 @@ async fn sign(
         tls: credentials::tls(services, webhook).await?,
     };
     if purpose == Purpose::Send {
-        check_current(services, &claimed.delivery, webhook)?;
+        check_current(services, webhook, claimed.delivery.environment.as_deref())?;
     }
     shown.spelt_out.clone_from(&request.spelt_out);
     Ok(SignedRequest { outgoing, shown, shown_url: request.shown_url(), is_signed_body })
 }
 
-/// Looks, once every secret was read, whether the webhook still is what they were read for. Secrets are read by name at the moment they
-/// are used, and plugins and token endpoints take their time: without this look a new secret could go where the webhook pointed before.
-fn check_current(services: &Services, delivery: &Delivery, webhook: &Webhook) -> Result<(), Failure> {
+/// Looks, once every secret was read, whether the webhook still is what they were read for: before a request goes out, and before a token
+/// endpoint is asked. Secrets are read by name at the moment they are used, and plugins and token endpoints take their time: without this
+/// look a new secret could go where the webhook pointed before.
+fn check_current(services: &Services, webhook: &Webhook, environment: Option<&str>) -> Result<(), Failure> {
     // In this order: a change that ended before the first look shows in the second.
-    let is_changing = services.catalog.changing().holds(&webhook.id);
-    match webhook_of(services, delivery) {
-        Some(now) if !is_changing && (std::ptr::eq(&*now, webhook) || webhook.sends_like(&now)) => Ok(()),
+    let is_changing = services.catalog.changing().holds(&webhook.name);
+    match webhook_now(services, &webhook.id, environment) {
+        // One that is inactive is called where somebody checks it, and it was inactive then.
+        Some(now) if !is_changing && (std::ptr::eq(&*now, webhook) || (now.active || !webhook.active) && webhook.sends_like(&now)) => {
+            Ok(())
+        }
         _ => Err(Failure::new(FailureKind::WebhookChanged, "the webhook was changed while its request was being made; nothing was sent")),
     }
 }
@@ -542,7 +559,7 @@ pub async fn preview(
 }
 
 /// Whether the endpoint can be reached, and its token got. Nothing of the webhook's request is sent but its URL, without values.
-pub async fn check(services: &Services, webhook: &Webhook) -> Probe {
+pub async fn check(services: &Services, webhook: &Webhook, environment: Option<&str>) -> Probe {
     if webhook.request.url().is_mail() {
         return Probe { steps: vec![mail::check(services).await], status: None };
     }
@@ -552,7 +569,7 @@ pub async fn check(services: &Services, webhook: &Webhook) -> Probe {
         let invalid = |error: String| Failure::new(FailureKind::RequestInvalid, error);
         let exact_url = url.map_err(|error| invalid(error.to_string()))?;
         let url = exact_url.parse().map_err(|error| invalid(format!("the URL is none: {error}")))?;
-        let got = credentials::check(services, webhook, &exact_url).await?;
+        let got = credentials::check(services, webhook, environment, &exact_url).await?;
         let tls = credentials::tls(services, webhook).await?;
         let mut probe = services.transport.probe(&url, &exact_url, tls, credentials::pinned(webhook, &url)).await;
         probe.steps.splice(0..0, got.map(|detail| Step::done("credentials", detail)));

@@ -151,7 +151,7 @@ fn look_through(services: &Services, request: &Request) -> Result<(), InvokeErro
 /// Looks whether a webhook's endpoint can be reached; its own request is not sent.
 pub async fn check(services: &Services, name: &str, environment: Option<&str>) -> Result<Probe, InvokeError> {
     let webhook = find(services, name)?;
-    Ok(deliverer::check(services, webhook.in_environment(environment)).await)
+    Ok(deliverer::check(services, webhook.in_environment(environment), environment).await)
 }
 
 fn find(services: &Services, name: &str) -> Result<Arc<Webhook>, InvokeError> {

@@ -4,7 +4,8 @@ use std::{io::Write, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use hookwright_tests::{
-    Client, Endpoint, MailServer, Options, RawEndpoint, Reply, Script, TestHost, run, shared, unique, wait::eventually,
+    Authority, Client, Endpoint, MailServer, Options, RawEndpoint, RefusingEndpoint, Reply, Script, TestHost, run, shared, unique,
+    wait::eventually,
 };
 use serde_json::{Value, json};
 
@@ -246,6 +247,9 @@ fn a_success_rule_looks_into_the_answer() {
         let delivery = in_state(client, &delivery["id"], "delivered").await;
         assert_eq!((&delivery["attempts"], client.parameters(&name).await), (&json!(2), json!({ "ts": 2 })), "{delivery}");
 
+        endpoint.next(Script::status(200).body("\u{feff}{\"ok\":true,\"ts\":3}"));
+        assert_eq!(delivered(client, &name).await["last_attempt"]["parameters"], json!({ "ts": 3 }));
+
         let rejected = [Script::status(200).body("ok"), Script::status(204).body(""), Script::json(json!({ "ok": null }))];
         for script in rejected {
             endpoint.next(script);
@@ -376,6 +380,31 @@ fn what_is_lost_on_a_kept_connection_is_sent_again_in_the_same_attempt() {
 }
 
 #[test]
+fn a_408_on_a_kept_connection_is_its_end_and_on_a_new_one_the_answer() {
+    run(async {
+        let client = &shared().await.client;
+        let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        let late = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let endpoint = RawEndpoint::start(move |(_, turn)| if turn == 1 { Reply::send(ok) } else { Reply::last(late) }).await;
+        let name = unique("idle");
+        client.webhook(&name, to(&endpoint.url("/"), &name)).await;
+        for _ in 0..3 {
+            let delivery = delivered(client, &name).await;
+            assert_eq!((&delivery["state"], &delivery["attempts"]), (&json!("delivered"), &json!(1)), "{delivery}");
+        }
+        let again = endpoint.places().iter().filter(|(_, turn)| *turn == 2).count();
+        assert_eq!(endpoint.places().len(), 3 + again, "each once more, and no more than that");
+
+        let slow = RawEndpoint::start(move |_| Reply::last(late)).await;
+        let name = unique("slow");
+        client.webhook(&name, to(&slow.url("/"), &name)).await;
+        let delivery = delivered(client, &name).await;
+        assert_eq!((&delivery["state"], &delivery["last_attempt"]["answer"]["status"]), (&json!("waiting"), &json!(408)), "{delivery}");
+        assert_eq!(slow.places().len(), 1);
+    });
+}
+
+#[test]
 fn a_token_endpoint_is_read_like_any_other() {
     run(async {
         let client = &shared().await.client;
@@ -410,5 +439,52 @@ fn a_mail_that_was_taken_is_delivered_however_the_server_says_goodbye() {
         let accepted = host.client.event(json!({ "trigger": "order.new" })).await;
         assert_eq!(accepted["deliveries"][0]["state"], "delivered", "{accepted}");
         server.next().await;
+    });
+}
+
+#[test]
+fn a_mail_that_was_refused_is_so_however_the_server_says_goodbye() {
+    run(async {
+        let server = MailServer::start().await;
+        server.linger();
+        server.refuse(Some("550 nobody of that name"));
+        let host = TestHost::with(Options { smtp: Some(server.settings()), ..Options::default() }).await;
+        let webhook = json!({ "selectors": ["order.new"], "request": { "url": "mailto:ops@example.org?subject=x", "body": "new" } });
+        host.client.webhook("mailed", webhook).await;
+        let failure = host.client.event(json!({ "trigger": "order.new" })).await["deliveries"][0]["last_attempt"]["failure"].clone();
+        assert_eq!(failure["kind"], "mail_refused", "{failure}");
+        assert!(failure["detail"].as_str().is_some_and(|detail| detail.contains("550")), "{failure}");
+    });
+}
+
+#[test]
+fn an_endpoint_that_never_processes_a_request_fails_in_the_end() {
+    run(async {
+        let authority = Authority::new();
+        let endpoint = RefusingEndpoint::start(&authority.server(&["127.0.0.1"])).await;
+        let host = TestHost::start().await;
+        let webhook = json!({ "selectors": ["order.new"], "request": { "url": endpoint.url("/") }, "tls": { "ca_certificates": [authority.pem] },
+                              "retry": { "schedule_seconds": [1] } });
+        host.client.webhook("refused", webhook).await;
+        assert_eq!(host.client.post("/v1/events", &json!({ "trigger": "order.new" })).await.0, 202);
+        let (mut due, mut untried) = (Value::Null, 0);
+        let delivery = eventually("the end of the delivery", async || {
+            let delivery = host.client.look("/v1/deliveries").await["data"][0].clone();
+            if delivery["state"] == "failed" {
+                return Some(delivery);
+            }
+            // Nothing is in the middle of being sent when time passes.
+            if delivery["state"] == "waiting" && delivery["due_at"] != due {
+                due = delivery["due_at"].clone();
+                untried += usize::from(delivery["attempts"] == 0);
+                host.advance(Duration::from_secs(12));
+            }
+            None
+        })
+        .await;
+        assert_eq!((&delivery["attempts"], untried), (&json!(2), 3), "{delivery}");
+        assert!(endpoint.refused() >= 5, "{}", endpoint.refused());
+        let id = delivery["id"].as_str().expect("an id");
+        assert_eq!(host.client.delivery(id).await["attempt_log"][1]["failure"]["kind"], "not_processed");
     });
 }

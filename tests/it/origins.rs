@@ -422,3 +422,31 @@ fn a_webhook_deactivated_in_the_middle_of_an_attempt_sends_nothing() {
         bench.host.stop().await;
     });
 }
+
+#[test]
+fn a_client_secret_written_while_a_token_is_refused_does_not_go_to_the_old_token_endpoint() {
+    run(async {
+        let bench = Bench::start().await;
+        let gate = Gate::new();
+        let (old_tokens, new_tokens) = (Endpoint::start().await, Endpoint::start().await);
+        let token = |name: &str| Script::json(json!({ "access_token": name, "token_type": "Bearer", "expires_in": 600 }));
+        old_tokens.always(token("canary-old"));
+        new_tokens.always(token("canary-new"));
+        let auth = |tokens: &Endpoint, secret: &str| json!({ "auth": { "kind": "oauth2", "token_endpoint": tokens.url("/token"), "client_id": "c", "client_secret": { "inline": secret } } });
+        bench.webhook(&bench.old.url("/"), &auth(&old_tokens, "secret-old")).await;
+        // The token is not taken, which an admin answers by another client before another token is asked for.
+        bench.old.next(Script::status(401).behind(&gate));
+        let (status, accepted) = bench.client().post("/v1/events", &json!({ "trigger": "moved", "data": { "n": 1 } })).await;
+        assert_eq!(status, 202, "{accepted}");
+        bench.old.next_request().await;
+        bench.webhook(&bench.new.url("/"), &auth(&new_tokens, "secret-new")).await;
+        gate.open();
+        let id = bench.client().look("/v1/deliveries").await["data"][0]["id"].as_str().expect("an id").to_owned();
+        let over = bench.over(&id).await;
+        assert_eq!(over["state"], "delivered", "{over}");
+        let asked = |tokens: &Endpoint| tokens.seen().iter().map(|one| format!("{:?} {}", one.headers, one.text())).collect::<Vec<_>>();
+        assert_eq!((asked(&old_tokens).len(), asked(&new_tokens).len(), bench.old.seen().len()), (1, 1, 1), "{:?}", asked(&old_tokens));
+        assert_eq!(bench.new.next_request().await.header("authorization"), "Bearer canary-new");
+        bench.host.stop().await;
+    });
+}

@@ -2,16 +2,19 @@
 //!
 //! A credential that stands in a document is written as a secret first, then the document that says where it goes. Between the two, a
 //! request for where the webhook pointed before would be given the new secret. So nothing is sent for a webhook while it is listed here.
+//! One change is made at a time: two documents written at once would otherwise each end with the other's secret.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
-use crate::{lock::lock, model::id::WebhookId};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+use crate::lock::lock;
 
 /// The webhooks. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -19,15 +22,17 @@ pub struct Changing(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// How many there are: a delivery looks at the list only while there is one.
-    count: AtomicUsize,
-    /// How many changes of each are under way.
-    webhooks: Mutex<BTreeMap<WebhookId, usize>>,
+    /// Whether there is any: a delivery looks at the list only then.
+    is_any: AtomicBool,
+    /// Their names: of two who create a webhook at once, the second changes what the first has made.
+    names: Mutex<BTreeSet<String>>,
+    /// Held by the change that is under way.
+    writing: Arc<AsyncMutex<()>>,
 }
 
 impl Shared {
-    fn webhooks(&self) -> MutexGuard<'_, BTreeMap<WebhookId, usize>> {
-        lock(&self.webhooks)
+    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        lock(&self.names)
     }
 }
 
@@ -35,50 +40,47 @@ impl Shared {
 #[derive(Debug)]
 pub struct Change {
     changing: Changing,
-    webhook: WebhookId,
+    _writing: OwnedMutexGuard<()>,
 }
 
 impl Changing {
-    /// Lists a webhook until the answer is dropped.
-    pub fn begin(&self, webhook: &WebhookId) -> Change {
-        *self.0.webhooks().entry(webhook.clone()).or_default() += 1;
-        self.0.count.fetch_add(1, Ordering::SeqCst);
-        Change { changing: self.clone(), webhook: webhook.clone() }
+    /// Lists these webhooks until the answer is dropped, once no other change is under way.
+    pub async fn begin(&self, names: impl IntoIterator<Item = String>) -> Change {
+        let writing = Arc::clone(&self.0.writing).lock_owned().await;
+        *self.0.names() = names.into_iter().collect();
+        self.0.is_any.store(true, Ordering::SeqCst);
+        Change { changing: self.clone(), _writing: writing }
     }
 
     /// Whether a webhook is listed.
-    pub fn holds(&self, webhook: &WebhookId) -> bool {
-        self.0.count.load(Ordering::SeqCst) > 0 && self.0.webhooks().contains_key(webhook)
+    pub fn holds(&self, name: &str) -> bool {
+        self.0.is_any.load(Ordering::SeqCst) && self.0.names().contains(name)
     }
 }
 
 impl Drop for Change {
     fn drop(&mut self) {
-        let Shared { count, .. } = &*self.changing.0;
-        let mut webhooks = self.changing.0.webhooks();
-        if let Some(under_way) = webhooks.get_mut(&self.webhook) {
-            *under_way -= 1;
-            if *under_way == 0 {
-                webhooks.remove(&self.webhook);
-            }
-        }
-        count.fetch_sub(1, Ordering::SeqCst);
+        let shared = &*self.changing.0;
+        shared.names().clear();
+        shared.is_any.store(false, Ordering::SeqCst);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
-    #[test]
-    fn a_webhook_is_listed_until_its_last_change_is_over() {
+    #[tokio::test]
+    async fn a_webhook_is_listed_until_its_change_is_over_and_the_next_waits_for_that() {
         let changing = Changing::default();
-        let [one, other] = ["whk_1", "whk_2"].map(|id| WebhookId(id.to_owned()));
-        let (first, second) = (changing.begin(&one), changing.begin(&one));
-        assert!(changing.holds(&one) && !changing.holds(&other));
+        let first = changing.begin(["one".to_owned()]).await;
+        assert!(changing.holds("one") && !changing.holds("other"));
+        assert!(changing.begin(["other".to_owned()]).now_or_never().is_none());
         drop(first);
-        assert!(changing.holds(&one));
-        drop(second);
-        assert!(!changing.holds(&one));
+        assert!(!changing.holds("one"));
+        let _second = changing.begin(["other".to_owned()]).now_or_never().expect("nobody else changes anything");
+        assert!(changing.holds("other") && !changing.holds("one"));
     }
 }

@@ -125,7 +125,8 @@ pub async fn authenticate(sender: Sender<'_>, url: &str, purpose: Purpose, head:
         }
         Auth::Token(_) if purpose == Purpose::Show => put(head, AUTHORIZATION, b"Bearer".to_vec()),
         Auth::Token(source) => {
-            let (token, used) = tokens::token(services, webhook, source, url).await?;
+            let environment = sender.claimed.delivery.environment.as_deref();
+            let (token, used) = tokens::token(services, webhook, environment, source, url).await?;
             head.shown.token = Some(used);
             put(head, AUTHORIZATION, [b"Bearer ", token.expose()].concat())
         }
@@ -217,13 +218,13 @@ pub fn pinned(webhook: &Webhook, url: &Url) -> Option<SocketAddr> {
 }
 
 /// Looks whether the credentials are there: every secret, and a token where one is got. What was found, for people.
-pub async fn check(services: &Services, webhook: &Webhook, url: &str) -> Result<Option<String>, Failure> {
+pub async fn check(services: &Services, webhook: &Webhook, environment: Option<&str>, url: &str) -> Result<Option<String>, Failure> {
     for reference in webhook.auth.secrets() {
         secret(services, reference).await?;
     }
     match &webhook.auth {
         Auth::None => Ok(None),
-        Auth::Token(source) => tokens::token(services, webhook, source, url).await.map(|_| Some("a token was got".to_owned())),
+        Auth::Token(source) => tokens::token(services, webhook, environment, source, url).await.map(|_| Some("a token was got".to_owned())),
         _ => Ok(Some("every secret is there".to_owned())),
     }
 }

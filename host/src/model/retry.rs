@@ -57,6 +57,14 @@ impl Retry {
         }
     }
 
+    /// How long all tries take if each fails at once, without jitter.
+    pub fn span(&self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Attempts(AttemptsRetry { attempts, gap_seconds }) => u64::from(attempts.saturating_sub(1)).saturating_mul(*gap_seconds),
+            Self::Schedule(ScheduleRetry { schedule_seconds }) => schedule_seconds.iter().fold(0, |sum, gap| sum.saturating_add(*gap)),
+        })
+    }
+
     /// How long to wait after try number `made` failed; `None`: that was the last. `jitter` is drawn from 0 to 1.
     pub fn gap_after(&self, made: u32, jitter: f64) -> Option<Duration> {
         if made >= self.attempts() {

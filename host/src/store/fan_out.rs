@@ -1,4 +1,4 @@
-//! Events that match very many webhooks: their deliveries are written in steps, from a list that was committed with the event.
+//! Events that match very many webhooks: their deliveries are written incrementally, from a list that was committed with the event.
 //! Nothing is matched again, and a crash in between goes on where it was. While there is such a list, events after it whose deliveries keep
 //! an order get lists too: the lists are worked through in the order of their events.
 

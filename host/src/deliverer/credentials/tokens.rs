@@ -21,7 +21,7 @@ use url::Url;
 
 use super::{pinned, secret, trusting};
 use crate::{
-    deliverer::AGENT,
+    deliverer::{AGENT, check_current},
     lock::lock,
     model::{
         id::WebhookId,
@@ -100,8 +100,16 @@ fn is_good(token: Option<&Token>, now: Timestamp) -> bool {
 }
 
 /// The token for a request to `url`: the one that is kept, or a new one.
-pub(super) async fn token(services: &Services, webhook: &Webhook, source: &TokenSource, url: &str) -> Result<(Secret, Used), Failure> {
+pub(super) async fn token(
+    services: &Services,
+    webhook: &Webhook,
+    environment: Option<&str>,
+    source: &TokenSource,
+    url: &str,
+) -> Result<(Secret, Used), Failure> {
     let secret = secret(services, source.secret()).await?;
+    // The secret goes to the token endpoint, so it has to be the one that was written for it.
+    check_current(services, webhook, environment)?;
     let audience = audience(url);
     let asked_at = source.endpoint.as_deref().and_then(|endpoint| pinned(webhook, &endpoint.parse().ok()?));
     let key = key(source, &secret, &Place { webhook: &webhook.id, origin: webhook.request.url().destination(), asked_at, audience });
