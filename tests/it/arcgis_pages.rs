@@ -1,20 +1,12 @@
 //! The pages of ArcGIS's directory in a real browser.
 
-use std::path::Path;
-
-use hookwright_tests::{Endpoint, TestHost, host::TOKEN, interop, run};
+use hookwright_tests::{Endpoint, TestHost, browser, host::TOKEN, interop, run};
 use serde_json::{Value, json};
-
-/// Where distributions have the browser.
-const BROWSERS: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 #[test]
 fn an_administrator_manages_a_webhook_with_a_browser() {
     run(async {
-        let Some(browser) = BROWSERS.iter().find(|path| Path::new(path).exists()) else {
-            eprintln!("skipped: there is no browser; tests/run installs chromium where it may");
-            return;
-        };
+        let Some(browser) = browser() else { return };
         let host = TestHost::start().await;
         let endpoint = Endpoint::start().await;
         // Pictures for people, where HOOKWRIGHT_TEST_SCREENSHOTS names a directory.

@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use crate::wait::within;
 
+/// The header of a form.
+pub const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
 /// A client of one host, with one token or none.
 #[derive(Clone)]
 pub struct Client {
@@ -128,7 +131,7 @@ impl Client {
     /// POST of a form, answered in JSON (`f=json`) and 200, as ArcGIS's APIs are.
     pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Value {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).append_pair("f", "json").finish();
-        let answered = self.send(Method::POST, path, &[("content-type", "application/x-www-form-urlencoded")], body).await;
+        let answered = self.send(Method::POST, path, &[FORM], body).await;
         assert_eq!(answered.status, 200, "{path}: {}", answered.text());
         answered.json()
     }

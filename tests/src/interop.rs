@@ -1,11 +1,23 @@
 //! Other people's libraries, as programs below `tests/interop` that read JSON and say what their library makes of it.
 
-use std::process::Stdio;
+use std::{path::Path, process::Stdio};
 
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::{root, wait::within};
+
+/// Where distributions have the browser.
+const BROWSERS: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+/// The browser of this machine. `None`, said on standard error: there is none, and a test that needs one is skipped.
+pub fn browser() -> Option<&'static str> {
+    let found = BROWSERS.into_iter().find(|path| Path::new(path).exists());
+    if found.is_none() {
+        eprintln!("skipped: there is no browser; tests/run installs chromium where it may");
+    }
+    found
+}
 
 /// What `script` of `tests/interop` says when it is given `asked`; `program` is `node`, `python3`, or one below `venv/`.
 pub async fn interop(program: &str, script: &str, asked: &Value) -> String {

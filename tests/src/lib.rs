@@ -26,12 +26,12 @@ pub mod token_server;
 pub mod unruly;
 pub mod wait;
 
-pub use client::{Answered, Client};
+pub use client::{Answered, Client, FORM};
 pub use clock::TestClock;
 pub use collector::{Collector, Spanned};
 pub use endpoint::{Endpoint, Gate, Received, Script};
 pub use host::{Options, TestHost, shared};
-pub use interop::interop;
+pub use interop::{browser, interop};
 pub use keys::AccountKey;
 pub use process::{Process, binary, hookwright as hookwright_command};
 pub use proxy::Proxy;
