@@ -72,6 +72,7 @@ fn a_rule_that_proves_nothing_is_refused_when_it_is_written() {
             (json!({ "header": "x", "signed": "{timestamp}.{body}" }), "/verify/hmac/timestamp_header", "name its header"),
             (json!({ "header": "x", "signed": "{id}.{body}" }), "/verify/hmac/id_header", "name its header"),
             (json!({ "header": "x", "timestamp_header": "t" }), "/verify/hmac/timestamp_header", "not signed"),
+            (json!({ "header": "x", "id_header": "i" }), "/verify/hmac/id_header", "not signed"),
             (json!({ "header": "x", "signed": "{url}{body}" }), "/verify/hmac/signed", "`{url}` is none of"),
         ] {
             let document =

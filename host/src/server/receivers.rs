@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     catalog::{CatalogError, ReceiverEntry},
-    model::{merge_patch::merge, receiver::ReceiverSpec},
+    model::{merge_patch::merge, receiver::ReceiverSpec, signature::HmacRule},
     services::Services,
 };
 
@@ -94,6 +94,10 @@ async fn write(services: &Services, mut document: Value, name: &str) -> Answer {
         return Err(ApiError::invalid(pointer, format!("there is no plugin `{plugin}`; upload it first: PUT /v1/plugins/{plugin}")));
     }
     services.catalog.snapshot().compile_receiver(&spec).map_err(CatalogError::Invalid)?;
+    let is_kept = before.as_ref().is_some_and(|before| before.spec.verify.hmac == spec.verify.hmac);
+    if !is_kept && spec.verify.hmac.as_ref().is_some_and(HmacRule::has_unsigned_id) {
+        return Err(ApiError::invalid("/verify/hmac/id_header", "an identifier that is not signed proves nothing: add `{id}` to `signed`"));
+    }
     // A key that cannot verify is found when the receiver is written, not when the first call comes, and is not kept.
     if let Some(reference) = &spec.verify.secret {
         let key = match inline::given(&credentials, reference) {

@@ -127,6 +127,12 @@ impl HmacRule {
         problems
     }
 
+    /// Whether it names a header with an identifier that its signature is not over: whoever sees one call sends it again under another
+    /// identifier. Asked of rules that are written now; those that were stored before are still loaded.
+    pub fn has_unsigned_id(&self) -> bool {
+        self.id_header.is_some() && self.pieces().is_ok_and(|pieces| !pieces.contains(&SignedPart::Id))
+    }
+
     /// What is signed, piece by piece; or the placeholder nobody knows.
     pub fn pieces(&self) -> Result<Vec<SignedPart<'_>>, &str> {
         let (mut pieces, mut rest) = (Vec::new(), self.signed.as_str());
