@@ -1,61 +1,126 @@
 //! URLs as they are shown.
 
-use std::borrow::Cow;
-
 use crate::model::{mail::is_mail, reference::Reference};
 
 /// What stands where a value was.
 pub const REDACTED: &str = "redacted";
 
-/// `url` without user information, and with the values of its query replaced; their names stay. URLs may be credentials
-/// (decision 16: `...&sig=`), so this is what is logged and shown. Works on any text; nothing is decoded.
+/// `url` without user information, with the values of its query replaced, and without what is a credential in its path; the names in the query
+/// stay. URLs may be credentials (decision 16: `...&sig=`), so this is what is logged and shown. Works on any text; nothing is decoded.
 pub fn redact_url(url: &str) -> String {
     redact(url, |_, _| false)
 }
 
-/// The same of an expanded URL. Of the pairs of its query, in order, `from_reference` says which have a value that is what a reference stands
-/// for, and nothing an admin spelt out: those stay.
-pub fn redact_literals(url: &str, from_reference: &[bool]) -> String {
-    redact(url, |at, _| from_reference.get(at).copied().unwrap_or(false))
+/// Which parts of an expanded URL are what a reference stands for, and nothing an admin spelt out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FromReference {
+    /// Of each segment of the path; what stands before the first `/` is the first.
+    pub segments: Vec<bool>,
+    /// Of each value of the query.
+    pub values: Vec<bool>,
 }
 
-/// A webhook's URL as its document shows it: values that are nothing but a reference say nothing secret and stay.
+/// The same of an expanded URL: what is `from_reference` stays.
+pub fn redact_literals(url: &str, from_reference: &FromReference) -> String {
+    redact(url, |part, _| {
+        let (known, at) = match part {
+            Part::Segment(at) => (&from_reference.segments, at),
+            Part::Value(at) => (&from_reference.values, at),
+        };
+        known.get(at).copied().unwrap_or(false)
+    })
+}
+
+/// A webhook's URL as its document shows it: what is nothing but a reference says nothing secret and stays.
 pub fn redact_template_url(url: &str) -> String {
-    redact(url, |_, value| Reference::parse(value).is_ok_and(|found| found.is_some_and(|reference| reference.as_str() == value)))
+    redact(url, |_, text| Reference::parse(text).is_ok_and(|found| found.is_some_and(|reference| reference.as_str() == text)))
 }
 
 /// Whether a URL was written back as it was shown: its secrets are lost.
 pub fn is_redacted(url: &str) -> bool {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    if code_in(url).is_some_and(|code| url[code] == *REDACTED) {
-        return true;
-    }
-    query.split('&').any(|pair| pair == REDACTED || pair.split_once('=').is_some_and(|(_, value)| value == REDACTED))
+    let (front, query) = url.split_once('?').unwrap_or((url, ""));
+    let path = front.split_once("://").map_or("", |(_, behind)| behind);
+    path.split('/').skip(1).any(|segment| segment == REDACTED)
+        || query.split('&').any(|pair| pair == REDACTED || pair.split_once('=').is_some_and(|(_, value)| value == REDACTED))
 }
 
-/// What stands before a code in a path of a host such as this one.
-const CODE_MARK: &str = "/api/v1/webhook/";
-
-/// Where a path's code stands, if it names one.
-fn code_in(path: &str) -> Option<std::ops::Range<usize>> {
-    if path.len() <= CODE_MARK.len() {
-        return None;
-    }
-    // ASCII lower case keeps every byte where it is.
-    let start = path.to_ascii_lowercase().find(CODE_MARK)? + CODE_MARK.len();
-    let end = path[start..].find(['/', '?', '#']).map_or(path.len(), |length| start + length);
-    (start < end).then_some(start..end)
+/// A part of a URL that may be a credential, and which of them it is.
+#[derive(Clone, Copy)]
+enum Part {
+    Segment(usize),
+    Value(usize),
 }
 
-/// A path without the code in it, which is a credential; a reference stays.
-fn without_code(path: &str) -> Cow<'_, str> {
-    match code_in(path) {
-        Some(code) if !path[code.clone()].starts_with('$') => format!("{}{REDACTED}{}", &path[..code.start], &path[code.end..]).into(),
-        _ => path.into(),
-    }
+/// What stands in a path before a segment that is a credential, however it looks: before the codes of a host such as this one, and before the
+/// tokens of Slack's webhooks. In lower case; a `*` stands for any ending, and the path begins with an empty segment.
+const BEFORE_CREDENTIALS: [&[&str]; 2] = [&["api", "v1", "webhook"], &["", "services", "t*", "b*"]];
+
+/// Whether the segment at `at` of a path is a credential: it stands where one stands, or nobody could guess it.
+fn is_credential(segments: &[&str], at: usize) -> bool {
+    let stands_behind = |pattern: &&[&str]| {
+        let before = at.checked_sub(pattern.len()).and_then(|from| segments.get(from..at));
+        before.is_some_and(|before| {
+            before.iter().zip(pattern.iter()).all(|(segment, word)| match word.strip_suffix('*') {
+                Some(beginning) => segment.get(..beginning.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(beginning)),
+                None => segment.eq_ignore_ascii_case(word),
+            })
+        })
+    };
+    // References are values, not credentials that stand in the document.
+    let written = segments[at].split('$').next().unwrap_or_default();
+    !written.is_empty() && (BEFORE_CREDENTIALS.iter().any(stands_behind) || is_random(written))
 }
 
-fn redact(url: &str, keeps: impl Fn(usize, &str) -> bool) -> String {
+/// Letters and digits from which on a word may have been made by chance.
+const RANDOM_CHARS_MIN: usize = 16;
+
+/// Whether a word looks as if it was made by chance, as the tokens in URLs of webhooks are: long, and with digits, small and capital letters in
+/// turn. One in four of its characters is of another kind than the one before it, where a word of a language has a capital or a
+/// number here and there.
+fn is_random(word: &str) -> bool {
+    #[derive(PartialEq)]
+    enum Kind {
+        Digit,
+        Small,
+        Capital,
+    }
+    let (mut chars, mut changes, mut before) = (0, 0, None);
+    let mut bytes = word.bytes();
+    while let Some(byte) = bytes.next() {
+        let kind = match byte {
+            b'0'..=b'9' => Kind::Digit,
+            b'a'..=b'z' => Kind::Small,
+            b'A'..=b'Z' => Kind::Capital,
+            // What is percent-encoded is a character of a language.
+            b'%' => {
+                bytes.nth(1);
+                before = None;
+                continue;
+            }
+            _ => {
+                before = None;
+                continue;
+            }
+        };
+        chars += 1;
+        // A capital begins a word.
+        changes += usize::from(before.is_some_and(|before| before != kind && !(before == Kind::Capital && kind == Kind::Small)));
+        before = Some(kind);
+    }
+    chars >= RANDOM_CHARS_MIN && changes * 4 >= chars
+}
+
+/// A path without the credentials in it.
+fn redact_path(path: &str, keeps: impl Fn(Part, &str) -> bool) -> String {
+    let segments: Vec<&str> = path.split('/').collect();
+    let shown = |(at, segment): (usize, &&str)| match is_credential(&segments, at) && !keeps(Part::Segment(at), segment) {
+        true => REDACTED.to_owned(),
+        false => (*segment).to_owned(),
+    };
+    segments.iter().enumerate().map(shown).collect::<Vec<_>>().join("/")
+}
+
+fn redact(url: &str, keeps: impl Fn(Part, &str) -> bool) -> String {
     if is_mail(url) {
         return url.to_owned();
     }
@@ -68,16 +133,16 @@ fn redact(url: &str, keeps: impl Fn(usize, &str) -> bool) -> String {
             shown.push_str(scheme);
             shown.push_str("://");
             shown.push_str(authority.rsplit_once('@').map_or(authority, |(_, host)| host));
-            shown.push_str(&without_code(path));
+            shown.push_str(&redact_path(path, &keeps));
         }
-        None => shown.push_str(&without_code(front)),
+        None => shown.push_str(&redact_path(front, &keeps)),
     }
     if let Some(query) = query {
         let pairs: Vec<String> = query
             .split('&')
             .enumerate()
             .map(|(at, pair)| match pair.split_once('=') {
-                Some((name, value)) if !value.is_empty() && !keeps(at, value) => format!("{name}={REDACTED}"),
+                Some((name, value)) if !value.is_empty() && !keeps(Part::Value(at), value) => format!("{name}={REDACTED}"),
                 Some(_) => pair.to_owned(),
                 None if pair.is_empty() => String::new(),
                 // A name without a value may as well be a value without a name.
@@ -125,9 +190,35 @@ mod tests {
         assert_eq!(shown, "https://h/p?f=$session.params.fruit&sig=redacted");
         assert_eq!(redact_template_url("https://h/?a=$session.params.x+secret"), "https://h/?a=redacted");
         assert!(is_redacted(&shown));
-        assert!(!is_redacted("https://h/redacted?f=1"));
+        assert!(is_redacted("https://h/redacted?f=1") && !is_redacted("https://redacted/?f=redacted.json"));
         assert_eq!(redact_template_url("https://h/api/v1/webhook/$session.params.code"), "https://h/api/v1/webhook/$session.params.code");
         assert!(is_redacted(&redact_template_url("https://h/api/v1/webhook/CODE")) && !is_redacted("https://h/api/v1/webhook/CODE"));
+    }
+
+    #[test]
+    fn a_word_of_a_path_that_nobody_could_guess_goes() {
+        for (path, shown) in [
+            ("/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX", "/services/T00000000/B00000000/redacted"),
+            ("/api/webhooks/123456789012345678/Qx7_a9Zk2LmN-4pR8tVwY1bC3dE", "/api/webhooks/123456789012345678/redacted"),
+            ("/bot110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/sendMessage", "/redacted/sendMessage"),
+            ("/hooks/catch/123456/aB3dE6gH9jK2mN5pQ8sT/", "/hooks/catch/123456/redacted/"),
+            ("/webhook/5f0c7a52-9d1e-4b6f-8a3c-2e1d0f9b8a7c", "/webhook/redacted"),
+            ("/v1/$session.params.x/5f0c7a529d1e4b6f8a3c2e1d0f9b8a7c", "/v1/$session.params.x/redacted"),
+        ] {
+            assert_eq!(redact_template_url(&format!("https://h{path}")), format!("https://h{shown}"));
+            assert!(is_redacted(&format!("https://h{shown}")), "{shown}");
+        }
+        for path in [
+            "/arcgis-organization-webhooks-2024/getCustomerByIdentifier2",
+            "/portal/sharing/rest/portals/self/webhooks/ArcGISServices2024Sample",
+            "/1234567890123456789012345/2026-11-30T12:00:00Z",
+            "/api/webhooks/$session.params.id/$session.params.token",
+            "/caf%C3%A9%20%E6%97%A5%E6%9C%AC%E8%AA%9E%E6%97%A5%E6%9C%AC%E8%AA%9E",
+            "/services/T1/B1/",
+            "/arcgis/rest/services/Traffic/Buses/FeatureServer",
+        ] {
+            assert_eq!(redact_template_url(&format!("https://h{path}")), format!("https://h{path}"));
+        }
     }
 
     #[test]

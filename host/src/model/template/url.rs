@@ -9,7 +9,7 @@ use super::{Part, Template, TemplateError};
 use crate::model::{
     mail::{self, MailTo},
     reference::{Expansion, Reference, Scope},
-    request::redact::redact_literals,
+    request::redact::{FromReference, redact_literals},
 };
 
 /// The longest URL, in bytes: as written, and as sent.
@@ -34,8 +34,7 @@ pub struct UrlTemplate {
     origin_end: usize,
     /// A URL it could expand to: its origin is that of all of them.
     sample: Url,
-    /// Of each pair of the query, whether its value is one reference and nothing else.
-    from_reference: Vec<bool>,
+    from_reference: FromReference,
 }
 
 /// Why an expanded URL is not called. None of these shows a value.
@@ -104,7 +103,7 @@ impl UrlTemplate {
         }
         match Url::parse(&sample) {
             Ok(sample) if sample.has_host() => {
-                let from_reference = from_reference(&template);
+                let from_reference = from_reference(&template, origin_end);
                 Ok(Self { template, source: source.to_owned(), origin_end, sample, from_reference })
             }
             Ok(_) => refused(authority_start, "a URL names a host"),
@@ -126,7 +125,9 @@ impl UrlTemplate {
         }
         let sample = sample_of(&template);
         match (MailTo::parse(&sample), Url::parse(&sample)) {
-            (Ok(_), Ok(sample)) => Ok(Self { template, source: source.to_owned(), origin_end, sample, from_reference: Vec::new() }),
+            (Ok(_), Ok(sample)) => {
+                Ok(Self { template, source: source.to_owned(), origin_end, sample, from_reference: FromReference::default() })
+            }
             (Ok(_), Err(error)) => refused(0, format!("this is no URL: {error}")),
             (Err(detail), _) => refused(0, detail),
         }
@@ -181,7 +182,7 @@ impl UrlTemplate {
         Ok(url)
     }
 
-    /// `url`, which this template was expanded to, as it is shown: without the values of its query an admin spelt out.
+    /// `url`, which this template was expanded to, as it is shown: without credentials an admin spelt out in its path and query.
     pub fn shown(&self, url: &str) -> String {
         redact_literals(url, &self.from_reference)
     }
@@ -241,9 +242,9 @@ fn path_of(url: &str, origin_end: usize) -> &str {
     &behind[..behind.find(['?', '#']).unwrap_or(behind.len())]
 }
 
-/// Of each pair of a URL's query, whether its value is one reference and nothing else. Values are percent-encoded when they are put in, so that they add
-/// neither a pair nor a query.
-fn from_reference(template: &Template) -> Vec<bool> {
+/// Of each segment of a URL's path and each pair of its query, whether it is one reference and nothing else. Values are percent-encoded when they
+/// are put in, so that they add neither a segment nor a pair.
+fn from_reference(template: &Template, origin_end: usize) -> FromReference {
     const VALUE: char = '\u{0}';
     const MADE: char = '\u{1}';
     let mark = |part: &Part| match part {
@@ -252,8 +253,10 @@ fn from_reference(template: &Template) -> Vec<bool> {
         Part::Call(_) => MADE.to_string(),
     };
     let marked: String = template.parts.iter().map(mark).collect();
-    let Some((_, query)) = marked.split_once('?') else { return Vec::new() };
-    query.split('&').map(|pair| pair.split_once('=').is_some_and(|(_, value)| value.chars().eq([VALUE]))).collect()
+    let is_value = |text: &str| text.chars().eq([VALUE]);
+    let segments = path_of(&marked, origin_end).split('/').map(is_value).collect();
+    let pairs = marked.split_once('?').map_or("", |(_, query)| query).split('&');
+    FromReference { segments, values: pairs.map(|pair| pair.split_once('=').is_some_and(|(_, value)| is_value(value))).collect() }
 }
 
 /// Visible ASCII without what the WHATWG URL Standard reads differently from RFC 3986 (`\`) or neither allows.
