@@ -276,16 +276,24 @@ pub fn scope<'a>(
     Scope { event: Some(document), context, webhook_status_code, ambient, ..Scope::of(parameters) }
 }
 
-/// The session of a delivery; an empty one where it has none.
+/// The session of a delivery, whose life is prolonged by its use; an empty one where it has none.
 pub async fn session(services: &Services, delivery: &Delivery) -> Result<Session, Failure> {
     match &delivery.session {
         None => Ok(Session::default()),
-        Some(session) => services
-            .store
-            .parameters(session)
-            .await
-            .map_err(|error| Failure::new(FailureKind::Interrupted, format!("the session cannot be read: {error}"))),
+        Some(session) => services.store.parameters(session).await.map_err(session_unread),
     }
+}
+
+/// The same, whose life is not prolonged.
+pub async fn session_looked_at(services: &Services, delivery: &Delivery) -> Result<Session, Failure> {
+    match &delivery.session {
+        None => Ok(Session::default()),
+        Some(session) => services.store.peek_parameters(session).await.map_err(session_unread),
+    }
+}
+
+fn session_unread(error: StoreError) -> Failure {
+    Failure::new(FailureKind::Interrupted, format!("the session cannot be read: {error}"))
 }
 
 /// The parameters a delivery's references see.

@@ -130,14 +130,14 @@ pub async fn authenticate(sender: Sender<'_>, url: &str, purpose: Purpose, head:
             head.shown.token = Some(used);
             put(head, AUTHORIZATION, [b"Bearer ", token.expose()].concat())
         }
-        Auth::Headers(specs) => custom(sender, specs, head).await,
+        Auth::Headers(specs) => custom(sender, specs, purpose, head).await,
     }
 }
 
 /// Headers an admin wrote, with what they refer to.
-async fn custom(sender: Sender<'_>, specs: &[(String, HeaderValueSpec)], head: &mut Head) -> Result<(), Failure> {
+async fn custom(sender: Sender<'_>, specs: &[(String, HeaderValueSpec)], purpose: Purpose, head: &mut Head) -> Result<(), Failure> {
     let services = sender.services;
-    let texts = expanded(sender, specs, &mut head.shown).await?;
+    let texts = expanded(sender, specs, purpose, &mut head.shown).await?;
     for ((name, spec), text) in specs.iter().zip(texts) {
         let value = match spec {
             HeaderValueSpec::Secret(reference) => secret(services, reference).await?.expose().to_vec(),
@@ -151,7 +151,12 @@ async fn custom(sender: Sender<'_>, specs: &[(String, HeaderValueSpec)], head: &
 }
 
 /// The text of each of these headers; nothing for one that is a secret. Session and event are read only where a text refers to something.
-async fn expanded(sender: Sender<'_>, specs: &[(String, HeaderValueSpec)], shown: &mut Shown) -> Result<Vec<String>, Failure> {
+async fn expanded(
+    sender: Sender<'_>,
+    specs: &[(String, HeaderValueSpec)],
+    purpose: Purpose,
+    shown: &mut Shown,
+) -> Result<Vec<String>, Failure> {
     let Sender { services, webhook, claimed } = sender;
     let is_literal = |(_, spec): &(String, HeaderValueSpec)| match spec {
         HeaderValueSpec::Secret(_) => true,
@@ -164,7 +169,11 @@ async fn expanded(sender: Sender<'_>, specs: &[(String, HeaderValueSpec)], shown
         };
         return Ok(specs.iter().map(source).collect());
     }
-    let session = dispatcher::session(services, &claimed.delivery).await?;
+    let session = match purpose {
+        Purpose::Send => dispatcher::session(services, &claimed.delivery).await?,
+        // The values are not shown. A session is not prolonged by a look at it.
+        Purpose::Show => dispatcher::session_looked_at(services, &claimed.delivery).await?,
+    };
     let document = dispatcher::event_document(claimed, webhook);
     let scope = dispatcher::scope(services.ambient(), claimed, &session.parameters, &document, session.webhook_status_code);
     let mut expansion = Expansion::default();
