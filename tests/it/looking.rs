@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use hookwright_tests::{Client, Endpoint, Script, TestHost, files, guests::guest, run, signature::hmac_sha256, unique};
+use hookwright_tests::{
+    Client, Endpoint, FORM, Script, TestHost, client::succeeded, files, guests::guest, run, signature::hmac_sha256, unique,
+};
 use http::Method;
 use serde_json::{Value, json};
+
+use crate::access::{filled, operations, tokens};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
@@ -113,6 +117,94 @@ fn what_a_change_is_answered_with_shows_nothing_a_get_would_refuse() {
         }
         assert!(allowed >= 12, "only {allowed} of them were allowed at all");
         assert!(endpoint.seen().len() >= 5, "what was shown was sent, too");
+    });
+}
+
+/// An administrator's webhooks at the vendors' addresses, with the word `canary` in whatever may be a credential and in what was sent and
+/// answered: what stands in place of `{webhook}` at ArcGIS's two APIs, and of all names at Dialogflow's.
+async fn told_by_vendors(client: &Client, endpoint: &Endpoint) -> ([String; 2], [(&'static str, String); 5]) {
+    let service = json!({ "capabilities": ["Update", "ChangeTracking"] });
+    succeeded("PUT", "a service", client.put("/v1/services/Hosted/Water.FeatureServer", &service).await);
+    client.secret("crown", "canary-secret").await;
+    let url = endpoint.url("/p?sig=canary-query");
+    let request = json!({ "url": url, "headers": { "x-key": "canary-header" } });
+    let with =
+        json!({ "request": request, "auth": { "kind": "bearer", "token": "$secret:crown" }, "signing": { "secrets": ["$secret:crown"] } });
+    let of = |more: Value| {
+        let mut document = with.clone();
+        document.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+        document
+    };
+    client.webhook("items", of(json!({ "profile": "arcgis-organization", "selectors": ["/items"] }))).await;
+    let source = "/services/Hosted/Water.FeatureServer";
+    client.webhook("water", of(json!({ "profile": "arcgis-feature", "selectors": ["FeaturesCreated"], "sources": [source] }))).await;
+    let event = json!({ "trigger": "/items/abc/update", "data": { "username": "canary-name", "userId": "1", "properties": {} } });
+    let accepted = client.event(event).await;
+    assert_eq!(accepted["deliveries"][0]["state"], "delivered", "{accepted}");
+    let mut ids = Vec::new();
+    for name in ["items", "water"] {
+        ids.push(client.look(&format!("/v1/webhooks/{name}")).await["id"].as_str().expect("an id").to_owned());
+    }
+
+    let agent = "/v3/projects/p/locations/global/agents/a";
+    let with = |path: &str| json!({ "uri": endpoint.url(path), "username": "u", "password": "canary-password", "requestHeaders": { "x-key": "canary-header" } });
+    let webhook = json!({ "displayName": "orders", "genericWebService": with("/h?sig=canary-query") });
+    let made = succeeded("POST", "a webhook", client.post(&format!("{agent}/webhooks"), &webhook).await);
+    let overrides = json!([{ "name": made["name"], "genericWebService": with("/staged?sig=canary-staged") }]);
+    let environment = json!({ "displayName": "QA", "webhookConfig": { "webhookOverrides": overrides } });
+    succeeded("POST", "an environment", client.post(&format!("{agent}/environments"), &environment).await);
+    let own = made["name"].as_str().and_then(|name| name.rsplit('/').next()).expect("a name").to_owned();
+    let names =
+        [("{project}", "p"), ("{location}", "global"), ("{agent}", "a"), ("{environment}", "qa")].map(|(at, name)| (at, name.to_owned()));
+    let [project, location, agent, environment] = names;
+    (ids.try_into().expect("two"), [project, location, agent, environment, ("{webhook}", own)])
+}
+
+#[test]
+fn vendors_addresses_show_no_value_and_change_nothing_for_who_is_no_administrator() {
+    run(async {
+        let host = TestHost::start().await;
+        let (client, endpoint) = (&host.client, Endpoint::start().await);
+        endpoint.always(Script::json(json!({ "customer": "canary-answer" })));
+        let ([items, water], dialogflow) = told_by_vendors(client, &endpoint).await;
+        let dialogflow: Vec<_> = dialogflow.iter().map(|(at, name)| (*at, name.as_str())).collect();
+        let kept = async || {
+            let mut kept = vec![client.look("/v1/webhooks").await];
+            for name in ["items", "water", dialogflow[4].1] {
+                kept.push(client.look(&format!("/v1/webhooks/{name}?reveal=true")).await);
+            }
+            kept
+        };
+        let before = kept().await;
+        assert!(before[1..].iter().all(|webhook| webhook.to_string().contains("canary-query")), "{before:?}");
+        let mut addresses = Vec::new();
+        for document in ["/openapi-arcgis.json", "/openapi-v3.json"] {
+            for (method, path, _) in operations(&client.look(document).await) {
+                if document == "/openapi-v3.json" {
+                    addresses.push((method, filled(&path, &dialogflow)));
+                    continue;
+                }
+                let id = if path.contains("/portals/") { &items } else { &water };
+                let at = filled(&path, &[("{webhook}", id)]);
+                addresses.extend(["json", "pjson", "html"].map(|format| (method.clone(), format!("{at}?f={format}"))));
+            }
+        }
+        let (mut answers, mut shown) = (0, 0);
+        for (scope, client) in tokens(&host).await.into_iter().filter(|(scope, _)| scope != "admin") {
+            for (method, at) in &addresses {
+                // Of ArcGIS's addresses also by a GET: it shows a form, and does nothing.
+                for method in [method.clone(), Method::GET] {
+                    let (header, body) = if at.contains("?f=") { (FORM, "url=x&hookUrl=x") } else { (JSON[0], "{}") };
+                    let body = if method == Method::GET { "" } else { body };
+                    let answered = client.send(method.clone(), at, &[header], body).await;
+                    answers += 1;
+                    shown += usize::from(answered.status == 200 && !answered.text().contains("\"error\""));
+                    assert!(!answered.text().contains("canary"), "`{scope}`: {method} {at} shows {}", answered.text());
+                }
+            }
+        }
+        assert!(answers > 1_000 && shown > 100, "{answers} answers, {shown} that show something");
+        assert_eq!(kept().await, before, "nothing was changed");
     });
 }
 
@@ -381,7 +473,8 @@ fn a_session_lives_no_longer_for_being_looked_at() {
     run(async {
         let host = TestHost::start().await;
         let (client, endpoint) = (&host.client, Endpoint::start().await);
-        client.webhook("w", json!({ "request": { "url": endpoint.url("/?p=$session.params.p") } })).await;
+        let auth = json!({ "kind": "headers", "headers": { "x-key": "$session.params.p" } });
+        client.webhook("w", json!({ "request": { "url": endpoint.url("/?p=$session.params.p") }, "auth": auth })).await;
         client.patch("/v1/sessions/s/parameters", &json!({ "p": 1 })).await;
         for _ in 0..3 {
             host.advance(std::time::Duration::from_secs(12 * 60));

@@ -78,7 +78,10 @@ pub(super) fn token_in(headers: &HeaderMap, form: &Form) -> Option<Carried> {
     let header = [ESRI_AUTHORIZATION, AUTHORIZATION.as_str()].into_iter().find_map(|name| router::bearer(headers.get(name)));
     let cookie = || {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
-        cookies.filter_map(|cookie| cookie.trim().split_once('=')).find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value)
+        let mut ours = cookies.filter_map(|cookie| cookie.trim().split_once('=')).filter(|(name, _)| *name == COOKIE_NAME);
+        let (_, value) = ours.next()?;
+        // A page of a sibling host can add one, which would have the user act for somebody else.
+        ours.all(|(_, other)| other == value).then_some(value)
     };
     let shown = form.text("token").or(header).map(|token| Carried::Shown(token.to_owned()));
     shown.or_else(|| cookie().map(|token| Carried::ByCookie(token.to_owned())))
@@ -192,6 +195,13 @@ pub(super) fn to_login(asked: &Asked<'_>) -> Response<Body> {
 /// Whoever has a token.
 pub(super) fn anybody<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
     asked.who.as_deref().ok_or(ApiError::Unauthorized)
+}
+
+/// Whoever may look at the services there are: who may read, and who has a privilege for their webhooks.
+pub(super) fn directory<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
+    let who = anybody(asked)?;
+    let sees = [Scope::Read, Scope::WebhooksFeature, Scope::WebhooksGeoprocessing, Scope::PublishServer];
+    if sees.iter().any(|scope| who.allows(*scope)) { Ok(who) } else { Err(ApiError::Forbidden("read".to_owned())) }
 }
 
 /// Whoever may manage organization webhooks: the administrator, or who has the privilege.

@@ -47,7 +47,7 @@ struct Named {
 }
 
 fn find_service(asked: &Asked<'_>, name: &str) -> Result<Named, ApiError> {
-    access::anybody(asked)?;
+    access::directory(asked)?;
     let missing = || ApiError::NotFound(format!("service `{name}`; an admin registers it: PUT /v1/services/{name}"));
     let parsed = ServiceName::parse(name).ok_or_else(missing)?;
     let entry = services::find(asked.services, name).map_err(|_| missing())?;
@@ -62,7 +62,7 @@ pub(super) fn root(asked: &Asked<'_>) -> Result<Shown, ApiError> {
 
 /// `/admin/services`, or one folder of it.
 pub(super) fn services(asked: &Asked<'_>, folder: Option<&str>) -> Result<Shown, ApiError> {
-    access::anybody(asked)?;
+    access::directory(asked)?;
     let snapshot = asked.services.catalog.snapshot();
     let names: Vec<_> = snapshot.services.keys().filter_map(|name| ServiceName::parse(name)).collect();
     let mut folders: Vec<_> = names.iter().map(|name| name.folder.clone()).filter(|folder| !folder.is_empty()).collect();
