@@ -12,7 +12,7 @@ use self::{
     commit::{commit, commit_alone},
     once::{Standing, repeated, standing},
     record::{document, keep_body, recorded},
-    rejection::{digest, keep_little, not_allowed, sender, turn_away},
+    rejection::{digest, keep_little, sender, turn_away},
     reply::{Raw, failed_reply, shape},
 };
 use crate::{
@@ -37,7 +37,7 @@ use crate::{
 
 pub use self::{
     again::{rerun, rerun_refusal, work},
-    door::{Door, Refusal, RefusalReason, Target, find},
+    door::{Door, PROBE_BYTES_MAX, Refusal, RefusalReason, Target, find},
     once::Answering,
     rejection::by_head,
     reply::{RETRY_AFTER_S, Reply},
@@ -78,25 +78,11 @@ pub struct Inbound {
     pub shares_origin: bool,
 }
 
-/// Answers one call.
+/// Answers one call, whose head was let by ([`by_head`]).
 pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Reply {
     let receiver = &target.receiver;
-    if let Some(refused) = not_allowed(receiver, &inbound.method) {
-        return refused;
-    }
-    let asked = receiver.verify.handshake().asked(&inbound.method, &inbound.query, &inbound.body);
-    match &asked {
-        _ if asked.is_some() && !receiver.verify.is_from(&inbound.remote) => {}
-        Some(Asked::Sign(token)) => return sign(services, receiver, token).await,
-        Some(Asked::Unsignable) => {
-            let max = signature::CRC_TOKEN_BYTES_MAX;
-            return Reply::message(400, &format!("a `crc_token` is one word of 1 to {max} letters, digits and `+/=_-`"));
-        }
-        Some(Asked::Echo { challenge, token }) => return echo(services, receiver, challenge, token).await,
-        Some(Asked::EchoSigned(_)) | None => {}
-    }
-    if receiver.probe == Probe::Answer && is_probe(&inbound) {
-        return Reply::json(&serde_json::json!({ "success": "true" }));
+    if target.may_be_probe(&inbound.method) && matches!(inbound.body.trim_ascii(), b"" | b"{}") {
+        return probed();
     }
     let mut call = recorded(services, &target, &inbound);
     let mut verifying = services.traces.inner("verify", inbound.trace.as_ref());
@@ -108,7 +94,7 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
     if let Err(turned) = admitted {
         return turn_away(services, call, turned, digest(&inbound.body)).await;
     }
-    if let Some(Asked::EchoSigned(challenge)) = asked {
+    if let Some(Asked::EchoSigned(challenge)) = receiver.verify.handshake().asked(&inbound.method, &inbound.query, &inbound.body) {
         return Reply::json(&serde_json::json!({ "challenge": challenge }));
     }
     // Not taken while the plugin is set aside: the sender keeps it, and is told when.
@@ -223,12 +209,25 @@ async fn take_turn(services: &Services, receiver: &Receiver, call: &mut Call) ->
     }
 }
 
-fn is_probe(inbound: &Inbound) -> bool {
-    match inbound.method {
-        Method::GET | Method::HEAD => inbound.query.is_empty(),
-        Method::POST => matches!(inbound.body.trim_ascii(), b"" | b"{}"),
-        _ => false,
+/// The answer to a handshake or a probe that its head alone makes one. It is given to anybody, so nothing of a body is read for it.
+async fn answered_by_head(services: &Services, receiver: &Receiver, head: &Inbound) -> Option<Reply> {
+    let asked = receiver.verify.handshake().asked(&head.method, &head.query, &[]).filter(|_| receiver.verify.is_from(&head.remote));
+    match asked {
+        Some(Asked::Sign(token)) => return Some(sign(services, receiver, token).await),
+        Some(Asked::Unsignable) => {
+            let max = signature::CRC_TOKEN_BYTES_MAX;
+            return Some(Reply::message(400, &format!("a `crc_token` is one word of 1 to {max} letters, digits and `+/=_-`")));
+        }
+        Some(Asked::Echo { challenge, token }) => return Some(echo(services, receiver, challenge, token).await),
+        Some(Asked::EchoSigned(_)) | None => {}
     }
+    let is_probe = receiver.probe == Probe::Answer && matches!(head.method, Method::GET | Method::HEAD) && head.query.is_empty();
+    is_probe.then(probed)
+}
+
+/// The answer to a probe.
+fn probed() -> Reply {
+    Reply::json(&serde_json::json!({ "success": "true" }))
 }
 
 /// Verifies and types the call; what is wrong comes with the status to answer.
@@ -321,11 +320,8 @@ async fn run(services: &Services, receiver: &Receiver, inbound: &Inbound, mut ca
     match ran {
         Ok((raw, effects)) => {
             let (reply, left_out) = shape(receiver, raw, inbound.shares_origin);
-            for name in left_out {
-                let text = format!(
-                    "the reply's header `{name}` was left out: it acts on more than this answer, and administrators have pages at the same origin; \
-                     a name of `http.codes_hosts` serves codes alone"
-                );
+            for (name, why) in left_out {
+                let text = format!("the reply's header `{name}` was left out: {why}");
                 call.log.lines.push(LogLine { level: LogLevel::Warn, text });
             }
             call.state = CallState::Done;

@@ -3,9 +3,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use hookwright_tests::{
-    Client, Options, TestHost,
+    Client, FORM, Options, TestHost,
     host::TOKEN,
-    run, unique,
+    run,
+    signature::hmac_sha256,
+    unique,
     wait::{eventually, within},
 };
 use http::Method;
@@ -16,7 +18,6 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const WEBHOOKS: &str = "/portal/sharing/rest/portals/self/webhooks";
 const LOGIN: &str = "/portal/sharing/rest/login";
 
@@ -69,6 +70,17 @@ fn who_it_is_is_decided_before_any_of_a_body_is_asked_for() {
             let code = client.receiver(name, json!({ "reply": { "message": "ok" }, "methods": ["POST"], "verify": verify })).await;
             codes.push(format!("/api/v1/webhook/{code}"));
         }
+        // What is answered to anybody: handshakes and probes.
+        for (name, verify, probe) in [
+            ("probed", json!({ "scheme": "esri-organization", "secret": "$secret:key" }), "answer"),
+            ("crc", json!({ "scheme": "esri-service", "secret": "$secret:key" }), "run"),
+            ("hub", json!({ "scheme": "meta", "secret": "$secret:key", "challenge_token": "$secret:key" }), "run"),
+        ] {
+            let code = client.receiver(name, json!({ "reply": { "message": "ok" }, "verify": verify, "probe": probe })).await;
+            codes.push(format!("/api/v1/webhook/{code}"));
+        }
+        let (crc, shaken) =
+            (format!("{}?crc_token=abc", codes[5]), format!("{}?hub.mode=subscribe&hub.challenge=1&hub.verify_token=s", codes[6]));
         let bearer = format!("authorization: Bearer {TOKEN}\r\n");
         let form = "content-type: application/x-www-form-urlencoded\r\n";
         for (method, path, more, status) in [
@@ -78,6 +90,12 @@ fn who_it_is_is_decided_before_any_of_a_body_is_asked_for() {
             ("POST", &*codes[0], "authorization: Bearer wrong\r\n", "401"),
             ("POST", &*codes[1], "", "401"),
             ("POST", &*codes[2], "", "403"),
+            ("POST", &*codes[4], "", "401"),
+            ("GET", &*codes[4], "", "200"),
+            ("HEAD", &*codes[4], "", "405"),
+            ("GET", &*crc, "", "200"),
+            ("GET", &*shaken, "", "200"),
+            ("GET", &*shaken.replace("token=s", "token=x"), "", "403"),
             ("POST", "/v1/events", "", "401"),
             ("PUT", "/v1/plugins/x", "authorization: Bearer wrong\r\n", "401"),
             ("POST", "/v3/projects/p/locations/l/agents/a/webhooks", "", "401"),
@@ -99,6 +117,7 @@ fn who_it_is_is_decided_before_any_of_a_body_is_asked_for() {
             ("POST", &*codes[0], "authorization: Bearer s\r\n", "100"),
             ("POST", &*codes[1], "secret: s\r\n", "100"),
             ("POST", &*codes[3], "", "100"),
+            ("POST", &*codes[4], "secret: s\r\n", "100"),
             ("POST", WEBHOOKS, form, "100"),
         ] {
             assert_eq!(answered_to_the_head(host.address(), method, path, more).await, status, "{method} {path} {more}");
@@ -106,6 +125,37 @@ fn who_it_is_is_decided_before_any_of_a_body_is_asked_for() {
         // What was turned away by its head was not read, and says so.
         let call = client.last_call("bearer").await;
         assert_eq!((&call["state"], &call["request"]["body_not_kept"]), (&json!("rejected"), &json!({ "bytes": 100_000 })), "{call}");
+    });
+}
+
+#[test]
+fn a_probe_is_told_from_a_call_by_a_few_bytes_of_its_body() {
+    run(async {
+        let host = TestHost::start().await;
+        host.client.secret("key", "s").await;
+        let verify = json!({ "scheme": "bearer", "secret": "$secret:key" });
+        let code = host.client.receiver("probed", json!({ "reply": { "message": "ok" }, "verify": verify, "probe": "answer" })).await;
+        let answered = async |more: &str, body: &str| {
+            let mut stream = TcpStream::connect(host.address()).await.expect("a connection");
+            let asked = format!("POST /api/v1/webhook/{code} HTTP/1.1\r\nhost: x\r\n{more}\r\n{body}");
+            stream.write_all(asked.as_bytes()).await.expect("written");
+            head(&mut stream).await.split(' ').nth(1).unwrap_or_default().to_owned()
+        };
+        let chunked = "transfer-encoding: chunked\r\n";
+        let begun = format!("{:x}\r\n{}\r\n", 100, "x".repeat(100));
+        for (more, body, status) in [
+            ("content-length: 0\r\n", "", "200"),
+            ("content-length: 2\r\n", "{}", "200"),
+            (chunked, "2\r\n{}\r\n0\r\n\r\n", "200"),
+            (chunked, "0\r\n\r\n", "200"),
+            // It is too long for a probe: who sends it comes before the rest, which never comes.
+            (chunked, &*begun, "401"),
+            ("content-length: 1000\r\n", "{", "401"),
+            ("content-length: 4\r\n", "1234", "401"),
+            ("content-length: 4\r\nauthorization: Bearer s\r\n", "1234", "200"),
+        ] {
+            assert_eq!(answered(more, body).await, status, "{more} {body}");
+        }
     });
 }
 
@@ -262,12 +312,13 @@ fn of_calls_that_are_turned_away_little_is_kept_and_of_so_many_in_a_minute() {
         client.secret("key", "s").await;
         let document = json!({
             "reply": { "message": "ok" }, "methods": ["POST"], "once": "$.headers['x-id']", "parameters": { "n": { "type": "integer" } },
-            "verify": { "scheme": "bearer", "secret": "$secret:key" }, "probe": "answer",
+            "verify": { "scheme": "github", "secret": "$secret:key" }, "probe": "answer",
         });
         let name = unique("forged");
         let code = client.receiver(&name, document).await;
         let send = async |token: &str, id: &str, query: &str, body: &[u8]| {
-            let headers = [("authorization", &*format!("Bearer {token}")), ("x-id", id), ("x-long", &*"y".repeat(20_000))];
+            let signature = format!("sha256={}", hex::encode(hmac_sha256(token.as_bytes(), body)));
+            let headers = [("x-hub-signature-256", &*signature), ("x-id", id), ("x-long", &*"y".repeat(20_000))];
             client.with_token(None).send(Method::POST, &format!("/api/v1/webhook/{code}/path{query}"), &headers, body.to_vec()).await.status
         };
         let calls = async || {

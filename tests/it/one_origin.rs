@@ -1,17 +1,12 @@
 //! Receivers and administrators at one origin: what a receiver answers does nothing in an administrator's name, and no other site does.
 
-use std::path::Path;
-
-use hookwright_tests::{Client, Endpoint, Options, TestHost, host::TOKEN, interop, run};
+use hookwright_tests::{Client, Endpoint, FORM, Options, TestHost, browser, host::TOKEN, interop, run};
 use http::Method;
 use serde_json::{Value, json};
 
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const LOGIN: &str = "/portal/sharing/rest/login";
 const CREATE: &str = "/portal/sharing/rest/portals/self/webhooks/createWebhook";
 const SANDBOX: &str = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads";
-/// Where distributions have the browser.
-const BROWSERS: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 /// A receiver that answers with these headers; its code.
 async fn answers(client: &Client, name: &str, headers: &Value) -> String {
@@ -84,7 +79,10 @@ fn headers_that_act_on_the_origin_are_left_out_and_the_author_is_told() {
             ("report-to", "{}"),
             ("origin-agent-cluster", "?1"),
             ("access-control-allow-credentials", "true"),
+            ("www-authenticate", "Basic realm=\"Hookwright\""),
             ("location", "javascript:alert(1)"),
+            ("x-accel-redirect", "/v1/tokens"),
+            ("X-Sendfile", "/etc/passwd"),
         ];
         let headers: Vec<_> = refused.into_iter().chain([("access-control-allow-origin", "*"), ("x-own", "1")]).collect();
         let code = answers(&host.client, "evil", &json!(headers)).await;
@@ -110,10 +108,13 @@ fn a_name_that_serves_codes_alone_passes_answers_on_and_serves_nothing_else() {
         let mut options = Options::default();
         options.limits.http.codes_hosts = vec!["hooks.example".to_owned()];
         let host = TestHost::with(options).await;
-        let code = answers(&host.client, "pages", &json!([["content-type", "text/html"], ["set-cookie", "a=b"]])).await;
+        let headers = json!([["content-type", "text/html"], ["set-cookie", "a=b"], ["x-accel-redirect", "/v1/tokens"]]);
+        let code = answers(&host.client, "pages", &headers).await;
         for name in ["hooks.example", "Hooks.Example:8443"] {
             let apart = asked(&host.client, &code, &[("host", name)]).await;
             assert_eq!((apart.status, apart.header("set-cookie"), policies(&apart)), (200, "a=b", vec![]), "{name}");
+            assert_eq!(apart.header("x-accel-redirect"), "", "a proxy in front would serve something else");
+            assert_eq!(host.client.last_call("pages").await["reply"]["headers"]["set-cookie"], "(redacted)");
             for path in ["/healthz", "/v1/webhooks", "/openapi.json", LOGIN, "/portal/admin"] {
                 let status = host.client.send(Method::GET, path, &[("host", name)], "").await.status;
                 assert_eq!(status, if path == "/healthz" { 200 } else { 404 }, "{name}{path}");
@@ -223,6 +224,12 @@ fn what_a_cookie_allows_is_done_for_our_own_pages_alone() {
         done(&create(&[with_cookie, ("origin", &own)], "").await);
         done(&create(&[with_cookie, ("sec-fetch-site", "same-origin")], "").await);
         done(&create(&[with_cookie, ("referer", &format!("{own}{CREATE}"))], "").await);
+        // Another cookie of that name may be a sibling host's: nobody is known by the two.
+        for both in [format!("agstoken=hwg_other; {cookie}"), format!("{cookie}; a=b; agstoken=")] {
+            let refused = create(&[("cookie", &*both), ("origin", &own)], "").await;
+            assert_eq!(refused["error"]["code"], 499, "{both}: {refused}");
+        }
+        done(&create(&[("cookie", &*format!("{cookie}; a=b; {cookie}")), ("origin", &own)], "").await);
         // A token that is shown is nobody's cookie, wherever it is sent from.
         done(&create(&[with_cookie, ("origin", &evil)], &format!("&token={TOKEN}")).await);
         let bearer = format!("Bearer {TOKEN}");
@@ -253,10 +260,7 @@ const SCRIPT: &str = r#"
 #[test]
 fn in_a_browser_a_receivers_page_does_nothing_in_the_name_of_who_is_signed_in() {
     run(async {
-        let Some(browser) = BROWSERS.iter().find(|path| Path::new(path).exists()) else {
-            eprintln!("skipped: there is no browser; tests/run installs chromium where it may");
-            return;
-        };
+        let Some(browser) = browser() else { return };
         let host = TestHost::start().await;
         let endpoint = Endpoint::start().await;
         let client = &host.client;

@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, LazyLock, Mutex, MutexGuard},
 };
 
+use http::Method;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,12 +18,14 @@ use crate::{
     lock::lock,
     model::{
         code::{CodeRecord, CodeState},
-        receiver::Receiver,
+        receiver::{Probe, Receiver},
         token_bucket::{Rate, TokenBuckets},
     },
     services::Services,
 };
 
+/// Bytes of the longest body that may be a vendor's probe: an empty one, or `{}` and white space.
+pub const PROBE_BYTES_MAX: usize = 64;
 /// Refusals remembered, the newest ones, until the host stops.
 pub const REFUSALS_MAX: usize = 1000;
 /// What stands for the identifier of a code there is not.
@@ -57,6 +60,11 @@ impl Target {
     /// The most bytes a body may have.
     pub fn body_bytes_max(&self) -> usize {
         self.receiver.body_bytes_max
+    }
+
+    /// Whether a call by this method may be a vendor's probe, which is told from a call by its body.
+    pub fn may_be_probe(&self, method: &Method) -> bool {
+        self.receiver.probe == Probe::Answer && method == Method::POST
     }
 }
 

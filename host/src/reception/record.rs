@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use http::header::SET_COOKIE;
 use serde_json::{Map, Value, json};
 
 use super::{Inbound, Target, reply::Reply};
@@ -112,9 +113,14 @@ pub(super) fn is_credential(name: &str, of_scheme: &[&str]) -> bool {
 pub(super) fn recorded_reply(reply: &Reply) -> RecordedReply {
     RecordedReply {
         status: reply.status,
-        headers: reply.headers.iter().cloned().collect(),
+        headers: reply.headers.iter().map(|(name, value)| (name.clone(), kept_value(name, value))).collect(),
         body: String::from_utf8_lossy(&reply.body).chars().take(REPLY_CHARS_MAX).collect(),
     }
+}
+
+/// The value of a reply's header as it is kept: a cookie is a credential.
+fn kept_value(name: &str, value: &str) -> String {
+    if name.eq_ignore_ascii_case(SET_COOKIE.as_str()) { "(redacted)".to_owned() } else { value.to_owned() }
 }
 
 /// A recorded call as it came in. What was redacted stays away; it was verified then.

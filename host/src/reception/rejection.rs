@@ -1,12 +1,13 @@
-//! Calls that are turned away: by their head, before any of their body is read; and how little of them is kept. A stranger who knows a code
-//! and nothing else is to fill no disk.
+//! Rejected calls: by their head, before the body is read; and the little that is kept of them, so that a stranger who knows only a code cannot
+//! fill the disk.
 
 use http::Method;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Inbound, Target,
+    Inbound, Target, answered_by_head,
     commit::{commit_alone, report},
+    door::PROBE_BYTES_MAX,
     record::recorded,
     reply::Reply,
     verify,
@@ -15,7 +16,7 @@ use crate::{
     model::{
         call::{BodyDigest, Call, CallState, Verification},
         outcome::{Failure, FailureKind},
-        receiver::{Probe, Receiver},
+        receiver::Receiver,
         signature::VerifyScheme,
     },
     services::Services,
@@ -25,17 +26,20 @@ use crate::{
 pub(super) type Turned = (u16, Failure);
 
 /// Decides by the head of a call, whose body is not read yet, whether it may be read on. `Ok`: it may; whether it proved already who sends
-/// it. `announced`: how long its body says that it is.
+/// it. `Err`: the answer, without any more of it. `announced`: how long its body is, as far as it says so.
 pub async fn by_head(services: &Services, target: &Target, head: &Inbound, announced: Option<usize>) -> Result<bool, Reply> {
     let receiver = &target.receiver;
     if let Some(refused) = not_allowed(receiver, &head.method) {
         return Err(refused);
     }
-    // A handshake and a probe are answered to anybody, and what a probe is stands in its body.
-    let is_asking = receiver.verify.handshake().asked(&head.method, &head.query, &[]).is_some();
+    if let Some(answer) = answered_by_head(services, receiver, head).await {
+        return Err(answer);
+    }
+    // A probe is answered to anybody, and needs its body to be told from a call.
+    let may_be_probe = target.may_be_probe(&head.method) && announced.is_some_and(|bytes| bytes <= PROBE_BYTES_MAX);
     let proves_by_head = receiver.verify.scheme.is_by_head();
     let proves_nothing_by_head = !proves_by_head && receiver.verify.networks.is_empty();
-    if is_asking || receiver.probe == Probe::Answer || proves_nothing_by_head {
+    if may_be_probe || proves_nothing_by_head {
         return Ok(false);
     }
     let proven = match from_there(receiver, head) {
@@ -89,7 +93,7 @@ async fn proven(services: &Services, receiver: &Receiver, inbound: &Inbound) -> 
     verify(services, receiver, inbound).await.map_err(|detail| (401, Failure::new(FailureKind::CallUnverified, detail)))
 }
 
-/// Answers a call that is turned away before anything ran, and keeps little of it.
+/// Answers a call that is rejected before anything ran, and keeps little of it.
 pub(super) async fn turn_away(services: &Services, mut call: Call, (status, failure): Turned, digest: BodyDigest) -> Reply {
     services.metrics.call(&call.receiver, failure.kind.as_str(), 0);
     let reply = Reply::message(status, if matches!(status, 401 | 403) { "the call could not be verified" } else { &failure.detail });
@@ -97,7 +101,7 @@ pub(super) async fn turn_away(services: &Services, mut call: Call, (status, fail
     keep_little(services, call, digest, reply).await
 }
 
-/// Commits a call that was turned away, without its body; and only so many in a minute, the others are counted.
+/// Commits a rejected call without its body. Beyond the limit for a minute, calls are only counted.
 pub(super) async fn keep_little(services: &Services, mut call: Call, digest: BodyDigest, reply: Reply) -> Reply {
     call.state = CallState::Rejected;
     let per_minute = services.limits.rejected_calls_per_minute_max;

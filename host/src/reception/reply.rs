@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use crate::{
     model::{
         plugin::{PluginFailure, limits::Limit},
-        receiver::{MESSAGE_CHARS_MAX, Receiver, reply::take_out},
+        receiver::{
+            MESSAGE_CHARS_MAX, Receiver,
+            reply::{LeftOut, take_out},
+        },
     },
     store::StoreError,
 };
@@ -75,11 +78,11 @@ pub(super) struct Raw {
     pub(super) body: Vec<u8>,
 }
 
-/// Without `full_reply` what a plugin says is narrowed to 200 or 400 and a sentence. With it, what acts on the whole origin is left out where
-/// that is also the administrators' (`shares_origin`): the names of such headers.
-pub(super) fn shape(receiver: &Receiver, mut raw: Raw, shares_origin: bool) -> (Reply, Vec<String>) {
+/// Without `full_reply` what a plugin says is narrowed to 200 or 400 and a sentence. With it, headers that act on more than the answer are left
+/// out, and returned with the reason; `shares_origin`: administrators have pages at the same origin.
+pub(super) fn shape(receiver: &Receiver, mut raw: Raw, shares_origin: bool) -> (Reply, Vec<(String, LeftOut)>) {
     if receiver.full_reply {
-        let left_out = if shares_origin { take_out(&mut raw.headers) } else { Vec::new() };
+        let left_out = take_out(&mut raw.headers, shares_origin);
         return (Reply { status: raw.status, headers: raw.headers, body: raw.body.into() }, left_out);
     }
     let status = if raw.status < 400 { 200 } else { 400 };

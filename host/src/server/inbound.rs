@@ -11,7 +11,7 @@ use super::{
     router::Sent,
 };
 use crate::{
-    reception::{self, Inbound, Reply},
+    reception::{self, Inbound, PROBE_BYTES_MAX, Reply, Target},
     services::Services,
 };
 
@@ -78,20 +78,36 @@ async fn reply(services: &Services, path: CodePath, parts: Parts, body: &mut Req
         is_proven: false,
         shares_origin: !sent.is_apart,
     };
-    let reply = match reception::by_head(services, &target, &inbound, body.announced()).await {
-        Err(refused) => refused,
-        Ok(is_proven) => match body.read(target.body_bytes_max(), None).await {
-            Ok(whole) => {
-                (inbound.body, inbound.is_proven) = (whole, is_proven);
-                reception::answer(services, target, inbound).await
-            }
-            Err(ApiError::TooLarge(max)) => Reply::message(413, &format!("the body is longer than {max} bytes")),
-            Err(ApiError::Unavailable(_)) => Reply::later(),
-            Err(_) => Reply::message(400, "the body did not arrive whole"),
-        },
+    let reply = match head_and_body(services, &target, &mut inbound, body).await {
+        Ok(()) => reception::answer(services, target, inbound).await,
+        Err(answer) => answer,
     };
     span.answered(reply.status);
     reply
+}
+
+/// Has the head of a call looked at, and then its body read. An error is the answer to it.
+async fn head_and_body(services: &Services, target: &Target, inbound: &mut Inbound, body: &mut RequestBody) -> Result<(), Reply> {
+    let announced = match body.announced() {
+        // Of a body that does not say how long it is, only so much is read as tells a probe from a call.
+        None if target.may_be_probe(&inbound.method) => {
+            let is_whole = body.begin(PROBE_BYTES_MAX, None).await.map_err(unread)?;
+            is_whole.then(|| body.so_far().len())
+        }
+        announced => announced,
+    };
+    inbound.is_proven = reception::by_head(services, target, inbound, announced).await?;
+    inbound.body = body.read(target.body_bytes_max(), None).await.map_err(unread)?;
+    Ok(())
+}
+
+/// The answer to a call whose body cannot be read.
+fn unread(error: ApiError) -> Reply {
+    match error {
+        ApiError::TooLarge(max) => Reply::message(413, &format!("the body is longer than {max} bytes")),
+        ApiError::Unavailable(_) => Reply::later(),
+        _ => Reply::message(400, "the body did not arrive whole"),
+    }
 }
 
 #[cfg(test)]

@@ -344,11 +344,11 @@ fn with(status: StatusCode, media: &'static str, body: Bytes) -> Response<Body> 
     response
 }
 
-/// What a page of a receiver may do where administrators have pages, too: everything but be of their origin.
+/// The policy for receivers' answers at an origin where administrators have pages: such a page may do everything, but has no origin.
 const RECEIVERS_POLICY: &str = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads";
 
-/// A reply a receiver decided on. `shares_origin`: whether pages of administrators stand at the same origin; then its own are none of
-/// them. A policy of the receiver's own holds besides: a browser obeys all there are.
+/// A receiver's reply. `shares_origin`: administrators have pages at the same origin; then the reply gets [`RECEIVERS_POLICY`]. A policy that the
+/// receiver sets itself stays: browsers enforce all policies of a response.
 pub fn receivers_reply(status: u16, headers: Vec<(String, String)>, body: Bytes, shares_origin: bool) -> Response<Body> {
     let mut response = reply(status, headers, body);
     let headers = response.headers_mut();
@@ -364,8 +364,9 @@ pub fn reply(status: u16, headers: Vec<(String, String)>, body: Bytes) -> Respon
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in headers {
+        // A map of headers has room for some 32 000; what is beyond that is left out.
         if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            response.headers_mut().append(name, value);
+            let _ = response.headers_mut().try_append(name, value);
         }
     }
     response
