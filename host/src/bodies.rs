@@ -1,5 +1,5 @@
-//! How many bytes of requests' bodies are held, by all, by each address and by each token: taken before a body is read, given back with its
-//! answer. What does not fit waits and is not read meanwhile, so that it is its sender who waits.
+//! Budgets for the bytes of requests' bodies: for the host, for each address, for each token. Room is taken before a body is read and given
+//! back with the answer. A request without room waits, and its body stays unread: backpressure reaches its sender.
 
 use std::{
     collections::HashMap,
@@ -16,10 +16,10 @@ use crate::{
     model::shares::{Claim, Shares, Standing, WaitingMax},
 };
 
-/// Of those that wait, so many in parts may be of one owner.
+/// One owner may have this fraction of all waiting requests: an eighth.
 const WAITING_PARTS: usize = 8;
 
-/// Whose bytes they are.
+/// Whose budget the bytes count for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// An address; of IPv6, the network.
@@ -33,7 +33,7 @@ pub enum Owner {
 #[error("too many bytes of requests' bodies are held already (`http.bodies_bytes_max`, and of one address or token); try again")]
 pub struct NoRoom;
 
-/// What is held. Clones are the same.
+/// The budgets. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Bodies {
     state: Arc<Mutex<State>>,
@@ -48,10 +48,10 @@ struct State {
 }
 
 impl State {
-    /// Tells those that hold now.
+    /// Wakes the requests that were let in.
     fn wake(&mut self, let_in: Vec<u64>) {
         for number in let_in {
-            // One that does not listen any more finds out by itself that it holds, and gives it back (`Waiting`).
+            // A request that gave up meanwhile gives its room back itself (`Waiting`).
             if let Some(waker) = self.wakers.remove(&number) {
                 let _ = waker.send(());
             }
@@ -72,7 +72,7 @@ impl Held {
         self.claim.amount
     }
 
-    /// Gives back what is beyond `bytes`: the body was shorter.
+    /// Gives back the room beyond `bytes`: the body was shorter.
     pub fn shrink(&mut self, bytes: u64) {
         if let Some(rest) = self.claim.amount.checked_sub(bytes).filter(|rest| *rest > 0) {
             self.claim.amount = bytes;
@@ -91,7 +91,7 @@ impl Drop for Held {
     }
 }
 
-/// One that waits. Dropped, it does so no longer.
+/// A waiting request. Dropping it leaves the queue.
 struct Waiting<'a> {
     bodies: &'a Bodies,
     number: u64,
@@ -105,7 +105,7 @@ impl Drop for Waiting<'_> {
         state.wakers.remove(&self.number);
         let let_in = match state.shares.give_up(self.number) {
             Some(let_in) => let_in,
-            // It was let in just now.
+            // It was let in between the timeout and this drop.
             None => state.shares.give_back(&claim),
         };
         state.wake(let_in);
@@ -113,7 +113,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Bodies {
-    /// Nothing is held.
+    /// Empty budgets.
     pub fn new(settings: &HttpSettings) -> Self {
         let waiting_max = WaitingMax { all: settings.bodies_waiting_max, owner: settings.bodies_waiting_max / WAITING_PARTS };
         let state = State { shares: Shares::new(settings.bodies_bytes_max as u64, waiting_max), wakers: HashMap::new() };

@@ -1,44 +1,44 @@
-//! Who may hold how much of something of which there is only so much: bytes of requests' bodies, by address and by token.
+//! A fair budget of a limited amount, by owner: bytes of requests' bodies, by address and by token.
 //!
-//! An owner may hold no more than its maximum, and no more than is free beside it. Each thus takes half of what is left at most, and those
-//! who come later find room for what is small. What does not fit waits, by the order of coming, and one whose owner has too
-//! much holds up nobody else. A pure state machine: time limits and wakers are its shell's (`bodies`).
+//! An owner may hold no more than its maximum, and no more than is still free for others: at most half of what is left, so that later owners
+//! find room for small claims. A claim that does not fit waits in order of arrival, and holds up only the claims of the same owner.
+//! A pure state machine; its shell (`bodies`) adds time limits and wakers.
 
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hash,
 };
 
-/// What a claim is counted for: at most two owners, each with the most it may hold.
+/// A claim of an amount: it counts for each of its owners, of which there are at most two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim<K> {
-    /// Who holds it, and how much each may hold.
+    /// The owners, with the maximum each may hold.
     pub owners: Vec<(K, u64)>,
     /// How much it is.
     pub amount: u64,
 }
 
-/// What becomes of a claim.
+/// The state of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It is held.
     Held,
     /// It waits under this number.
     Waits(u64),
-    /// As many wait as may.
+    /// The queue is full.
     Refused,
 }
 
-/// Who waits at most.
+/// The longest queues.
 #[derive(Clone, Copy, Debug)]
 pub struct WaitingMax {
-    /// Of all.
+    /// Of all owners together.
     pub all: usize,
     /// Of one owner.
     pub owner: usize,
 }
 
-/// What is held and what waits.
+/// The budget: what is held and what waits.
 #[derive(Debug)]
 pub struct Shares<K> {
     total: u64,
@@ -72,7 +72,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         self.waiting.len()
     }
 
-    /// Takes a claim, or lets it wait behind those of its owners that wait.
+    /// Takes a claim, or queues it behind waiting claims of its owners.
     pub fn take(&mut self, claim: Claim<K>) -> Standing {
         let waits_behind = claim.owners.iter().any(|(owner, _)| self.part(owner).waiting > 0);
         if !waits_behind && self.fits(&claim) {
@@ -89,11 +89,11 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         let number = self.next;
         self.next += 1;
         self.waiting.push_back((number, claim));
-        // What stands before it may wait for another owner's part; of those nothing has changed.
+        // The claims before it may wait for another owner's part: nothing changed for those.
         if self.let_in().contains(&number) { Standing::Held } else { Standing::Waits(number) }
     }
 
-    /// Gives back what was held. The numbers of those that waited and hold now.
+    /// Gives back a held claim. Returns the numbers of the waiting claims that are held now.
     pub fn give_back(&mut self, claim: &Claim<K>) -> Vec<u64> {
         self.held = self.held.saturating_sub(claim.amount);
         for (owner, _) in &claim.owners {
@@ -102,8 +102,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         self.let_in()
     }
 
-    /// One that waited does so no longer. The numbers of those that hold now because of that; `None`: it waits for nothing, because it holds
-    /// already.
+    /// Removes a waiting claim. Returns the numbers of the claims that are held now because of that; `None`: the claim was held already.
     pub fn give_up(&mut self, number: u64) -> Option<Vec<u64>> {
         let at = self.waiting.iter().position(|(waiting, _)| *waiting == number)?;
         let (_, claim) = self.waiting.remove(at)?;
@@ -111,7 +110,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         Some(self.let_in())
     }
 
-    /// Lets in whom there is room for, by the order of their coming among those of the same owner.
+    /// Lets in the claims there is room for, in order of arrival for each owner.
     fn let_in(&mut self) -> Vec<u64> {
         let mut let_in = Vec::new();
         let (mut still, mut blocked): (VecDeque<_>, Vec<K>) = (VecDeque::with_capacity(self.waiting.len()), Vec::new());
@@ -123,7 +122,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
                 let_in.push(number);
                 continue;
             }
-            // Only the owner that has too much: another one's claims may share the other of its owners.
+            // Only the owner without room is blocked: claims of others may share the second owner.
             let full = claim.owners.iter().filter(|(owner, max)| !self.has_room(owner, *max, claim.amount)).map(|(owner, _)| owner.clone());
             blocked.extend(full);
             still.push_back((number, claim));
@@ -132,7 +131,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         let_in
     }
 
-    /// What is larger than all there is fits where nothing else is held: it would wait for ever.
+    /// A claim larger than the whole budget fits when nothing else is held; otherwise it would wait for ever.
     fn fits(&self, claim: &Claim<K>) -> bool {
         self.held == 0 || claim.owners.iter().all(|(owner, max)| self.has_room(owner, *max, claim.amount)) && claim.amount <= self.free()
     }

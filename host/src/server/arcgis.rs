@@ -75,13 +75,13 @@ impl Place {
         (is_theirs && segments.iter().all(is_named)).then(|| Self { context, path: segments.split_off(1) })
     }
 
-    /// Whether strangers have business here that takes a form: saying who they are.
+    /// Whether strangers may post a form here: to sign in or to get a token.
     fn asks_who(&self) -> bool {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         matches!(path.as_slice(), ["sharing", "rest", "login" | "generateToken"] | ["admin", "generateToken"])
     }
 
-    /// Whether signing in or out is all there is to do here: it is the cookie itself that changes.
+    /// Whether this is where one signs in or out, which sets the cookie itself.
     fn changes_the_cookie(&self) -> bool {
         self.path.len() == 3 && self.path[..2] == ["sharing", "rest"] && ["login", "logout"].contains(&self.path[2].as_str())
     }
@@ -138,7 +138,7 @@ impl Asked<'_> {
 
 /// Answers one request. Who asks is looked for in its head first, and only then in its form.
 pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut RequestBody) -> Response<Body> {
-    // By any other method nothing is shown, and nothing done.
+    // No other method shows or does anything.
     if ![Method::GET, Method::HEAD, Method::POST].contains(&parts.method) {
         return ApiError::MethodNotAllowed("GET, HEAD, POST".to_owned()).into_response();
     }
@@ -190,8 +190,8 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
     }
 }
 
-/// Refuses what a page of another site has a browser do in its user's name: whatever the cookie alone allows, and signing in or out. What
-/// says nothing of where it comes from is no browser of today; it may sign in, and do the rest with a token that it shows itself.
+/// Refuses requests that a page of another site has a browser send in its user's name: everything the cookie alone allows, and signing in or
+/// out. Today's browsers say where a request comes from. A client that does not may sign in, and sends its token itself for the rest.
 fn is_own(place: &Place, method: &Method, token: Option<&Carried>, page: &Page) -> Result<(), ApiError> {
     let by_cookie = matches!(token, Some(Carried::ByCookie(_)));
     let acts = method == Method::POST && (by_cookie || place.changes_the_cookie());
@@ -209,8 +209,8 @@ fn is_own(place: &Place, method: &Method, token: Option<&Carried>, page: &Page) 
     }
 }
 
-/// Adds the parameters in the body to `form`. Pages and clients send forms; `curl -d` does, too. Of somebody whose head does not say who it
-/// is only so much is read as a token may stand in; where it does not, what was read says at least in which form the answer is written.
+/// Adds the parameters in the body to `form`. Pages, clients and `curl -d` send forms. If the head carries no valid token, only the first bytes of
+/// the form are read, where a token may stand; without one, those bytes still say in which format the answer is written.
 async fn take_form(services: &Services, place: &Place, parts: &Parts, body: &mut RequestBody, form: &mut Form) -> Result<(), ApiError> {
     let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -219,12 +219,12 @@ async fn take_form(services: &Services, place: &Place, parts: &Parts, body: &mut
     }
     let (fields_max, bytes_max) = (services.limits.http.fields_max, services.limits.request_bytes_max);
     let strangers_max = services.limits.http.stranger_form_bytes_max.min(bytes_max);
-    // A cookie does not count in a request that a page of another site made.
+    // A cookie does not count in a request that a page of another site sent.
     let token = access::token_in(&parts.headers, form)
         .filter(|token| matches!(token, Carried::Shown(_)) || origin::of(&parts.headers, services) == Page::Ours);
     let mut who = token.and_then(|token| access::known(services, token.text()));
     if who.is_none() && !place.asks_who() && !body.begin(strangers_max, None).await? {
-        // What stands behind the last `&` may be half a field.
+        // The field behind the last `&` may be incomplete.
         let read = body.so_far();
         let whole = read.iter().rposition(|byte| *byte == b'&').unwrap_or_default();
         let begun = Form(fields(&read[..whole], fields_max)?);

@@ -1,5 +1,5 @@
-//! The body of a request: nothing of it is read before a handler asks for it, and no more than there is room for. What nobody wants is thrown
-//! away within bounds.
+//! The body of a request. Nothing is read before a handler asks for it, and no more than the budgets (`bodies`) have room for. The rest of a
+//! refused body is discarded within bounds.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -16,23 +16,23 @@ use crate::{
     services::Services,
 };
 
-/// Bytes there is room made for when a body does not say how long it is. Only where it is longer is there room made for the most it may be.
+/// Bytes reserved for a body that does not say how long it is. If it is longer, room for the longest allowed body is reserved.
 const FIRST_BYTES: usize = 64 * 1024;
-/// Bytes of a refused body that are taken and thrown away.
+/// Bytes of a refused body that are read and discarded.
 const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// How long a client may go on sending what is refused.
+/// How long a client may go on sending a refused body.
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The body of a request that is being answered. What is held for it is given back when this is dropped.
+/// The body of a request that is being answered. Dropping it gives back the room it holds.
 pub struct RequestBody {
     incoming: Incoming,
     services: Services,
     /// The length the client gave.
     announced: Option<usize>,
-    /// Who sends it; absent: a trusted proxy that does not say for whom.
+    /// The sender's address. Absent: a trusted proxy sent it and does not say for whom.
     address: Option<IpAddr>,
     is_http2: bool,
-    /// Who expects a `100 Continue` has not sent what nobody asked for.
+    /// The client waits for `100 Continue`: it sends no body unless the host reads it.
     expects_continue: bool,
     buffer: Buffer,
     is_whole: bool,
@@ -40,7 +40,7 @@ pub struct RequestBody {
     deadline: Option<Instant>,
 }
 
-/// What was read. One piece stays as it came; several are copied together, because pieces may be as short as a byte.
+/// The bytes read so far. One piece is kept as it came; several are copied together, because pieces may be as short as a byte.
 enum Buffer {
     One(Bytes),
     Several(BytesMut),
@@ -93,16 +93,16 @@ impl RequestBody {
         }
     }
 
-    /// All of it, if it is no longer than `max`. `token`: whose it is besides the address's.
+    /// Reads all of it, if it is no longer than `max`. `token`: whose budget it counts for, besides the address's.
     pub async fn read(&mut self, max: usize, token: Option<&TokenRecord>) -> Result<Bytes, ApiError> {
-        // What says that it is too long is not asked for.
+        // A body that announces too many bytes is refused before the client is told to send it.
         if self.announced.is_some_and(|bytes| bytes > max) || !self.begin(max, token).await? {
             return Err(ApiError::TooLarge(max));
         }
         Ok(std::mem::replace(&mut self.buffer, Buffer::One(Bytes::new())).into_bytes())
     }
 
-    /// Reads on until all of it is there, or more than `bytes`. Whether it is all there.
+    /// Reads until the body is complete or has more than `bytes`. True: it is complete.
     pub async fn begin(&mut self, bytes: usize, token: Option<&TokenRecord>) -> Result<bool, ApiError> {
         while !self.is_whole {
             let length = self.buffer.bytes().len();
@@ -127,7 +127,7 @@ impl RequestBody {
         self.is_whole && self.buffer.bytes().is_empty()
     }
 
-    /// What is there of it.
+    /// The bytes read so far.
     pub fn so_far(&self) -> &[u8] {
         self.buffer.bytes()
     }
@@ -137,7 +137,7 @@ impl RequestBody {
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + time_max);
         match tokio::time::timeout_at(deadline, self.incoming.frame()).await {
             Ok(Some(Ok(frame))) => {
-                // Trailers are nobody's business.
+                // Trailers are ignored.
                 if let Ok(piece) = frame.into_data() {
                     self.buffer.push(piece);
                 }
@@ -167,14 +167,14 @@ impl RequestBody {
             () = services.stop.cancelled() => return Err(ApiError::Unavailable("the host is stopping".to_owned())),
         };
         self.held.push(taken.map_err(|full| ApiError::Unavailable(full.to_string()))?);
-        // How long it waited for us is not how long it took.
+        // The time spent waiting for room is not the client's.
         if let Some(deadline) = &mut self.deadline {
             *deadline += begun.elapsed();
         }
         Ok(())
     }
 
-    /// It was shorter than there is room for.
+    /// Gives back the room beyond the body's length.
     fn give_room_back(&mut self) {
         let mut left = self.buffer.bytes().len() as u64;
         for held in &mut self.held {
@@ -183,14 +183,14 @@ impl RequestBody {
         }
     }
 
-    /// Takes what a client goes on sending after its answer, and throws it away. Closing on it would make its system throw the answer away
-    /// unread (RFC 9112, section 9.6). What comes later or is longer is cut off, and so is all of it by a stop.
+    /// Reads and discards what a client goes on sending after its answer. If the connection were closed at once, the client's system would
+    /// discard the answer unread (RFC 9112, section 9.6). Too long a body, too slow a client and a stop of the host end it.
     pub fn leave(self) {
         let Self { mut incoming, services, is_http2, expects_continue, .. } = self;
         if incoming.is_end_stream() || expects_continue {
             return;
         }
-        // Streams share what a connection lets in, so that each takes longer.
+        // Streams share the connection's window, so each takes longer.
         let time_max = if is_http2 { services.limits.http.body_time_max.max(DISCARD_TIME_MAX) } else { DISCARD_TIME_MAX };
         let stop = services.stop.clone();
         tokio::spawn(tokio::time::timeout(time_max, async move {

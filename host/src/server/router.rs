@@ -276,7 +276,7 @@ impl Router {
             .value
             .get(head_as_get.as_str())
             .ok_or_else(|| ApiError::MethodNotAllowed(found.value.keys().cloned().collect::<Vec<_>>().join(", ")))?;
-        // Who asks comes first: a stranger learns nothing, not even whether the body would have been right.
+        // Authorisation comes first: a stranger does not even learn whether the body is valid.
         let token = match route.scope {
             None => None,
             Some(scope) => Some(authorize(&services, parts.headers.get(AUTHORIZATION), scope)?),
@@ -292,14 +292,14 @@ impl Router {
         }
         let max = if route.upload { services.limits.plugin_bytes_max } else { services.limits.request_bytes_max };
         let query = fields(parts.uri.query().unwrap_or_default().as_bytes(), services.limits.http.fields_max)?;
-        // What is open to anybody takes no body, and what only shows something has no use for one.
+        // Open routes take no body, and a GET has no use for one.
         let body = match &token {
             Some(token) if route.method != Method::GET => body.read(max, Some(token)).await?,
             _ => Bytes::new(),
         };
         let deed = audit::changes_something(&route.method, route.path, route.scope).then(|| audit::plain(&route.method, route.path, &path));
         let store = services.store.clone();
-        // Who only looks after the host is no part of what it does.
+        // Health checks and metrics are not traced.
         let mut span = match route.path.starts_with("/v1/") {
             true => services.traces.server(&parts.headers, &parts.method, route.path),
             false => Span::passing(None),
