@@ -370,21 +370,29 @@ fn values_from_references_are_shown_and_what_the_document_spells_out_is_not() {
         assert!(seen["request"]["url"].as_str().is_some_and(|url| url.contains("sig=canary-query")), "{seen}");
         assert_eq!(notes().await, before + 1, "what is revealed is in the audit log");
         assert_eq!(reader.post("/v1/webhooks/w/preview?reveal=true", &with).await.0, 403);
-        // A code in a path is a credential as well, for who is no admin and for an admin who does not ask for it.
-        client.webhook("own", json!({ "request": { "url": endpoint.url("/base/api/v1/webhook/CANARYCODE0123456789ABCD?x=1") } })).await;
-        assert_eq!(client.invoke("own", json!({})).await["state"], "delivered");
-        assert_eq!(endpoint.next_request().await.path, "/base/api/v1/webhook/CANARYCODE0123456789ABCD?x=1");
-        let page = client.look("/v1/deliveries?limit=1&webhook=own").await;
-        let delivery = format!("/v1/deliveries/{}", page["data"][0]["id"].as_str().expect("an id"));
-        for path in ["/v1/webhooks/own", "/v1/webhooks", &delivery] {
-            for seen in [reader.look(path).await, client.look(path).await] {
-                assert!(!seen.to_string().contains("CANARYCODE"), "{path}: {seen}");
+        // A credential in a path is one as well, for who is no admin and for an admin who does not ask for it.
+        for (name, path) in [
+            ("own", "/base/api/v1/webhook/CANARYCODE0123456789ABCD?x=1"),
+            ("slack", "/services/T0/B0/CANARYCODE"),
+            ("unguessable", "/bot1234:CANARYCODEa1B2c3D4e5F6g7H8/sendMessage"),
+        ] {
+            client.webhook(name, json!({ "request": { "url": endpoint.url(path) } })).await;
+            assert_eq!(client.invoke(name, json!({})).await["state"], "delivered");
+            assert_eq!(endpoint.next_request().await.path, path);
+            let page = client.look(&format!("/v1/deliveries?limit=1&webhook={name}")).await;
+            let delivery = format!("/v1/deliveries/{}", page["data"][0]["id"].as_str().expect("an id"));
+            let document = format!("/v1/webhooks/{name}");
+            for path in [&*document, "/v1/webhooks", &delivery] {
+                for seen in [reader.look(path).await, client.look(path).await] {
+                    assert!(!seen.to_string().contains("CANARYCODE"), "{path}: {seen}");
+                }
             }
+            assert!(!client.look("/v1/audit").await.to_string().contains("CANARYCODE"), "{name}");
+            assert!(!reader.post(&format!("{document}/preview"), &json!({})).await.1.to_string().contains("CANARYCODE"));
+            let shown = client.look(&document).await["request"]["url"].clone();
+            let (status, refused) = client.patch(&document, &json!({ "request": { "url": shown } })).await;
+            assert_eq!((status, &refused["errors"][0]["pointer"]), (400, &json!("/request/url")), "{refused}");
         }
-        assert!(!reader.post("/v1/webhooks/own/preview", &json!({})).await.1.to_string().contains("CANARYCODE"));
-        let shown = client.look("/v1/webhooks/own").await["request"]["url"].clone();
-        let (status, refused) = client.patch("/v1/webhooks/own", &json!({ "request": { "url": shown } })).await;
-        assert_eq!((status, &refused["errors"][0]["pointer"]), (400, &json!("/request/url")), "{refused}");
         // The document itself, for the one and the other.
         for path in ["/v1/webhooks", "/v1/webhooks/w"] {
             let document = reader.look(path).await.to_string();
