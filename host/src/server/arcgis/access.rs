@@ -197,7 +197,7 @@ pub(super) fn anybody<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiEr
     asked.who.as_deref().ok_or(ApiError::Unauthorized)
 }
 
-/// Whoever may look at the services there are: who may read, and who has a privilege for their webhooks.
+/// Insists on a token that may list the services: one that may read, or has a privilege for their webhooks.
 pub(super) fn directory<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
     let who = anybody(asked)?;
     let sees = [Scope::Read, Scope::WebhooksFeature, Scope::WebhooksGeoprocessing, Scope::PublishServer];
