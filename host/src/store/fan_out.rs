@@ -48,35 +48,48 @@ impl Store {
             return Ok(false);
         }
         self.commit_scanning(|transaction| {
-            let Some(first) = transaction.engine.keys(key::under(key::FAN_OUTS)).next().transpose()? else { return Ok(false) };
-            let seq = key::number(key::FAN_OUTS, &first).unwrap_or_default();
-            let Some(mut fan_out) = transaction.get::<FanOut>(&first)? else { return Ok(false) };
-            let event = log::sized_event_at(transaction.engine, seq)?;
-            let step = fan_out.left.split_off(fan_out.left.len().saturating_sub(STEP));
-            if fan_out.is_counted {
-                // Each counts again where it is written.
-                let over = step.len() + if event.is_none() { fan_out.left.len() } else { 0 };
-                transaction.counters.waiting = transaction.counters.waiting.saturating_sub(over as u64);
-            }
-            // An event that was deleted meanwhile owes nothing any more.
-            if let Some((event, bytes)) = &event {
-                for new in step.into_iter().rev() {
-                    if !is_written(transaction, seq, &new)? {
-                        accept::owe(transaction, (event, *bytes), new, std::time::Duration::ZERO)?;
-                    }
+            let lists: Vec<_> = transaction.engine.keys(key::under(key::FAN_OUTS)).take(STEP).collect::<Result<_, _>>()?;
+            let mut room = STEP;
+            for list in &lists {
+                room -= write_some(transaction, list, room)?;
+                if room == 0 {
+                    break;
                 }
             }
-            if fan_out.left.is_empty() || event.is_none() {
-                transaction.remove(first)?;
-                transaction.counters.fan_outs = transaction.counters.fan_outs.saturating_sub(1);
-                transaction.agenda(AgendaChange::FanOutEnded);
-            } else {
-                transaction.put(first, &fan_out)?;
-            }
-            Ok(true)
+            Ok(!lists.is_empty())
         })
         .await
     }
+}
+
+/// Writes up to `room` deliveries of one list. How many it were.
+fn write_some(transaction: &mut Transaction<'_>, list: &[u8], room: usize) -> Result<usize, StoreError> {
+    let seq = key::number(key::FAN_OUTS, list).unwrap_or_default();
+    let Some(mut fan_out) = transaction.get::<FanOut>(list)? else { return Ok(0) };
+    let event = log::sized_event_at(transaction.engine, seq)?;
+    let step = fan_out.left.split_off(fan_out.left.len().saturating_sub(room));
+    let written = step.len();
+    if fan_out.is_counted {
+        // Each counts again where it is written.
+        let over = written + if event.is_none() { fan_out.left.len() } else { 0 };
+        transaction.counters.waiting = transaction.counters.waiting.saturating_sub(over as u64);
+    }
+    // An event that was deleted meanwhile owes nothing any more.
+    if let Some((event, bytes)) = &event {
+        for new in step.into_iter().rev() {
+            if !is_written(transaction, seq, &new)? {
+                accept::owe(transaction, (event, *bytes), new, std::time::Duration::ZERO)?;
+            }
+        }
+    }
+    if fan_out.left.is_empty() || event.is_none() {
+        transaction.remove(list.to_vec())?;
+        transaction.counters.fan_outs = transaction.counters.fan_outs.saturating_sub(1);
+        transaction.agenda(AgendaChange::FanOutEnded);
+    } else {
+        transaction.put(list.to_vec(), &fan_out)?;
+    }
+    Ok(written)
 }
 
 /// Whether deliveries of the event numbered `seq` are still to be written.
