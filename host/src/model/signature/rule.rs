@@ -127,7 +127,7 @@ impl HmacRule {
         problems
     }
 
-    /// Whether it names a header with an identifier that its signature is not over: whoever sees one call sends it again under another
+    /// Whether it names a header with an identifier that its signature is not over: a client that sees one call can send it again under another
     /// identifier. Asked of rules that are written now; those that were stored before are still loaded.
     pub fn has_unsigned_id(&self) -> bool {
         self.id_header.is_some() && self.pieces().is_ok_and(|pieces| !pieces.contains(&SignedPart::Id))
