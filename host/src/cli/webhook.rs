@@ -45,6 +45,7 @@ pub enum Webhook {
         #[command(flatten)]
         at: At,
     },
+    /// Create one: where events are sent, and which.
     Create(create::Create),
     /// Create or replace those of a file: a document in JSON, TOML or YAML, or several, each with its `name`.
     #[command(after_help = "Examples:\n  hookwright webhook apply -f chat.json\n  \
