@@ -44,13 +44,13 @@ impl TokenBucket {
 
     /// Takes one; else the time from which there is one.
     pub fn take(&mut self, rate: Rate, now: Timestamp) -> Result<(), Timestamp> {
-        // A clock that is set back leaves an empty bucket at worst.
-        let full_at = self.full_at.clamp(now, after(now, rate.period));
-        let free_at = full_at.checked_sub(rate.period - rate.gap).unwrap_or(full_at);
+        // A clock that is set back leaves an empty bucket at worst, which fills from there on.
+        self.full_at = self.full_at.clamp(now, after(now, rate.period));
+        let free_at = self.full_at.checked_sub(rate.period - rate.gap).unwrap_or(self.full_at);
         if free_at > now {
             return Err(free_at);
         }
-        self.full_at = after(full_at, rate.gap);
+        self.full_at = after(self.full_at, rate.gap);
         Ok(())
     }
 }
