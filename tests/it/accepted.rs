@@ -1,6 +1,10 @@
 //! A delivery is over by its status: what an endpoint accepted is not sent again, whatever the rest of its answer is like.
 
-use std::{io::Write, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    io::Write,
+    time::Duration,
+};
 
 use flate2::{Compression, write::GzEncoder};
 use hookwright_tests::{
@@ -467,22 +471,22 @@ fn an_endpoint_that_never_processes_a_request_fails_in_the_end() {
                               "retry": { "schedule_seconds": [1] } });
         host.client.webhook("refused", webhook).await;
         assert_eq!(host.client.post("/v1/events", &json!({ "trigger": "order.new" })).await.0, 202);
-        let (mut due, mut untried) = (Value::Null, 0);
+        let (due, untried) = (RefCell::new(Value::Null), Cell::new(0));
         let delivery = eventually("the end of the delivery", async || {
             let delivery = host.client.look("/v1/deliveries").await["data"][0].clone();
             if delivery["state"] == "failed" {
                 return Some(delivery);
             }
             // Nothing is in the middle of being sent when time passes.
-            if delivery["state"] == "waiting" && delivery["due_at"] != due {
-                due = delivery["due_at"].clone();
-                untried += usize::from(delivery["attempts"] == 0);
+            if delivery["state"] == "waiting" && delivery["due_at"] != *due.borrow() {
+                due.replace(delivery["due_at"].clone());
+                untried.set(untried.get() + usize::from(delivery["attempts"] == 0));
                 host.advance(Duration::from_secs(12));
             }
             None
         })
         .await;
-        assert_eq!((&delivery["attempts"], untried), (&json!(2), 3), "{delivery}");
+        assert_eq!((&delivery["attempts"], untried.get()), (&json!(2), 3), "{delivery}");
         assert!(endpoint.refused() >= 5, "{}", endpoint.refused());
         let id = delivery["id"].as_str().expect("an id");
         assert_eq!(host.client.delivery(id).await["attempt_log"][1]["failure"]["kind"], "not_processed");
