@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::{
+    finishing::to_the_end,
     model::{
         delivery::NewDelivery,
         event::{DEPTH_MAX, Event, NewEvent, size},
@@ -45,6 +46,11 @@ impl RepeatKey {
     pub fn of_call(receiver: &str, id: &str) -> Self {
         // Three parts: no producer's two can be the same.
         Self(digest(&["call", receiver, id]))
+    }
+
+    /// Of work that one task of this process does at a time, such as the runs of one call: what kind of work, and on what.
+    pub fn of_work(what: &str, of: &str) -> Self {
+        Self(digest(&["work", what, of]))
     }
 }
 
@@ -85,8 +91,13 @@ pub struct Held {
 pub async fn accept(services: &Services, incoming: Vec<Incoming>) -> Result<(Vec<Outcome>, Vec<JoinHandle<()>>), AcceptError> {
     let prepared = incoming.into_iter().map(|one| prepare(services, one)).collect::<Result<Vec<_>, _>>()?;
     let (events, held) = apart(prepared);
-    let accepted = services.store.accept(events, services.limits.lease).await?;
-    Ok(start(services, accepted, held))
+    let owned = services.clone();
+    // When the client leaves, the events may be on disk and their deliveries leased: they are sent all the same.
+    to_the_end(&services.tasks, async move {
+        let accepted = owned.store.accept(events, owned.limits.lease).await?;
+        Ok(start(&owned, accepted, held))
+    })
+    .await
 }
 
 /// An event with the deliveries it owes. Those there is room for are sent from memory; the others wait in the store.

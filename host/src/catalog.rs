@@ -465,12 +465,11 @@ impl Catalog {
         let mut writes: Vec<_> = codes.iter().map(|id| write(CODE, id, None)).collect();
         writes.push(write(RECEIVER, name, None));
         self.store.put_config(writes).await?;
-        self.store.forget_code_uses(codes).await?;
         self.swap(|snapshot| {
             snapshot.receivers.remove(name);
             snapshot.codes.retain(|_, code| code.receiver != name);
         });
-        Ok(())
+        Ok(self.store.forget_code_uses(codes).await?)
     }
 
     /// Creates or replaces a service action; every receiver bound to it follows at once. The flag says whether it was created.

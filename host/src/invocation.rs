@@ -89,24 +89,26 @@ pub async fn invoke(services: &Services, name: &str, request: Request) -> Result
         depth: request.depth,
         trace: request.trace,
     };
-    let claimed = services.store.begin_invoke(begun, services.limits.lease).await.map_err(|error| match error {
+    // A client that goes away does not cancel what it started (decision 9): the work runs in a task of its own.
+    let services = services.clone();
+    let tasks = services.tasks.clone();
+    let running = tasks.spawn(async move {
+        let claimed = services.store.begin_invoke(begun, services.limits.lease).await.map_err(not_begun)?;
+        let invoked = deliverer::invoke(&services, claimed, &webhook).await?;
+        notices::invoke_failed(&services, &invoked).await;
+        Ok(invoked)
+    });
+    running.await.unwrap_or(Err(InvokeError::Store(StoreError::LeaseLost)))
+}
+
+/// Parameters that do not fit into the session are the caller's mistake.
+fn not_begun(error: StoreError) -> InvokeError {
+    match error {
         StoreError::SessionFull { overflow, .. } => {
             let pointer = format!("/parameters{}", segment(&overflow.parameter));
             InvokeError::Invalid(Problem::new(pointer, overflow.to_string()))
         }
         error => InvokeError::Store(error),
-    })?;
-    // A client that goes away does not cancel what it started (decision 9): the work runs in a task of its own.
-    let services = services.clone();
-    let tasks = services.tasks.clone();
-    let running = tasks.spawn(async move {
-        let invoked = deliverer::invoke(&services, claimed, &webhook).await?;
-        notices::invoke_failed(&services, &invoked).await;
-        Ok::<_, StoreError>(invoked)
-    });
-    match running.await {
-        Ok(invoked) => Ok(invoked?),
-        Err(_) => Err(InvokeError::Store(StoreError::LeaseLost)),
     }
 }
 

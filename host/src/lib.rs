@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod deliverer;
 pub mod dispatcher;
+pub mod finishing;
 pub mod host;
 pub mod invocation;
 mod lock;

@@ -51,7 +51,7 @@ fn code(path: &Path) -> String {
 const LAYERS: [&[&str]; 10] = [
     &["model", "lock"],
     &["clock", "config", "metrics", "pace"],
-    &["turns", "watched"],
+    &["finishing", "turns", "watched"],
     &["bodies", "store", "transport", "window", "mail"],
     &["plugin", "traces"],
     &["catalog"],

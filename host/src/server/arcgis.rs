@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     catalog::WebhookEntry,
+    finishing::to_the_end,
     model::{
         arcgis::{Form, Kept},
         problem::Problem,
@@ -163,31 +164,28 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
     let shown_format = *format.as_ref().unwrap_or(&Format::Json);
     let token = access::token_in(&parts.headers, &form);
     let who = token.as_ref().and_then(|token| access::known(services, token.text()));
-    let acting = who.as_ref().map(|who| services.on_behalf(audit::origin(parts, who)));
+    let acting = who.as_ref().map_or_else(|| services.clone(), |who| services.on_behalf(audit::origin(parts, who)));
     let allowed = wrong.map_or(Ok(()), Err).and(is_own(&place, &parts.method, token.as_ref(), &page));
-    let asked = Asked {
-        services: acting.as_ref().unwrap_or(services),
-        method: if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() },
-        headers: parts.headers.clone(),
-        context: place.context,
-        path: place.path,
-        form,
-        format: shown_format,
-        who,
-        has_token: token.is_some(),
-    };
-    let paced = asked.who.as_ref().map_or(Ok(()), |who| {
+    let paced = who.as_ref().map_or(Ok(()), |who| {
         services.pace.take(who, services.limits.token_requests_per_minute_max, services.clock.now()).map_err(ApiError::from)
     });
-    let shown = match paced.and(allowed).and(format.map(drop)) {
-        Ok(()) => route(&asked).await,
-        Err(error) => Err(error),
+    let (method, headers, has_token) = (parts.method.clone(), parts.headers.clone(), token.is_some());
+    let working = async move {
+        let method = if method == Method::HEAD { Method::GET } else { method };
+        let Place { context, path } = place;
+        let asked = Asked { services: &acting, method, headers, context, path, form, format: shown_format, who, has_token };
+        let shown = match paced.and(allowed).and(format.map(drop)) {
+            Ok(()) => route(&asked).await,
+            Err(error) => Err(error),
+        };
+        match shown {
+            Ok(shown) => written(&asked, shown),
+            Err(ApiError::Unauthorized) if asked.format == Format::Html => access::to_login(&asked),
+            Err(error) => refused(&asked, error),
+        }
     };
-    match shown {
-        Ok(shown) => written(&asked, shown),
-        Err(ApiError::Unauthorized) if asked.format == Format::Html => access::to_login(&asked),
-        Err(error) => refused(&asked, error),
-    }
+    // Everything that changes something is a POST.
+    if parts.method == Method::POST { to_the_end(&services.tasks, working).await } else { working.await }
 }
 
 /// Refuses requests that a page of another site has a browser send in its user's name: everything the cookie alone allows, and signing in or

@@ -18,6 +18,7 @@ use super::{
     secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
 };
 use crate::{
+    finishing::to_the_end,
     model::token::{self, Scope, TokenRecord},
     services::Services,
     traces::Span,
@@ -298,7 +299,9 @@ impl Router {
             _ => Bytes::new(),
         };
         let deed = audit::changes_something(&route.method, route.path, route.scope).then(|| audit::plain(&route.method, route.path, &path));
-        let store = services.store.clone();
+        // The work on an upload ends when its client leaves; what it changes then is made sure of there.
+        let outlasts_client = deed.is_some() && !route.upload;
+        let (store, tasks) = (services.store.clone(), services.tasks.clone());
         // Health checks and metrics are not traced.
         let mut span = match route.path.starts_with("/v1/") {
             true => services.traces.server(&parts.headers, &parts.method, route.path),
@@ -306,16 +309,18 @@ impl Router {
         };
         let trace = span.context().cloned();
         let asked = Asked { method: parts.method, path, query, headers: parts.headers, body, token, trace };
-        let answer = (route.handler)(services, asked).await;
-        let status = status_of(&answer);
-        span.answered(status);
-        drop(span);
-        let answer = answer?;
-        // What changed a document was written down with it.
-        if let Some(deed) = deed.filter(|_| !store.has_noted()) {
-            store.note(deed).await?;
-        }
-        Ok(answer)
+        let answering = (route.handler)(services, asked);
+        let working = async move {
+            let answer = answering.await?;
+            // What changed a document was written down with it.
+            if let Some(deed) = deed.filter(|_| !store.has_noted()) {
+                store.note(deed).await?;
+            }
+            Ok(answer)
+        };
+        let answer = if outlasts_client { to_the_end(&tasks, working).await } else { working.await };
+        span.answered(status_of(&answer));
+        answer
     }
 }
 

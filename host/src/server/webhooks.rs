@@ -351,34 +351,21 @@ pub async fn store(services: &Services, document: Value, name: &str, only_new: b
         return Err(CatalogError::Exists("webhook").into());
     }
     probe(services, &spec).await?;
-    let name = name.to_owned();
-    to_the_end(services, move |services| async move {
-        let given = (!credentials.is_empty()).then(|| name.clone());
-        let changing = services.catalog.changing().begin(given).await;
-        let before = services.catalog.snapshot().webhooks.get(&name).cloned();
-        // Looked at again: what another has created meanwhile keeps its credentials.
-        if only_new && before.is_some() {
-            return Err(CatalogError::Exists("webhook").into());
-        }
-        inline::keep(&services, credentials).await?;
-        let kept = keep(&services, spec, only_new).await?;
-        if let Some(before) = before {
-            inline::forget(&services, before.webhook.secrets()).await?;
-        }
-        drop(changing);
-        Ok::<_, ApiError>(kept)
-    })
-    .await
-}
-
-/// Writes credentials and the document they are for in a task of its own. A client that goes away between the two would otherwise leave new
-/// credentials under the document that says where the old ones went.
-async fn to_the_end<T: Send + 'static, F>(services: &Services, write: impl FnOnce(Services) -> F) -> Result<T, ApiError>
-where
-    F: Future<Output = Result<T, ApiError>> + Send + 'static,
-{
-    let writing = services.tasks.spawn(write(services.clone()));
-    writing.await.unwrap_or_else(|error| Err(ApiError::Internal(error.into())))
+    // Credentials and the document they are for are two commits. The router finishes a change whose client leaves between the two.
+    let given = (!credentials.is_empty()).then(|| name.to_owned());
+    let changing = services.catalog.changing().begin(given).await;
+    let before = services.catalog.snapshot().webhooks.get(name).cloned();
+    // Looked at again: what another has created meanwhile keeps its credentials.
+    if only_new && before.is_some() {
+        return Err(CatalogError::Exists("webhook").into());
+    }
+    inline::keep(services, credentials).await?;
+    let kept = keep(services, spec, only_new).await?;
+    if let Some(before) = before {
+        inline::forget(services, before.webhook.secrets()).await?;
+    }
+    drop(changing);
+    Ok(kept)
 }
 
 /// Writes drafts of webhooks that are there, and the agent's environment they are for (`None` deletes it): all of it or nothing.
@@ -388,29 +375,25 @@ pub async fn store_overrides(
     name: &str,
     environment: Option<Environment>,
 ) -> Result<Option<Arc<Environment>>, ApiError> {
-    let name = name.to_owned();
-    to_the_end(services, move |services| async move {
-        let given = drafts.iter().filter(|draft| !draft.credentials.is_empty()).map(|draft| draft.spec.name.clone());
-        let changing = services.catalog.changing().begin(given.collect::<Vec<_>>()).await;
-        let snapshot = services.catalog.snapshot();
-        let before: Vec<_> = drafts.iter().filter_map(|draft| snapshot.webhooks.get(&draft.spec.name)).collect();
-        let mut specs = Vec::with_capacity(drafts.len());
-        for Draft { spec, credentials } in drafts {
-            inline::keep(&services, credentials).await?;
-            specs.push(spec);
+    let given = drafts.iter().filter(|draft| !draft.credentials.is_empty()).map(|draft| draft.spec.name.clone());
+    let changing = services.catalog.changing().begin(given.collect::<Vec<_>>()).await;
+    let snapshot = services.catalog.snapshot();
+    let before: Vec<_> = drafts.iter().filter_map(|draft| snapshot.webhooks.get(&draft.spec.name)).collect();
+    let mut specs = Vec::with_capacity(drafts.len());
+    for Draft { spec, credentials } in drafts {
+        inline::keep(services, credentials).await?;
+        specs.push(spec);
+    }
+    let kept = services.catalog.put_overrides(specs, services.clock.now(), name, environment).await?;
+    let after = services.catalog.snapshot();
+    for entry in before {
+        if let Some(changed) = after.webhooks_by_id.get(&entry.id) {
+            services.window.changed(&changed.webhook, services.clock.now());
         }
-        let kept = services.catalog.put_overrides(specs, services.clock.now(), &name, environment).await?;
-        let after = services.catalog.snapshot();
-        for entry in before {
-            if let Some(changed) = after.webhooks_by_id.get(&entry.id) {
-                services.window.changed(&changed.webhook, services.clock.now());
-            }
-            inline::forget(&services, entry.webhook.secrets()).await?;
-        }
-        drop(changing);
-        Ok::<_, ApiError>(kept)
-    })
-    .await
+        inline::forget(services, entry.webhook.secrets()).await?;
+    }
+    drop(changing);
+    Ok(kept)
 }
 
 /// Checks what only the host can check and needs no secret for: so that no secret is written for what is refused.
