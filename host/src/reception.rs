@@ -19,6 +19,7 @@ use crate::{
     acceptance::RepeatKey,
     clock::millis,
     dispatcher::micros,
+    finishing::to_the_end,
     model::{
         call::{Call, CallState, Verification},
         event::{TEXT_RULE, is_text},
@@ -124,15 +125,21 @@ pub async fn answer(services: &Services, target: Target, inbound: Inbound) -> Re
             running.await.unwrap_or_else(|_| Reply::message(500, "the call failed"))
         }
         Mode::Async => {
-            if let Err(error) = services.store.begin_call(call.clone()).await {
-                return Reply::unavailable(&error);
-            }
-            let (owned, legacy_zero) = (services.clone(), receiver.legacy_zero);
-            services.tasks.spawn(async move {
-                run(&owned, &target.receiver, &inbound, call).await;
-                drop(turn);
-            });
-            Reply::narrow(200, if legacy_zero { 0 } else { 200 }, "accepted")
+            let owned = services.clone();
+            to_the_end(&services.tasks, async move {
+                // Taken before the call is on disk, so that `work`, which finds it there, does not run it as well.
+                let running = again::running(&owned, &call.id);
+                if let Err(error) = owned.store.begin_call(call.clone()).await {
+                    return Reply::unavailable(&error);
+                }
+                let legacy_zero = target.receiver.legacy_zero;
+                owned.tasks.clone().spawn(async move {
+                    run(&owned, &target.receiver, &inbound, call).await;
+                    drop((turn, running));
+                });
+                Reply::narrow(200, if legacy_zero { 0 } else { 200 }, "accepted")
+            })
+            .await
         }
     }
 }
@@ -329,9 +336,9 @@ async fn run(services: &Services, receiver: &Receiver, inbound: &Inbound, mut ca
             commit(services, receiver, call, effects, reply).await
         }
         Err(failure) => {
-            // A call that was taken before its plugin was set aside waits for it, like one the stop of the host sent away: nothing was run.
-            call.runs -= u32::from(matches!(failure, PluginFailure::SetAside { .. } | PluginFailure::Stopping));
-            let again = receiver.mode == Mode::Async && failure.is_passing() && call.runs_since_asked() < RUNS_MAX;
+            let is_uncounted = failure.counts_no_run();
+            let again = receiver.mode == Mode::Async && failure.is_passing() && (is_uncounted || call.runs_since_asked() < RUNS_MAX);
+            call.runs -= u32::from(again && is_uncounted);
             call.state = match failure {
                 _ if again => CallState::Pending,
                 PluginFailure::Rejected(_) => CallState::Rejected,

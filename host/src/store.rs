@@ -77,7 +77,7 @@ pub use self::{
     accept::{AcceptEvent, Accepted, Dedup, NewInvoke},
     archive::Records,
     backup::{Backup, Manifest},
-    call::CallFilter,
+    call::{CallFilter, PendingCall},
     claim::Claimed,
     control::Replayed,
     destination::{Note, below},

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, stream};
-use hookwright_tests::{Client, Process, TestHost, data_directory, run, shared, unique, wait::eventually};
+use hookwright_tests::{Client, Endpoint, Gate, Process, Script, TestHost, data_directory, run, shared, unique, wait::eventually};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -210,5 +210,108 @@ fn a_call_whose_code_was_revoked_before_it_could_run_is_run_all_the_same() {
         assert_eq!(client.delete(&format!("/v1/receivers/later/codes/{}", codes["data"][0]["id"].as_str().expect("an id"))).await.0, 204);
         client.script("later", "export function receive(call) { return 'done' }").await;
         settled(client, &id, "done").await;
+    });
+}
+
+/// Sends a call that is answered 200: its identifier, once it has been run and waits for another run.
+async fn waits_after_a_run(client: &Client, receiver: &str, code: &str, query: &str) -> String {
+    assert_eq!(client.call(code, query, "").await.status, 200);
+    eventually("it was run", || async {
+        let call = client.last_call(receiver).await;
+        (call["state"] == "pending" && call["failure"].is_object()).then(|| call["id"].as_str().expect("an id").to_owned())
+    })
+    .await
+}
+
+#[test]
+fn slow_calls_of_one_receiver_keep_no_other_receivers_calls_waiting() {
+    run(async {
+        let (directory, endpoint, gate) = (data_directory(), Endpoint::start().await, Gate::new());
+        let data = directory.path().join("data");
+        let process = Process::serve(&data).await;
+        let client = &process.client;
+        endpoint.always(Script::status(200).behind(&gate));
+        client.webhook("slow", json!({ "request": { "url": endpoint.url("/") } })).await;
+        client.grant("slow", json!({ "webhooks": ["slow"] })).await;
+        client.script("slow", "export function receive() { return hookwright.invoke('slow').delivered ? 'done' : 'not done' }").await;
+        let code = client.receiver("slow", json!({ "plugin": "slow", "mode": "async" })).await;
+        for _ in 0..20 {
+            assert_eq!(client.call(&code, "", "").await.status, 200);
+        }
+        process.kill().await;
+        let begun = endpoint.seen().len();
+
+        // None of them had ended: they are run again, as many at once as may be, and wait for the endpoint.
+        let process = Process::serve(&data).await;
+        let client = &process.client;
+        eventually("they are run again", || async { (endpoint.seen().len() > begun).then_some(()) }).await;
+        client.script("quick", "export function receive() { throw new RetryLater('not yet') }").await;
+        let code = client.receiver("quick", json!({ "plugin": "quick", "mode": "async" })).await;
+        let id = waits_after_a_run(client, "quick", &code, "").await;
+        client.script("quick", "export function receive() { return 'done' }").await;
+        settled(client, &id, "done").await;
+        gate.open();
+        eventually("the slow ones are done", || async { (count(client, "slow", "done").await == 20).then_some(()) }).await;
+        process.kill().await;
+    });
+}
+
+/// Calls that lack something: more than are read in one go.
+const LACKING: usize = 101;
+
+#[test]
+fn calls_that_lack_a_grant_or_a_secret_wait_for_it_and_keep_no_other_waiting() {
+    run(async {
+        let host = TestHost::start().await;
+        let client = &host.client;
+        // It has a grant of each kind, and not the one it needs.
+        client.grant("lacks", json!({ "triggers": ["other.*"], "secrets": ["other"] })).await;
+        let lacks = |last: &str| {
+            format!(
+                "export function receive(call) {{\n  if (call.query.n === 'last') {last};\n  hookwright.hmacSha256('late', 'x');\n  \
+                 hookwright.emit({{ trigger: 'again.done', data: call.query }});\n  return 'done';\n}}"
+            )
+        };
+        client.script("lacks", &lacks("throw new RetryLater('not yet')")).await;
+        let code = client.receiver("lacks", json!({ "plugin": "lacks", "mode": "async" })).await;
+        let calls = stream::iter(0..LACKING).map(|n| {
+            let (client, code) = (client.clone(), code.clone());
+            async move { client.call(&code, &format!("?n={n}"), "").await.status }
+        });
+        let statuses: Vec<_> = calls.buffer_unordered(8).collect().await;
+        assert_eq!(statuses, vec![200; LACKING]);
+        let lacking = async |kind: &'static str| {
+            eventually(&format!("all wait: {kind}"), || async {
+                let calls = client.look("/v1/calls?receiver=lacks&state=pending&limit=500").await;
+                let of_kind = |call: &&Value| call["failure"]["kind"] == kind && call["runs"] == 0;
+                (calls["data"].as_array().into_iter().flatten().filter(of_kind).count() == LACKING).then_some(())
+            })
+            .await;
+        };
+        lacking("plugin_not_granted").await;
+        let last = {
+            host.advance(std::time::Duration::from_secs(1));
+            waits_after_a_run(client, "lacks", &code, "?n=last").await
+        };
+        client.script("lacks", &lacks("return 'done'")).await;
+        settled(client, &last, "done").await;
+
+        // More looks than runs of a call that fails otherwise, each brought about by a rerun.
+        let broken = broken_receiver(client, "broken", json!({})).await;
+        assert_eq!(client.call(&broken, "?n=0", "").await.status, 200);
+        let id = client.last_call("broken").await["id"].as_str().expect("an id").to_owned();
+        settled(client, &id, "rejected").await;
+        for runs in 2..9 {
+            assert_eq!(client.post(&format!("/v1/calls/{id}/rerun"), &json!({})).await.0, 200);
+            eventually("it was run again", || async { (client.look(&format!("/v1/calls/{id}")).await["runs"] == runs).then_some(()) })
+                .await;
+        }
+        lacking("plugin_not_granted").await;
+        client.grant("lacks", json!({ "triggers": ["again.*"], "secrets": ["late"] })).await;
+        lacking("secret_missing").await;
+        client.secret("late", "key").await;
+        eventually("all are done", || async { (count(client, "lacks", "done").await == LACKING + 1).then_some(()) }).await;
+        let expected: BTreeMap<_, _> = (0..LACKING).map(|n| (n.to_string(), 1)).collect();
+        assert_eq!(effects(client).await, expected, "each was done once");
     });
 }

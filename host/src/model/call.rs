@@ -129,6 +129,11 @@ impl Call {
         self.runs - self.reruns.last().map_or(0, |rerun| rerun.runs_before).min(self.runs)
     }
 
+    /// Whether its last run lacked a grant or a secret: another run ends otherwise only once an admin has changed something.
+    pub fn waits_for_admin(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| matches!(failure.kind, FailureKind::PluginNotGranted | FailureKind::SecretMissing))
+    }
+
     /// Why it cannot be run again, if it cannot. What was accepted and failed for good can; what was done cannot, so nothing is done
     /// twice; what was turned away before it ran cannot, because its sender was told so.
     pub fn rerun_refusal(&self) -> Option<&'static str> {

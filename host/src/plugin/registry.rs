@@ -4,7 +4,10 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -73,6 +76,8 @@ struct Shared {
     /// What the engine is to be told.
     desk: Arc<NewsDesk>,
     snapshot: ArcSwap<HashMap<String, Arc<Entry>>>,
+    /// How often it was replaced.
+    changes: AtomicU64,
     /// One change at a time: it is check, commit, swap. Compiling and trying out come before.
     changing: Mutex<()>,
 }
@@ -143,8 +148,8 @@ impl Plugins {
         let loader = Arc::new(Loader::new(&options, records::artifact_key(&store))?);
         let host_side = records::host_side(&store);
         let limits = Arc::clone(&options.limits);
-        let (desk, snapshot, changing) = (Arc::default(), ArcSwap::default(), Mutex::default());
-        let shared = Shared { clock, limits, loader, host_side, desk, snapshot, changing };
+        let (desk, snapshot, changes, changing) = (Arc::default(), ArcSwap::default(), AtomicU64::default(), Mutex::default());
+        let shared = Shared { clock, limits, loader, host_side, desk, snapshot, changes, changing };
         let plugins = Self { shared: Arc::new(shared), store };
         let mut entries = HashMap::new();
         for record in records::all(&plugins.store).await? {
@@ -203,6 +208,11 @@ impl Plugins {
         let mut list: Vec<_> = self.shared.snapshot.load().values().map(|entry| self.info_of(entry)).collect();
         list.sort_by(|a, b| a.record.name.cmp(&b.record.name));
         list
+    }
+
+    /// How often plugins were changed since the start. Equal numbers mean that nothing was changed in between.
+    pub fn changes(&self) -> u64 {
+        self.shared.changes.load(Ordering::SeqCst)
     }
 
     /// What there is to tell, once there is something. For one worker.
@@ -368,6 +378,7 @@ impl Plugins {
             };
             entries
         });
+        self.shared.changes.fetch_add(1, Ordering::SeqCst);
         if let Some(entry) = &entry {
             entry.gates.follow(&self.shared.limits.of_plugin(&entry.record.limits), self.shared.clock.now());
         }

@@ -4,45 +4,47 @@
 //! Nothing is done twice. A call's end is committed only while the call waits to be run, in the same commit as its effects, whose events
 //! have identifiers made of the call's.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
-use jiff::Timestamp;
 
 use super::{
     Place,
     commit::commit_alone,
+    once::Turn,
     record::{document, revived},
     rejection::digest,
     reply::Reply,
     run, take_turn,
 };
 use crate::{
+    acceptance::RepeatKey,
     model::{
+        audit::AuditFilter,
         call::{Call, CallState, Rerun},
         id::CallId,
         outcome::{Failure, FailureKind},
         receiver::{Action, Mode},
     },
     services::Services,
-    store::StoreError,
+    store::{PendingCall, StoreError},
 };
 
-/// How long a call's first run may take before another is made of it: longer than any receiver's timeout.
-const FIRST_RUN_MAX: Duration = Duration::from_secs(60);
 /// How often calls that wait for another run are looked for.
 const SCAN_EVERY: Duration = Duration::from_secs(5);
 /// Calls read in one go.
 const READ_AT_ONCE: usize = 100;
-/// Calls run at once.
+/// Calls of one receiver run at once.
 const RUN_AT_ONCE: usize = 8;
 
 /// Runs again what waits for it, until the host stops.
 pub async fn work(services: Services) {
-    // What came in before this process began has nobody who runs it.
-    let begun = services.clock.now();
+    let mut tried = Tried::default();
     while !services.stop.is_cancelled() {
-        if let Err(error) = round(&services, begun).await {
+        if let Err(error) = round(&services, &mut tried).await {
             tracing::error!(%error, "calls that wait to be run cannot be read; trying again");
         }
         tokio::select! {
@@ -53,23 +55,67 @@ pub async fn work(services: Services) {
     }
 }
 
-/// Runs each call once that waits for another run: all of them, so that many that cannot be run yet hold up no other.
-async fn round(services: &Services, begun: Timestamp) -> Result<(), StoreError> {
-    let due = begun.max(services.clock.now() - FIRST_RUN_MAX);
-    let mut after = None;
-    loop {
-        let calls = services.store.pending_calls(after, READ_AT_ONCE).await?;
-        let Some(last) = calls.last() else { return Ok(()) };
-        after = Some(last.id.clone());
-        let waiting = calls.into_iter().filter(|call| call.runs > 0 || call.received_at < due);
-        stream::iter(waiting).for_each_concurrent(RUN_AT_ONCE, |call| run_again(services, call)).await;
-    }
+/// Calls that wait for an admin and were run since the last change. They are not run again before the next one, because a run may invoke
+/// webhooks before it finds out what it lacks.
+#[derive(Default)]
+struct Tried {
+    since: Changes,
+    calls: HashSet<CallId>,
 }
 
-async fn run_again(services: &Services, mut call: Call) {
+/// Two numbers that grow: how often plugins were changed, and the number of the audit log's last entry.
+type Changes = (u64, Option<u64>);
+
+async fn changes(services: &Services) -> Result<Changes, StoreError> {
+    let audit = services.store.audit(AuditFilter::default(), None, 1).await?;
+    Ok((services.plugins.changes(), audit.data.first().map(|entry| entry.number)))
+}
+
+/// Sees to it that each call is run once that waits for another run. The calls of each receiver are run by a task of their own, so that
+/// many that are slow or cannot be run yet hold up no other receiver's.
+async fn round(services: &Services, tried: &mut Tried) -> Result<(), StoreError> {
+    let since = changes(services).await?;
+    if tried.since != since {
+        *tried = Tried { since, calls: HashSet::new() };
+    }
+    let (mut after, mut waiting) = (None, BTreeMap::<String, Vec<PendingCall>>::new());
+    loop {
+        let calls = services.store.pending_calls(after, READ_AT_ONCE).await?;
+        let Some(last) = calls.last() else { break };
+        after = Some(last.id.clone());
+        for call in calls {
+            waiting.entry(call.receiver.clone()).or_default().push(call);
+        }
+    }
+    for (receiver, mut calls) in waiting {
+        // `None`: its calls of an earlier round are still being run.
+        let Some(turn) = services.answering.begin(RepeatKey::of_work("runs of a receiver", &receiver)) else { continue };
+        calls.retain(|call| !call.waits_for_admin || tried.calls.insert(call.id.clone()));
+        let owned = services.clone();
+        services.tasks.spawn(async move {
+            stream::iter(calls).for_each_concurrent(RUN_AT_ONCE, |call| run_again(&owned, call.id)).await;
+            drop(turn);
+        });
+    }
+    Ok(())
+}
+
+/// The right to run a call; `None`: it is being run.
+pub(super) fn running(services: &Services, call: &CallId) -> Option<Turn> {
+    services.answering.begin(RepeatKey::of_work("run of a call", call.as_str()))
+}
+
+async fn run_again(services: &Services, id: CallId) {
     if services.stop.is_cancelled() {
         return;
     }
+    // Take the right first, then read the store: a run that ended in between is then seen.
+    let Some(_running) = running(services, &id) else { return };
+    let mut call = match services.store.call(&id).await {
+        Ok(Some(call)) if call.state == CallState::Pending => call,
+        Ok(_) => return,
+        Err(error) => return tracing::error!(call = %id, %error, "a call that waits to be run cannot be read; trying again"),
+    };
     let Some((receiver, inbound)) = revived(services, &call) else {
         // It counts as a run, so that it can be run again once there is such a receiver.
         (call.state, call.runs) = (CallState::Failed, call.runs + 1);

@@ -1,7 +1,7 @@
 //! Calls that came before: by what a receiver says makes them one (`once`), told from the same call sent again.
 //!
 //! What was done is remembered with the call's commit, for as long as dedup keys are; what is being done, in this process. A call that
-//! failed is not remembered: its sender is to try again.
+//! failed is not remembered: its sender is to try again. The same set says which calls of `async` receivers are being run.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -37,7 +37,8 @@ pub(super) enum Standing {
 }
 
 impl Answering {
-    fn begin(&self, key: RepeatKey) -> Option<Turn> {
+    /// The right to work on what `key` names; `None`: somebody has it.
+    pub(super) fn begin(&self, key: RepeatKey) -> Option<Turn> {
         let is_new = lock(&self.0).insert(key);
         is_new.then(|| Turn { answering: self.clone(), key })
     }

@@ -35,6 +35,23 @@ pub struct CallFilter {
     pub state: Option<CallState>,
 }
 
+/// A call that is to be run: as little of it as says whether it may be now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingCall {
+    /// Which.
+    pub id: CallId,
+    /// Whose plugin runs it.
+    pub receiver: String,
+    /// [`Call::waits_for_admin`].
+    pub waits_for_admin: bool,
+}
+
+impl From<Call> for PendingCall {
+    fn from(call: Call) -> Self {
+        Self { waits_for_admin: call.waits_for_admin(), id: call.id, receiver: call.receiver }
+    }
+}
+
 impl Store {
     /// Records a call that will be run later. Of a call that is over, or that an admin had run again meanwhile, nothing is changed.
     pub async fn begin_call(&self, call: Call) -> Result<(), StoreError> {
@@ -116,12 +133,15 @@ impl Store {
     }
 
     /// Up to `n` calls that are to be run, the oldest first, those behind `after` if it is given.
-    pub async fn pending_calls(&self, after: Option<CallId>, n: usize) -> Result<Vec<Call>, StoreError> {
+    pub async fn pending_calls(&self, after: Option<CallId>, n: usize) -> Result<Vec<PendingCall>, StoreError> {
         self.scan(move |engine| {
             let (start, end) = key::under(key::PENDING_CALLS);
             let start = after.map_or(start, |id| [key::pending_call(&id), vec![0]].concat());
             let ids = engine.keys((start, end)).take(n);
-            let calls = ids.map(|key| get(engine, &CallId(key::tail(&key?, key::PENDING_CALLS.len()).unwrap_or_default())));
+            let calls = ids.map(|key| {
+                let call = get(engine, &CallId(key::tail(&key?, key::PENDING_CALLS.len()).unwrap_or_default()))?;
+                Ok(call.map(PendingCall::from))
+            });
             calls.filter_map(Result::transpose).collect()
         })
         .await

@@ -64,6 +64,12 @@ impl PluginFailure {
         !matches!(self, Self::Rejected(_))
     }
 
+    /// Whether a call that ends like this waits for another run and this one is not counted: it did not get to run, or no run can end
+    /// otherwise before an admin has acted.
+    pub fn counts_no_run(&self) -> bool {
+        matches!(self, Self::SetAside { .. } | Self::Stopping | Self::NotGranted(_) | Self::SecretMissing(_))
+    }
+
     /// Whether fewer events could have kept it within the limit.
     pub fn is_of_size(&self) -> bool {
         use Limit::{CpuMs, Handles, HostCalls, MemoryBytes, OutputBytes, TableElements};
