@@ -160,20 +160,17 @@ impl Window {
 
     /// A slot for a delivery that is about to be accepted, of `bytes`; `None`: it waits in the store.
     pub fn take(&self, endpoint: &EndpointId, rules: Rules, bytes: usize, now: Timestamp) -> Option<Slot> {
-        let line = self.line(endpoint, rules, now);
-        let mut slot = self.room_in(&line, now, 1).slots.pop()?;
+        let mut slot = self.room(endpoint, rules, 1, now).slots.pop()?;
         slot.weigh(bytes);
         Some(slot)
     }
 
     /// Slots for up to `most` deliveries of an endpoint that wait in the store.
     pub fn room(&self, endpoint: &EndpointId, rules: Rules, most: usize, now: Timestamp) -> Room {
-        let line = self.line(endpoint, rules, now);
-        let room = self.room_in(&line, now, most);
-        if room.slots.len() < most && room.again_at.is_none() {
-            line.room().is_starved = true;
-        }
-        room
+        // Held until the slots are counted: a line that is empty for a moment may be dropped by others.
+        let mut lines = self.lines();
+        let line = line_of(&mut lines, endpoint, rules, now);
+        self.room_in(&line, now, most)
     }
 
     /// A webhook was changed or activated: what waits goes by its new rules, and by nothing that was known of its endpoints.
@@ -220,26 +217,7 @@ impl Window {
         self.lines().values().filter(|line| line.endpoint.webhook() == *webhook).cloned().collect()
     }
 
-    fn line(&self, endpoint: &EndpointId, rules: Rules, now: Timestamp) -> Arc<Line> {
-        let line = {
-            let mut lines = self.lines();
-            match lines.get(endpoint) {
-                Some(line) => Arc::clone(line),
-                None => {
-                    let line = Arc::new(Line::new(endpoint.clone(), rules, now));
-                    lines.insert(endpoint.clone(), Arc::clone(&line));
-                    line
-                }
-            }
-        };
-        let followed = line.room().rules;
-        if followed != rules {
-            line.follow(rules, now);
-        }
-        line
-    }
-
-    fn room_in(&self, line: &Arc<Line>, now: Timestamp, most: usize) -> Room {
+    fn room_in(&self, line: &Arc<Line>, now: Timestamp, wanted: usize) -> Room {
         if self.shared.is_stopped.load(Ordering::SeqCst) {
             return Room::default();
         }
@@ -249,7 +227,7 @@ impl Window {
             (Admission::Probe, _) => 1,
             (Admission::Yes, at_once) => self.share(at_once as usize),
         };
-        let most = most.min(capacity.saturating_sub(state.held));
+        let most = wanted.min(capacity.saturating_sub(state.held));
         let mut room = Room::default();
         while room.slots.len() < most {
             if let Err(until) = state.spend(now) {
@@ -258,6 +236,7 @@ impl Window {
             }
             room.slots.push(Slot { line: Arc::clone(line), window: Arc::clone(&self.shared), bytes: 0 });
         }
+        state.is_starved |= room.slots.len() < wanted && room.again_at.is_none();
         state.held += room.slots.len();
         self.shared.held.fetch_add(room.slots.len(), Ordering::Relaxed);
         room
@@ -269,6 +248,19 @@ impl Window {
         let is_tight = held.load(Ordering::Relaxed) * 2 >= *held_max || held_bytes.load(Ordering::Relaxed) >= *held_bytes_max;
         if is_tight { at_once } else { at_once + NEXT_MAX }
     }
+}
+
+/// The line of an endpoint, which goes by these rules from now on.
+fn line_of(lines: &mut HashMap<EndpointId, Arc<Line>>, endpoint: &EndpointId, rules: Rules, now: Timestamp) -> Arc<Line> {
+    let Some(line) = lines.get(endpoint) else {
+        let line = Arc::new(Line::new(endpoint.clone(), rules, now));
+        lines.insert(endpoint.clone(), Arc::clone(&line));
+        return line;
+    };
+    if line.room().rules != rules {
+        line.follow(rules, now);
+    }
+    Arc::clone(line)
 }
 
 impl Shared {
