@@ -101,6 +101,10 @@ pub async fn run(services: &Services, claimed: Claimed, slot: Slot) {
         return give_back(services, &claimed, until, is_refused).await;
     }
     let next = next_step(&made, &webhook, claimed.delivery.attempts + 1);
+    if claimed.events.len() > 1 && made.is_spoilt(next) {
+        drop((turn, span));
+        return split(services, &claimed).await;
+    }
     report(services, &claimed.delivery, &made.attempt, &next, &mut span);
     let waits = matches!(next, Next::Waiting { .. });
     let unread = made.attempt.binding_failure.clone();

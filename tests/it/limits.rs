@@ -57,6 +57,46 @@ fn all_once(batches: &[(Vec<u64>, usize)], numbers: std::ops::Range<u64>) {
 }
 
 #[test]
+fn of_a_batch_only_the_events_that_no_request_can_be_made_of_are_lost() {
+    run(async {
+        let host = TestHost::start().await;
+        let client = &host.client;
+        let endpoint = Endpoint::start().await;
+        let batch = json!({ "seconds": 20, "events_max": 100 });
+        // The plugin rejects a batch with such an event, or throws at the last attempt.
+        let script = |does: &str| {
+            format!(
+                "export function transform(_, events) {{ if (events.some((one) => one.data.n === 99)) {does}; return {{ body: events }} }}"
+            )
+        };
+        client.script("rejects", &script("throw new Rejected('99')")).await;
+        client.script("throws", &script("null.n")).await;
+        for (name, state) in [("rejects", "refused"), ("throws", "failed")] {
+            let retry = json!({ "attempts": 1, "gap_seconds": 1 });
+            let request = json!({ "url": endpoint.url(&format!("/{name}")) });
+            client
+                .webhook(name, json!({ "selectors": [name], "transform": name, "batch": batch, "retry": retry, "request": request }))
+                .await;
+            let mut events: Vec<_> = (0..9).map(|n| json!({ "trigger": name, "data": { "n": n } })).collect();
+            events.insert(5, json!({ "trigger": name, "data": { "n": 99 } }));
+            post(client, json!(events)).await;
+            host.advance(PERIOD);
+            let deliveries = settled(client, name).await;
+            assert_eq!((events_in(&deliveries, "delivered"), events_in(&deliveries, state)), (9, 1), "{name}: {deliveries:?}");
+            let path = format!("/{name}");
+            let seen = endpoint.seen();
+            let mut came: Vec<_> = seen
+                .iter()
+                .filter(|one| one.path == path)
+                .flat_map(|one| one.json().as_array().expect("events").iter().map(|one| one["data"]["n"].as_u64()).collect::<Vec<_>>())
+                .collect();
+            came.sort_unstable();
+            assert_eq!(came, (0..9).map(Some).collect::<Vec<_>>(), "{name}: each of the others once");
+        }
+    });
+}
+
+#[test]
 fn a_batch_of_events_at_their_limit_is_sent_in_as_many_requests_as_it_takes() {
     run(async {
         let host = TestHost::start().await;

@@ -67,6 +67,13 @@ impl Made {
         self.built.is_none() && self.attempt.failure.as_ref().is_some_and(is_plugins)
     }
 
+    /// Whether nothing was sent and nothing will be, because of what it was to be built of. Of a batch, one event may be to blame and the
+    /// others not.
+    pub(super) fn is_spoilt(&self, next: Next) -> bool {
+        let is_over = matches!(next, Next::End(End::Refused | End::Failed));
+        is_over && self.built.is_none() && self.attempt.failure.as_ref().is_some_and(|failure| failure.kind.is_of_input())
+    }
+
     /// What it says of the endpoint.
     pub(super) fn symptom(&self) -> Symptom {
         if self.attempt.request.is_none() {

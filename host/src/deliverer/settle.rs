@@ -27,11 +27,11 @@ impl Conclusion {
     }
 }
 
-/// Gives a batch back in halves: the request made of all its events is too large.
+/// Gives a batch back in halves: no request can be made of all its events together.
 pub(super) async fn split(services: &Services, claimed: &Claimed) {
     let (delivery, events) = (&claimed.delivery.id, claimed.events.len());
     match services.store.split_batch(delivery.clone(), claimed.token).await {
-        Ok(()) => tracing::info!(%delivery, events, "a batch is too large for one request and is sent in halves"),
+        Ok(()) => tracing::info!(%delivery, events, "no request can be made of a whole batch; it is sent in halves"),
         Err(StoreError::LeaseLost) => tracing::warn!(%delivery, "the lease was lost before the batch was split"),
         Err(error) => tracing::error!(%delivery, %error, "a batch cannot be split; it will be tried again"),
     }

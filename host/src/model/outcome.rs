@@ -55,6 +55,31 @@ macro_rules! failure_kinds {
             pub fn is_plugins(self) -> bool {
                 self.as_str().starts_with("plugin_")
             }
+
+            /// Whether another input may have ended otherwise: an event, or fewer of them.
+            pub fn is_of_input(self) -> bool {
+                use FailureKind::{
+                    FunctionFailed, PluginBadOutput, PluginCpu, PluginDeadline, PluginHandles, PluginHostCalls, PluginMemory,
+                    PluginOutputTooLarge, PluginRejected, PluginRetryLater, PluginTable, PluginThrew, PluginTrapped, RequestInvalid,
+                };
+                matches!(
+                    self,
+                    FunctionFailed
+                        | PluginBadOutput
+                        | PluginCpu
+                        | PluginDeadline
+                        | PluginHandles
+                        | PluginHostCalls
+                        | PluginMemory
+                        | PluginOutputTooLarge
+                        | PluginRejected
+                        | PluginRetryLater
+                        | PluginTable
+                        | PluginThrew
+                        | PluginTrapped
+                        | RequestInvalid
+                )
+            }
         }
     };
 }

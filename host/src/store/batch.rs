@@ -159,7 +159,7 @@ fn split(transaction: &mut Transaction<'_>, id: &DeliveryId, token: u64) -> Resu
     for place in &places {
         transaction.unmark(key::further(*place, id));
     }
-    // Nothing of the other half was tried.
+    // The other half begins with all its attempts.
     let delivery = Delivery { attempts: 0, state: DeliveryState::Pending, due_at: None, ..record.delivery.clone() };
     let mut other = Record::new(record.seq, &record.endpoint(), record.lane.clone(), delivery);
     other.interrupted = record.interrupted;
@@ -176,7 +176,7 @@ fn split(transaction: &mut Transaction<'_>, id: &DeliveryId, token: u64) -> Resu
 }
 
 impl Store {
-    /// Splits a batch of which the request is too large to be sent: each half is a delivery, due at once, and no attempt is counted. The
+    /// Splits a batch of which no request can be made as a whole: each half is a delivery, due at once, and no attempt is counted. The
     /// first half keeps the identifier. With [`StoreError::LeaseLost`] nothing changed.
     pub async fn split_batch(&self, id: DeliveryId, token: u64) -> Result<(), StoreError> {
         self.commit(0, move |transaction| split(transaction, &id, token)).await
