@@ -88,6 +88,11 @@ pub fn after(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
+/// Microseconds since `started`.
+pub fn micros(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The time of the system's clock, for what others compare with theirs: spans are placed beside those of other machines.
 pub fn wall() -> SystemTime {
     SystemTime::now()

@@ -18,8 +18,7 @@ use crate::{
     catalog::{Catalog, CatalogError},
     clock::{SharedClock, random},
     config::Config,
-    deliverer::credentials::Tokens,
-    dispatcher,
+    inbound,
     mail::{MailError, Mailer},
     metrics::Metrics,
     model::{
@@ -28,9 +27,8 @@ use crate::{
         token::{self, Scope, TokenRecord},
     },
     notices,
-    pace::Pace,
+    outbound::dispatcher,
     plugin::{self, PluginOptions, Plugins},
-    reception::{self, Answering, Door},
     server::{
         Face,
         edge::{self, Certificates, Gate, TlsError},
@@ -39,7 +37,7 @@ use crate::{
     store::{KeyOrigin, Retention, StorageKey, Store, StoreError, StoreOptions, make_directory},
     traces::{BadCollector, Traces},
     transport::{OwnListeners, Transport, TransportOptions},
-    window::Window,
+    volatile::{answering::Answering, pace::Pace, refusals::Refusals, tokens::Tokens, window::Window},
 };
 
 /// Why the host did not start.
@@ -167,7 +165,7 @@ impl Host {
             mailer,
             backup_dir: config.backup_dir.as_deref().map(Arc::from),
             bases: Arc::new(config.bases.clone()),
-            door: Door::default(),
+            refusals: Refusals::default(),
             answering: Answering::default(),
             tokens: Tokens::default(),
             tasks: TaskTracker::new(),
@@ -185,7 +183,7 @@ impl Host {
             tokio::spawn(dispatcher::work(services.clone())),
             tokio::spawn(notices::work(services.clone())),
             tokio::spawn(notices::plugins::work(services.clone())),
-            tokio::spawn(reception::work(services.clone())),
+            tokio::spawn(inbound::work(services.clone())),
             tokio::spawn(plugin::inbox::watch(
                 services.on_behalf(Origin::named("plugins directory")).plugins,
                 config.data.join("plugins"),

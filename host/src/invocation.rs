@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    deliverer::{self, Eyes, Invoked},
     model::{
         delivery::{Attempt, Delivery, InvokeInput},
         event::{TEXT_RULE, is_text},
@@ -19,6 +18,7 @@ use crate::{
         webhook::Webhook,
     },
     notices,
+    outbound::deliverer::{self, Eyes, Invoked},
     services::Services,
     store::{Claimed, NewInvoke, Session, StoreError},
     transport::Probe,

@@ -33,6 +33,7 @@ pub mod profile;
 pub mod proxy;
 pub mod receiver;
 pub mod reference;
+pub mod repeat;
 pub mod request;
 pub mod retry;
 pub mod secret;

@@ -9,17 +9,17 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    acceptance::{self, Incoming},
     catalog::{CatalogError, WebhookEntry},
     clock::millis,
-    deliverer::Invoked,
     model::{
         deactivation::{Notice, NoticeKind, Reason},
-        delivery::Delivery,
         event::{CONCERNS, NewEvent},
         id::{EventId, WebhookId},
-        outcome::Failure,
         trigger::Trigger,
+    },
+    outbound::{
+        acceptance::{self, Incoming, SOURCE, binding_failed, tell},
+        deliverer::Invoked,
     },
     services::Services,
 };
@@ -100,41 +100,6 @@ pub async fn invoke_failed(services: &Services, invoked: &Invoked) {
     }
 }
 
-/// Emits `webhook.binding_failed`: an endpoint accepted a delivery, and its answer could not be read.
-pub async fn binding_failed(services: &Services, delivery: &Delivery, failure: &Failure) {
-    let Failure { kind, detail, .. } = failure;
-    let data =
-        json!({ "webhook": delivery.webhook, "id": delivery.webhook_id, "delivery": delivery.id, "failure": kind, "detail": detail });
-    tell(services, delivery, "webhook.binding_failed", data).await;
-}
-
-/// Writes an operational event about a delivery, unless nobody selects it. Never delivered to the webhook it concerns.
-async fn tell(services: &Services, delivery: &Delivery, name: &str, data: Value) {
-    let Ok(trigger) = Trigger::parse(name) else { return };
-    let now = services.clock.now();
-    let event = NewEvent {
-        id: EventId::operational(delivery.webhook_id.as_str(), &format!("{name} {}", delivery.id), millis(now)),
-        trigger,
-        source: SOURCE.to_owned(),
-        time: now,
-        session: delivery.session.clone(),
-        environment: delivery.environment.clone(),
-        attributes: BTreeMap::from([(CONCERNS.to_owned(), delivery.webhook_id.0.clone())]),
-        data,
-        call: None,
-        // Who is told may invoke what fails again: the chain has an end (decision 10).
-        depth: delivery.depth.saturating_add(1),
-        trace: delivery.trace.clone(),
-    };
-    if services.catalog.snapshot().matching(&event).is_empty() {
-        return;
-    }
-    let incoming = Incoming { event, parameters: Map::<String, Value>::new(), dedup: None };
-    if let Err(error) = acceptance::accept(services, vec![incoming]).await {
-        tracing::warn!(delivery = %delivery.id, %error, event = name, "nobody is told of an operational event");
-    }
-}
-
 /// `webhook.deactivated` or `webhook.recovered`. Never delivered to the webhook it concerns ([`crate::catalog::Snapshot::matching`]).
 fn operational(entry: &WebhookEntry, what: &str, at: Timestamp, reason: Option<Reason>) -> Option<Incoming> {
     let trigger = Trigger::parse(&format!("webhook.{what}")).ok()?;
@@ -157,6 +122,3 @@ fn operational(entry: &WebhookEntry, what: &str, at: Timestamp, reason: Option<R
     };
     Some(Incoming { event, parameters: Map::<String, Value>::new(), dedup: None })
 }
-
-/// The source of operational events.
-const SOURCE: &str = "hookwright";

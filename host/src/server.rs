@@ -30,7 +30,6 @@ pub mod plugins;
 pub mod profiles;
 pub mod receivers;
 pub mod recovery;
-pub mod rehearsals;
 pub mod request;
 pub mod respond;
 pub mod router;
@@ -40,6 +39,7 @@ pub mod sessions;
 pub mod templates;
 pub mod tokens;
 pub mod triggers;
+pub mod try_out;
 pub mod webhooks;
 
 /// Bytes of an answer.

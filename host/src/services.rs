@@ -1,8 +1,8 @@
-//! The handles the siblings (server, dispatcher, deliverer, inbox) share. They meet nowhere else but in the store.
+//! The handles the engine's modules share. They meet nowhere else but in the store, so nothing of the engine is imported here.
 
 use std::{path::Path, sync::Arc};
 
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -10,17 +10,14 @@ use crate::{
     catalog::Catalog,
     clock::{self, SharedClock},
     config::{Bases, Limits},
-    deliverer::credentials::Tokens,
     mail::Mailer,
     metrics::Metrics,
     model::{audit::Origin, function::Ambient},
-    pace::Pace,
     plugin::Plugins,
-    reception::{Answering, Door},
-    store::{Claimed, Store},
+    store::Store,
     traces::Traces,
     transport::Transport,
-    window::{Slot, Window},
+    volatile::{answering::Answering, pace::Pace, refusals::Refusals, tokens::Tokens, window::Window},
 };
 
 /// Everything the siblings share. Cheap to clone.
@@ -45,7 +42,7 @@ pub struct Services {
     /// Where codes are called.
     pub bases: Arc<Bases>,
     /// Who was turned away.
-    pub door: Door,
+    pub refusals: Refusals,
     /// Calls that are being answered and are taken only once.
     pub answering: Answering,
     /// Bearer tokens that were got.
@@ -60,9 +57,9 @@ pub struct Services {
     pub metrics: Metrics,
     /// What is recorded of traces, and passed on.
     pub traces: Traces,
-    /// Wakes [`crate::notices`]: there is news of a webhook.
+    /// Wakes `notices`: there is news of a webhook.
     pub notices: Arc<Notify>,
-    /// Wakes [`crate::reception::work`]: calls wait to be run again.
+    /// Wakes `inbound::work`: calls wait to be run again.
     pub reruns: Arc<Notify>,
     /// What a stop waits for.
     pub tasks: TaskTracker,
@@ -80,11 +77,5 @@ impl Services {
     /// The time and the randomness of one expansion of references and functions.
     pub fn ambient(&self) -> Ambient {
         Ambient { now: self.clock.now(), seed: clock::random() }
-    }
-
-    /// Starts an attempt at what is claimed, in the slot held for it (decision 2). The handle ends with the attempt.
-    pub fn start(&self, claimed: Claimed, slot: Slot) -> JoinHandle<()> {
-        let services = self.clone();
-        self.tasks.spawn(async move { crate::deliverer::run(&services, claimed, slot).await })
     }
 }

@@ -49,6 +49,8 @@ use crate::model::{
     proxy::Proxies,
 };
 
+/// Who we say we are, unless a webhook says otherwise.
+pub const AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
 /// How long a name may take to resolve, unless an option says otherwise (Stripe's Smokescreen: 5 s).
 pub const DNS_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a connection may take, unless an option says otherwise (Stripe's Smokescreen: 10 s).

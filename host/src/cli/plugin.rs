@@ -17,9 +17,9 @@ pub mod name;
 pub mod new;
 pub mod project;
 pub mod push;
-pub mod rehearse;
 pub mod sdk;
 pub mod toolchain;
+pub mod try_out;
 pub mod versions;
 
 /// Write, build and push plugins, and choose their versions.
@@ -51,9 +51,9 @@ pub enum Plugin {
     #[command(after_help = "Example:\n  hookwright plugin rollback greeting")]
     Rollback(versions::Named),
     /// Try a version on an event, a call, or something past. Nothing is sent.
-    Try(rehearse::TryOut),
+    Try(try_out::TryOut),
     /// Show how another version would have built the last deliveries. Nothing is sent.
-    Compare(rehearse::Compare),
+    Compare(try_out::Compare),
     /// Show what it wrote while it served deliveries and calls.
     Log(log::Log),
     /// Grant capabilities. What is named is added to what the plugin has.

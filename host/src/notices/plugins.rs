@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{NoticeError, SCAN_EVERY, SOURCE};
+use super::{NoticeError, SCAN_EVERY};
 use crate::{
-    acceptance::{self, Incoming},
     clock::millis,
     model::{
         event::NewEvent,
@@ -19,12 +18,13 @@ use crate::{
         plugin::history::{Deed, Entry},
         trigger::Trigger,
     },
+    outbound::acceptance::{self, Incoming, SOURCE},
     plugin::{
         UploadError,
         conduct::{News, Next},
     },
-    rehearsal,
     services::Services,
+    try_out::version_before,
 };
 
 /// Acts upon news of plugins until the host stops.
@@ -77,7 +77,7 @@ async fn judge(services: &Services, plugin: &str, version: Option<u32>) {
         match tried.conduct.next_in_trial() {
             Next::Try(inputs) => {
                 for input in inputs {
-                    let rehearsed = rehearsal::on_version_before(services, &before, &input.kept).await;
+                    let rehearsed = version_before::rehearse(services, &before, &input.kept).await;
                     tracing::info!(plugin, version, ?input, ?rehearsed, "the version before was tried on what a new one failed on");
                     tried.conduct.rehearsed(&input.party, rehearsed);
                 }

@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     clock::random,
-    deliverer,
     mail::{File, Mail},
     model::{
         audit::Deed,
@@ -23,8 +22,9 @@ use crate::{
         mail::{ADDRESSES_MAX, SUBJECT_CHARS_MAX, is_address},
         problem::Problem,
     },
-    reception::Refusal,
+    outbound::deliverer,
     services::Services,
+    volatile::refusals::Refusal,
 };
 
 /// The longest text a mail of codes may begin with, in characters.
@@ -70,7 +70,7 @@ fn view(services: &Services, asked: &Asked, record: &CodeRecord, used: CodeUse) 
     let code = opened.expose_str().unwrap_or_default().to_owned();
     let urls = services.bases.urls(&request::origin(&asked.headers), &code);
     let url = urls.first().cloned().unwrap_or_default();
-    let (refused, last_refused_at) = services.door.refused(&record.id);
+    let (refused, last_refused_at) = services.refusals.refused(&record.id);
     Ok(CodeView {
         id: record.id.clone(),
         url_template: format!("{url}{}", parameters_of(services, &record.receiver)),
@@ -325,5 +325,5 @@ fn csv(codes: &[CodeView]) -> String {
 pub async fn refusals(services: Services, asked: Asked) -> Answer {
     asked.only(&["limit"])?;
     let (limit, _) = asked.page()?;
-    ok(&List { data: services.door.refusals(limit), next: None })
+    ok(&List { data: services.refusals.newest(limit), next: None })
 }

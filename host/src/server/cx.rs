@@ -13,13 +13,13 @@ use super::{
 use crate::{
     catalog::{CatalogError, WebhookEntry},
     clock::random,
-    deliverer::Eyes,
     model::{
         cx::{self, AGENT_LABEL, DISPLAY_NAME_LABEL},
         problem::Problem,
         token::Scope,
         webhook::WebhookSpec,
     },
+    outbound::deliverer::Eyes,
     services::Services,
 };
 

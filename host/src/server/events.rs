@@ -12,8 +12,8 @@ use super::{
     respond::{Answer, ApiError, List, accepted, no_content, ok},
 };
 use crate::{
-    acceptance::{self, AcceptError, Incoming, Outcome, RepeatKey},
     clock::random,
+    model::repeat::RepeatKey,
     model::{
         delivery::{Attempt, Delivery, DeliveryState},
         event::{Event, NewEvent, TEXT_RULE, attribute_bytes, is_text},
@@ -26,6 +26,7 @@ use crate::{
         trigger::{Trigger, arcgis},
         webhook::Mismatch,
     },
+    outbound::acceptance::{self, AcceptError, Incoming, Outcome},
     services::Services,
     store::StoreError,
 };

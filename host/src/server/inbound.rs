@@ -11,7 +11,7 @@ use super::{
     router::Sent,
 };
 use crate::{
-    reception::{self, Inbound, PROBE_BYTES_MAX, Reply, Target},
+    inbound::{self, PROBE_BYTES_MAX, Received, Reply, Target},
     services::Services,
 };
 
@@ -53,7 +53,7 @@ pub async fn answer(services: Services, path: CodePath, parts: Parts, body: &mut
 
 async fn reply(services: &Services, path: CodePath, parts: Parts, body: &mut RequestBody, sent: Sent) -> Reply {
     let remote = sent.remote.ip().to_string();
-    let target = match reception::find(services, &path.base, &path.code, &remote) {
+    let target = match inbound::find(services, &path.base, &path.code, &remote) {
         Ok(target) => target,
         Err(refused) => return refused,
     };
@@ -67,7 +67,7 @@ async fn reply(services: &Services, path: CodePath, parts: Parts, body: &mut Req
     let mut span = services.traces.server(&parts.headers, &parts.method, ROUTE);
     let trace = span.context().cloned();
     let (method, headers) = (parts.method, parts.headers);
-    let mut inbound = Inbound {
+    let mut inbound = Received {
         method,
         path: path.rest,
         query,
@@ -79,7 +79,7 @@ async fn reply(services: &Services, path: CodePath, parts: Parts, body: &mut Req
         shares_origin: !sent.is_apart,
     };
     let reply = match head_and_body(services, &target, &mut inbound, body).await {
-        Ok(()) => reception::answer(services, target, inbound).await,
+        Ok(()) => inbound::answer(services, target, inbound).await,
         Err(answer) => answer,
     };
     span.answered(reply.status);
@@ -87,7 +87,7 @@ async fn reply(services: &Services, path: CodePath, parts: Parts, body: &mut Req
 }
 
 /// Has the head of a call looked at, and then its body read. An error is the answer to it.
-async fn head_and_body(services: &Services, target: &Target, inbound: &mut Inbound, body: &mut RequestBody) -> Result<(), Reply> {
+async fn head_and_body(services: &Services, target: &Target, inbound: &mut Received, body: &mut RequestBody) -> Result<(), Reply> {
     let announced = match body.announced() {
         // Of a body that does not say how long it is, only so much is read as tells a probe from a call.
         None if target.may_be_probe(&inbound.method) => {
@@ -96,7 +96,7 @@ async fn head_and_body(services: &Services, target: &Target, inbound: &mut Inbou
         }
         announced => announced,
     };
-    inbound.is_proven = reception::by_head(services, target, inbound, announced).await?;
+    inbound.is_proven = inbound::by_head(services, target, inbound, announced).await?;
     inbound.body = body.read(target.body_bytes_max(), None).await.map_err(unread)?;
     Ok(())
 }

@@ -10,8 +10,7 @@ use super::{
     webhooks::eyes,
 };
 use crate::{
-    deliverer::{Eyes, Invoked, credentials},
-    invocation,
+    invocation, loop_depth,
     model::{
         audit::Deed,
         delivery::{DeliveryState, RecordedRequest},
@@ -20,6 +19,7 @@ use crate::{
         plugin::{GuestLog, PluginUse},
         token::Scope,
     },
+    outbound::deliverer::{Eyes, Invoked},
     services::Services,
     transport::{Probe, Step},
 };
@@ -93,7 +93,7 @@ pub struct PreviewAnswer {
 
 fn request_of(services: &Services, asked: &Asked, body: InvokeBody) -> invocation::Request {
     let InvokeBody { session, parameters, data, context, environment } = body;
-    let depth = credentials::read_depth(services, &asked.headers);
+    let depth = loop_depth::read_depth(services, &asked.headers);
     invocation::Request { session, parameters, data, context, environment, depth, caller: None, trace: asked.trace.clone() }
 }
 

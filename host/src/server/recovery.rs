@@ -13,7 +13,7 @@ use super::{
 use crate::{
     catalog::WebhookEntry,
     clock::random,
-    replay::{self, Replay},
+    outbound::replay::{self, Replay},
     services::Services,
 };
 

@@ -8,19 +8,19 @@ use utoipa::ToSchema;
 
 use super::Body;
 use crate::{
-    acceptance::AcceptError,
     catalog::CatalogError,
+    inbound::RETRY_AFTER_S,
     invocation::InvokeError,
     model::{
         json::json_bytes,
         outcome::Failure,
         problem::{Problem, segment},
     },
-    pace::Paced,
+    outbound::acceptance::AcceptError,
     plugin::{CompileError, UploadError},
-    reception::RETRY_AFTER_S,
-    rehearsal::TryError,
     store::{PAGE_BYTES_MAX, StoreError},
+    try_out::TryError,
+    volatile::pace::Paced,
 };
 
 /// What a handler gives back.

@@ -12,10 +12,10 @@ use super::{
     body::RequestBody,
     calls, codes, cx, deliveries, events, health,
     inbound::{self, CodePath},
-    invoke, maintenance, metrics, openapi, plugins, profiles, receivers, recovery, rehearsals,
+    invoke, maintenance, metrics, openapi, plugins, profiles, receivers, recovery,
     request::{Asked, fields},
     respond::{Answer, ApiError, status_of},
-    secrets, services as known_services, sessions, templates, tokens, triggers, webhooks,
+    secrets, services as known_services, sessions, templates, tokens, triggers, try_out, webhooks,
 };
 use crate::{
     finishing::to_the_end,
@@ -151,8 +151,8 @@ described_routes! {
         GET "/v1/plugins/{name}/versions/{version}" PLUGINS => plugins::version;
         DELETE "/v1/plugins/{name}" PLUGINS => plugins::delete;
         POST "/v1/plugins/{name}/activate" PLUGINS => plugins::activate;
-        POST "/v1/plugins/{name}/try" PLUGINS => rehearsals::try_out;
-        POST "/v1/plugins/{name}/compare" PLUGINS => rehearsals::compare;
+        POST "/v1/plugins/{name}/try" PLUGINS => try_out::try_out;
+        POST "/v1/plugins/{name}/compare" PLUGINS => try_out::compare;
         PUT "/v1/plugins/{name}/config" PLUGINS => plugins::put_config;
         PUT "/v1/plugins/{name}/grants" ADMIN => plugins::put_grants;
         GET "/v1/plugins/{name}/limits" READ => plugins::conduct::limits;

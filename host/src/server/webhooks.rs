@@ -16,7 +16,6 @@ use super::{
 use crate::{
     catalog::{CatalogError, Deactivated, WebhookEntry},
     clock::{millis, random},
-    deliverer::{self, Eyes},
     model::{
         audit::Deed,
         cx::environment::Environment,
@@ -34,6 +33,7 @@ use crate::{
         token::Scope,
         webhook::{AuthSpec, Webhook, WebhookSpec},
     },
+    outbound::deliverer::{self, Eyes},
     services::Services,
 };
 

@@ -38,7 +38,7 @@ use crate::{
     metrics::{Metrics, SpanLoss},
     model::secret::Secret,
     store::Store,
-    transport::{BadTls, TlsSettings, lenient},
+    transport::{AGENT, BadTls, TlsSettings, lenient},
 };
 
 /// Spans in one request.
@@ -249,7 +249,7 @@ impl Collector {
         for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING] {
             headers.extend(parts.headers.get(&name).cloned().map(|value| (name, value)));
         }
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("Hookwright/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
         for (name, source) in &self.headers {
             headers.insert(name.clone(), self.value(source).await?);
         }

@@ -12,7 +12,7 @@ use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{build::Recipe, project::name_of, push::upload, rehearse};
+use super::{build::Recipe, project::name_of, push::upload, try_out};
 use crate::cli::{
     at::{At, segment},
     client::Api,
@@ -85,7 +85,7 @@ impl Dev {
         let tried = api
             .call(Method::POST, &format!("/v1/plugins/{}/try?version={version}", segment(&name)), Some(&json!({ "delivery": delivery })))
             .await?;
-        output::print(&format!("delivery {delivery}, built anew\n{}", rehearse::told(&tried)))
+        output::print(&format!("delivery {delivery}, built anew\n{}", try_out::told(&tried)))
     }
 }
 

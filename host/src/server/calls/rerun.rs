@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    inbound,
     model::{
         call::{Call, CallState},
         id::CallId,
     },
-    reception,
     server::{
         receivers,
         request::Asked,
@@ -86,10 +86,10 @@ pub async fn one(services: Services, asked: Asked) -> Answer {
     let id = CallId(asked.path(0).to_owned());
     let missing = || ApiError::NotFound(format!("call `{id}`"));
     let call = services.store.call(&id).await?.ok_or_else(missing)?;
-    if let Some(refusal) = reception::rerun_refusal(&services, &call, input.version) {
+    if let Some(refusal) = inbound::rerun_refusal(&services, &call, input.version) {
         return Err(ApiError::Conflict(format!("the call is not run again: {refusal}")));
     }
-    if reception::rerun(&services, &[call], input.version, who(&asked)).await? == 0 {
+    if inbound::rerun(&services, &[call], input.version, who(&asked)).await? == 0 {
         return Err(ApiError::Conflict("the call is not run again: it is being run, or was just done".to_owned()));
     }
     ok(&services.store.call(&id).await?.ok_or_else(missing)?)
@@ -156,7 +156,7 @@ async fn through(services: &Services, input: RerunManyInput, by: Option<String>)
         };
         let mut wanted = Vec::new();
         for call in page.data.into_iter().filter(is_meant) {
-            match reception::rerun_refusal(services, &call, input.version) {
+            match inbound::rerun_refusal(services, &call, input.version) {
                 None => wanted.push(call),
                 Some(refusal) => {
                     view.skipped += 1;
@@ -165,7 +165,7 @@ async fn through(services: &Services, input: RerunManyInput, by: Option<String>)
             }
         }
         view.calls += match &by {
-            Some(by) if !wanted.is_empty() => reception::rerun(services, &wanted, input.version, by.clone()).await?,
+            Some(by) if !wanted.is_empty() => inbound::rerun(services, &wanted, input.version, by.clone()).await?,
             _ => wanted.len() as u64,
         };
         if view.next.is_none() || looked_at >= CALLS_PER_REQUEST_MAX {

@@ -4,12 +4,14 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::SignedRequest;
+use super::sign::SignedRequest;
 use crate::{
     model::{
-        delivery::{RecordedAnswer, RecordedRequest},
+        delivery::{Attempt, RecordedAnswer, RecordedRequest},
         signature::{is_signature, without_signature},
     },
+    services::Services,
+    store::Claimed,
     transport::{Answer, Outgoing},
 };
 
@@ -26,6 +28,12 @@ pub enum Eyes {
     Admin,
     /// An admin who asked for these, too.
     Revealed,
+}
+
+/// An attempt that begins now.
+pub(super) fn begun(services: &Services, claimed: &Claimed) -> Attempt {
+    let number = claimed.delivery.attempts + 1;
+    Attempt { rebuilt: claimed.rebuilt, ..Attempt::begun(number, services.clock.now()) }
 }
 
 /// A request as `eyes` see it.

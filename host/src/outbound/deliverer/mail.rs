@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header::CONTENT_TYPE};
 
-use super::credentials;
+use super::secrets::secret;
 use crate::{
     mail::{File, Mail},
     model::{
@@ -41,7 +41,7 @@ pub async fn deliver(services: &Services, mail: &Mail) -> Result<(u16, String), 
         return Err(unconfigured());
     };
     let password = match mailer.password() {
-        Some(reference) => Some(credentials::secret(services, reference).await?),
+        Some(reference) => Some(secret(services, reference).await?),
         None => None,
     };
     mailer.send(mail, password.as_ref(), services.clock.now()).await
@@ -51,7 +51,7 @@ pub async fn deliver(services: &Services, mail: &Mail) -> Result<(u16, String), 
 pub async fn check(services: &Services) -> Step {
     let Some(mailer) = &services.mailer else { return Step::failed("mail", unconfigured()) };
     match mailer.password() {
-        Some(reference) => match credentials::secret(services, reference).await {
+        Some(reference) => match secret(services, reference).await {
             Ok(_) => Step::done("mail", "a mail server is configured, and its password is there"),
             Err(failure) => Step::failed("mail", failure),
         },

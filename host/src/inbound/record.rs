@@ -5,13 +5,14 @@ use std::sync::Arc;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::header::SET_COOKIE;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
-use super::{Inbound, Target, reply::Reply};
+use super::{code_lookup::Target, received::Received, reply::Reply};
 use crate::{
     clock::{millis, random},
-    deliverer::credentials::{DEPTH_HEADER, read_depth},
+    loop_depth::{DEPTH_HEADER, read_depth},
     model::{
-        call::{BodyEncoding, Call, CallState, RecordedCall, RecordedReply, Verification},
+        call::{BodyDigest, BodyEncoding, Call, CallState, RecordedCall, RecordedReply, Verification},
         id::CallId,
         receiver::Receiver,
         request::headers::CREDENTIAL_HEADERS,
@@ -45,7 +46,7 @@ pub(super) fn document(call: &Call) -> Value {
 }
 
 /// The head of a call. Its body is put in once it is known who sends it ([`keep_body`]).
-pub(super) fn recorded(services: &Services, target: &Target, inbound: &Inbound) -> Call {
+pub(super) fn recorded(services: &Services, target: &Target, inbound: &Received) -> Call {
     let receiver = &target.receiver;
     let received_at = services.clock.now();
     let hidden = receiver.verify.credential_headers();
@@ -105,6 +106,11 @@ pub(super) fn body_of(request: &RecordedCall) -> Option<Vec<u8>> {
     }
 }
 
+/// What is kept in place of a body.
+pub(super) fn digest(body: &[u8]) -> BodyDigest {
+    BodyDigest { bytes: Some(body.len() as u64), sha256: Some(hex::encode(Sha256::digest(body))) }
+}
+
 /// Headers that are credentials whatever the scheme, and those of the scheme.
 pub(super) fn is_credential(name: &str, of_scheme: &[&str]) -> bool {
     name == DEPTH_HEADER || CREDENTIAL_HEADERS.contains(&name) || of_scheme.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
@@ -124,12 +130,12 @@ fn kept_value(name: &str, value: &str) -> String {
 }
 
 /// A recorded call as it came in. What was redacted stays away; it was verified then.
-pub(super) fn revived(services: &Services, call: &Call) -> Option<(Arc<Receiver>, Inbound)> {
+pub(super) fn revived(services: &Services, call: &Call) -> Option<(Arc<Receiver>, Received)> {
     // The receiver alone: its code may have been revoked or have expired since, and it was taken.
     let receiver = Arc::clone(&services.catalog.snapshot().receivers.get(&call.receiver)?.receiver);
     let body = body_of(&call.request)?;
     let headers = call.request.headers.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect();
-    let inbound = Inbound {
+    let inbound = Received {
         method: call.request.method.parse().ok()?,
         path: call.request.path.clone(),
         query: call.request.query.clone(),

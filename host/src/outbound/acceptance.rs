@@ -1,25 +1,34 @@
 //! Events in: match, commit, start. What was accepted is on disk before anybody is told so (decision 1).
+//!
+//! An attempt may itself make an event: that its answer cannot be read. So [`begin`], which starts an attempt, is here too.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
+use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
+use super::deliverer;
 use crate::{
+    clock::millis,
     finishing::to_the_end,
     model::{
-        delivery::NewDelivery,
-        event::{DEPTH_MAX, Event, NewEvent, size},
+        delivery::{Delivery, NewDelivery},
+        event::{CONCERNS, DEPTH_MAX, Event, NewEvent, size},
         id::EventId,
+        outcome::Failure,
         parameter,
+        repeat::{RepeatKey, digest},
+        trigger::Trigger,
         webhook::Webhook,
     },
     services::Services,
-    store::{AcceptEvent, Accepted, Dedup, StoreError},
+    store::{AcceptEvent, Accepted, Claimed, Dedup, StoreError},
     traces::Span,
-    window::{Rules, Slot},
+    volatile::window::{Rules, Slot},
 };
+
+/// The source of operational events.
+pub const SOURCE: &str = "hookwright";
 
 /// An event as it came in, checked.
 #[derive(Clone, Debug)]
@@ -30,28 +39,6 @@ pub struct Incoming {
     pub parameters: Map<String, Value>,
     /// What makes a repeat.
     pub dedup: Option<RepeatKey>,
-}
-
-/// What makes a repeat one, hashed: what a producer named, or what a receiver finds in a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RepeatKey([u8; 32]);
-
-impl RepeatKey {
-    /// Of an event: the producer's source (or token) and its id or idempotency key.
-    pub fn of_event(producer: &str, key: &str) -> Self {
-        Self(digest(&[producer, key]))
-    }
-
-    /// Of a call: the receiver and what makes a call of it one.
-    pub fn of_call(receiver: &str, id: &str) -> Self {
-        // Three parts: no producer's two can be the same.
-        Self(digest(&["call", receiver, id]))
-    }
-
-    /// Of work that one task of this process does at a time, such as the runs of one call: what kind of work, and on what.
-    pub fn of_work(what: &str, of: &str) -> Self {
-        Self(digest(&["work", what, of]))
-    }
 }
 
 /// What became of an event.
@@ -116,7 +103,7 @@ pub fn prepare(services: &Services, incoming: Incoming) -> Result<Prepared, Acce
     drop(matched);
     let owed = matching.iter().map(|webhook| owed(services, webhook, &event));
     let (deliveries, slots) = owed.unzip();
-    let dedup = dedup.map(|key| Dedup { key: key.0, body: body_digest(&event, &parameters) });
+    let dedup = dedup.map(|key| Dedup { key: key.bytes(), body: body_digest(&event, &parameters) });
     Ok(Prepared { event: AcceptEvent { event, dedup, parameters: parameter::changes(parameters), deliveries }, held: Held { slots, span } })
 }
 
@@ -145,7 +132,7 @@ pub fn start(services: &Services, accepted: Vec<Accepted>, held: Vec<Held>) -> (
                 services.metrics.event_accepted(matched as u64);
                 for (claimed, slot) in claimed.into_iter().zip(slots) {
                     match claimed.zip(slot) {
-                        Some((claimed, slot)) => started.push(services.start(claimed, slot)),
+                        Some((claimed, slot)) => started.push(begin(services, claimed, slot)),
                         None => is_left = true,
                     }
                 }
@@ -162,6 +149,17 @@ pub fn start(services: &Services, accepted: Vec<Accepted>, held: Vec<Held>) -> (
         services.window.wake();
     }
     (outcomes, started)
+}
+
+/// Starts an attempt at what is claimed, in the slot held for it (decision 2). The handle ends with the attempt, and with the event that
+/// tells of an answer that cannot be read.
+pub fn begin(services: &Services, claimed: Claimed, slot: Slot) -> JoinHandle<()> {
+    let services = services.clone();
+    services.tasks.clone().spawn(async move {
+        if let Some(failure) = deliverer::run(&services, &claimed, slot).await {
+            binding_failed(&services, &claimed.delivery, &failure).await;
+        }
+    })
 }
 
 /// What `webhook` is owed for `event`, and the slot to send it from.
@@ -182,21 +180,47 @@ fn owed(services: &Services, webhook: &Arc<Webhook>, event: &NewEvent) -> (NewDe
 
 /// Whether this came before, and is still remembered.
 pub async fn is_repeat(services: &Services, key: RepeatKey) -> Result<bool, StoreError> {
-    services.store.has_dedup(key.0).await
-}
-
-fn digest(parts: &[&str]) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part.as_bytes());
-    }
-    hasher.finalize().into()
+    services.store.has_dedup(key.bytes()).await
 }
 
 /// What must be the same for a repeat to be one: everything the producer wrote, but not when we read it.
 fn body_digest(event: &NewEvent, parameters: &Map<String, Value>) -> [u8; 32] {
     let NewEvent { trigger, source, session, environment, attributes, data, .. } = event;
-    let written = serde_json::json!([trigger, source, session, environment, attributes, data, parameters]);
+    let written = json!([trigger, source, session, environment, attributes, data, parameters]);
     digest(&[&written.to_string()])
+}
+
+/// Emits `webhook.binding_failed`: an endpoint accepted a delivery, and its answer could not be read.
+pub async fn binding_failed(services: &Services, delivery: &Delivery, failure: &Failure) {
+    let Failure { kind, detail, .. } = failure;
+    let data =
+        json!({ "webhook": delivery.webhook, "id": delivery.webhook_id, "delivery": delivery.id, "failure": kind, "detail": detail });
+    tell(services, delivery, "webhook.binding_failed", data).await;
+}
+
+/// Writes an operational event about a delivery, unless nobody selects it. Never delivered to the webhook it concerns.
+pub async fn tell(services: &Services, delivery: &Delivery, name: &str, data: Value) {
+    let Ok(trigger) = Trigger::parse(name) else { return };
+    let now = services.clock.now();
+    let event = NewEvent {
+        id: EventId::operational(delivery.webhook_id.as_str(), &format!("{name} {}", delivery.id), millis(now)),
+        trigger,
+        source: SOURCE.to_owned(),
+        time: now,
+        session: delivery.session.clone(),
+        environment: delivery.environment.clone(),
+        attributes: BTreeMap::from([(CONCERNS.to_owned(), delivery.webhook_id.0.clone())]),
+        data,
+        call: None,
+        // Who is told may invoke what fails again: the chain has an end (decision 10).
+        depth: delivery.depth.saturating_add(1),
+        trace: delivery.trace.clone(),
+    };
+    if services.catalog.snapshot().matching(&event).is_empty() {
+        return;
+    }
+    let incoming = Incoming { event, parameters: Map::<String, Value>::new(), dedup: None };
+    if let Err(error) = accept(services, vec![incoming]).await {
+        tracing::warn!(delivery = %delivery.id, %error, event = name, "nobody is told of an operational event");
+    }
 }

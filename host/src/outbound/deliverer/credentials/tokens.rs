@@ -3,9 +3,7 @@
 //! A token endpoint is called like any other: over the same transport, to an address the policy allows, within limits.
 
 use std::{
-    collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -14,15 +12,14 @@ use http::{
     HeaderMap, HeaderValue, Method,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::sync::Mutex as AsyncMutex;
 use url::Url;
 
-use super::{pinned, secret, trusting};
+use super::super::{
+    secrets::{check_current, secret},
+    trust::{pinned, trusting},
+};
 use crate::{
-    deliverer::{AGENT, check_current},
-    lock::lock,
     model::{
         id::WebhookId,
         oauth::{self, Question, Signer, Token, Wanted, audience, read_answer},
@@ -34,70 +31,15 @@ use crate::{
         },
     },
     services::Services,
-    transport::Outgoing,
+    transport::{AGENT, Outgoing},
+    volatile::tokens::{Kept, Key, Used, is_good},
 };
 
 /// How long a token endpoint may take.
 pub const TOKEN_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// Bytes of a token endpoint's answer.
 pub const TOKEN_ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Tokens kept; past it those that are over go, then any.
-pub const TOKENS_MAX: usize = 8192;
-
-/// What a token is kept under: a digest of all it depends on and of where it is used. A rotated secret gets a token of its own, and so does
-/// each webhook at each origin: a token that was got for one place is never shown to another.
-type Key = [u8; 32];
-
-/// A place for one token. It is held while the token endpoint is asked, so that nobody asks a second time.
-type Slot = Arc<AsyncMutex<Kept>>;
-
-/// What is known of one token.
-#[derive(Default)]
-struct Kept {
-    token: Option<Token>,
-    /// Why the token endpoint gave none when it was last asked, and when that was known.
-    failed: Option<(Instant, Failure)>,
-}
-
-/// The tokens in use. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Tokens {
-    slots: Arc<Mutex<HashMap<Key, Slot>>>,
-}
-
-/// A token on a request, so that it can be given up when the endpoint does not take it.
-pub struct Used {
-    key: Key,
-    value: Secret,
-}
-
-impl Tokens {
-    fn slot(&self, key: Key, now: Timestamp) -> Slot {
-        let mut slots = lock(&self.slots);
-        if slots.len() >= TOKENS_MAX && !slots.contains_key(&key) {
-            // What somebody holds is being asked for just now.
-            slots.retain(|_, slot| slot.try_lock().map_or(true, |kept| is_good(kept.token.as_ref(), now)));
-            let surplus = (slots.len() + 1).saturating_sub(TOKENS_MAX);
-            let gone: Vec<Key> = slots.keys().take(surplus).copied().collect();
-            gone.iter().for_each(|key| drop(slots.remove(key)));
-        }
-        Arc::clone(slots.entry(key).or_default())
-    }
-
-    /// Gives a token up, unless it was replaced meanwhile.
-    pub async fn forget(&self, used: &Used) {
-        let slot = lock(&self.slots).get(&used.key).cloned();
-        let Some(slot) = slot else { return };
-        let mut kept = slot.lock().await;
-        if kept.token.as_ref().is_some_and(|token| token.value.expose() == used.value.expose()) {
-            kept.token = None;
-        }
-    }
-}
-
-fn is_good(token: Option<&Token>, now: Timestamp) -> bool {
-    token.is_some_and(|token| token.used_until > now)
-}
 
 /// The token for a request to `url`: the one that is kept, or a new one.
 pub(super) async fn token(

@@ -12,25 +12,24 @@ use std::{
 use futures::{StreamExt, stream};
 
 use super::{
-    Place,
     commit::commit_alone,
-    once::Turn,
-    record::{document, revived},
-    rejection::digest,
+    once::{Place, take_turn},
+    record::{digest, document, revived},
     reply::Reply,
-    run, take_turn,
+    run::run,
 };
 use crate::{
-    acceptance::RepeatKey,
     model::{
         audit::AuditFilter,
         call::{Call, CallState, Rerun},
         id::CallId,
         outcome::{Failure, FailureKind},
         receiver::{Action, Mode},
+        repeat::RepeatKey,
     },
     services::Services,
     store::{PendingCall, StoreError},
+    volatile::answering::Right,
 };
 
 /// How often calls that wait for another run are looked for.
@@ -101,7 +100,7 @@ async fn round(services: &Services, tried: &mut Tried) -> Result<(), StoreError>
 }
 
 /// The right to run a call; `None`: it is being run.
-pub(super) fn running(services: &Services, call: &CallId) -> Option<Turn> {
+pub(super) fn running(services: &Services, call: &CallId) -> Option<Right> {
     services.answering.begin(RepeatKey::of_work("run of a call", call.as_str()))
 }
 

@@ -120,9 +120,13 @@ pub(super) fn count(made: &Made, webhook: &Webhook, claimed: &Claimed, next: Nex
         Next::Waiting { .. } => Ended::TriedAgain,
         _ => return None,
     };
-    // The failures of operational events make no further ones (decision 10).
-    let is_told = !claimed.events.iter().any(|event| event.trigger.is_operational());
-    Some(Count { ended, rule: webhook.deactivation, is_told })
+    Some(Count { ended, rule: webhook.deactivation, is_told: is_told(claimed) })
+}
+
+/// Whether an operational event tells what became of it. The failures of operational events make no further ones (decision 10), so that no
+/// loop begins.
+pub(super) fn is_told(claimed: &Claimed) -> bool {
+    !claimed.events.iter().any(|event| event.trigger.is_operational())
 }
 
 pub(super) fn got_no_answer(failure: &Failure) -> bool {

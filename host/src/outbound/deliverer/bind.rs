@@ -11,20 +11,19 @@ use http::{
 };
 use serde_json::Value;
 
-use super::remember;
+use super::super::{
+    material::Material,
+    plugin_call::{call_context, delivery_input, plugin_of, remember, state_changes},
+};
 use crate::{
-    dispatcher,
     model::{
         binding::{Bindings, VALUE_BYTES_MAX, VALUES_BYTES_MAX},
         delivery::Attempt,
         outcome::{Failure, FailureKind},
         parameter::Change,
         request::BuiltRequest,
-        webhook::Webhook,
     },
     plugin::AnswerInput,
-    services::Services,
-    store::Claimed,
     transport::Answer,
 };
 
@@ -33,9 +32,7 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// An answer, and all it is read for.
 pub(super) struct Accepted<'a> {
-    services: &'a Services,
-    claimed: &'a Claimed,
-    webhook: &'a Arc<Webhook>,
+    material: &'a Material<'a>,
     request: &'a BuiltRequest,
     answer: &'a Answer,
     /// The answer's JSON, read when it is first needed.
@@ -43,14 +40,8 @@ pub(super) struct Accepted<'a> {
 }
 
 impl<'a> Accepted<'a> {
-    pub(super) fn new(
-        services: &'a Services,
-        claimed: &'a Claimed,
-        webhook: &'a Arc<Webhook>,
-        request: &'a BuiltRequest,
-        answer: &'a Answer,
-    ) -> Self {
-        Self { services, claimed, webhook, request, answer, document: OnceLock::new() }
+    pub(super) fn new(material: &'a Material<'a>, request: &'a BuiltRequest, answer: &'a Answer) -> Self {
+        Self { material, request, answer, document: OnceLock::new() }
     }
 
     /// Whether it is a success: by its status, and by the webhook's `success` rule where there is one.
@@ -59,7 +50,7 @@ impl<'a> Accepted<'a> {
         if !(200..300).contains(&status) {
             return Err(Failure::new(FailureKind::HttpStatus, format!("the endpoint answered {status}")));
         }
-        let Some(rule) = &self.webhook.success else { return Ok(()) };
+        let Some(rule) = &self.material.webhook.success else { return Ok(()) };
         let refused = |why: &str| {
             let rule = rule.as_str();
             Err(Failure::new(FailureKind::AnswerRefused, format!("the endpoint answered {status}, but `success` ({rule}) {why}")))
@@ -97,7 +88,7 @@ impl<'a> Accepted<'a> {
         let extra = Bindings::parse(self.request.bindings.iter().map(|(name, path)| (name, path)))
             .map_err(|(name, detail)| Failure::new(FailureKind::RequestInvalid, format!("the plugin's binding `{name}`: {detail}")))?;
         let mut oversized = None;
-        for bindings in [&self.webhook.bindings, &extra].into_iter().filter(|bindings| !bindings.is_empty()) {
+        for bindings in [&self.material.webhook.bindings, &extra].into_iter().filter(|bindings| !bindings.is_empty()) {
             match self.document() {
                 Ok(document) => {
                     let bound = bindings.apply(document);
@@ -123,21 +114,21 @@ impl<'a> Accepted<'a> {
     }
 
     async fn ask_plugin(&self, attempt: &mut Attempt, changes: &mut Vec<Change>) -> Result<(), Failure> {
-        let Self { services, claimed, answer, .. } = self;
-        let Some(transform) = &self.webhook.transform else { return Ok(()) };
-        let Ok(plugin) = dispatcher::plugin_of(services, transform) else { return Ok(()) };
+        let (Material { services, claimed, webhook, .. }, answer) = (self.material, self.answer);
+        let Some(transform) = &webhook.transform else { return Ok(()) };
+        let Ok(plugin) = plugin_of(services, transform) else { return Ok(()) };
         if !plugin.loaded.exports_answers() {
             return Ok(());
         }
         let body = answer.whole().map_err(Clone::clone)?.to_vec();
-        let parameters = dispatcher::session_parameters(services, &claimed.delivery).await?;
-        let context = dispatcher::call_context(services, &transform.config, &plugin, parameters);
+        let parameters = Arc::clone(&self.material.session().await?.parameters);
+        let context = call_context(services, &transform.config, &plugin, parameters);
         let input = AnswerInput { status: answer.status, headers: header_pairs(answer), body };
-        match plugin.loaded.read_answer(context, dispatcher::delivery_input(services, &claimed.delivery), input).await {
+        match plugin.loaded.read_answer(context, delivery_input(services, &claimed.delivery), input).await {
             Ok(called) => {
                 attempt.log.lines.extend(called.log.lines);
                 attempt.log.dropped += called.log.dropped;
-                let state = dispatcher::state_changes(&plugin.plugin_use.name, &plugin.limits, called.effects.state);
+                let state = state_changes(&plugin.plugin_use.name, &plugin.limits, called.effects.state);
                 remember(services, claimed, state).await?;
                 changes.extend(called.value.parameters);
                 attempt.output = called.value.output;

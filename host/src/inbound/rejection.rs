@@ -2,32 +2,26 @@
 //! fill the disk.
 
 use http::Method;
-use sha2::{Digest, Sha256};
 
 use super::{
-    Inbound, Target, answered_by_head,
+    code_lookup::{PROBE_BYTES_MAX, Target},
     commit::{commit_alone, report},
-    door::PROBE_BYTES_MAX,
+    received::Received,
     record::recorded,
     reply::Reply,
-    verify,
+    verify::{Turned, answered_by_head, from_there, proven},
 };
 use crate::{
     model::{
         call::{BodyDigest, Call, CallState, Verification},
-        outcome::{Failure, FailureKind},
         receiver::Receiver,
-        signature::VerifyScheme,
     },
     services::Services,
 };
 
-/// Why a call is turned away, and the status that says so.
-pub(super) type Turned = (u16, Failure);
-
 /// Decides by the head of a call, whose body is not read yet, whether it may be read on. `Ok`: it may; whether it proved already who sends
 /// it. `Err`: the answer, without any more of it. `announced`: how long its body is, as far as it says so.
-pub async fn by_head(services: &Services, target: &Target, head: &Inbound, announced: Option<usize>) -> Result<bool, Reply> {
+pub async fn by_head(services: &Services, target: &Target, head: &Received, announced: Option<usize>) -> Result<bool, Reply> {
     let receiver = &target.receiver;
     if let Some(refused) = not_allowed(receiver, &head.method) {
         return Err(refused);
@@ -59,7 +53,7 @@ pub async fn by_head(services: &Services, target: &Target, head: &Inbound, annou
 }
 
 /// The answer to a method the receiver does not take.
-pub(super) fn not_allowed(receiver: &Receiver, method: &Method) -> Option<Reply> {
+fn not_allowed(receiver: &Receiver, method: &Method) -> Option<Reply> {
     if receiver.methods.contains(method) {
         return None;
     }
@@ -67,30 +61,6 @@ pub(super) fn not_allowed(receiver: &Receiver, method: &Method) -> Option<Reply>
     let mut reply = Reply::message(405, "this method is not allowed here");
     reply.headers.push(("allow".to_owned(), allowed.join(", ")));
     Some(reply)
-}
-
-/// What proves who sends a call: where it comes from, and what its scheme asks for.
-pub(super) async fn sender(services: &Services, receiver: &Receiver, inbound: &Inbound) -> Result<Verification, Turned> {
-    from_there(receiver, inbound)?;
-    if receiver.verify.scheme == VerifyScheme::None {
-        return Ok(Verification::NotAsked);
-    }
-    if !inbound.is_proven {
-        proven(services, receiver, inbound).await?;
-    }
-    Ok(Verification::Verified)
-}
-
-fn from_there(receiver: &Receiver, inbound: &Inbound) -> Result<(), Turned> {
-    if receiver.verify.is_from(&inbound.remote) {
-        return Ok(());
-    }
-    let detail = format!("calls from {} are not taken (`verify.networks`)", inbound.remote);
-    Err((403, Failure::new(FailureKind::CallUnverified, detail)))
-}
-
-async fn proven(services: &Services, receiver: &Receiver, inbound: &Inbound) -> Result<(), Turned> {
-    verify(services, receiver, inbound).await.map_err(|detail| (401, Failure::new(FailureKind::CallUnverified, detail)))
 }
 
 /// Answers a call that is rejected before anything ran, and keeps little of it.
@@ -105,16 +75,11 @@ pub(super) async fn turn_away(services: &Services, mut call: Call, (status, fail
 pub(super) async fn keep_little(services: &Services, mut call: Call, digest: BodyDigest, reply: Reply) -> Reply {
     call.state = CallState::Rejected;
     let per_minute = services.limits.rejected_calls_per_minute_max;
-    if services.door.keeps_rejected(&call.receiver, per_minute, call.received_at) {
+    if services.refusals.keeps_rejected(&call.receiver, per_minute, call.received_at) {
         call.keep_little(digest);
         return commit_alone(services, call, reply).await;
     }
     services.metrics.call_not_kept(&call.receiver);
     report(&call, &reply);
     reply
-}
-
-/// What is kept in place of a body.
-pub(super) fn digest(body: &[u8]) -> BodyDigest {
-    BodyDigest { bytes: Some(body.len() as u64), sha256: Some(hex::encode(Sha256::digest(body))) }
 }

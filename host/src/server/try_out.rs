@@ -25,8 +25,11 @@ use crate::{
         trigger::Trigger,
     },
     plugin::{ActivePlugin, InvocationInput, Keys, PluginReply},
-    rehearsal::{self, Inbound, LAST_DEFAULT, LAST_MAX, Material, Outbound, Pair, Said, Setting, Tried},
     services::Services,
+    try_out::{
+        self, Inbound, Outbound, Said, Setting, Subject, Tried,
+        compare::{self, LAST_DEFAULT, LAST_MAX, Pair},
+    },
 };
 
 /// Events a plugin is tried on at once.
@@ -280,8 +283,8 @@ pub async fn try_out(services: Services, asked: Asked) -> Answer {
     if is_given_what_is_kept || input.delivery.is_some() || input.call.is_some() || input.names_session() {
         may_read(&asked)?;
     }
-    let (material, setting) = read(&services, input)?;
-    let tried = rehearsal::try_out(&services, &plugin, material, Setting { keys: keys(&asked), ..setting }).await?;
+    let (subject, setting) = read(&services, input)?;
+    let tried = try_out::try_out(&services, &plugin, subject, Setting { keys: keys(&asked), ..setting }).await?;
     ok(&shown(plugin.plugin_use.clone(), tried))
 }
 
@@ -301,7 +304,7 @@ pub async fn compare(services: Services, asked: Asked) -> Answer {
     }
     let candidate = version_of(&services, asked.path(0), Some(&input.version), "/version")?;
     let active = version_of(&services, asked.path(0), input.against.as_ref(), "/against")?;
-    let compared = rehearsal::compare(&services, (&active, &candidate), input.webhook.as_deref(), last, keys(&asked)).await?;
+    let compared = compare::compare(&services, (&active, &candidate), input.webhook.as_deref(), last, keys(&asked)).await?;
     let looked_at = compared.pairs.len();
     let data: Vec<_> = compared.pairs.into_iter().filter(|pair| !pair.is_same()).map(view).collect();
     ok(&CompareAnswer {
@@ -351,29 +354,29 @@ fn version_of(services: &Services, name: &str, version: Option<&Value>, pointer:
     found.ok_or_else(|| ApiError::NotFound(format!("{what} of plugin `{name}`")))
 }
 
-fn read(services: &Services, input: TryInput) -> Result<(Material, Setting), ApiError> {
+fn read(services: &Services, input: TryInput) -> Result<(Subject, Setting), ApiError> {
     let TryInput { event, events, delivery, invocation, call, config, parameters, context, now } = input;
     let given = [event.is_some(), events.is_some(), delivery.is_some(), invocation.is_some(), call.is_some()];
     if given.iter().filter(|given| **given).count() != 1 {
         return Err(ApiError::invalid("", "a plugin is tried on exactly one of `event`, `events`, `delivery`, `invocation` and `call`"));
     }
-    let material = if let Some(event) = event {
-        Material::Outbound(Outbound::Events(vec![read_event(now.unwrap_or_else(|| services.clock.now()), event, "/event")?]))
+    let subject = if let Some(event) = event {
+        Subject::Outbound(Outbound::Events(vec![read_event(now.unwrap_or_else(|| services.clock.now()), event, "/event")?]))
     } else if let Some(events) = events {
         if !(1..=EVENTS_MAX).contains(&events.len()) {
             return Err(ApiError::invalid("/events", format!("1 to {EVENTS_MAX} events, not {}", events.len())));
         }
         let moment = now.unwrap_or_else(|| services.clock.now());
         let read = |(index, event)| read_event(moment, event, &format!("/events/{index}"));
-        Material::Outbound(Outbound::Events(events.into_iter().enumerate().map(read).collect::<Result<_, _>>()?))
+        Subject::Outbound(Outbound::Events(events.into_iter().enumerate().map(read).collect::<Result<_, _>>()?))
     } else if let Some(id) = delivery {
-        Material::Outbound(Outbound::Delivery(id))
+        Subject::Outbound(Outbound::Delivery(id))
     } else if let Some(id) = call {
-        Material::Inbound(Inbound::Past(id))
+        Subject::Inbound(Inbound::Past(id))
     } else {
-        Material::Inbound(Inbound::Given(Box::new(read_call(invocation.unwrap_or_default()))))
+        Subject::Inbound(Inbound::Given(Box::new(read_call(invocation.unwrap_or_default()))))
     };
-    Ok((material, Setting { config, parameters, context, now, keys: Keys::StandIn }))
+    Ok((subject, Setting { config, parameters, context, now, keys: Keys::StandIn }))
 }
 
 fn read_event(now: Timestamp, event: TryEvent, pointer: &str) -> Result<Event, ApiError> {
@@ -470,7 +473,7 @@ fn shown_reply(reply: PluginReply) -> TriedReply {
 }
 
 fn view(pair: Pair) -> CompareView {
-    let built = |built: rehearsal::Built| BuiltView {
+    let built = |built: compare::Built| BuiltView {
         outcome: built.word(),
         detail: built.request.as_ref().err().map(|failure| failure.detail.clone()),
         transform_us: built.transform_us,

@@ -7,14 +7,11 @@ use serde_json::{Map, Value};
 
 use super::{
     once::repeated,
-    record::{body_of, document, recorded_reply},
-    rejection::digest,
+    record::{body_of, digest, document, recorded_reply},
     reply::{Reply, failed_reply},
 };
 use crate::{
-    acceptance::{self, Incoming, RepeatKey},
     clock::millis,
-    dispatcher::state_changes,
     model::{
         call::{Call, CallState},
         event::NewEvent,
@@ -23,8 +20,13 @@ use crate::{
         parameter::Change,
         plugin::{Emission, PluginFailure},
         receiver::{Receiver, resolve_data},
+        repeat::RepeatKey,
         trace::TraceContext,
         trigger::Trigger,
+    },
+    outbound::{
+        acceptance::{self, Incoming},
+        plugin_call::state_changes,
     },
     plugin::Effects,
     services::Services,

@@ -1,0 +1,29 @@
+//! A call as it comes in.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use crate::model::trace::TraceContext;
+
+/// One inbound request, read.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The method.
+    pub method: Method,
+    /// The path behind the code.
+    pub path: String,
+    /// Query parameters, decoded, in order.
+    pub query: Vec<(String, String)>,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The body, within the receiver's limit.
+    pub body: Bytes,
+    /// The client's address.
+    pub remote: String,
+    /// The trace it belongs to.
+    pub trace: Option<TraceContext>,
+    /// Whether its head proved already who sends it (`by_head`).
+    pub is_proven: bool,
+    /// Whether administrators have pages at the origin it was sent to.
+    pub shares_origin: bool,
+}

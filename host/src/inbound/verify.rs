@@ -1,0 +1,139 @@
+//! What proves who sends a call, and whether it is one: handshakes, the sender, the signature, the parameters.
+
+use http::Method;
+
+use super::{
+    code_lookup::Target,
+    received::Received,
+    record::{document, keep_body},
+    reply::Reply,
+};
+use crate::{
+    clock::millis,
+    model::{
+        call::{Call, Verification},
+        event::{TEXT_RULE, is_text},
+        outcome::{Failure, FailureKind},
+        receiver::{Probe, Receiver},
+        secret::{Secret, SecretRef},
+        signature::{self, Asked, VerifyInput, VerifyScheme},
+    },
+    services::Services,
+};
+
+/// Why a call is turned away, and the status that says so.
+pub(super) type Turned = (u16, Failure);
+
+/// The answer to a handshake or a probe that its head alone makes one. It is given to anybody, so nothing of a body is read for it.
+pub(super) async fn answered_by_head(services: &Services, receiver: &Receiver, head: &Received) -> Option<Reply> {
+    let asked = receiver.verify.handshake().asked(&head.method, &head.query, &[]).filter(|_| receiver.verify.is_from(&head.remote));
+    match asked {
+        Some(Asked::Sign(token)) => return Some(sign(services, receiver, token).await),
+        Some(Asked::Unsignable) => {
+            let max = signature::CRC_TOKEN_BYTES_MAX;
+            return Some(Reply::message(400, &format!("a `crc_token` is one word of 1 to {max} letters, digits and `+/=_-`")));
+        }
+        Some(Asked::Echo { challenge, token }) => return Some(echo(services, receiver, challenge, token).await),
+        Some(Asked::EchoSigned(_)) | None => {}
+    }
+    let is_probe = receiver.probe == Probe::Answer && matches!(head.method, Method::GET | Method::HEAD) && head.query.is_empty();
+    is_probe.then(probed)
+}
+
+/// The answer to a probe.
+pub(super) fn probed() -> Reply {
+    Reply::json(&serde_json::json!({ "success": "true" }))
+}
+
+/// Shows the sender that the key is held here: the token's signature. Nothing runs and nothing is recorded.
+async fn sign(services: &Services, receiver: &Receiver, token: &str) -> Reply {
+    match agreed(services, receiver.verify.secret.as_ref()).await {
+        Ok(key) => match signature::signed(token, &key) {
+            Some(signed) => Reply::json(&serde_json::json!({ "response_token": signed })),
+            None => Reply::message(400, "this is no `crc_token`"),
+        },
+        Err(refused) => refused,
+    }
+}
+
+/// Gives the challenge back, as plain text and nothing a browser would run, if the token is the one agreed on.
+async fn echo(services: &Services, receiver: &Receiver, challenge: &str, token: &str) -> Reply {
+    match agreed(services, receiver.verify.challenge_token.as_ref()).await {
+        Ok(agreed) if signature::is_token(token, &agreed) => {
+            let headers = [("content-type", "text/plain; charset=utf-8"), ("x-content-type-options", "nosniff")];
+            let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            Reply { status: 200, headers, body: challenge.to_owned().into() }
+        }
+        Ok(_) => Reply::message(403, "the call could not be verified"),
+        Err(refused) => refused,
+    }
+}
+
+/// A secret that was agreed on with the sender; else the answer.
+async fn agreed(services: &Services, reference: Option<&SecretRef>) -> Result<Secret, Reply> {
+    let unverified = || Reply::message(401, "the call could not be verified");
+    let reference = reference.ok_or_else(unverified)?;
+    let secret = services.store.secret(&reference.name, reference.version).await.map_err(|error| Reply::unavailable(&error))?;
+    secret.ok_or_else(unverified)
+}
+
+/// Verifies and types the call; what is wrong comes with the status to answer.
+pub(super) async fn admit(services: &Services, target: &Target, inbound: &Received, call: &mut Call) -> Result<(), Turned> {
+    let receiver = &target.receiver;
+    call.verification = Verification::Failed;
+    call.verification = sender(services, receiver, inbound).await?;
+    match receiver.typed_parameters(&inbound.query) {
+        Ok(parameters) => call.request.parameters = parameters,
+        Err(problems) => {
+            let detail = problems.into_iter().map(|problem| problem.detail).collect::<Vec<_>>().join("; ");
+            return Err((400, Failure::new(FailureKind::CallInvalid, detail)));
+        }
+    }
+    keep_body(call, &inbound.body);
+    call.session = receiver.session_of(&document(call));
+    if call.session.as_deref().is_some_and(|session| !is_text(session)) {
+        call.session = None;
+        let detail = format!("what the call has at the path `session` has not {TEXT_RULE}");
+        return Err((400, Failure::new(FailureKind::CallInvalid, detail)));
+    }
+    Ok(())
+}
+
+/// What proves who sends a call: where it comes from, and what its scheme asks for.
+async fn sender(services: &Services, receiver: &Receiver, inbound: &Received) -> Result<Verification, Turned> {
+    from_there(receiver, inbound)?;
+    if receiver.verify.scheme == VerifyScheme::None {
+        return Ok(Verification::NotAsked);
+    }
+    if !inbound.is_proven {
+        proven(services, receiver, inbound).await?;
+    }
+    Ok(Verification::Verified)
+}
+
+pub(super) fn from_there(receiver: &Receiver, inbound: &Received) -> Result<(), Turned> {
+    if receiver.verify.is_from(&inbound.remote) {
+        return Ok(());
+    }
+    let detail = format!("calls from {} are not taken (`verify.networks`)", inbound.remote);
+    Err((403, Failure::new(FailureKind::CallUnverified, detail)))
+}
+
+pub(super) async fn proven(services: &Services, receiver: &Receiver, inbound: &Received) -> Result<(), Turned> {
+    verify(services, receiver, inbound).await.map_err(|detail| (401, Failure::new(FailureKind::CallUnverified, detail)))
+}
+
+async fn verify(services: &Services, receiver: &Receiver, inbound: &Received) -> Result<(), String> {
+    let Some(reference) = &receiver.verify.secret else { return Err("the receiver names no secret".to_owned()) };
+    let secret = services.store.secret(&reference.name, reference.version).await.map_err(|error| error.to_string())?;
+    let Some(secret) = secret else { return Err(format!("there is no secret `{reference}`")) };
+    let input = VerifyInput {
+        headers: &inbound.headers,
+        body: &inbound.body,
+        now_s: i64::try_from(millis(services.clock.now()) / 1000).unwrap_or(i64::MAX),
+        tolerance_s: receiver.verify.tolerance_s.map_or(signature::TIMESTAMP_TOLERANCE_S, i64::from),
+        hmac: receiver.verify.hmac.as_ref(),
+        answers_crc: services.catalog.snapshot().answers_crc(&reference.name),
+    };
+    signature::verify(receiver.verify.scheme, &input, &[secret]).map_err(|error| error.to_string())
+}

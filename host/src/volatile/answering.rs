@@ -1,0 +1,33 @@
+//! Calls that are being answered and are taken only once, and calls of `async` receivers that are being run.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
+
+use crate::{lock::lock, model::repeat::RepeatKey};
+
+/// Calls that are being answered, by what makes them one. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Answering(Arc<Mutex<HashSet<RepeatKey>>>);
+
+/// The right to answer a call, until it is dropped.
+#[derive(Debug)]
+pub struct Right {
+    answering: Answering,
+    key: RepeatKey,
+}
+
+impl Answering {
+    /// The right to work on what `key` names; `None`: somebody has it.
+    pub fn begin(&self, key: RepeatKey) -> Option<Right> {
+        let is_new = lock(&self.0).insert(key);
+        is_new.then(|| Right { answering: self.clone(), key })
+    }
+}
+
+impl Drop for Right {
+    fn drop(&mut self) {
+        lock(&self.answering.0).remove(&self.key);
+    }
+}
