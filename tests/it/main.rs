@@ -53,6 +53,7 @@ mod scenario;
 mod schemathesis;
 mod scripts;
 mod security;
+mod session;
 mod signatures;
 mod spared;
 mod startup;

@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     clock::random,
-    model::repeat::RepeatKey,
     model::{
         delivery::{Attempt, Delivery, DeliveryState},
         event::{Event, NewEvent, TEXT_RULE, attribute_bytes, is_text},
@@ -21,6 +20,7 @@ use crate::{
         json::json_bytes,
         outcome::FailureKind,
         problem::{Problem, segment},
+        repeat::RepeatKey,
         token::Scope,
         trace::{TRACEPARENT, TRACESTATE, TraceContext},
         trigger::{Trigger, arcgis},
