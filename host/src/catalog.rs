@@ -4,249 +4,44 @@
 //! Plugins are not here: `plugin::registry` holds them, because a version is more than a document.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::sync::Mutex;
-use utoipa::ToSchema;
 
 use crate::{
     model::{
         code::CodeRecord,
         cx::environment::Environment,
         deactivation::Reason,
-        event::NewEvent,
         id::WebhookId,
         problem::Problem,
         profile::{self, Profile},
         receiver::{ActionSpec, Receiver, ReceiverSpec},
         secret::SecretRef,
-        selector::{Selector, index::SelectorIndex},
         service::{ServiceEntry, ServiceSpec},
-        signature::Challenge,
         token::TokenRecord,
-        webhook::{Mismatch, MismatchReason, Webhook, WebhookSpec, mismatch::MISMATCHES_MAX, unknown},
+        webhook::{Webhook, WebhookSpec},
     },
-    store::{ConfigWrite, Store, StoreError},
+    store::Store,
 };
 
 mod changing;
+mod error;
+mod snapshot;
+mod stored;
 
 pub use changing::{Change, Changing};
+pub use error::CatalogError;
+pub use snapshot::{ActionEntry, Deactivated, ReceiverEntry, Snapshot, WebhookEntry};
 
-/// Webhooks among whose selectors one is looked for that an event's trigger is near to.
-const HINTS_OF_WEBHOOKS_MAX: usize = 1000;
-
-const WEBHOOK: &str = "webhook";
-const RECEIVER: &str = "receiver";
-const CODE: &str = "code";
-const TOKEN: &str = "token";
-const ACTION: &str = "action";
-const PROFILE: &str = "profile";
-const ENVIRONMENT: &str = "environment";
-const SERVICE: &str = "service";
-
-/// A document as kept: what was written, and when.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Kept<T> {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    id: Option<WebhookId>,
-    spec: T,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    deactivated: Option<Deactivated>,
-}
-
-/// That a webhook was switched off because it kept failing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Deactivated {
-    /// When.
-    pub at: Timestamp,
-    /// Why.
-    pub reason: Reason,
-}
-
-/// A webhook as written and as compiled.
-#[derive(Debug)]
-pub struct WebhookEntry {
-    /// For as long as it exists.
-    pub id: WebhookId,
-    /// As written.
-    pub spec: WebhookSpec,
-    /// As compiled.
-    pub webhook: Arc<Webhook>,
-    /// When it was first written.
-    pub created_at: Timestamp,
-    /// When it was last written.
-    pub updated_at: Timestamp,
-    /// That it was switched off; an admin who deactivates leaves none.
-    pub deactivated: Option<Deactivated>,
-}
-
-impl WebhookEntry {
-    fn kept(&self) -> Kept<&WebhookSpec> {
-        let Self { created_at, updated_at, deactivated, .. } = *self;
-        Kept { id: Some(self.id.clone()), spec: &self.spec, created_at, updated_at, deactivated }
-    }
-}
-
-/// A receiver as written and as compiled.
-#[derive(Debug)]
-pub struct ReceiverEntry {
-    /// As written.
-    pub spec: ReceiverSpec,
-    /// As compiled.
-    pub receiver: Arc<Receiver>,
-    /// When it was first written.
-    pub created_at: Timestamp,
-    /// When it was last written.
-    pub updated_at: Timestamp,
-}
-
-/// A service action as written.
-#[derive(Debug)]
-pub struct ActionEntry {
-    /// As written.
-    pub spec: ActionSpec,
-    /// When it was first written.
-    pub created_at: Timestamp,
-    /// When it was last written.
-    pub updated_at: Timestamp,
-}
-
-/// Everything at one moment.
-#[derive(Debug, Default)]
-pub struct Snapshot {
-    /// By name.
-    pub webhooks: BTreeMap<String, Arc<WebhookEntry>>,
-    /// By identifier.
-    pub webhooks_by_id: HashMap<WebhookId, Arc<WebhookEntry>>,
-    /// By name.
-    pub receivers: BTreeMap<String, Arc<ReceiverEntry>>,
-    /// Service actions, by name.
-    pub actions: BTreeMap<String, Arc<ActionEntry>>,
-    /// By the hexadecimal keyed hash of their text.
-    pub codes: HashMap<String, Arc<CodeRecord>>,
-    /// By name, with the site-wide values an admin set.
-    pub profiles: BTreeMap<String, Profile>,
-    /// By hash.
-    pub tokens: HashMap<String, Arc<TokenRecord>>,
-    /// Environments of agents, by their resource names.
-    pub environments: BTreeMap<String, Arc<Environment>>,
-    /// Services webhooks may be about, by name.
-    pub services: BTreeMap<String, Arc<ServiceEntry>>,
-    index: SelectorIndex<Arc<Webhook>>,
-    /// Those that are not active.
-    inactive: SelectorIndex<Arc<Webhook>>,
-    /// Secrets under which receivers answer `crc_token` challenges.
-    crc_secrets: BTreeSet<String>,
-}
-
-impl Snapshot {
-    /// Whether anybody gets signatures over words made with this secret, by a challenge of whichever receiver.
-    pub fn answers_crc(&self, secret: &str) -> bool {
-        self.crc_secrets.contains(secret)
-    }
-
-    /// The active webhooks that `event` fires, each once.
-    pub fn matching(&self, event: &NewEvent) -> Vec<Arc<Webhook>> {
-        let mut document = None;
-        self.index.lookup(&event.trigger).filter(|webhook| webhook.lets_by(event, &mut document)).cloned().collect()
-    }
-
-    /// Why `event` fires no webhook, up to [`MISMATCHES_MAX`] reasons.
-    pub fn mismatches(&self, event: &NewEvent) -> Vec<Mismatch> {
-        let (active, inactive) = (self.index.lookup(&event.trigger), self.inactive.lookup(&event.trigger));
-        let selecting: Vec<_> = active.chain(inactive).take(MISMATCHES_MAX).collect();
-        if selecting.is_empty() {
-            let known = self.index.entries().iter().take(HINTS_OF_WEBHOOKS_MAX).flat_map(|webhook| &webhook.selectors);
-            return vec![Mismatch::unselected(&event.trigger, known.map(Selector::as_str))];
-        }
-        let mut document = None;
-        let mut reason = |webhook: &Webhook| match webhook.active {
-            true => webhook.refuses(event, &mut document),
-            false => Some(MismatchReason::Inactive),
-        };
-        selecting.into_iter().filter_map(|webhook| Some(Mismatch::of(webhook, reason(webhook)?))).collect()
-    }
-
-    /// Names of webhooks and receivers that refer to the secret `name`.
-    pub fn users_of_secret(&self, name: &str) -> Vec<String> {
-        let webhooks = self.webhooks.values().filter(|entry| entry.webhook.secrets().iter().any(|secret| secret.name == name));
-        let receivers = self.receivers.values().filter(|entry| entry.spec.verify.secrets().any(|secret| secret.name == name));
-        webhooks
-            .map(|entry| format!("webhook {}", entry.spec.name))
-            .chain(receivers.map(|entry| format!("receiver {}", entry.spec.name)))
-            .collect()
-    }
-
-    /// Names of webhooks and receivers that use the plugin `name`.
-    pub fn users_of_plugin(&self, name: &str) -> Vec<String> {
-        let webhooks = self.webhooks.values().filter(|entry| entry.webhook.transform.as_ref().is_some_and(|t| t.plugin == name));
-        let receivers = self.receivers.values().filter(|entry| entry.spec.plugins().iter().any(|(_, plugin)| *plugin == name));
-        let actions = self.actions.values().filter(|entry| entry.spec.plugin.as_deref() == Some(name));
-        webhooks
-            .map(|entry| format!("webhook {}", entry.spec.name))
-            .chain(receivers.map(|entry| format!("receiver {}", entry.spec.name)))
-            .chain(actions.map(|entry| format!("action {}", entry.spec.name)))
-            .collect()
-    }
-
-    /// Names of the receivers bound to the action `name`.
-    pub fn bound_to(&self, name: &str) -> Vec<&str> {
-        let bound = self.receivers.values().filter(|entry| entry.spec.action.as_deref() == Some(name));
-        bound.map(|entry| entry.spec.name.as_str()).collect()
-    }
-
-    /// Compiles a receiver, with what its action says. All that is wrong is found at once.
-    pub fn compile_receiver(&self, spec: &ReceiverSpec) -> Result<Receiver, Vec<Problem>> {
-        let Some(name) = &spec.action else { return Receiver::compile(spec, &self.profiles) };
-        let Some(action) = self.actions.get(name) else {
-            return Err(vec![Problem::new("/action", unknown("action", name, self.actions.keys().map(String::as_str)))]);
-        };
-        Receiver::compile(&spec.bound_to(&action.spec)?, &self.profiles)
-    }
-
-    fn index_challenges(&mut self) {
-        let answering = self.receivers.values().filter(|entry| entry.spec.verify.handshake() == Challenge::CrcToken);
-        self.crc_secrets = answering.filter_map(|entry| Some(entry.spec.verify.secret.as_ref()?.name.clone())).collect();
-    }
-
-    fn reindex(&mut self) {
-        let index = |active: bool| {
-            let webhooks = self.webhooks.values().filter(|entry| entry.webhook.active == active);
-            SelectorIndex::new(webhooks.map(|entry| (entry.webhook.selectors.clone(), Arc::clone(&entry.webhook))))
-        };
-        (self.index, self.inactive) = (index(true), index(false));
-        self.webhooks_by_id = self.webhooks.values().map(|entry| (entry.id.clone(), Arc::clone(entry))).collect();
-    }
-}
-
-/// Why a write was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// The document is wrong.
-    #[error("the document is not valid")]
-    Invalid(Vec<Problem>),
-    /// There is one of that name already.
-    #[error("there is a {0} of that name already")]
-    Exists(&'static str),
-    /// There is none of that name.
-    #[error("there is no {0} of that name")]
-    Missing(&'static str),
-    /// Something refers to it.
-    #[error("it is referred to by {}", .0.join(", "))]
-    Referred(Vec<String>),
-    /// The store refused.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
+use stored::{
+    ACTION, CODE, ENVIRONMENT, Kept, PROFILE, RECEIVER, SERVICE, TOKEN, WEBHOOK, decode, encode, receiver_entry, webhook_entry, write,
+};
 
 /// What admins have written. Cheap to clone.
 #[derive(Clone)]
@@ -640,41 +435,5 @@ impl Catalog {
         change(&mut next);
         next.index_challenges();
         self.shared.snapshot.store(Arc::new(next));
-    }
-}
-
-fn write(kind: &'static str, id: &str, document: Option<Value>) -> ConfigWrite {
-    ConfigWrite { kind, id: id.to_owned(), expected: None, document }
-}
-
-fn encode<T: Serialize>(document: &T) -> Result<Value, CatalogError> {
-    serde_json::to_value(document).map_err(|error| CatalogError::Invalid(vec![Problem::new("", error.to_string())]))
-}
-
-fn decode<T: DeserializeOwned>(document: &Value) -> Option<T> {
-    // A newer version may have written what this one does not know: it is left alone and said, not dropped.
-    T::deserialize(document).inspect_err(|error| tracing::error!(%error, "a stored document cannot be read and is left out")).ok()
-}
-
-fn webhook_entry(kept: Kept<WebhookSpec>, profiles: &BTreeMap<String, Profile>) -> Option<Arc<WebhookEntry>> {
-    let Kept { id, spec, created_at, updated_at, deactivated } = kept;
-    let id = id?;
-    match Webhook::compile(&spec, &id, profiles) {
-        Ok(webhook) => Some(Arc::new(WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at, deactivated })),
-        Err(problems) => {
-            tracing::error!(webhook = spec.name, ?problems, "a stored webhook does not compile and is left out");
-            None
-        }
-    }
-}
-
-fn receiver_entry(kept: Kept<ReceiverSpec>, snapshot: &Snapshot) -> Option<Arc<ReceiverEntry>> {
-    let Kept { spec, created_at, updated_at, .. } = kept;
-    match snapshot.compile_receiver(&spec) {
-        Ok(receiver) => Some(Arc::new(ReceiverEntry { spec, receiver: Arc::new(receiver), created_at, updated_at })),
-        Err(problems) => {
-            tracing::error!(receiver = spec.name, ?problems, "a stored receiver does not compile and is left out");
-            None
-        }
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Exit codes: 0 done, 1 failed (the reason is on standard error), 2 the command line itself is wrong.
 
-use std::{future::Future, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use self::runtime::block_on;
 
 pub mod action;
 pub mod apply;
@@ -32,6 +34,7 @@ pub mod plugin;
 pub mod progress;
 pub mod receiver;
 pub mod restore;
+mod runtime;
 pub mod secret;
 pub mod serve;
 pub mod session;
@@ -123,7 +126,7 @@ impl Cli {
             Command::Session(session) => session.run(),
             Command::Token(token) => token.run(),
             Command::Config(config) => config.run(),
-            Command::Completion(completion) => completion.run(),
+            Command::Completion(completion) => completion.run(Self::command()),
             Command::Apply(apply) => block_on(apply.run()),
             Command::Export(export) => block_on(export.run()),
             Command::Audit(audit) => audit.run(),
@@ -134,9 +137,4 @@ impl Cli {
             Command::Compile(compile) => Ok(compile.run()),
         }
     }
-}
-
-/// Runs `work` on a runtime of its own.
-fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::model::{proxy::Proxies, secret::SecretRef};
 
+mod bounded;
 pub mod http;
 pub mod limits;
 pub mod load;

@@ -3,6 +3,7 @@
 //! Nothing here is asynchronous, does I/O, reads a clock or draws a random number; times and randomness come as arguments.
 //! Nothing here imports a module above it. Modules stand in the order the data travels.
 
+pub mod ambient;
 pub mod arcgis;
 pub mod audit;
 pub mod binding;

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use http::{Request, Response, header::HOST};
-use http_body_util::Full;
 use hyper::body::Incoming;
 
+use self::caller::{Caller, Sent};
 use crate::services::Services;
 
 pub mod actions;
 pub mod arcgis;
 pub mod audit;
+pub mod authorization;
 pub mod body;
+pub mod caller;
 pub mod calls;
 pub mod codes;
 pub mod cx;
 pub mod deliveries;
+pub mod document;
 pub mod edge;
 pub mod events;
 pub mod health;
@@ -32,6 +35,7 @@ pub mod receivers;
 pub mod recovery;
 pub mod request;
 pub mod respond;
+pub mod route;
 pub mod router;
 pub mod secrets;
 pub mod services;
@@ -42,22 +46,11 @@ pub mod triggers;
 pub mod try_out;
 pub mod webhooks;
 
-/// Bytes of an answer.
-pub type Body = Full<bytes::Bytes>;
-
-/// What may be asked on a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Face {
-    /// Everything: there is one listener.
-    Everything,
-    /// Codes and how the host is; administrators have a listener of their own.
-    Public,
-    /// Everything but codes.
-    Admin,
-}
+pub use caller::Face;
+pub use respond::Body;
 
 /// Answers one request.
-pub async fn answer(router: Arc<router::Router>, services: Services, request: Request<Incoming>, caller: edge::Caller) -> Response<Body> {
+pub async fn answer(router: Arc<router::Router>, services: Services, request: Request<Incoming>, caller: Caller) -> Response<Body> {
     let (mut parts, incoming) = request.into_parts();
     let request_id = audit::request_id(&parts.headers);
     parts.headers.insert(audit::REQUEST_ID, request_id.clone());
@@ -73,7 +66,7 @@ pub async fn answer(router: Arc<router::Router>, services: Services, request: Re
     let asking = code.is_none().then(|| edge::response::Asking::of(&parts, settings));
     let mut response = match asking.as_ref().and_then(edge::response::Asking::preflight) {
         Some(response) => response,
-        None => router.answer(services, code, parts, &mut body, router::Sent { remote, face, is_apart }).await,
+        None => router.answer(services, code, parts, &mut body, Sent { remote, face, is_apart }).await,
     };
     if let Some(asking) = asking {
         response = asking.dress(response, caller.is_encrypted, &limits.http).await;

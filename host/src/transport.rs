@@ -7,6 +7,7 @@
 
 pub mod address;
 mod answer;
+mod causes;
 mod client;
 mod coding;
 mod connect;

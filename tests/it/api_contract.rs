@@ -105,8 +105,8 @@ fn the_description_is_whole() {
             _ => {}
         }
     }
-    let described = hookwright::server::openapi::json();
-    for described in [described, hookwright::server::cx::description::json()] {
+    let described = hookwright::server::router::description();
+    for described in [described, hookwright::server::router::cx_description()] {
         let mut found = Vec::new();
         references(described, &mut found);
         assert!(!found.is_empty());
@@ -124,7 +124,7 @@ fn the_description_is_whole() {
 /// A credential is a reference or the value itself, in every place that takes one.
 #[test]
 fn the_description_says_how_a_credential_is_given() {
-    let described = hookwright::server::openapi::json();
+    let described = hookwright::server::router::description();
     let credential = described.pointer("/components/schemas/Credential").expect("a schema");
     assert_eq!(credential["oneOf"][1]["required"], json!(["inline"]), "{credential}");
     let text = described.to_string();

@@ -7,8 +7,9 @@ use http::Method;
 
 use super::{
     at::{At, Page, segment},
-    block_on, input,
+    input,
     output::{cell, pretty, text},
+    runtime::block_on,
 };
 use crate::model::receiver::ActionSpec;
 

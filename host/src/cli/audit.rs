@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::{
     at::{At, Page},
-    block_on,
     output::{cell, text, time},
+    runtime::block_on,
 };
 
 /// List what admins changed, newest first; `--json` shows documents before and after.

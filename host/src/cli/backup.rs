@@ -6,10 +6,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    block_on,
     maintain::{Place, Worker, through},
     output::{cell, time},
     progress::{amount, count, counting},
+    runtime::block_on,
 };
 use crate::{
     clock::{Clock, SystemClock},

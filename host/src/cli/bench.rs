@@ -14,7 +14,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::net::TcpListener;
 
-use self::load::{Budget, Measured};
+use self::load::Budget;
 use super::{client::Api, endpoint::LOOPBACK, serve::log_to_stderr};
 use crate::{
     clock::SystemClock,
@@ -25,6 +25,7 @@ use crate::{
 
 mod arrivals;
 mod load;
+mod report;
 pub mod sandbox;
 mod stages;
 mod table;
@@ -53,20 +54,6 @@ pub struct Bench {
     /// One JSON document instead of the table.
     #[arg(long)]
     json: bool,
-}
-
-/// One run's figures.
-pub struct Report {
-    /// Connections at once.
-    pub connections: u16,
-    /// Where the store was.
-    pub data: PathBuf,
-    /// What was measured, in order; the first is the ceiling.
-    pub measured: Vec<Measured>,
-    /// Deliveries that arrived, each verified by its endpoint.
-    pub arrived: u64,
-    /// Those that arrived more than once.
-    pub repeated: u64,
 }
 
 impl Bench {

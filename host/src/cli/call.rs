@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::{
     at::{At, Page, segment},
-    block_on,
     client::Api,
     output::{cell, facts, text, time},
+    runtime::block_on,
     webhook::exchange,
 };
 

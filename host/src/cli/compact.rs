@@ -7,9 +7,9 @@ use indicatif::HumanBytes;
 use serde_json::json;
 
 use super::{
-    block_on,
     maintain::{Place, Worker, through},
     progress::{count, counting},
+    runtime::block_on,
 };
 
 /// Give back the space the store does not need. A running host does so by itself; this is for those who want it now.

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{Cli, output};
+use super::output;
 
 /// Print what a shell completes commands and flags with.
 #[derive(Debug, Args)]
@@ -19,10 +19,10 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// Prints it.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    /// Prints it, for `command`.
+    pub fn run(self, mut command: Command) -> anyhow::Result<ExitCode> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "hookwright", &mut script);
+        clap_complete::generate(self.shell, &mut command, "hookwright", &mut script);
         output::print(&String::from_utf8_lossy(&script))?;
         Ok(ExitCode::SUCCESS)
     }

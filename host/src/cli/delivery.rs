@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{
     at::{At, Page, segment},
-    block_on,
     output::{cell, facts, indented, time},
+    runtime::block_on,
     webhook::exchange,
 };
 

@@ -23,6 +23,7 @@ use crate::{
     plugin::builtin::BUILTINS,
 };
 
+mod facts;
 mod page;
 mod setup;
 mod story;

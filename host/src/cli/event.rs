@@ -8,12 +8,15 @@ use serde_json::{Map, Value};
 
 use super::{
     at::{At, Page, segment, with_query},
-    block_on,
     input::{self, Data, Pair},
     output::{cell, facts, indented, plain, pretty, short, table, text, time},
+    runtime::block_on,
 };
 
+mod listed;
 mod tail;
+
+use listed::source;
 
 /// Post events and look at them.
 #[derive(Debug, Subcommand)]
@@ -148,12 +151,6 @@ async fn list(page: Page, at: At) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Empty when the producer gave none.
-fn source(event: &Value) -> String {
-    let source = cell(event, "/source");
-    if source.is_empty() { "-".to_owned() } else { source }
-}
-
 async fn show(id: String, at: At) -> anyhow::Result<ExitCode> {
     let event = at.open()?.call(Method::GET, &format!("/v1/events/{}", segment(&id)), None).await?;
     at.show(&event, |event| {
@@ -205,27 +202,11 @@ fn deliveries(deliveries: &Value) -> String {
     table(&["DELIVERY", "WEBHOOK", "STATE", "ATTEMPTS", "DUE", "HTTP", "FAILURE"], rows)
 }
 
-/// One event on one line: its time, its identifier, what happened and its data.
-fn line(event: &Value) -> String {
-    let from = match source(event).as_str() {
-        "-" => String::new(),
-        source => format!(" from {source}"),
-    };
-    let session = event["session"].as_str().map_or_else(String::new, |session| format!(" in {session}"));
-    let head = format!("{} {} {}{from}{session}", time(event, "/accepted_at"), cell(event, "/id"), cell(event, "/trigger"));
-    format!("{}  {}", short(&head, 400), short(&event["data"].to_string(), 160))
-}
-
-/// A list's documents, newest first.
-fn documents(list: &Value) -> std::slice::Iter<'_, Value> {
-    list["data"].as_array().map(Vec::as_slice).unwrap_or_default().iter()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{listed::line, *};
 
     #[test]
     fn a_line_tells_an_event() {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{at::At, block_on};
+use super::{at::At, runtime::block_on};
 
 pub mod build;
 pub mod cases;

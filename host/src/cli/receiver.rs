@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     at::{At, Page, segment},
-    block_on, input,
+    input,
     output::{cell, facts, is_there, pretty, text, time},
+    runtime::block_on,
 };
 use crate::model::receiver::ReceiverSpec;
 

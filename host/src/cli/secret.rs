@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 use super::{
     at::{At, segment},
-    block_on, input,
+    input,
     output::{cell, time},
+    runtime::block_on,
 };
 
 /// Values that go in and never come out; documents refer to them as `$secret:name`.

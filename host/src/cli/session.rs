@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::{
     at::{At, segment},
-    block_on,
     input::{self, Pair},
     output::facts,
+    runtime::block_on,
 };
 
 /// The parameters of a session.

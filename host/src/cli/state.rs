@@ -16,7 +16,7 @@ use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-pub use self::source::Source;
+pub use self::source::{Document, Source};
 use super::{
     at::segment,
     client::Api,
@@ -81,17 +81,6 @@ impl Kind {
         let name = name.split('/').map(segment).collect::<Vec<_>>().join("/");
         format!("/v1/{}/{name}", self.folder())
     }
-}
-
-/// One document.
-#[derive(Clone, Debug)]
-pub struct Document {
-    /// In the one form documents are compared in.
-    pub value: Value,
-    /// The bytes of a plugin, where there are any, and what they are.
-    pub bytes: Option<(PluginKind, Bytes)>,
-    /// Where the value of a secret is found.
-    pub source: Option<Source>,
 }
 
 /// Everything, by kind and name.

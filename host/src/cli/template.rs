@@ -8,8 +8,8 @@ use http::Method;
 
 use super::{
     at::{At, segment},
-    block_on,
     output::pretty,
+    runtime::block_on,
 };
 use crate::model::integration::{Api, Integration};
 

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::{
     at::{At, segment},
-    block_on,
     output::{cell, facts, time},
+    runtime::block_on,
 };
 
 /// Tokens for the API: each allows what its scopes say, and ends when it is to.

@@ -7,18 +7,20 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::{
-    at::{At, Page, segment},
-    block_on,
+    at::{At, Page},
     input::{self, Data, Pair},
     output::{cell, facts, indented, pretty, text},
+    runtime::block_on,
 };
 use crate::model::webhook::WebhookSpec;
 
 pub mod again;
 pub mod create;
 pub mod exchange;
+mod named;
 
 use exchange::log;
+use named::{Named, path};
 
 /// Outbound subscriptions: what is sent where for which events.
 #[derive(Debug, Subcommand)]
@@ -104,15 +106,6 @@ pub enum Webhook {
     Delete(Named),
 }
 
-/// A webhook on a host.
-#[derive(Debug, Args)]
-pub struct Named {
-    /// The webhook.
-    name: String,
-    #[command(flatten)]
-    at: At,
-}
-
 /// A webhook, and what it is run with.
 #[derive(Debug, Args)]
 pub struct With {
@@ -167,10 +160,6 @@ impl Webhook {
     }
 }
 
-fn path(name: &str) -> String {
-    format!("/v1/webhooks/{}", segment(name))
-}
-
 async fn list(page: Page, at: At) -> anyhow::Result<ExitCode> {
     let list = page.fetch(&at.open()?, "/v1/webhooks", &[]).await?;
     at.show_list(&list, &["NAME", "ACTIVE", "PROFILE", "SELECTORS", "TRANSFORM", "URL"], |webhook| {
@@ -182,13 +171,6 @@ async fn list(page: Page, at: At) -> anyhow::Result<ExitCode> {
         row.extend([text(webhook, "/selectors"), transform, text(webhook, "/request/url")]);
         row
     })
-}
-
-impl Named {
-    async fn switch(self, verb: &str, now: &str) -> anyhow::Result<ExitCode> {
-        let webhook = self.at.open()?.call(Method::POST, &format!("{}/{verb}", path(&self.name)), None).await?;
-        self.at.show(&webhook, |_| format!("{} is {now}", self.name))
-    }
 }
 
 impl With {

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-use super::limits::{Amount, DAY, GIB, KIB, MIB, Number, bounded};
+use super::bounded::{Amount, DAY, GIB, KIB, MIB, Number, bounded};
 
 /// Where the certificate of the listeners lies: `[tls]`. Both files are read again when they change, and on SIGHUP.
 #[derive(Clone, Debug, PartialEq, Eq)]

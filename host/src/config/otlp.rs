@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use url::Url;
 
-use super::limits::{Amount, Number, bounded};
+use super::bounded::{Amount, Number, bounded};
 use crate::model::secret::{Secret, SecretRef};
 
 /// A collector of traces that speaks OTLP over HTTP, and what it is told.

@@ -3,11 +3,12 @@
 //! A key is what the file says (`limits.backlog_max` is `backlog_max` in `[limits]`); the variable of the environment is
 //! `HOOKWRIGHT_` and the key in capitals with `_` for `.`.
 
+mod draft;
 mod kinds;
 mod otlp;
 mod proxy;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
@@ -18,151 +19,22 @@ use self::{
     proxy::proxies,
 };
 use super::{
-    Bases, Config, Smtp, SmtpTls,
-    http::{HttpSettings, TlsFiles, bare_host_name, is_origin},
+    Bases, SmtpTls,
+    http::{HttpSettings, bare_host_name, is_origin},
     limits::{Limits, Retention},
 };
 use crate::model::{
     plugin::{
-        limits::{Limit, PluginLimits, PluginLimitsSpec},
+        limits::{Limit, PluginLimits},
         rollback::{CALLS_MIN_MAX, WINDOW_S_MAX},
     },
     problem::nearest,
-    secret::SecretRef,
 };
+pub use draft::{Draft, Setting};
+use draft::{Form, Read, Write};
 
 /// What the variables of the environment begin with.
 pub const VARIABLE_PREFIX: &str = "HOOKWRIGHT_";
-
-/// Something that can be set.
-pub struct Setting {
-    /// Its key.
-    pub key: String,
-    /// What it counts; empty: it is no number.
-    pub unit: &'static str,
-    /// What it is, in a sentence.
-    pub about: String,
-    /// The least and the most, if it is a number.
-    pub bounds: Option<(u64, Option<u64>)>,
-    form: Form,
-    write: Write,
-    read: Read,
-}
-
-type Write = Box<dyn Fn(&mut Draft, &Value) -> Result<(), String> + Send + Sync>;
-type Read = Box<dyn Fn(&Draft) -> Value + Send + Sync>;
-
-/// How text from the environment or the command line becomes a value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Number,
-    Truth,
-    Text,
-    /// Divided by commas.
-    List,
-    /// `PATH=ENVIRONMENT`, divided by commas.
-    Pairs,
-    /// One URL for every host, or an array of rules in JSON.
-    Rules,
-}
-
-/// What the settings are written into, one by one.
-pub struct Draft {
-    /// The part that needs nothing else to be known.
-    pub config: Config,
-    /// `[plugin_defaults]`.
-    pub plugin_defaults: PluginLimitsSpec,
-    /// `[plugin_maxima]`.
-    pub plugin_maxima: PluginLimitsSpec,
-    /// Rules as they were written, without what is secret in them.
-    proxies_shown: Vec<Value>,
-    smtp: SmtpDraft,
-    otlp: otlp::OtlpDraft,
-    /// The certificates, and the key.
-    tls: (Option<PathBuf>, Option<PathBuf>),
-}
-
-#[derive(Default)]
-struct SmtpDraft {
-    host: Option<String>,
-    port: Option<u16>,
-    tls: Option<SmtpTls>,
-    ca_file: Option<PathBuf>,
-    from: Option<String>,
-    user: Option<String>,
-    password: Option<SecretRef>,
-}
-
-impl Default for Draft {
-    fn default() -> Self {
-        let mut config = Config::new("data", ([127, 0, 0, 1], 8400).into());
-        config.warm_plugins = true;
-        Self {
-            config,
-            plugin_defaults: PluginLimitsSpec::default(),
-            plugin_maxima: PluginLimitsSpec::default(),
-            proxies_shown: Vec::new(),
-            smtp: SmtpDraft::default(),
-            otlp: otlp::OtlpDraft::default(),
-            tls: (None, None),
-        }
-    }
-}
-
-impl Draft {
-    /// The configuration, or what does not fit together, each with its key.
-    pub fn finish(mut self) -> Result<Config, Vec<(String, String)>> {
-        let mut problems = Vec::new();
-        let limits = &mut self.config.limits;
-        limits.plugin_maxima = PluginLimits::MAXIMUM.with(&self.plugin_maxima);
-        limits.plugin_defaults = PluginLimits::DEFAULT.with(&self.plugin_defaults);
-        let found = self.plugin_defaults.problems(&limits.plugin_maxima);
-        problems
-            .extend(found.into_iter().map(|found| (format!("plugin_defaults.{}", found.pointer.trim_start_matches('/')), found.detail)));
-        match self.smtp.finish() {
-            Ok(smtp) => self.config.smtp = smtp,
-            Err(problem) => problems.push(problem),
-        }
-        match self.otlp.finish() {
-            Ok(otlp) => self.config.otlp = otlp,
-            Err(problem) => problems.push(problem),
-        }
-        match self.tls {
-            (Some(certificate_file), Some(key_file)) => self.config.tls = Some(TlsFiles { certificate_file, key_file }),
-            (None, None) => {}
-            (certificates, _) => {
-                let missing = if certificates.is_none() { "tls.certificate_file" } else { "tls.key_file" };
-                problems.push((missing.to_owned(), "must be set: certificates and their key go together".to_owned()));
-            }
-        }
-        if problems.is_empty() { Ok(self.config) } else { Err(problems) }
-    }
-}
-
-impl SmtpDraft {
-    fn finish(self) -> Result<Option<Smtp>, (String, String)> {
-        let Self { host, port, tls, ca_file, from, user, password } = self;
-        let is_any = port.is_some() || tls.is_some() || ca_file.is_some() || from.is_some() || user.is_some() || password.is_some();
-        let Some(host) = host else {
-            let problem =
-                || ("smtp.host".to_owned(), "must be set where anything else of `smtp` is: the name of the mail server".to_owned());
-            return if is_any { Err(problem()) } else { Ok(None) };
-        };
-        let Some(from) = from else {
-            return Err((
-                "smtp.from".to_owned(),
-                "must be set: who mails are from, such as `Hookwright <webhooks@example.com>`".to_owned(),
-            ));
-        };
-        let ca_certificates = ca_file.map(|path| read_file(&path)).transpose().map_err(|why| ("smtp.ca_file".to_owned(), why))?;
-        let tls = tls.unwrap_or(SmtpTls::Implicit);
-        Ok(Some(Smtp { host, port: port.unwrap_or(tls.port()), tls, ca_certificates, from, user, password }))
-    }
-}
-
-fn read_file(path: &std::path::Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
-}
 
 impl Setting {
     /// The variable of the environment.

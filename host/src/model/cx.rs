@@ -4,6 +4,7 @@
 
 mod mask;
 mod message;
+mod names;
 mod showing;
 mod writing;
 
@@ -14,26 +15,9 @@ use utoipa::OpenApi;
 
 pub use mask::masked;
 pub use message::with_numbers;
+pub use names::{AGENT_LABEL, DISPLAY_NAME_LABEL, REDACTED, SERVICE_AGENT_SECRET, SERVICE_LABEL};
 pub use showing::of_spec;
 pub use writing::{field_of, to_document};
-
-/// The label that names the agent a webhook belongs to: `projects/p/locations/l/agents/a`.
-pub const AGENT_LABEL: &str = "dialogflow.cx/agent";
-/// The label of its display name.
-pub const DISPLAY_NAME_LABEL: &str = "dialogflow.cx/display-name";
-/// The label of its Service Directory service: where its host is says `resolve`, and whether that may be called the operator.
-pub const SERVICE_LABEL: &str = "dialogflow.cx/service";
-/// The label of the project its secret versions are of, where that is not the agent's own.
-const SECRETS_LABEL: &str = "dialogflow.cx/secret-project";
-/// What stands for a credential that was given itself. Written back, the credential stays what it is.
-pub const REDACTED: &str = "(redacted)";
-/// The secret that holds the key of the agent's service agent, for `ID_TOKEN` and `ACCESS_TOKEN`: a key file of a service account.
-pub const SERVICE_AGENT_SECRET: &str = "dialogflow-service-agent";
-/// The longest display name, in characters.
-const DISPLAY_NAME_CHARS_MAX: usize = 64;
-/// Where in a CX webhook its web service stands.
-const GENERIC: &str = "genericWebService";
-const DIRECTORY: &str = "serviceDirectory";
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(message::CxWebhook, environment::Environment)))]
@@ -43,18 +27,4 @@ struct Messages;
 pub fn schemas() -> Value {
     let description = serde_json::to_value(Messages::openapi()).unwrap_or_default();
     description.pointer("/components/schemas").cloned().unwrap_or_default()
-}
-
-fn project_of(agent: &str) -> &str {
-    agent.split('/').nth(1).unwrap_or_default()
-}
-
-/// `null` is what is left out, everywhere in protocol buffers' JSON.
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name, without_nulls(value))).collect()
-        }
-        other => other,
-    }
 }

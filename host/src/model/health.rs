@@ -12,12 +12,10 @@ use super::{
     breaker::{Admission, Open, after},
     outcome::{Failure, FailureKind},
 };
-pub use retry_after::retry_after;
+pub use retry_after::{RETRY_AFTER_MAX, retry_after};
 
 /// Attempts in a row that must go wrong before an endpoint is left alone.
 pub const BREAKER_FAILURES: u32 = 10;
-/// The longest `Retry-After` that is honoured: 1 day. What is beyond is taken for this.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long an endpoint that asks to be spared for no stated time is left alone.
 pub const SPARE_PAUSE: Duration = Duration::from_secs(1);
 

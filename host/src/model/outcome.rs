@@ -10,7 +10,7 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
 };
 
-use super::{id::DeliveryId, plugin::PluginFailure};
+use super::id::DeliveryId;
 
 /// Why an attempt did not deliver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -189,12 +189,6 @@ impl Failure {
     /// The same for who may not read what happened: the sentence may name addresses, secrets and what a plugin or an endpoint said.
     pub fn without_detail(&self) -> Self {
         Self::new(self.kind, "why is shown to tokens with the scope `read`")
-    }
-}
-
-impl From<&PluginFailure> for Failure {
-    fn from(failure: &PluginFailure) -> Self {
-        Self::new(failure.into(), failure.to_string())
     }
 }
 

@@ -5,12 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{
-    problem::Problem,
-    retry::Retry,
-    service::{Capability, ServiceKind},
-    signature::SigningScheme,
-};
+use super::{problem::Problem, retry::Retry, service::ServiceRule, signature::SigningScheme};
 
 /// A profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -99,23 +94,6 @@ pub struct Bounds {
     pub max: u64,
 }
 
-/// What a service must be like for a webhook to be told of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ServiceRule {
-    /// Of which kind.
-    pub kind: ServiceKind,
-    /// What it can do.
-    #[serde(default)]
-    pub with: Vec<Capability>,
-    /// What it must not do.
-    #[serde(default)]
-    pub without: Vec<Capability>,
-    /// Whether it works asynchronously.
-    #[serde(default)]
-    pub asynchronous: bool,
-}
-
 /// A default and what may be written instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -177,6 +155,7 @@ impl Deactivation {
 
 /// The most failures a deactivation rule may count.
 const FAILURES_MAX: u32 = 1000;
+
 /// The most days it may look back.
 const DAYS_MAX: u32 = 365;
 

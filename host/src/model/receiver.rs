@@ -19,23 +19,25 @@ pub mod reply;
 pub mod spec;
 
 pub use spec::{
-    ActionSpec, EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, RouteSpec, RoutesSpec, TOLERANCE_S_MAX, VerifySpec,
+    ActionSpec, BODY_BYTES_DEFAULT, EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, RouteSpec, RoutesSpec,
+    TIMEOUT_MS_DEFAULT, TOLERANCE_S_MAX, VerifySpec,
 };
 
-/// Bytes of a call's body, unless the receiver says otherwise.
-pub const BODY_BYTES_DEFAULT: usize = 1024 * 1024;
 /// The most a receiver may allow, in bytes.
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Milliseconds a receiver may take, unless it says otherwise.
-pub const TIMEOUT_MS_DEFAULT: u64 = 5_000;
+
 /// The most a receiver may allow itself, in milliseconds.
 pub const TIMEOUT_MS_MAX: u64 = 30_000;
+
 /// Routes of one receiver.
 pub const ROUTES_MAX: usize = 200;
+
 /// Bytes of what makes a call one call.
 pub const ONCE_BYTES_MAX: usize = 1024;
+
 /// Declared events of one receiver.
 pub const EVENTS_MAX: usize = 20;
+
 /// The longest message of a narrowed reply, in characters.
 pub const MESSAGE_CHARS_MAX: usize = 1024;
 

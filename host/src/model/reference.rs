@@ -4,14 +4,14 @@
 //! `$call.` are ours. That page leaves open how names with `.` and `-` end, what follows an unset one, and what is no reference;
 //! each such rule is our decision and stands where it is applied.
 
-mod expansion;
+pub(in crate::model) mod expansion;
 mod resolve;
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{function::Ambient, parameter::Parameters, problem::nearest};
+use super::{ambient::Ambient, parameter::Parameters, problem::nearest};
 pub use expansion::{Expansion, SUBSTITUTED_BYTES_MAX};
 
 /// The longest reference, in characters.
@@ -134,7 +134,7 @@ impl Reference {
             Root::Request => 0,
         };
         let reference = Self { root, text: format!("${word}.{token}"), tail_start: 1 + word.len() + 1 + skipped };
-        if root == Root::Intent && resolve::intent_parts(reference.tail()).is_none() {
+        if root == Root::Intent && intent_parts(reference.tail()).is_none() {
             return refused(format!("`{reference}` is no reference; write {}", root.form()));
         }
         Ok(Some(reference))
@@ -215,6 +215,19 @@ fn known_field(root: Root, token: &str, fields: &[&str]) -> Result<usize, Refere
         Some(near) => refused(format!("`${root}.` has no `{field}`; did you mean `${root}.{near}`?")),
         None => refused(format!("`${root}.` has no `{field}`; it has `{list}`")),
     }
+}
+
+/// `NAME.original...` and `NAME.resolved...`: the name, the keys its part has in Dialogflow's WebhookRequest, and what follows.
+fn intent_parts(tail: &str) -> Option<(&str, [&'static str; 2], &str)> {
+    [(".original", ["original", "originalValue"]), (".resolved", ["resolved", "resolvedValue"])]
+        .into_iter()
+        .filter_map(|(part, keys)| {
+            let (at, _) = tail
+                .match_indices(part)
+                .find(|(at, _)| *at > 0 && !tail[at + part.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))?;
+            Some((&tail[..at], keys, &tail[at + part.len()..]))
+        })
+        .min_by_key(|(name, ..)| name.len())
 }
 
 /// What references are looked up in. Borrowed; made anew for each build.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{problem::Problem, profile::ServiceRule};
+use super::problem::Problem;
 
 /// The longest name of a folder or a service, in characters.
 const NAME_CHARS_MAX: usize = 120;
@@ -57,6 +57,23 @@ pub enum Capability {
     Extract,
     /// Files can be uploaded.
     Uploads,
+}
+
+/// What a service must be like for a webhook to be told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceRule {
+    /// Of which kind.
+    pub kind: ServiceKind,
+    /// What it can do.
+    #[serde(default)]
+    pub with: Vec<Capability>,
+    /// What it must not do.
+    #[serde(default)]
+    pub without: Vec<Capability>,
+    /// Whether it works asynchronously.
+    #[serde(default)]
+    pub asynchronous: bool,
 }
 
 impl Capability {

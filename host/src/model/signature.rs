@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::secret::Secret;
+use esri::is_form;
 
 /// How deliveries are signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -143,12 +144,6 @@ fn secret_header(secret: &Secret) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_bytes(secret.expose()).ok().filter(|value| !value.is_empty())?;
     value.set_sensitive(true);
     Some(value)
-}
-
-/// Whether a content type is that of an HTML form.
-fn is_form(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 #[cfg(test)]

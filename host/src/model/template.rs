@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     function::Call,
-    reference::{Expansion, Reference, Scope},
+    reference::{Expansion, Reference, Scope, expansion::text_of},
 };
 
 /// The longest template, in bytes.
@@ -186,14 +186,6 @@ impl Part {
             Self::Reference(reference) => reference.as_str(),
             Self::Call(call) => call.as_str(),
         }
-    }
-}
-
-/// A value inside text.
-pub(super) fn text_of(value: &Value) -> Cow<'_, str> {
-    match value {
-        Value::String(text) => Cow::Borrowed(text),
-        other => Cow::Owned(other.to_string()),
     }
 }
 

@@ -32,18 +32,19 @@ pub mod spec;
 
 pub use auth::{Auth, AuthSpec};
 pub use mismatch::{Mismatch, MismatchReason};
-pub use spec::{Build, TlsSpec, TransformFull, TransformSpec, WebhookSpec, WhenSetAside};
+pub use spec::{Build, IN_FLIGHT_DEFAULT, TlsSpec, TransformFull, TransformSpec, WebhookSpec, WhenSetAside};
 
 /// The longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 128;
+
 /// Selectors of one webhook.
 pub const SELECTORS_MAX: usize = 100;
+
 /// Bindings of one webhook.
 pub const BINDINGS_MAX: usize = 100;
+
 /// Bytes of a webhook's document times its environments: each is compiled as a whole webhook.
 pub const COMPILED_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Deliveries of one webhook being sent at once, unless it says otherwise.
-pub const IN_FLIGHT_DEFAULT: u32 = 16;
 
 /// A compiled webhook.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, component::Linker};
 
-use super::{
+use super::call::{
     guest::Guest,
     imports,
     lane::Lane,

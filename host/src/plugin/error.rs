@@ -1,6 +1,8 @@
 //! Why a plugin is not taken, not activated or not found. Every sentence is for the person who uploaded it.
 
-use super::{compiler::CompileError, componentize::Refusal, script::ScriptError};
+use std::time::Duration;
+
+use super::{script::ScriptError, upload::componentize::Refusal};
 use crate::{
     model::{
         plugin::{ActiveVersion, limits::Limit},
@@ -8,6 +10,32 @@ use crate::{
     },
     store::StoreError,
 };
+
+/// Why a compilation gave nothing although the bytes may be a plugin.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CompileError {
+    /// The time limit.
+    #[error("compiling took longer than {} s (`compile_time_max`)", .0.as_secs())]
+    Time(Duration),
+    /// The limit of processor time of reading a script.
+    #[error("reading the script took longer than {} s of processor time (`script_parse_seconds_max`)", .0.as_secs())]
+    ScriptTime(Duration),
+    /// The memory limit.
+    #[error("compiling needed more than {0} bytes of memory (`compile_memory_bytes_max`)")]
+    Memory(u64),
+    /// The limit of what comes out of it.
+    #[error("the compiled plugin has more than {0} bytes (`compiled_bytes_max`)")]
+    Size(u64),
+    /// The compiler broke down.
+    #[error("the compiler broke down: {0}")]
+    Crash(String),
+    /// The host stops.
+    #[error("the host is stopping; nothing is compiled any more")]
+    Stopping,
+    /// It could not be started, or its files could not be written.
+    #[error("the compiler could not be run: {0}")]
+    Host(String),
+}
 
 /// Why an upload, an activation or another change of a plugin was refused. What was active stays active.
 #[derive(Debug, thiserror::Error)]

@@ -12,37 +12,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     error::UploadError,
-    records,
+    records::{self, Taken},
     registry::{Plugins, changes::is_plugin_name},
 };
 use crate::model::plugin::{Digest, PluginKind, history::Actor};
 
 /// How often the directory is looked at.
 const SCAN_EVERY: Duration = Duration::from_secs(1);
+
 /// Digests remembered of one path; beyond it the oldest is forgotten.
 const REMEMBERED_MAX: usize = 200;
-
-/// What is remembered of one file name.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct InboxRecord {
-    /// What was taken from it, oldest first.
-    pub taken: Vec<Taken>,
-}
-
-/// One content of one file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Taken {
-    /// The content.
-    pub digest: Digest,
-    /// What became of it: `version 3`, or why it was refused.
-    pub result: String,
-}
 
 /// A file as a scan sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +45,7 @@ struct Inbox {
 
 /// Looks at `directory` until `stop`.
 pub async fn watch(plugins: Plugins, directory: PathBuf, stop: CancellationToken) {
-    if let Err(error) = super::artifact::private_directory(&directory) {
+    if let Err(error) = crate::plugin::upload::artifact::private_directory(&directory) {
         tracing::error!(directory = %directory.display(), %error, "the plugins directory cannot be made; files put there are not loaded");
         return;
     }

@@ -7,13 +7,17 @@ use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use super::{
-    context::{AnswerInput, CallContext, CallFailure, Called, DeliveryInput, InvocationInput, PluginOutcome, PluginReply},
-    convert,
-    directory::overfull,
+    call::{
+        context::{AnswerInput, CallContext, CallFailure, Called, DeliveryInput, InvocationInput, PluginOutcome, PluginReply},
+        convert,
+        directory::overfull,
+        instance::{Asked, Call, Said},
+    },
     error::UploadError,
-    instance::{Asked, Call, Said},
-    loader::{Loader, Ready, Trial},
-    snapshot::{Snapshot, SnapshotError},
+    upload::{
+        loader::{Loader, Ready, Trial},
+        snapshot::{Snapshot, SnapshotError},
+    },
 };
 use crate::{
     model::{

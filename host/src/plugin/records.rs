@@ -4,17 +4,38 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::{context::HostSide, error::UploadError, inbox::InboxRecord};
+use super::{call::context::HostSide, error::UploadError};
 use crate::{
-    model::{id::CallId, plugin::PluginRecord},
+    model::{
+        id::CallId,
+        plugin::{Digest, PluginRecord},
+    },
     store::{ConfigWrite, Store, StoreError},
 };
 
 const PLUGIN: &str = "plugin";
 const INBOX: &str = "inbox";
+
+/// What is remembered of one file name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct InboxRecord {
+    /// What was taken from it, oldest first.
+    pub taken: Vec<Taken>,
+}
+
+/// One content of one file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Taken {
+    /// The content.
+    pub digest: Digest,
+    /// What became of it: `version 3`, or why it was refused.
+    pub result: String,
+}
 
 /// Every plugin that is more than the binary's own.
 pub(super) async fn all(store: &Store) -> Result<Vec<PluginRecord>, StoreError> {

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,23 +14,26 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     builtin::{BUILTINS, Builtin, SCRIPT_ENGINE},
-    conduct::{Conduct, Gates, News, NewsDesk, Of, Shown, Watch},
-    context::HostSide,
+    call::{
+        conduct::{Conduct, Gates, News, NewsDesk, Of, Shown, Watch},
+        context::HostSide,
+    },
     error::UploadError,
     loaded::{LoadedPlugin, Source},
-    loader::Loader,
     records,
     script::{self, ScriptLanguage},
-    snapshot,
+    upload::{
+        loader::{Loader, PluginOptions},
+        snapshot,
+    },
 };
 use crate::{
     clock::SharedClock,
     config::Limits,
-    metrics::{Metrics, PoolState},
+    metrics::PoolState,
     model::plugin::{
         ActiveVersion, Digest, Export, Grants, PluginFailure, PluginKind, PluginRecord, PluginUse, PluginVersion,
         history::History,
@@ -42,23 +44,6 @@ use crate::{
 };
 
 pub mod changes;
-
-/// What the plugin host is told at its start.
-#[derive(Clone, Debug)]
-pub struct PluginOptions {
-    /// The data directory: `cache` and `plugin-data` in it are the plugin host's.
-    pub data: PathBuf,
-    /// What bounds it.
-    pub limits: Arc<Limits>,
-    /// The executable that understands `compile`; absent: this one.
-    pub compiler: Option<PathBuf>,
-    /// Whether instructions are counted.
-    pub counts_instructions: bool,
-    /// Where compilations are timed.
-    pub metrics: Metrics,
-    /// Ends what is being compiled: the host stops.
-    pub stop: CancellationToken,
-}
 
 /// All plugins. Cheap to clone.
 #[derive(Clone)]

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ActivePlugin, CallContext, CallFailure, Called, DeliveryInput, InvocationInput, PluginOptions, Plugins, UploadError, Uploaded, compile,
+    ActivePlugin, CallContext, CallFailure, Called, DeliveryInput, InvocationInput, PluginOptions, Plugins, UploadError, Uploaded,
+    upload::compile,
 };
 use crate::{
     clock::SystemClock,

@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    document::named,
     request::{Asked, parse_value},
     respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
-    webhooks::named,
 };
 use crate::{
     catalog::{ActionEntry, Snapshot},

@@ -3,139 +3,32 @@
 //!
 //! `Place` finds the address, `route` says what answers it, `page` writes it for people.
 
-use std::sync::Arc;
-
-use http::{HeaderMap, Method, Response, header::CONTENT_TYPE, request::Parts};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
+use http::{Method, Response, header::CONTENT_TYPE, request::Parts};
+use serde_json::json;
 
 use super::{
-    Body, audit,
+    audit,
     body::RequestBody,
     origin::{self, Page},
     request::{self, fields},
-    respond::{self, ApiError},
+    respond::{self, ApiError, Body},
 };
-use crate::{
-    catalog::WebhookEntry,
-    finishing::to_the_end,
-    model::{
-        arcgis::{Form, Kept},
-        problem::Problem,
-        token::TokenRecord,
-    },
-    services::Services,
-};
+use crate::{finishing::to_the_end, model::arcgis::Form, services::Services};
 
 mod access;
+mod asked;
 pub mod description;
 mod log;
 mod organization;
+mod outcome;
 mod page;
 mod portal;
 mod service;
 
 use access::Carried;
+pub use asked::Place;
+use asked::{Asked, Format};
 use page::Shown;
-
-/// The first segments that are ours and never a context.
-const OWN: [&str; 8] = ["v1", "v3", "v3beta1", "console", "healthz", "readyz", "metrics", "api"];
-/// What a context may be: it comes back in links, in `Location` and in the path of the cookie.
-const CONTEXT_CHARS_MAX: usize = 64;
-/// What stands in a path as it is, besides letters and digits (RFC 3986, section 3.3). Everything else is percent-encoded.
-const PATH: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
-/// The identifier of the one organization there is. It is what ArcGIS Enterprise gives its own.
-pub const PORTAL_ID: &str = "0123456789ABCDEF";
-
-/// An address of these APIs.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Place {
-    /// What the deployment is called: `portal`, `server`, any one segment.
-    pub context: String,
-    /// What follows, decoded.
-    pub path: Vec<String>,
-}
-
-impl Place {
-    /// Reads `path`; `None`: it belongs to no such API.
-    pub fn find(path: &str) -> Option<Self> {
-        let decode = |segment: &str| percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(std::borrow::Cow::into_owned);
-        let mut segments = path.strip_prefix('/')?.split('/').map(decode).collect::<Option<Vec<_>>>()?;
-        if segments.last().is_some_and(String::is_empty) {
-            segments.pop();
-        }
-        let is_theirs = match segments.get(1).map(String::as_str) {
-            Some("admin") => true,
-            Some("sharing") => segments.get(2).is_some_and(|rest| rest == "rest"),
-            _ => false,
-        };
-        // As it is written: a context is never decoded.
-        let context = path.strip_prefix('/')?.split('/').next().filter(|context| is_context(context) && !OWN.contains(context))?.to_owned();
-        // Browsers take dots for a way up, encoded or not.
-        let is_named = |segment: &String| !["", ".", ".."].contains(&segment.as_str());
-        (is_theirs && segments.iter().all(is_named)).then(|| Self { context, path: segments.split_off(1) })
-    }
-
-    /// Whether strangers may post a form here: to sign in or to get a token.
-    fn asks_who(&self) -> bool {
-        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
-        matches!(path.as_slice(), ["sharing", "rest", "login" | "generateToken"] | ["admin", "generateToken"])
-    }
-
-    /// Whether this is where one signs in or out, which sets the cookie itself.
-    fn changes_the_cookie(&self) -> bool {
-        self.path.len() == 3 && self.path[..2] == ["sharing", "rest"] && ["login", "logout"].contains(&self.path[2].as_str())
-    }
-}
-
-fn is_context(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
-    (1..=CONTEXT_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_plain) && !text.bytes().all(|byte| byte == b'.')
-}
-
-/// In which form an answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Html,
-    Json,
-    Pjson,
-}
-
-/// A request.
-struct Asked<'a> {
-    services: &'a Services,
-    method: Method,
-    headers: HeaderMap,
-    context: String,
-    path: Vec<String>,
-    form: Form,
-    format: Format,
-    /// Whose token it carries.
-    who: Option<Arc<TokenRecord>>,
-    /// Whether it carries one at all, good or not.
-    has_token: bool,
-}
-
-impl Asked<'_> {
-    /// `https://gis.example/portal`, as the client sees it.
-    fn base(&self) -> String {
-        format!("{}/{}", request::origin(&self.headers), self.context)
-    }
-
-    /// An address below the context, which is given as it is called and written as it is sent.
-    fn link(&self, path: &str) -> String {
-        format!("/{}/{}", self.context, utf8_percent_encode(path, &PATH))
-    }
-
-    /// Whether something is to be done rather than shown. Everything that changes something is a POST; a page for it is a GET.
-    fn does(&self) -> Result<bool, ApiError> {
-        match (&self.method, self.format) {
-            (&Method::POST, _) => Ok(true),
-            (_, Format::Html) => Ok(false),
-            _ => Err(ApiError::MethodNotAllowed("POST".to_owned())),
-        }
-    }
-}
 
 /// Answers one request. Who asks is looked for in its head first, and only then in its form.
 pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut RequestBody) -> Response<Body> {
@@ -286,60 +179,9 @@ fn refused(asked: &Asked<'_>, error: ApiError) -> Response<Body> {
     }
 }
 
-/// What is wrong with a form, under the names the form has.
-fn problems(found: Vec<Problem>) -> ApiError {
-    ApiError::problems(found)
-}
-
-/// An error of a webhook's document, where the form has it.
-fn placed(error: ApiError, fields: &[(&str, &str)]) -> ApiError {
-    let ApiError::Invalid { problems, .. } = error else { return error };
-    let place = |problem: Problem| {
-        let field = fields.iter().find(|(ours, _)| problem.pointer.starts_with(ours)).map(|(_, theirs)| (*theirs).to_owned());
-        Problem { pointer: field.unwrap_or(problem.pointer), ..problem }
-    };
-    ApiError::problems(problems.into_iter().map(place).collect())
-}
-
-fn kept(entry: &WebhookEntry) -> Kept<'_> {
-    Kept { id: &entry.id, spec: &entry.spec, created_at: entry.created_at, updated_at: entry.updated_at }
-}
-
-/// `{"success":true}`
-fn success() -> Value {
-    json!({ "success": true })
-}
-
-/// A page of a list: `start` counts from 1; `nextStart` is -1 at the end.
-struct Slice {
-    start: usize,
-    num: usize,
-    next: i64,
-}
-
-/// A page's length unless `num` says otherwise, and the longest.
-const NUM_DEFAULT: u64 = 25;
-const NUM_MAX: u64 = 100;
-
-impl Slice {
-    fn of(form: &Form, total: usize) -> Result<Self, ApiError> {
-        let number = |name, default| -> Result<usize, ApiError> {
-            let written = form.number(name, 1, u64::from(u32::MAX)).map_err(|problem| problems(vec![problem]))?;
-            Ok(usize::try_from(written.unwrap_or(default)).unwrap_or(usize::MAX))
-        };
-        let (start, num) = (number("start", 1)?, number("num", NUM_DEFAULT)?.min(NUM_MAX as usize));
-        let end = start.saturating_add(num);
-        Ok(Self { start, num, next: if end <= total { i64::try_from(end).unwrap_or(-1) } else { -1 } })
-    }
-
-    fn take<T>(&self, all: impl IntoIterator<Item = T>) -> Vec<T> {
-        all.into_iter().skip(self.start - 1).take(self.num).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{outcome::Slice, *};
 
     #[test]
     fn addresses_of_both_apis_are_found_below_any_context() {

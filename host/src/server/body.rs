@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
-use super::{edge, respond::ApiError};
+use super::{caller::network, respond::ApiError};
 use crate::{
     bodies::{Held, Owner},
     model::token::TokenRecord,
@@ -81,7 +81,7 @@ impl RequestBody {
         let settings = &services.limits.http;
         Self {
             announced: incoming.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-            address: (!settings.trusts(remote)).then(|| edge::network(remote)),
+            address: (!settings.trusts(remote)).then(|| network(remote)),
             is_http2: parts.version == Version::HTTP_2,
             expects_continue: parts.headers.contains_key(EXPECT),
             buffer: Buffer::One(Bytes::new()),

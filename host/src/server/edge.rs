@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     future::poll_fn,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -22,7 +22,11 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::{Body, Face, answer, router::Router};
+use super::{
+    Body, answer,
+    caller::{Caller, Face, network},
+    router::Router,
+};
 use crate::{config::http::HttpSettings, lock::lock, metrics::ClosedFor, services::Services, watched::Watched};
 
 mod activity;
@@ -35,8 +39,10 @@ pub use certificates::{Certificates, TlsError};
 
 /// HTTP/2 streams that were reset by us for what the client did wrong, after which the connection is ended.
 const LOCAL_RESETS_MAX: usize = 256;
+
 /// How long a connection that is to end may take for it when nothing is being answered on it.
 const END_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// Between two looks at what a connection does.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -95,17 +101,6 @@ impl Drop for Entered {
                 by_address.remove(&address);
             }
         }
-    }
-}
-
-/// Whom connections are counted for: of IPv6 the network a customer is given, not the address he may choose in it.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address => address,
     }
 }
 
@@ -264,17 +259,6 @@ impl Connection {
             }
         }
     }
-}
-
-/// Who asks, as the connection shows it.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller {
-    /// The other end.
-    pub remote: SocketAddr,
-    /// What may be asked here.
-    pub face: Face,
-    /// Whether it came by TLS.
-    pub is_encrypted: bool,
 }
 
 /// At most one line of log in a second.

@@ -32,43 +32,12 @@ use crate::{
 };
 
 mod cloudevents;
+mod input;
+
+pub use input::EventInput;
 
 /// The longest `wait`.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// An event as posted.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EventInput {
-    /// A path (`/items/abc123/share`) or a word (`user.created`).
-    #[schema(example = "/items/abc123/share")]
-    pub trigger: String,
-    /// Any JSON, 256 KiB at most, attributes included. For the ArcGIS families `{"username","userId","properties":{...}}`.
-    #[serde(default)]
-    pub data: Value,
-    /// The producer's identifier: with `source` what makes a repeat.
-    #[serde(default)]
-    pub id: Option<String>,
-    /// Who says so.
-    #[serde(default)]
-    pub source: Option<String>,
-    /// When it happened; absent: now.
-    #[serde(default)]
-    pub time: Option<Timestamp>,
-    /// The session it belongs to.
-    #[serde(default)]
-    pub session: Option<String>,
-    /// Merged into the session in the same commit; null removes.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    pub parameters: Map<String, Value>,
-    /// The environment it happened in.
-    #[serde(default)]
-    pub environment: Option<String>,
-    /// Anything else worth carrying. Counts as data.
-    #[serde(default)]
-    pub attributes: BTreeMap<String, String>,
-}
 
 /// One event, or several: all or none.
 #[derive(Debug, ToSchema)]

@@ -6,9 +6,9 @@ use http::{Response, request::Parts};
 use super::{
     Body,
     body::RequestBody,
+    caller::Sent,
     request::fields,
     respond::{ApiError, receivers_reply},
-    router::Sent,
 };
 use crate::{
     inbound::{self, PROBE_BYTES_MAX, Received, Reply, Target},

@@ -2,21 +2,20 @@
 
 mod links;
 
-use std::sync::LazyLock;
-
 use serde_json::Value;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        OpenApi as OpenApiDocument,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 
 use super::{
     events,
-    request::Asked,
-    respond::{Answer, ok},
-    router::Described,
+    route::{Route, operation_id},
 };
-use crate::{model, services::Services};
+use crate::model;
 
 /// What of the description no route says.
 #[derive(OpenApi)]
@@ -35,38 +34,6 @@ impl Modify for Bearer {
         openapi.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
     }
 }
-
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
-    let mut description = Description::openapi();
-    description.merge(Described::openapi());
-    let mut document = serde_json::to_value(description).unwrap_or_default();
-    // Which operations need which scope is written once, in the routes.
-    for route in super::router::routes() {
-        let operation = document.pointer_mut(&format!(
-            "/paths/{}/{}",
-            route.path.replace('~', "~0").replace('/', "~1"),
-            route.method.as_str().to_lowercase()
-        ));
-        let Some(operation) = operation else { continue };
-        operation["operationId"] = serde_json::json!(operation_id(&route));
-        if let Some(scope) = route.scope {
-            operation["security"] = serde_json::json!([{ "token": [] }]);
-            operation["x-scope"] = serde_json::json!(scope);
-            let responses = operation["responses"].as_object_mut();
-            if let Some(responses) = responses {
-                let problem = |description: &str| serde_json::json!({ "description": description, "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/ProblemDetails" } } } });
-                responses.insert("401".to_owned(), problem("no token, or one nobody knows"));
-                responses.insert("403".to_owned(), problem("the token lacks the scope"));
-                responses
-                    .insert("429".to_owned(), problem("the token made as many requests as it may; `Retry-After` says when to try again"));
-                responses.entry("400".to_owned()).or_insert_with(|| problem("not valid"));
-            }
-        }
-    }
-    open_views(&mut document);
-    links::add(&mut document, &super::router::routes());
-    document
-});
 
 /// What is shown is what was written and more, in one object; what is written is closed to fields nobody knows. Where the one refers to
 /// the other, it so refuses its own fields: there, the fields stand themselves.
@@ -91,35 +58,50 @@ fn open_views(document: &mut Value) {
     open(document, &schemas);
 }
 
-/// `put_webhooks_name`: unique, because method and path are.
-fn operation_id(route: &super::router::Route) -> String {
-    let words = route.path.split('/').filter(|word| !word.is_empty() && *word != "v1");
-    let name: Vec<_> = words.map(|word| word.trim_matches(['{', '}']).replace(['-', '.'], "_")).collect();
-    format!("{}_{}", route.method.as_str().to_lowercase(), name.join("_"))
-}
-
-/// The description as JSON.
-pub fn json() -> &'static Value {
-    &DOCUMENT
-}
-
-/// This description.
-#[utoipa::path(get, path = "/openapi.json", tag = "health", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
-pub async fn document(_services: Services, _asked: Asked) -> Answer {
-    ok(json())
+/// The description as JSON, of these routes; `described` is what their handlers say of themselves.
+pub fn describe(routes: &[Route], described: OpenApiDocument) -> Value {
+    let mut description = Description::openapi();
+    description.merge(described);
+    let mut document = serde_json::to_value(description).unwrap_or_default();
+    // Which operations need which scope is written once, in the routes.
+    for route in routes {
+        let operation = document.pointer_mut(&format!(
+            "/paths/{}/{}",
+            route.path.replace('~', "~0").replace('/', "~1"),
+            route.method.as_str().to_lowercase()
+        ));
+        let Some(operation) = operation else { continue };
+        operation["operationId"] = serde_json::json!(operation_id(route));
+        if let Some(scope) = route.scope {
+            operation["security"] = serde_json::json!([{ "token": [] }]);
+            operation["x-scope"] = serde_json::json!(scope);
+            let responses = operation["responses"].as_object_mut();
+            if let Some(responses) = responses {
+                let problem = |description: &str| serde_json::json!({ "description": description, "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/ProblemDetails" } } } });
+                responses.insert("401".to_owned(), problem("no token, or one nobody knows"));
+                responses.insert("403".to_owned(), problem("the token lacks the scope"));
+                responses
+                    .insert("429".to_owned(), problem("the token made as many requests as it may; `Retry-After` says when to try again"));
+                responses.entry("400".to_owned()).or_insert_with(|| problem("not valid"));
+            }
+        }
+    }
+    open_views(&mut document);
+    links::add(&mut document, routes);
+    document
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::router::{description, routes};
 
     #[test]
     fn every_route_is_described_and_every_description_is_a_route() {
         let mut described = Vec::new();
-        for (path, operations) in json()["paths"].as_object().into_iter().flatten() {
+        for (path, operations) in description()["paths"].as_object().into_iter().flatten() {
             described.extend(operations.as_object().into_iter().flatten().map(|(method, _)| format!("{} {path}", method.to_uppercase())));
         }
-        let mut routed: Vec<_> = super::super::router::routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+        let mut routed: Vec<_> = routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
         described.sort();
         routed.sort();
         assert_eq!(described, routed);

@@ -10,73 +10,16 @@ use super::{
 };
 use crate::{
     model::{
-        plugin::{
-            ActiveVersion, Digest, Export, Grants, PluginKind, PluginVersion,
-            history::Actor,
-            limits::{PluginLimits, PluginLimitsSpec},
-        },
+        plugin::{ActiveVersion, Digest, Export, Grants, PluginKind},
         token::Scope,
     },
-    plugin::PluginInfo,
     services::Services,
 };
 
 pub mod conduct;
+mod view;
 
-use conduct::{BreakerView, RollbackView, rollback_view};
-
-/// A plugin as shown.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PluginView {
-    /// Its name.
-    pub name: String,
-    /// The active version: a number, or `builtin`; null: none.
-    pub active: Option<Value>,
-    /// What the active version can do.
-    pub exports: Vec<Export>,
-    /// Uploaded versions, oldest first.
-    pub versions: Vec<PluginVersion>,
-    /// Whether the binary carries one of this name.
-    pub builtin: Option<Digest>,
-    /// What it is configured with.
-    pub config: Value,
-    /// What it is granted.
-    pub grants: Grants,
-    /// Interfaces the active (or newest) version imports that nothing is granted for.
-    pub missing_grants: Vec<String>,
-    /// The limits that hold.
-    pub limits: PluginLimits,
-    /// What of that an admin set; the rest is the host's default.
-    pub own_limits: PluginLimitsSpec,
-    /// When it is rolled back by itself, and to what.
-    pub rollback: RollbackView,
-    /// How the active version behaves, and whether it is set aside; null: none is active.
-    pub breaker: Option<BreakerView>,
-    /// Other versions that are set aside: webhooks may be pinned to them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub others_set_aside: Vec<BreakerView>,
-}
-
-/// A plugin after a change.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-pub enum ChangedPlugin {
-    /// All of it, to who may read plugins.
-    Whole(Box<PluginView>),
-    /// What is active now, to everybody else.
-    Outcome(ActivePluginView),
-}
-
-/// What is active of a plugin, and nothing of what it was given.
-#[derive(Debug, Serialize, ToSchema)]
-// Closed, so that an answer fits one of the two descriptions alone.
-#[serde(deny_unknown_fields)]
-pub struct ActivePluginView {
-    /// Its name.
-    pub name: String,
-    /// The active version: a number, or `builtin`; null: none.
-    pub active: Option<Value>,
-}
+use view::{ChangedPlugin, PluginView, actor, changed, find, shown};
 
 /// An upload as answered.
 #[derive(Debug, Serialize, ToSchema)]
@@ -108,55 +51,6 @@ pub struct ActivateInput {
     /// A version's number, or `"builtin"`.
     #[schema(value_type = Object, example = json!(1))]
     pub version: Value,
-}
-
-fn shown(info: PluginInfo) -> PluginView {
-    let rollback = rollback_view(&info);
-    let PluginInfo { record, builtin, exports, missing_grants, limits, conduct, others_set_aside, .. } = info;
-    let active = version_shown(record.active);
-    PluginView {
-        name: record.name,
-        active,
-        exports,
-        versions: record.versions,
-        builtin,
-        config: record.config,
-        grants: record.grants,
-        missing_grants,
-        limits,
-        own_limits: record.limits,
-        rollback,
-        breaker: conduct.map(BreakerView::from),
-        others_set_aside: others_set_aside.into_iter().map(BreakerView::from).collect(),
-    }
-}
-
-/// What a change is answered with: no more than a GET with the same token shows.
-fn changed(services: &Services, asked: &Asked) -> Answer {
-    let info = find(services, asked.path(0))?;
-    ok(&if asked.allows(Scope::Read) {
-        ChangedPlugin::Whole(Box::new(shown(info)))
-    } else {
-        ChangedPlugin::Outcome(ActivePluginView { active: version_shown(info.record.active), name: info.record.name })
-    })
-}
-
-/// A version's number, or `builtin`.
-fn version_shown(version: ActiveVersion) -> Option<Value> {
-    match version {
-        ActiveVersion::Builtin => Some(Value::from("builtin")),
-        ActiveVersion::Version(version) => Some(Value::from(version)),
-        ActiveVersion::None => None,
-    }
-}
-
-/// Who asks.
-fn actor(asked: &Asked) -> Actor {
-    asked.token.as_ref().map_or_else(Actor::host, |token| Actor::token(&token.name))
-}
-
-fn find(services: &Services, name: &str) -> Result<PluginInfo, ApiError> {
-    services.plugins.info(name).ok_or_else(|| ApiError::NotFound(format!("plugin `{name}`")))
 }
 
 /// Plugins by name, the ones in the binary too.

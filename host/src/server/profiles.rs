@@ -5,9 +5,9 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
+    document::merge_patch,
     request::{Asked, parse_value},
     respond::{Answer, ApiError, List, ProblemDetails, ok},
-    webhooks::merge_patch,
 };
 use crate::{
     model::{

@@ -6,10 +6,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
+    document::{merge_patch, named},
     inline,
     request::{Asked, parse_value},
     respond::{self, Answer, ApiError, List, ProblemDetails, created, no_content, ok},
-    webhooks::{merge_patch, named},
 };
 use crate::{
     catalog::{CatalogError, ReceiverEntry},

@@ -6,7 +6,6 @@ use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Body;
 use crate::{
     catalog::CatalogError,
     inbound::RETRY_AFTER_S,
@@ -22,6 +21,9 @@ use crate::{
     try_out::TryError,
     volatile::pace::Paced,
 };
+
+/// Bytes of an answer.
+pub type Body = Full<bytes::Bytes>;
 
 /// What a handler gives back.
 pub type Answer = Result<Response<Body>, ApiError>;

@@ -1,56 +1,26 @@
 //! Which address is what: one table. The OpenAPI description is checked against it by a test.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use http::{Method, Response, header::AUTHORIZATION, request::Parts};
+use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::{
-    Body, Face, actions, arcgis, audit,
+    actions, arcgis, audit,
+    authorization::authorize,
     body::RequestBody,
+    caller::{Face, Sent},
     calls, codes, cx, deliveries, events, health,
     inbound::{self, CodePath},
     invoke, maintenance, metrics, openapi, plugins, profiles, receivers, recovery,
     request::{Asked, fields},
-    respond::{Answer, ApiError, status_of},
+    respond::{Answer, ApiError, Body, ok, status_of},
+    route::Route,
     secrets, services as known_services, sessions, templates, tokens, triggers, try_out, webhooks,
 };
-use crate::{
-    finishing::to_the_end,
-    model::token::{self, Scope, TokenRecord},
-    services::Services,
-    traces::Span,
-};
-
-/// Who sent a request, and to which of our faces.
-#[derive(Clone, Copy, Debug)]
-pub struct Sent {
-    /// Who sends it.
-    pub remote: SocketAddr,
-    /// What may be asked there.
-    pub face: Face,
-    /// Whether it was sent to a name that serves codes alone.
-    pub is_apart: bool,
-}
-
-/// What answers a route.
-type Handler = fn(Services, Asked) -> BoxFuture<'static, Answer>;
-
-/// One address and method.
-#[derive(Clone)]
-pub struct Route {
-    /// The method.
-    pub method: Method,
-    /// The path, with `{...}`.
-    pub path: &'static str,
-    /// What a token must allow; `None`: open.
-    pub scope: Option<Scope>,
-    /// Bytes of a body; `None`: what the limits say for API requests.
-    upload: bool,
-    handler: Handler,
-}
+use crate::{finishing::to_the_end, model::token::Scope, services::Services, traces::Span};
 
 macro_rules! routes {
     ($($method:ident $path:literal $scope:expr => $($handler:ident)::+;)*) => {
@@ -75,12 +45,14 @@ macro_rules! described_routes {
         /// What the handlers of the routes say of themselves.
         #[derive(OpenApi)]
         #[openapi(paths($($($handler)::+),*))]
-        pub(super) struct $description;
+        struct $description;
     };
 }
 
 const ADMIN: Option<Scope> = Some(Scope::Admin);
+
 const READ: Option<Scope> = Some(Scope::Read);
+
 const PLUGINS: Option<Scope> = Some(Scope::PluginsWrite);
 
 described_routes! {
@@ -88,9 +60,9 @@ described_routes! {
         GET "/healthz" None => health::healthz;
         GET "/readyz" None => health::readyz;
         GET "/metrics" READ => metrics::get;
-        GET "/openapi.json" None => openapi::document;
+        GET "/openapi.json" None => document;
         GET "/openapi-arcgis.json" None => arcgis::description::document;
-        GET "/openapi-v3.json" None => cx::description::document;
+        GET "/openapi-v3.json" None => cx_document;
         POST "/v1/events" Some(Scope::EventsWrite) => events::post;
         GET "/v1/events" READ => events::list;
         GET "/v1/events/{id}" READ => events::get;
@@ -217,6 +189,31 @@ pub fn cx_routes() -> Vec<Route> {
     }
 }
 
+static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| openapi::describe(&routes(), Described::openapi()));
+static CX_DESCRIPTION: LazyLock<Value> = LazyLock::new(|| cx::description::describe(&cx_routes()));
+
+/// The description of [`routes`] as JSON.
+pub fn description() -> &'static Value {
+    &DESCRIPTION
+}
+
+/// The description of [`cx_routes`] as JSON.
+pub fn cx_description() -> &'static Value {
+    &CX_DESCRIPTION
+}
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "health", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+async fn document(_services: Services, _asked: Asked) -> Answer {
+    ok(description())
+}
+
+/// The description of Dialogflow CX's API.
+#[utoipa::path(get, path = "/openapi-v3.json", tag = "health", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+async fn cx_document(_services: Services, _asked: Asked) -> Answer {
+    ok(cx_description())
+}
+
 /// The routes, ready to be looked up.
 pub struct Router {
     paths: matchit::Router<BTreeMap<String, Route>>,
@@ -330,29 +327,5 @@ fn may_ask(face: Face, is_code: bool, path: &str) -> bool {
         Face::Everything => true,
         Face::Public => is_code || ["/healthz", "/readyz"].contains(&path),
         Face::Admin => !is_code,
-    }
-}
-
-/// The token in an `Authorization` header.
-pub fn bearer(header: Option<&http::HeaderValue>) -> Option<&str> {
-    let (kind, token) = header?.to_str().ok()?.split_once(' ')?;
-    kind.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// Whose token it is, while it holds.
-pub fn known(services: &Services, hash: &str) -> Option<Arc<TokenRecord>> {
-    let record = services.catalog.snapshot().tokens.get(hash).cloned()?;
-    record.expires_at.is_none_or(|end| end > services.clock.now()).then_some(record)
-}
-
-fn authorize(services: &Services, header: Option<&http::HeaderValue>, scope: Scope) -> Result<Arc<TokenRecord>, ApiError> {
-    // Looked up by hash: how long the look-up takes says nothing about the token.
-    let record = bearer(header).and_then(|token| known(services, &token::hash(token))).ok_or(ApiError::Unauthorized)?;
-    services.pace.take(&record, services.limits.token_requests_per_minute_max, services.clock.now())?;
-    if record.allows(scope) {
-        Ok(record)
-    } else {
-        let name = serde_json::to_value(scope).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
-        Err(ApiError::Forbidden(name))
     }
 }

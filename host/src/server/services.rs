@@ -5,14 +5,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    document::{merge_patch, merged, named},
     request::Asked,
     respond::{Answer, ApiError, List, ProblemDetails, created, no_content, ok},
-    webhooks::{merge_patch, merged, named},
 };
 use crate::{
     model::{
         problem::Problem,
-        profile::ServiceRule,
+        service::ServiceRule,
         service::{ServiceEntry, ServiceName, ServiceSpec},
         webhook::WebhookSpec,
     },

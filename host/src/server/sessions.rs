@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{
+    document::merge_patch,
     request::Asked,
     respond::{Answer, ApiError, no_content, ok},
-    webhooks::merge_patch,
 };
 use crate::services::Services;
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
+    document::{merge_patch, merged, named},
     inline,
     request::{Asked, parse_value},
     respond::{self, Answer, ApiError, List, ProblemDetails, created, no_content, ok},
@@ -184,18 +185,6 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
     write_document(&services, asked.json()?, asked.path(0), false).await
 }
 
-/// A document may repeat the name of its address, not contradict it.
-pub fn named(written: &mut String, of_path: &str) -> Result<(), ApiError> {
-    if written.is_empty() {
-        of_path.clone_into(written);
-    }
-    if written == of_path {
-        Ok(())
-    } else {
-        Err(ApiError::invalid("/name", format!("the address says `{of_path}`; leave `name` out or write the same")))
-    }
-}
-
 /// A webhook.
 #[utoipa::path(get, path = "/v1/webhooks/{name}", tag = "webhooks",
     params(("name" = String, Path, description = "its name"), ("reveal" = Option<bool>, Query, description = "show the URL's query values (scope `admin`)")),
@@ -234,23 +223,6 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
     let mut document = serde_json::to_value(&find(&services, name)?.spec).map_err(|error| ApiError::Internal(Box::new(error)))?;
     merge(&mut document, &patch);
     write_document(&services, document, name, false).await
-}
-
-/// The body of a PATCH.
-pub fn merge_patch(asked: &Asked) -> Result<Value, ApiError> {
-    let media = asked.media_type();
-    if !matches!(media.as_str(), "" | "application/json" | "application/merge-patch+json" | "application/x-www-form-urlencoded") {
-        return Err(ApiError::UnsupportedMedia(format!("a patch is `application/merge-patch+json` (RFC 7396), not `{media}`")));
-    }
-    let patch: Value = asked.json()?;
-    if patch.is_object() { Ok(patch) } else { Err(ApiError::invalid("", "a merge patch is a JSON object")) }
-}
-
-/// A document with a merge patch on it.
-pub fn merged<T: Serialize + serde::de::DeserializeOwned>(document: &T, patch: &Value) -> Result<T, ApiError> {
-    let mut value = serde_json::to_value(document).map_err(|error| ApiError::Internal(Box::new(error)))?;
-    merge(&mut value, patch);
-    parse_value(value)
 }
 
 /// Delete a webhook. What is pending for it is cancelled.

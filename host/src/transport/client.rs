@@ -19,34 +19,43 @@ use tokio::time::Instant;
 use super::{
     connect::{Connector, Dialer},
     tls::{TlsDigest, TlsSettings},
+    tunnel::HEAD_FIELDS_MAX,
 };
 use crate::lock::lock;
 
 /// Connections kept idle for one host, in one pool: as many as deliveries may be sent at once. With fewer, a busy endpoint's
 /// connections are closed only to be opened again for the next delivery.
 pub const IDLE_PER_HOST_MAX: usize = 256;
+
 /// How long a connection is kept idle. Servers built on Node.js or Apache close theirs after 5 s: a request written just then would
 /// be lost, and could not be sent again without knowing whether it was read.
 pub const IDLE_TIME_MAX: Duration = Duration::from_secs(4);
+
 /// Pools kept; the one unused for longest goes first.
 pub const POOLS_MAX: usize = 256;
+
 /// Bytes of an answer's head; hyper looks after each read, so that up to twice as many may come in.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Header fields of an answer's head.
-pub const HEAD_FIELDS_MAX: usize = 1024;
+
 /// Bytes of an answer's head by HTTP/2's own measure, which adds 32 for each field (RFC 9113, section 6.5.2): a head that fits
 /// HTTP/1.1 fits HTTP/2.
 const HEAD_LIST_BYTES_MAX: u32 = (HEAD_BYTES_MAX + 32 * HEAD_FIELDS_MAX) as u32;
+
 /// Origins that are remembered to want HTTP/1.1; past it the one remembered for longest is forgotten.
 pub const HTTP1_ORIGINS_MAX: usize = 1024;
+
 /// How long an origin that asked for HTTP/1.1 (`HTTP_1_1_REQUIRED`) is spoken to by it.
 pub const HTTP1_TIME: Duration = Duration::from_secs(3600);
+
 /// Bytes an HTTP/2 server may send ahead on one stream.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+
 /// Bytes an HTTP/2 server may send ahead on one connection.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
 /// How often a quiet HTTP/2 connection in use is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
+
 /// How long it may take to say so.
 const PING_TIME_MAX: Duration = Duration::from_secs(10);
 

@@ -13,7 +13,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use http::{Uri, uri::Scheme};
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::connect::{HttpConnector, dns::Name},
     rt::TokioIo,
@@ -27,23 +27,16 @@ use tower_service::Service;
 
 use super::{
     address::{AddressPolicy, AddressProblem, Destination, literal},
-    failure::{find, innermost},
+    causes::{find, innermost},
+    failure::NotConnected,
     progress::{WithProgress, with_progress},
     resolve::Names,
-    tunnel::{Wire, tunnel},
+    tunnel::{Stream, Wire, tunnel},
 };
 use crate::model::{
     outcome::{Failure, FailureKind},
     proxy::{Proxies, Proxy, Resolve},
 };
-
-/// A connection, encrypted or not.
-pub(super) type Stream = MaybeHttpsStream<Wire>;
-
-/// A failure on its way through hyper's errors, in which it is found again by [`super::failure`].
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.detail)]
-pub(super) struct NotConnected(pub(super) Failure);
 
 /// What every connection has in common.
 #[derive(Clone, Debug)]

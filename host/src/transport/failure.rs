@@ -1,12 +1,20 @@
 //! What hyper says went wrong, in our words.
 
-use std::{error::Error, fmt, iter::successors};
+use std::fmt;
 
 use h2::Reason;
 use hyper_util::client::legacy::{self, connect::Connected};
 
-use super::{connect::NotConnected, progress::Progress};
+use super::{
+    causes::{causes, find, innermost},
+    progress::Progress,
+};
 use crate::model::outcome::{Failure, FailureKind};
+
+/// A failure on its way through hyper's errors, in which [`of_request`] finds it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.detail)]
+pub(super) struct NotConnected(pub(super) Failure);
 
 /// A request without an answer: what is recorded of it, and whether it may be sent again at once.
 pub(super) struct Lost {
@@ -114,26 +122,4 @@ fn is_end_of_connection(error: &legacy::Error) -> bool {
 /// An answer whose body cannot be read to its end.
 pub(super) fn of_body(name: &str, error: &hyper::Error) -> Failure {
     Failure::new(FailureKind::ResponseBroken, format!("the answer of `{name}` broke off: {}", innermost(error)))
-}
-
-/// The error at the root of it, which is the one that says something.
-pub(super) fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    causes(error).last().unwrap_or(error)
-}
-
-/// The first of the causes that is an `E`.
-pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|error| error.downcast_ref())
-}
-
-/// The error and its causes. An `io::Error` that only wraps another error counts as that one, which its `source` passes over.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    successors(Some(error), |error| cause(*error))
-}
-
-fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error.downcast_ref::<std::io::Error>() {
-        Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-        None => error.source(),
-    }
 }

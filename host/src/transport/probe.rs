@@ -13,7 +13,8 @@ use utoipa::ToSchema;
 
 use super::{
     Outgoing, TlsSettings, Transport,
-    connect::{Connector, Stream, Target},
+    connect::{Connector, Target},
+    tunnel::Stream,
     uri,
 };
 use crate::model::outcome::Failure;

@@ -12,7 +12,7 @@ use hyper_util::{
     rt::TokioIo,
 };
 
-use super::connect::Stream;
+use super::tunnel::Stream;
 use crate::watched::{Watch, Watched};
 
 /// What has come in on one connection, above TLS. Shared with the code that reads the connection's answers and errors.

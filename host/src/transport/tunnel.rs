@@ -14,6 +14,7 @@ use hyper::{
     client::conn::http1,
     rt::{Read, ReadBufCursor, Write},
 };
+use hyper_rustls::MaybeHttpsStream;
 use hyper_util::{
     client::legacy::connect::{Connected, Connection},
     rt::TokioIo,
@@ -21,11 +22,16 @@ use hyper_util::{
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{client::HEAD_FIELDS_MAX, failure::innermost};
+use super::causes::innermost;
 use crate::model::{proxy::Proxy, secret::Secret};
 
+/// Header fields of an answer's head, an endpoint's or a proxy's.
+pub(super) const HEAD_FIELDS_MAX: usize = 1024;
 /// Bytes of a proxy's answer to `CONNECT`.
 const CONNECT_HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// A connection, encrypted or not.
+pub(super) type Stream = MaybeHttpsStream<Wire>;
 
 /// A connection without encryption.
 pub(super) struct Wire {

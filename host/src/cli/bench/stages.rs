@@ -10,9 +10,9 @@ use http::{
 use serde_json::{Value, json};
 
 use super::{
-    Report,
     arrivals::{Arrivals, NumberOf},
     load::{Budget, Measured, Shot, measure},
+    report::Report,
     sandbox,
 };
 use crate::{

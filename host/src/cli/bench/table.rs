@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::{Report, load::Measured};
+use super::{load::Measured, report::Report};
 
 /// Rows for people.
 pub fn print(report: &Report) {

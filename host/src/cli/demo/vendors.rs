@@ -3,7 +3,7 @@
 use http::{Method, header::AUTHORIZATION};
 use serde_json::{Value, json};
 
-use super::world::Facts;
+use super::facts::Facts;
 use crate::cli::endpoint::{Arrived, Said};
 
 /// An item nobody described.

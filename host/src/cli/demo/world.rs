@@ -13,7 +13,7 @@ use hyper_util::{
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{page::Page, vendors};
+use super::{facts::Facts, page::Page, vendors};
 use crate::cli::{
     client::Answered,
     endpoint::{Arrived, Endpoint, LOOPBACK, Said, standard_webhooks::Key},
@@ -101,14 +101,6 @@ impl Vendor {
             _ => bail!("nothing arrived at {} within {} seconds", self.name, PATIENCE.as_secs()),
         }
     }
-}
-
-/// What the vendors and the administrator agreed on.
-pub struct Facts {
-    /// The token the portal takes.
-    pub portal_token: String,
-    /// The shared value of the portal's own webhook.
-    pub portal_secret: String,
 }
 
 /// Everybody outside of the host.

@@ -6,7 +6,7 @@ use clap::Args;
 use http::Method;
 use serde_json::Value;
 
-use super::{documents, line};
+use super::listed::{documents, line};
 use crate::cli::{
     at::{At, with_query},
     client::Api,

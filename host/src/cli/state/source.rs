@@ -1,4 +1,4 @@
-//! Secrets in a folder are references to what is outside: a variable of the environment, or a file.
+//! Documents, and where the values of secrets are found. Secrets in a folder are references to what is outside: a variable of the environment, or a file.
 
 use std::{
     fs,
@@ -6,14 +6,26 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Document;
 use crate::model::{
+    plugin::PluginKind,
     problem::read,
     secret::{INLINE_PREFIX, is_secret_name},
 };
+
+/// One document.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// In the one form documents are compared in.
+    pub value: Value,
+    /// The bytes of a plugin, where there are any, and what they are.
+    pub bytes: Option<(PluginKind, Bytes)>,
+    /// Where the value of a secret is found.
+    pub source: Option<Source>,
+}
 
 /// Where the value of a secret is found.
 #[derive(Clone, Debug)]

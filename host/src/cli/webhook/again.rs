@@ -7,7 +7,7 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Named, path};
+use super::named::{Named, path};
 use crate::cli::progress;
 
 /// What to recover.

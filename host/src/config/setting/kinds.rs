@@ -5,8 +5,8 @@ use std::{path::PathBuf, str::FromStr};
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::{Draft, Form, Read, Setting, Write};
-use crate::config::limits::Number;
+use super::draft::{Draft, Form, Read, Setting, Write};
+use crate::config::bounded::Number;
 
 /// Where in a draft something stands: to be written, and to be shown.
 pub(super) type Place<T> = (fn(&mut Draft) -> &mut T, fn(&Draft) -> &T);

@@ -1,72 +1,16 @@
 //! The settings of `[otlp]`, and of what goes with traces.
 
-use std::path::PathBuf;
-
-use http::HeaderName;
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
-    Form, Read, Setting, Write, counted,
-    kinds::{as_text, kind, optional, path, place, setting},
-    read_file,
+    draft::{Form, Read, Setting, Write},
+    kinds::{as_text, counted, kind, optional, path, place, setting},
 };
-use crate::{
-    config::otlp::{HeaderSource, Otlp, OtlpLimits, read_headers},
-    model::{request::redact_url, secret::SecretRef},
-};
+use crate::{config::otlp::OtlpLimits, model::request::redact_url};
 
-/// What the host is called unless somebody says otherwise.
-const SERVICE_NAME: &str = "hookwright";
 /// Where a collector takes traces, unless its URL has a path of its own (OTLP 1.x, "OTLP/HTTP Request").
 const TRACES_PATH: &str = "/v1/traces";
-
-/// What is written of the collector.
-#[derive(Default)]
-pub(super) struct OtlpDraft {
-    endpoint: Option<Url>,
-    headers: Vec<(HeaderName, SecretRef)>,
-    headers_file: Option<PathBuf>,
-    ca_file: Option<PathBuf>,
-    service_name: Option<String>,
-    sample_ratio: Option<f64>,
-}
-
-impl OtlpDraft {
-    pub(super) fn finish(self) -> Result<Option<Otlp>, (String, String)> {
-        let Self { endpoint, headers, headers_file, ca_file, service_name, sample_ratio } = self;
-        let is_any = !headers.is_empty() || headers_file.is_some() || ca_file.is_some() || service_name.is_some() || sample_ratio.is_some();
-        let Some(endpoint) = endpoint else {
-            let problem = "must be set where anything else of `otlp` is: the collector's URL, such as `http://127.0.0.1:4318`";
-            return if is_any { Err(("otlp.endpoint".to_owned(), problem.to_owned())) } else { Ok(None) };
-        };
-        let mut all: Vec<_> = headers.into_iter().map(|(name, reference)| (name, HeaderSource::Stored(reference))).collect();
-        if let Some(path) = headers_file {
-            let read = read_file(&path).and_then(|text| read_headers(&text).map_err(|why| format!("{}: {why}", path.display())));
-            all.extend(read.map_err(|why| ("otlp.headers_file".to_owned(), why))?);
-        }
-        if !all.is_empty() && endpoint.scheme() == "http" && !is_loopback(&endpoint) {
-            let problem = "is plain `http`; `otlp.headers` are credentials and sent over `https`, or to this machine, alone";
-            return Err(("otlp.endpoint".to_owned(), problem.to_owned()));
-        }
-        Ok(Some(Otlp {
-            endpoint,
-            headers: all,
-            ca_certificates: ca_file.map(|path| read_file(&path)).transpose().map_err(|why| ("otlp.ca_file".to_owned(), why))?,
-            service_name: service_name.unwrap_or_else(|| SERVICE_NAME.to_owned()),
-            sample_ratio: sample_ratio.unwrap_or(1.0),
-        }))
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
 
 /// All of them.
 pub(super) fn otlp() -> Vec<Setting> {
@@ -147,6 +91,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::otlp::{Otlp, read_headers};
     use crate::config::setting::{Draft, find};
 
     fn draft(written: &[(&str, Value)]) -> Result<Option<Otlp>, String> {

@@ -4,9 +4,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{
-    Form, Setting, Write,
+    draft::{Form, Setting, Write, read_file},
     kinds::{kind, setting},
-    read_file,
 };
 use crate::model::{
     problem::nearest,

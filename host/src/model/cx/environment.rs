@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{DIRECTORY, DISPLAY_NAME_CHARS_MAX, DISPLAY_NAME_LABEL, GENERIC, SERVICE_LABEL, of_spec, to_document};
+use super::{
+    names::{DIRECTORY, DISPLAY_NAME_CHARS_MAX, DISPLAY_NAME_LABEL, GENERIC, SERVICE_LABEL},
+    showing::of_spec,
+    writing::to_document,
+};
 use crate::model::{
     problem::{Problem, read},
     webhook::{WebhookSpec, overridden},
@@ -56,7 +60,7 @@ struct WebhookConfig {
 impl Environment {
     /// Reads an environment, and apart from it the webhooks it overrides.
     pub fn parse(written: Value) -> Result<(Self, Vec<Value>), Problem> {
-        let mut environment: Self = read(super::without_nulls(written))?;
+        let mut environment: Self = read(super::names::without_nulls(written))?;
         if !(1..=DISPLAY_NAME_CHARS_MAX).contains(&environment.display_name.chars().count()) {
             return Err(Problem::new("/displayName", format!("1 to {DISPLAY_NAME_CHARS_MAX} characters")));
         }

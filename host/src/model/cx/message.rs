@@ -10,7 +10,7 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
 };
 
-use super::{DIRECTORY, GENERIC};
+use super::names::{DIRECTORY, GENERIC};
 
 /// An enumeration as protocol buffers write it in JSON: by name or by number.
 macro_rules! proto_enum {

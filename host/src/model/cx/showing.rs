@@ -3,12 +3,11 @@
 use serde_json::Value;
 
 use super::{
-    AGENT_LABEL, DISPLAY_NAME_LABEL, REDACTED, SECRETS_LABEL, SERVICE_AGENT_SECRET, SERVICE_LABEL,
     message::{
         CxWebhook, GenericWebService, HttpMethod, OAuthConfig, SecretVersionHeader, ServiceAccountAuth, ServiceAgentAuth, ServiceDirectory,
         WebhookType,
     },
-    project_of,
+    names::{AGENT_LABEL, DISPLAY_NAME_LABEL, REDACTED, SECRETS_LABEL, SERVICE_AGENT_SECRET, SERVICE_LABEL, project_of},
 };
 use crate::model::{
     secret::SecretRef,

@@ -4,9 +4,11 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    AGENT_LABEL, DIRECTORY, DISPLAY_NAME_CHARS_MAX, DISPLAY_NAME_LABEL, GENERIC, REDACTED, SECRETS_LABEL, SERVICE_LABEL,
     message::{CxWebhook, GenericWebService, HttpMethod, ServiceDirectory, WebhookType},
-    project_of, without_nulls,
+    names::{
+        AGENT_LABEL, DIRECTORY, DISPLAY_NAME_CHARS_MAX, DISPLAY_NAME_LABEL, GENERIC, REDACTED, SECRETS_LABEL, SERVICE_LABEL, project_of,
+        without_nulls,
+    },
 };
 use crate::model::{
     problem::{Problem, read},

@@ -4,6 +4,7 @@
 //! library is known to evaluate wrongly, and what an endpoint's answer could turn into minutes of work.
 
 mod cost;
+mod error;
 
 use std::fmt;
 
@@ -17,46 +18,22 @@ use jsonpath_rust::{
 };
 use serde_json::Value;
 
+use error::refusal;
+
+pub use cost::{PATH_DESCENDANTS_MAX, PATH_UNION_MAX, PATTERN_CHARS_MAX};
+pub use error::JsonPathError;
+
 /// The longest path, in characters.
 pub const PATH_CHARS_MAX: usize = 1024;
+
 /// Brackets and parentheses inside each other.
 pub const PATH_DEPTH_MAX: usize = 16;
-/// `..` in one path: each makes the cost grow with the document's depth, two of them with its square.
-pub const PATH_DESCENDANTS_MAX: usize = 1;
-/// How often one node may be visited because brackets list several selectors: `[*,*][*,*]` is four times.
-pub const PATH_UNION_MAX: usize = 64;
-/// The longest regular expression in `match` and `search`, in characters: it is compiled for each node it is asked of.
-pub const PATTERN_CHARS_MAX: usize = 128;
 
 /// A parsed path.
 #[derive(Clone, PartialEq)]
 pub struct JsonPath {
     text: String,
     query: JpQuery,
-}
-
-/// Why a text is no path we evaluate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonPathError {
-    /// Where, counted in characters from 0, if that is known.
-    pub position: Option<usize>,
-    /// What is wrong.
-    pub detail: String,
-}
-
-impl std::error::Error for JsonPathError {}
-
-impl fmt::Display for JsonPathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.position {
-            Some(position) => write!(f, "{} (at character {position})", self.detail),
-            None => f.write_str(&self.detail),
-        }
-    }
-}
-
-fn refusal(detail: impl Into<String>) -> JsonPathError {
-    JsonPathError { position: None, detail: detail.into() }
 }
 
 impl JsonPath {

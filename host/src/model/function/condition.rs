@@ -8,10 +8,11 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::{
-    Argument, FunctionError, Stop,
+    call::{Argument, Stop},
+    failure::FunctionError,
     list::same,
     parse::{Reader, refused},
-    text_of,
+    text::text_of,
 };
 use crate::model::reference::{Expansion, Reference, Scope};
 

@@ -8,7 +8,7 @@ use jiff::{
 };
 use serde_json::Value;
 
-use super::{format::Pattern, language};
+use super::number::index;
 
 /// A date, with or without a time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +42,7 @@ impl When {
     fn of_parts(parts: &Value) -> Option<Self> {
         let part = |name: &str| match parts.get(name) {
             None | Some(Value::Null) => Some(0),
-            Some(value) => super::table::index(value),
+            Some(value) => index(value),
         };
         let date = Date::new(part("year")?.try_into().ok()?, part("month")?.try_into().ok()?, part("day")?.try_into().ok()?).ok()?;
         let has_time = ["hours", "minutes", "seconds"].iter().any(|name| parts.get(*name).is_some_and(|value| !value.is_null()));
@@ -129,7 +129,7 @@ impl Unit {
     }
 }
 
-fn when(value: &Value) -> Result<When, String> {
+pub(super) fn when(value: &Value) -> Result<When, String> {
     When::read(value).ok_or_else(|| "argument 1 is no date".to_owned())
 }
 
@@ -150,13 +150,6 @@ pub(super) fn add_date(values: &[Value]) -> Result<Value, String> {
     when.date_time = sum;
     when.has_time |= unit.is_part_of_a_day();
     Ok(when.text().into())
-}
-
-pub(super) fn format_date(values: &[Value]) -> Result<Value, String> {
-    let when = when(&values[0])?;
-    let language = values.get(2).and_then(Value::as_str).unwrap_or("en");
-    let language = language::named(language).ok_or("argument 3 is no language we know")?;
-    Ok(Pattern::parse(values[1].as_str().unwrap_or_default())?.write(&when, language).into())
 }
 
 pub(super) fn is_date(values: &[Value]) -> Result<Value, String> {

@@ -1,8 +1,10 @@
 //! FORMAT_DATE's patterns: the letters of Unicode's "Date Format Patterns" (UTS 35) that name days and times.
 
+use serde_json::Value;
+
 use super::{
-    date::{When, offset_text},
-    language::Language,
+    date::{When, offset_text, when},
+    language::{self, Language},
 };
 
 /// A pattern, parsed.
@@ -122,4 +124,11 @@ fn letter_text(letter: char, run: usize, when: &When, language: &Language) -> St
         },
         _ => offset_text(when.offset(), "", false),
     }
+}
+
+pub(super) fn format_date(values: &[Value]) -> Result<Value, String> {
+    let when = when(&values[0])?;
+    let language = values.get(2).and_then(Value::as_str).unwrap_or("en");
+    let language = language::named(language).ok_or("argument 3 is no language we know")?;
+    Ok(Pattern::parse(values[1].as_str().unwrap_or_default())?.write(&when, language).into())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, from_str};
 
-use super::{number_of, text_of};
+use super::{number::number_of, text::text_of};
 
 /// Texts as they are, everything else as JSON.
 pub(super) fn to_text(values: &[Value]) -> Result<Value, String> {

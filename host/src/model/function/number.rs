@@ -2,8 +2,6 @@
 
 use serde_json::Value;
 
-use super::{number_of, table::index};
-
 /// Digits behind the point that DIVIDE keeps unless told.
 const DIVIDE_SCALE: usize = 3;
 /// Digits behind the point an `f64` can have any use for.
@@ -76,4 +74,24 @@ pub(super) fn rand(draw: [u8; 32]) -> Value {
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
     let number = (u64::from_be_bytes(bits) >> 11) as f64 / (1u64 << 53) as f64;
     Value::from(number)
+}
+
+/// A JSON number; whole where it is whole, as `3` and not as `3.0`.
+pub(super) fn number_of(number: f64) -> Result<Value, String> {
+    /// Up to here every whole number has its own `f64`: 2^53.
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() <= WHOLE_MAX {
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and far inside of i64")]
+        return Ok(Value::from(number as i64));
+    }
+    serde_json::Number::from_f64(number).map(Value::Number).ok_or_else(|| "the result is no number".to_owned())
+}
+
+/// A whole number from 0 on, also when it is written `3.0`.
+pub(super) fn index(value: &Value) -> Option<usize> {
+    match value.as_u64() {
+        Some(index) => usize::try_from(index).ok(),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, not negative and below 2^32")]
+        None => value.as_f64().filter(|n| n.fract() == 0.0 && (0.0..4_294_967_296.0).contains(n)).map(|n| n as usize),
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::table::index;
+use super::number::index;
 
 /// A member, by its exact name; one that is not there is unset.
 pub(super) fn get_field(values: &[Value]) -> Result<Value, String> {

@@ -3,9 +3,11 @@
 use serde_json::{Number, Value};
 
 use super::{
-    ARGUMENTS_MAX, Argument, Call, FUNCTION_DEPTH_MAX, FunctionError, PREFIX,
+    call::{ARGUMENTS_MAX, Argument, Call, FUNCTION_DEPTH_MAX},
     condition::Condition,
-    table::{self, Kind, Signature},
+    failure::{FunctionError, PREFIX},
+    kind::Kind,
+    table::{self, Signature},
 };
 use crate::model::{filter::json_path::JsonPath, problem::nearest, reference::Reference};
 

@@ -4,7 +4,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{parameter::Parameters, template::Template};
+use crate::model::{
+    parameter::Parameters,
+    reference::{Expansion, Scope},
+    template::Template,
+};
 
 fn parameters() -> Parameters {
     serde_json::from_value(json!({

@@ -1,9 +1,14 @@
 //! Text. Lengths and places count characters, from 1 on.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
-use super::{TOO_LARGE, table::index, text_of};
-use crate::model::{binding::VALUE_BYTES_MAX, template::url::escape};
+use super::{failure::TOO_LARGE, number::index};
+use crate::model::{
+    binding::VALUE_BYTES_MAX,
+    reference::expansion::{self, escape},
+};
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
@@ -89,4 +94,9 @@ pub(super) fn uuid(draw: [u8; 32]) -> Value {
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex = hex::encode(bytes);
     Value::String([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+}
+
+/// A text as it is, anything else as JSON; an unset one is empty.
+pub(super) fn text_of(value: &Value) -> Cow<'_, str> {
+    if value.is_null() { Cow::Borrowed("") } else { expansion::text_of(value) }
 }

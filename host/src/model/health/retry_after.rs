@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::{Timestamp, fmt::strtime::BrokenDownTime, tz::TimeZone};
 
-use super::RETRY_AFTER_MAX;
+/// The longest `Retry-After` that is honoured: 1 day. What is beyond is taken for this.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The forms of a date in HTTP (RFC 9110, section 5.6.7) behind the day of the week: IMF-fixdate, RFC 850, asctime.
 const DATE_FORMS: [&str; 3] = ["%d %b %Y %H:%M:%S GMT", "%d-%b-%y %H:%M:%S GMT", "%b %e %H:%M:%S %Y"];

@@ -1,7 +1,7 @@
 //! How a call of a plugin can end badly.
 
 use super::limits::Limit;
-use crate::model::outcome::FailureKind;
+use crate::model::outcome::{Failure, FailureKind};
 
 /// How a call of a plugin can end badly; each breach is its own word in the API, and says which limit it breached.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -119,6 +119,12 @@ impl From<&PluginFailure> for FailureKind {
             PluginFailure::Missing(_) => Self::PluginMissing,
             PluginFailure::Stopping => Self::Interrupted,
         }
+    }
+}
+
+impl From<&PluginFailure> for Failure {
+    fn from(failure: &PluginFailure) -> Self {
+        Self::new(failure.into(), failure.to_string())
     }
 }
 

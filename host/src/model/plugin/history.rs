@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ActiveVersion, Digest};
+use super::version::{ActiveVersion, Digest};
 
 /// Entries kept of one plugin; beyond it the oldest go.
 pub const ENTRIES_MAX: usize = 200;

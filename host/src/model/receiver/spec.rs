@@ -7,13 +7,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{BODY_BYTES_DEFAULT, TIMEOUT_MS_DEFAULT};
 use crate::model::{
     merge_patch::merge,
     problem::{self, Problem, segment},
     secret::SecretRef,
     signature::{self, Challenge, HmacRule, VerifyScheme},
 };
+
+/// Bytes of a call's body, unless the receiver says otherwise.
+pub const BODY_BYTES_DEFAULT: usize = 1024 * 1024;
+/// Milliseconds a receiver may take, unless it says otherwise.
+pub const TIMEOUT_MS_DEFAULT: u64 = 5_000;
 
 /// A receiver as written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

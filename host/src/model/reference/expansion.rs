@@ -1,5 +1,8 @@
-//! What came of the references and functions of one expansion.
+//! What came of the references and functions of one expansion, and how a value is put into text.
 
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -77,4 +80,21 @@ impl Expansion {
     pub fn is_empty(&self) -> bool {
         self.unset.is_empty()
     }
+}
+
+/// A text as it is, anything else as JSON.
+pub(in crate::model) fn text_of(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.to_string()),
+    }
+}
+
+/// Everything but RFC 3986's unreserved characters. Dialogflow CX says that values are URL-escaped; which characters that covers is our
+/// decision.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `value` with everything outside RFC 3986's unreserved characters percent-encoded.
+pub(in crate::model) fn escape(value: &str) -> Cow<'_, str> {
+    utf8_percent_encode(value, ESCAPED).into()
 }

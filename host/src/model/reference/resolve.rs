@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::{Reference, Root, Scope};
+use super::{Reference, Root, Scope, intent_parts};
 
 /// A value, and the end of the reference that belonged to the surrounding text after all: `.json` of `$session.params.name.json`
 /// where `name` is a text.
@@ -122,19 +122,6 @@ fn query<'a, 'r>(pairs: &'a [Value], tail: &'r str) -> Option<Found<'a, 'r>> {
             Some(Found { value: Cow::Owned(found.value.into_owned()), rest: found.rest })
         }
     }
-}
-
-/// `NAME.original...` and `NAME.resolved...`: the name, the keys its part has in Dialogflow's WebhookRequest, and what follows.
-pub(super) fn intent_parts(tail: &str) -> Option<(&str, [&'static str; 2], &str)> {
-    [(".original", ["original", "originalValue"]), (".resolved", ["resolved", "resolvedValue"])]
-        .into_iter()
-        .filter_map(|(part, keys)| {
-            let (at, _) = tail
-                .match_indices(part)
-                .find(|(at, _)| *at > 0 && !tail[at + part.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))?;
-            Some((&tail[..at], keys, &tail[at + part.len()..]))
-        })
-        .min_by_key(|(name, ..)| name.len())
 }
 
 fn get_any_case<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {

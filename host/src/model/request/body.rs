@@ -7,8 +7,11 @@ use serde_json::{Map, Value};
 
 use crate::model::{
     problem::Problem,
-    reference::{Expansion, Reference, Scope},
-    template::{Template, body::BodyTemplate, text_of, url},
+    reference::{
+        Expansion, Reference, Scope,
+        expansion::{escape, text_of},
+    },
+    template::{Template, body::BodyTemplate},
 };
 
 /// The media type of JSON.
@@ -128,7 +131,7 @@ impl Escape {
     fn apply(self, value: &str) -> Cow<'_, str> {
         match self {
             Self::None => Cow::Borrowed(value),
-            Self::Form => url::escape(value),
+            Self::Form => escape(value),
             Self::Xml if !value.contains(['&', '<', '>', '"', '\'']) => Cow::Borrowed(value),
             Self::Xml => {
                 let text = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");

@@ -90,3 +90,9 @@ pub fn without_signature(form: &[u8]) -> String {
     };
     String::from_utf8_lossy(form).split('&').map(shown).collect::<Vec<_>>().join("&")
 }
+
+/// Whether a content type is that of an HTML form.
+pub(super) fn is_form(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}

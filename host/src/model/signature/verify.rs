@@ -15,8 +15,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     challenge::{CRC_TOKEN_BYTES_MAX, is_crc_token},
-    esri::{UnsignedField, esri_form},
-    is_form,
+    esri::{UnsignedField, esri_form, is_form},
     key::{BASE64_LENIENT, BadKey, StandardKey, read_standard_key},
     rule::{HmacEncoding, HmacRule, SignedPart, SignedValues, VerifyScheme},
     scheme::mac,

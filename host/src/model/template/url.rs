@@ -2,27 +2,17 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use super::{Part, Template, TemplateError};
 use crate::model::{
     mail::{self, MailTo},
-    reference::{Expansion, Reference, Scope},
+    reference::{Expansion, Reference, Scope, expansion::escape},
     request::redact::{FromReference, redact_literals},
 };
 
 /// The longest URL, in bytes: as written, and as sent.
 pub const URL_BYTES_MAX: usize = 16 * 1024;
-
-/// Everything but RFC 3986's unreserved characters. Dialogflow CX says that values are URL-escaped; which characters that covers is our
-/// decision.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// `value` with everything outside RFC 3986's unreserved characters percent-encoded.
-pub(in crate::model) fn escape(value: &str) -> Cow<'_, str> {
-    utf8_percent_encode(value, ESCAPED).into()
-}
 
 /// A URL with references anywhere in its path and query, never in its scheme or authority: where a request goes, and with it where
 /// credentials go, is what an admin wrote (decisions 11 and 12). All but the references goes out byte for byte.

@@ -2,59 +2,14 @@
 //!
 //! Organization webhooks name operations by path, feature service webhooks by change type; geoprocessing webhooks have none to choose.
 
+mod family;
 mod properties;
 mod table;
 
-use serde::Serialize;
-use utoipa::ToSchema;
-
-pub use properties::{Holds, Property, check_data};
+pub use family::{ChangeType, FEATURES_EDITED, Family, Holds, Operation, Property, Text};
+pub use properties::check_data;
 pub use table::CHANGE_TYPES;
 use table::{GROUPS, ITEMS, ROLES, USERS, text};
-
-/// A family of objects of an ArcGIS organization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// Maps, apps, layers, packages, files.
-    Items,
-    /// Groups of members.
-    Groups,
-    /// Members.
-    Users,
-    /// Roles of members.
-    Roles,
-}
-
-/// A sentence in two languages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Text {
-    /// English.
-    pub en: &'static str,
-    /// French.
-    pub fr: &'static str,
-}
-
-/// One operation of a family.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Operation {
-    /// As an event's path and payload spell it.
-    pub name: &'static str,
-    /// What `/family/operation` subscribes to; absent when the table has no such row.
-    pub any: Option<Text>,
-    /// What `/family/<id>/operation` subscribes to; absent when the table has no such row.
-    pub one: Option<Text>,
-    /// What the event's `properties` have for it.
-    pub property: Option<Property>,
-}
-
-/// A change type of a feature service webhook.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ChangeType {
-    /// As it is written.
-    pub name: &'static str,
-    /// When it fires.
-    pub description: Text,
-}
 
 /// One row of the tables: what a subscription may say, and what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,52 +22,10 @@ pub struct Row {
     pub description: Text,
 }
 
-/// The change type that also stands for three others.
-pub const FEATURES_EDITED: &str = "FeaturesEdited";
-
 /// The three. That subscribing to `FeaturesEdited` is answered by each of them is our reading of "inserts, updates or deletes".
 pub const FEATURE_EDITS: [&str; 3] = ["FeaturesCreated", "FeaturesUpdated", "FeaturesDeleted"];
 
-impl Operation {
-    /// As `/family/operation` spells it: the table writes `/users/signin` there and `/users/<username>/signIn` below.
-    pub fn any_spelling(&self) -> &'static str {
-        match self.name {
-            "signIn" => "signin",
-            "signOut" => "signout",
-            name => name,
-        }
-    }
-}
-
 impl Family {
-    /// All four, in the order of the page.
-    pub const ALL: [Self; 4] = [Self::Items, Self::Groups, Self::Users, Self::Roles];
-
-    /// As paths spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Items => "items",
-            Self::Groups => "groups",
-            Self::Users => "users",
-            Self::Roles => "roles",
-        }
-    }
-
-    /// The family of that name, compared without case.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|family| family.as_str().eq_ignore_ascii_case(name))
-    }
-
-    /// What the tables call its identifiers. There is none for roles; the word is ours.
-    pub fn placeholder(self) -> &'static str {
-        match self {
-            Self::Items => "itemID",
-            Self::Groups => "groupID",
-            Self::Users => "username",
-            Self::Roles => "roleID",
-        }
-    }
-
     /// Its operations, in the order of the page.
     pub fn operations(self) -> &'static [Operation] {
         match self {

@@ -6,24 +6,12 @@ use utoipa::ToSchema;
 use super::Webhook;
 use crate::model::{problem::nearest, trigger::Trigger};
 
+mod reason;
+
+pub use reason::MismatchReason;
+
 /// How many reasons are told of one event.
 pub const MISMATCHES_MAX: usize = 20;
-
-/// Why an event does not fire a webhook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MismatchReason {
-    /// No webhook, active or not, selects the trigger.
-    Unselected,
-    /// The webhook is not active.
-    Inactive,
-    /// The webhook takes events of other sources.
-    Source,
-    /// The webhook's filter finds nothing in the event.
-    Filter,
-    /// The event is about the webhook itself.
-    Concerned,
-}
 
 /// A reason why an event fires no webhook.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

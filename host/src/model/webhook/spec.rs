@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{AuthSpec, IN_FLIGHT_DEFAULT};
+use super::AuthSpec;
 use crate::model::{
     ordering::{BatchSpec, OrderingSpec},
     profile::{DEFAULT_PROFILE, Deactivation},
@@ -15,6 +15,9 @@ use crate::model::{
     secret::SecretRef,
     signature::SigningScheme,
 };
+
+/// Deliveries of one webhook being sent at once, unless it says otherwise.
+pub const IN_FLIGHT_DEFAULT: u32 = 16;
 
 /// A webhook as written. What is left out comes from its profile, live.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -14,8 +14,8 @@ use crate::{
     plugin::{
         error::UploadError,
         loaded::{LoadedPlugin, Source},
-        loader::{Ready, Trial},
         records,
+        upload::loader::{Ready, Trial},
     },
 };
 use std::{sync::Arc, time::Duration};

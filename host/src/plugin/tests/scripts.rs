@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     model::plugin::{Export, PluginFailure},
-    plugin::snapshot::SnapshotError,
+    plugin::upload::snapshot::SnapshotError,
 };
 
 async fn script(host: &TestHost, name: &str, source: &str) -> Result<Uploaded, UploadError> {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Asked, Body, Format, Place,
+    asked::{Asked, Format, Place},
     page::{Field, Shown},
 };
 use crate::{
@@ -30,8 +30,8 @@ use crate::{
         webhook::WebhookSpec,
     },
     server::{
-        respond::{self, ApiError},
-        router,
+        authorization,
+        respond::{self, ApiError, Body},
     },
     services::Services,
 };
@@ -75,7 +75,7 @@ impl Carried {
 
 /// The token a request carries: as a parameter, in a header, in the pages' cookie.
 pub(super) fn token_in(headers: &HeaderMap, form: &Form) -> Option<Carried> {
-    let header = [ESRI_AUTHORIZATION, AUTHORIZATION.as_str()].into_iter().find_map(|name| router::bearer(headers.get(name)));
+    let header = [ESRI_AUTHORIZATION, AUTHORIZATION.as_str()].into_iter().find_map(|name| authorization::bearer(headers.get(name)));
     let cookie = || {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
         let mut ours = cookies.filter_map(|cookie| cookie.trim().split_once('=')).filter(|(name, _)| *name == COOKIE_NAME);
@@ -89,7 +89,7 @@ pub(super) fn token_in(headers: &HeaderMap, form: &Form) -> Option<Carried> {
 
 /// Whose token it is.
 pub(super) fn known(services: &Services, text: &str) -> Option<Arc<TokenRecord>> {
-    let Some(generated) = text.strip_prefix(PREFIX) else { return router::known(services, &token::hash(text)) };
+    let Some(generated) = text.strip_prefix(PREFIX) else { return authorization::known(services, &token::hash(text)) };
     let (claims, mac) = generated.split_once('.')?;
     let expected = mac_of(services, claims);
     if !bool::from(subtle::ConstantTimeEq::ct_eq(expected.as_bytes(), mac.as_bytes())) {
@@ -99,7 +99,7 @@ pub(super) fn known(services: &Services, text: &str) -> Option<Arc<TokenRecord>>
     if claims.until <= epoch(services.clock.now()) {
         return None;
     }
-    router::known(services, &claims.of)
+    authorization::known(services, &claims.of)
 }
 
 fn mac_of(services: &Services, claims: &str) -> String {
@@ -122,7 +122,7 @@ fn signed_in(asked: &Asked<'_>) -> Result<(Arc<TokenRecord>, Timestamp), ApiErro
     let minutes = asked.form.number("expiration", 1, u64::MAX).map_err(|problem: Problem| ApiError::problems(vec![problem]))?;
     let minutes = minutes.unwrap_or(EXPIRATION_MINUTES_DEFAULT).min(EXPIRATION_MINUTES_MAX);
     // A generated token makes no further one: it would never end.
-    let record = router::known(asked.services, &token::hash(password)).filter(|record| record.name.eq_ignore_ascii_case(name));
+    let record = authorization::known(asked.services, &token::hash(password)).filter(|record| record.name.eq_ignore_ascii_case(name));
     let Some(record) = record else {
         let detail = "Invalid username or password: the user name is a token's name, its password the token itself";
         return Err(ApiError::Invalid { detail: "Unable to generate token.".to_owned(), problems: vec![Problem::new("", detail)] });

@@ -3,7 +3,10 @@
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::{Asked, Slice};
+use super::{
+    asked::Asked,
+    outcome::{Slice, problems},
+};
 use crate::{
     catalog::WebhookEntry,
     model::{
@@ -38,7 +41,7 @@ async fn deliveries(services: &Services, entry: &WebhookEntry, state: Option<Del
 pub(super) async fn of_organization(asked: &Asked<'_>, entry: &WebhookEntry) -> Result<Value, ApiError> {
     let mut tried = deliveries(asked.services, entry, None).await?;
     tried.retain(|delivery| delivery.attempts > 0);
-    let order = asked.form.choice("sortOrder", &["asc", "desc"]).map_err(|problem| super::problems(vec![problem]))?;
+    let order = asked.form.choice("sortOrder", &["asc", "desc"]).map_err(|problem| problems(vec![problem]))?;
     if order == Some("asc") {
         tried.reverse();
     }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    Asked, PORTAL_ID, Slice, access, kept, log,
+    access,
+    asked::Asked,
+    log,
+    outcome::{Slice, kept, placed, problems, success},
     page::{Field, Shown},
-    placed, portal, problems, success,
+    portal::{self, PORTAL_ID},
 };
 use crate::{
     catalog::{CatalogError, WebhookEntry},

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::Asked;
+use super::asked::Asked;
 
 /// What is shown.
 #[derive(Clone, Debug)]

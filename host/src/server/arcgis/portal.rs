@@ -2,8 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{Asked, PORTAL_ID, access, page::Shown};
+use super::{
+    access,
+    asked::{Asked, Format},
+    page::Shown,
+};
 use crate::{model::token::TokenRecord, server::respond::ApiError};
+
+/// The identifier of the one organization there is. It is what ArcGIS Enterprise gives its own.
+pub(super) const PORTAL_ID: &str = "0123456789ABCDEF";
 
 /// The version whose API this is: the first with signed service webhooks and paged lists of organization webhooks.
 const VERSION: &str = "11.2";
@@ -66,7 +73,7 @@ pub(super) fn portal(asked: &Asked<'_>, id: &str) -> Result<Shown, ApiError> {
     });
     let mut shown = match &asked.who {
         None if asked.has_token || asked.signed_in_as().is_some() => return Err(ApiError::Unauthorized),
-        None if asked.format == super::Format::Html => return Err(ApiError::Unauthorized),
+        None if asked.format == Format::Html => return Err(ApiError::Unauthorized),
         None => Shown::new("Portal Self", Value::Null),
         Some(who) => {
             value["user"] = user_value(who);

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    Asked, access, kept, log,
+    access,
+    asked::Asked,
+    log,
+    outcome::{kept, placed, problems, success},
     page::{Field, Shown},
-    placed, problems, success,
 };
 use crate::{
     catalog::{CatalogError, WebhookEntry},

@@ -1,24 +1,15 @@
 //! `/openapi-v3.json`: the description of `/v3` and `/v3beta1`, made from the routes and the messages themselves.
 
-use std::sync::LazyLock;
-
 use serde_json::{Map, Value, json};
 
 use super::{PAGE_SIZE, PageSize, environments};
-use crate::{
-    model::cx,
-    server::{
-        request::Asked,
-        respond::{Answer, ok},
-        router::{Route, cx_routes},
-    },
-    services::Services,
-};
+use crate::{model::cx, server::route::Route};
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+/// The description as JSON, of these routes.
+pub fn describe(routes: &[Route]) -> Value {
     let mut paths = Map::new();
-    for route in cx_routes() {
-        paths.entry(route.path).or_insert_with(|| json!({}))[route.method.as_str().to_lowercase()] = operation(&route);
+    for route in routes {
+        paths.entry(route.path).or_insert_with(|| json!({}))[route.method.as_str().to_lowercase()] = operation(route);
     }
     let mut schemas = cx::schemas();
     for (name, field, of) in [("ListWebhooksResponse", "webhooks", "Webhook"), ("ListEnvironmentsResponse", "environments", "Environment")]
@@ -53,7 +44,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
         "components": { "schemas": schemas, "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } } },
         "security": [{ "token": [] }],
     })
-});
+}
 
 fn schema(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
@@ -126,15 +117,4 @@ fn parameters(route: &Route, verb: &str, is_environment: bool) -> Value {
         _ => {}
     }
     json!(found)
-}
-
-/// The description as JSON.
-pub fn json() -> &'static Value {
-    &DOCUMENT
-}
-
-/// The description of Dialogflow CX's API.
-#[utoipa::path(get, path = "/openapi-v3.json", tag = "health", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
-pub async fn document(_services: Services, _asked: Asked) -> Answer {
-    ok(json())
 }

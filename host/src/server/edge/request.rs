@@ -8,8 +8,10 @@ use http::{
     request::Parts,
 };
 
-use super::Caller;
-use crate::{config::http::HttpSettings, server::request::FORWARDED_PROTO};
+use crate::{
+    config::http::HttpSettings,
+    server::{caller::Caller, request::FORWARDED_PROTO},
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What nobody but a trusted proxy may say.

@@ -18,7 +18,10 @@ use hyper::body::Body as _;
 
 use crate::{
     config::http::HttpSettings,
-    server::{Body, audit::REQUEST_ID, respond},
+    server::{
+        audit::REQUEST_ID,
+        respond::{self, Body},
+    },
 };
 
 /// What answers carry unless they say otherwise themselves.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::EventInput;
+use super::input::EventInput;
 use crate::server::{
     request::{Asked, parse, parse_value},
     respond::ApiError,

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::operation_id;
-use crate::server::router::Route;
+use crate::server::route::{Route, operation_id};
 
 /// Where an answer names a thing of another kind: method, address and place; and that kind's address.
 const NAMED: [(Method, &str, &str, &str); 8] = [
@@ -104,13 +103,13 @@ fn parameters(path: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::json;
+    use crate::server::router::description;
 
     #[track_caller]
     fn leads(from: &str, to: &str, parameters: serde_json::Value) {
         let (method, rest) = from.split_once(' ').expect("a method");
         let (path, status) = rest.split_once(' ').expect("a status");
-        let link = &json()["paths"][path][method]["responses"][status]["links"][to];
+        let link = &description()["paths"][path][method]["responses"][status]["links"][to];
         assert_eq!(link["parameters"], parameters, "{from} -> {to}: {link}");
     }
 
@@ -126,9 +125,9 @@ mod tests {
         let code = serde_json::json!({ "name": "$request.path.name", "id": "$response.body#/id" });
         leads("post /v1/receivers/{name}/codes 201", "delete_receivers_name_codes_id", code);
         leads("put /v1/plugins/{name} 201", "post_plugins_name_rollback", name());
-        let activate = &json()["paths"]["/v1/plugins/{name}"]["put"]["responses"]["201"]["links"]["post_plugins_name_activate"];
+        let activate = &description()["paths"]["/v1/plugins/{name}"]["put"]["responses"]["201"]["links"]["post_plugins_name_activate"];
         assert_eq!(activate["requestBody"]["version"], "$response.body#/version");
-        let listed = &json()["paths"]["/v1/tokens"]["get"]["responses"]["200"];
+        let listed = &description()["paths"]["/v1/tokens"]["get"]["responses"]["200"];
         assert!(listed["links"].is_null(), "no list leads to taking away: {listed}");
     }
 }

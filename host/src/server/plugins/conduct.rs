@@ -1,88 +1,21 @@
 //! `/v1/plugins/{name}`: limits, rollback, the breaker, history: how a plugin is held, and what became of it.
 
-use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ChangedPlugin, PluginView, actor, changed, find, shown, version_shown};
+use super::view::{ChangedPlugin, PluginView, actor, changed, find, shown};
 use crate::{
     model::plugin::{
-        breaker::State,
         history::Entry,
         limits::{Limit, PluginLimitsSpec},
         rollback::RollbackRule,
     },
-    plugin::conduct::Shown,
     server::{
         request::Asked,
         respond::{Answer, List, ProblemDetails, ok},
     },
     services::Services,
 };
-
-/// How a version behaves.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct BreakerView {
-    /// Which version; null: the one in the binary.
-    pub version: Option<u32>,
-    /// `closed`: calls go through; `open`: none does before `next_probe_at`; `half_open`: one goes through, to see.
-    #[schema(example = "closed")]
-    pub state: &'static str,
-    /// Since when it is set aside.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub since: Option<Timestamp>,
-    /// When the next call goes through.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_probe_at: Option<Timestamp>,
-    /// Callers and events, with no call that went well between them, on which it harmed itself: 10 set it aside. However often one of
-    /// them has it fail, it is one.
-    pub failures: u32,
-    /// The last of these failures since this process began or the plugin was changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_failure: Option<LastFailureView>,
-    /// Calls since then that say something of it.
-    pub calls: u64,
-    /// Those that failed.
-    pub failed_calls: u64,
-    /// Until when it is rolled back by itself if it fails too often.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub watched_until: Option<Timestamp>,
-}
-
-/// A failure.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LastFailureView {
-    /// When.
-    pub at: Timestamp,
-    /// Its word, as in attempts and calls.
-    pub kind: &'static str,
-    /// Its sentence.
-    pub detail: String,
-}
-
-impl From<Shown> for BreakerView {
-    fn from(shown: Shown) -> Self {
-        let Shown { version, state, failures, last_failure, tally, watched_until } = shown;
-        let (state, since, next_probe_at) = match state {
-            State::Closed => ("closed", None, None),
-            State::Open { since, until } => ("open", Some(since), Some(until)),
-            State::HalfOpen { since } => ("half_open", Some(since), None),
-        };
-        let last_failure = last_failure.map(|last| LastFailureView { at: last.at, kind: last.kind, detail: last.detail });
-        Self { version, state, since, next_probe_at, failures, last_failure, calls: tally.calls, failed_calls: tally.failed, watched_until }
-    }
-}
-
-/// When a plugin is rolled back, and to what.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RollbackView {
-    /// The rule that holds.
-    pub rule: RollbackRule,
-    /// Whether an admin set it for this plugin; else it is the host's.
-    pub is_own: bool,
-    /// What a rollback would go to now: a version's number, or `builtin`; null: there is nothing before.
-    pub to: Option<serde_json::Value>,
-}
 
 /// One limit of a plugin.
 #[derive(Debug, Serialize, ToSchema)]
@@ -170,9 +103,4 @@ pub async fn history(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
     let info = find(&services, asked.path(0))?;
     ok(&List { data: info.record.history.entries().iter().rev().collect(), next: None })
-}
-
-/// What a rollback comes to, as shown.
-pub(super) fn rollback_view(info: &crate::plugin::PluginInfo) -> RollbackView {
-    RollbackView { rule: info.rollback, is_own: info.record.rollback.is_some(), to: info.before.and_then(version_shown) }
 }

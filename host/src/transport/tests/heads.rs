@@ -33,7 +33,7 @@ async fn a_head_is_read_as_leniently_as_a_user_agent_may() {
 
 #[tokio::test]
 async fn a_head_may_have_many_fields() {
-    for count in [101, client::HEAD_FIELDS_MAX - 1] {
+    for count in [101, tunnel::HEAD_FIELDS_MAX - 1] {
         let lines: String = (0..count).map(|n| format!("x-{n}: v\r\n")).collect();
         let answer = answered(&lines).await.unwrap();
         assert_eq!((answer.status, answer.headers.len()), (200, count + 1));

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::Writing;
 use crate::model::{
     cx::{
-        REDACTED, SERVICE_AGENT_SECRET,
         message::{GenericWebService, OAuthConfig, ServiceAgentAuth},
+        names::{REDACTED, SERVICE_AGENT_SECRET},
     },
     problem::Problem,
     secret::is_secret_name,

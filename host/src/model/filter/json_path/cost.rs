@@ -4,7 +4,14 @@ use jsonpath_rust::parser::model::{
     Comparable, Comparison, Filter, FilterAtom, FnArg, JpQuery, Literal, Segment, Selector, SingularQuery, Test, TestFunction,
 };
 
-use super::{JsonPathError, PATH_DESCENDANTS_MAX, PATH_UNION_MAX, PATTERN_CHARS_MAX, refusal};
+use super::error::{JsonPathError, refusal};
+
+/// `..` in one path: each makes the cost grow with the document's depth, two of them with its square.
+pub const PATH_DESCENDANTS_MAX: usize = 1;
+/// How often one node may be visited because brackets list several selectors: `[*,*][*,*]` is four times.
+pub const PATH_UNION_MAX: usize = 64;
+/// The longest regular expression in `match` and `search`, in characters: it is compiled for each node it is asked of.
+pub const PATTERN_CHARS_MAX: usize = 128;
 
 /// Whether `query` is one we evaluate.
 pub(super) fn check(query: &JpQuery) -> Result<(), JsonPathError> {

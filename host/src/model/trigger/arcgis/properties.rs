@@ -1,33 +1,12 @@
 //! What the data of an organization's event may hold (ArcGIS Enterprise, "Webhook event triggers", the sections on properties).
 
-use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
-use super::Family;
+use super::family::{Family, Holds};
 use crate::model::{
     problem::{Problem, nearest, segment},
     trigger::Trigger,
 };
-
-/// What an operation adds to the `properties` of its events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Property {
-    /// The key.
-    pub key: &'static str,
-    /// What its list holds.
-    pub holds: Holds,
-}
-
-/// What the list of a property holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Holds {
-    /// Texts: identifiers of groups, names of users, `Organization`, `Everyone`.
-    Names,
-    /// Objects `{"itemId","itemType"}`, both texts.
-    Items,
-}
 
 impl Holds {
     fn wants(self) -> &'static str {

@@ -1,6 +1,6 @@
 //! The rows themselves. The sentences are ours, in English and in French; the names are the page's.
 
-use super::{ChangeType, FEATURES_EDITED, Holds, Operation, Property, Text};
+use super::family::{ChangeType, FEATURES_EDITED, Holds, Operation, Property, Text};
 
 pub(super) const fn text(en: &'static str, fr: &'static str) -> Text {
     Text { en, fr }
