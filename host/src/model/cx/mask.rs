@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{DIRECTORY, GENERIC};
+use super::names::{DIRECTORY, GENERIC};
 use crate::model::problem::Problem;
 
 /// Lays the fields of `mask` of `written` over `current`: protocol buffers' FieldMask, in either spelling.
