@@ -124,9 +124,9 @@ async fn run_again(services: &Services, id: CallId) {
     };
     match take_turn(services, &receiver, &mut call).await {
         Place::Any => drop(run(services, &receiver, &inbound, call).await),
-        Place::First(turn) => {
+        Place::First(right) => {
             run(services, &receiver, &inbound, call).await;
-            drop(turn);
+            drop(right);
         }
         Place::Answered(reply) => {
             call.keep_little(digest(&inbound.body));

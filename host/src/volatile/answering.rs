@@ -1,4 +1,5 @@
-//! Calls that are being answered and are taken only once, and calls of `async` receivers that are being run.
+//! Work of this process that is done by one task at a time: calls that are being answered and are taken only once, calls of `async`
+//! receivers that are being run.
 
 use std::{
     collections::HashSet,
@@ -7,11 +8,11 @@ use std::{
 
 use crate::{lock::lock, model::repeat::RepeatKey};
 
-/// Calls that are being answered, by what makes them one. Clones are the same.
+/// What is being worked on, by what makes two pieces of work the same. Clones are the same.
 #[derive(Clone, Debug, Default)]
 pub struct Answering(Arc<Mutex<HashSet<RepeatKey>>>);
 
-/// The right to answer a call, until it is dropped.
+/// The right to work on something, until it is dropped.
 #[derive(Debug)]
 pub struct Right {
     answering: Answering,
