@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookwright::config::Limits;
-use hookwright_tests::{Client, Endpoint, Options, Script, TestHost, interop, root, run, wait::eventually};
+use hookwright_tests::{Client, Endpoint, Options, Script, TestHost, interop, pages, root, run, wait::eventually};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -63,10 +63,10 @@ fn prometheus_reads_what_was_counted_and_no_stranger_does() {
         let of = |name: &str| samples[name].as_f64();
         assert!(of("hookwright_store_commits_per_sync_sum{}") <= of("hookwright_store_commits{}"), "{samples}");
 
-        // Each has its place in the table of the README.
+        // Each has its place in the table of the page.
         let served = client.send(Method::GET, "/metrics", &[], "").await.text();
-        let readme = std::fs::read_to_string(root().join("README.md")).expect("a page");
-        let table = readme.split("| metric (`hookwright_...`)").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("the table");
+        let page = pages::read(&root().join("host/docs/metrics.md"));
+        let table = page.split("| metric (`hookwright_...`)").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("the table");
         for family in served.lines().filter_map(|line| line.strip_prefix("# TYPE hookwright_")?.split(' ').next()) {
             assert!([family, &format!("{family}_total")].iter().any(|name| table.contains(&format!("`{name}`"))), "{family}");
         }

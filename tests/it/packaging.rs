@@ -27,9 +27,9 @@ fn alerts_and_the_dashboard_ask_for_metrics_there_are() {
         let served = host.client.send(Method::GET, "/metrics", &[], "").await.text();
         let mut there = metrics(&served);
         assert!(there.len() > 15, "{served}");
-        // A family without a series is not said: the table of the README has all.
-        let readme = read("README.md");
-        let table = readme.split("| metric (`hookwright_...`)").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("the table");
+        // A family without a series is not said: the page of the metrics has all.
+        let page = read("host/docs/metrics.md");
+        let table = page.split("| metric (`hookwright_...`)").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("the table");
         let names = table.lines().filter_map(|row| row.split('|').nth(1)).flat_map(|names| names.split('`')).map(str::trim);
         there.extend(names.flat_map(|name| metrics(&format!("hookwright_{name}"))));
         for file in ["host/packaging/alerts.yml", "host/packaging/grafana.json"] {
@@ -63,22 +63,4 @@ fn the_unit_and_the_images_start_a_command_there_is_with_settings_there_are() {
             assert!(shown.status.success(), "{file}: {}", shown.stderr);
         }
     });
-}
-
-/// Tables of the operator's guide are the figures' only home; what it points at is there.
-#[test]
-fn what_the_operators_guide_points_at_is_there() {
-    let guide = read("host/OPERATING.md");
-    let targets = guide.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
-    for target in targets.filter(|target| !target.starts_with("http")) {
-        let (path, heading) = target.split_once('#').unwrap_or((target, ""));
-        let path = root().join("host").join(if path.is_empty() { "OPERATING.md" } else { path });
-        assert!(path.exists(), "{target}");
-        if !heading.is_empty() {
-            let text = std::fs::read_to_string(&path).expect("a page");
-            let slugs = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim().to_lowercase());
-            let mut slugs = slugs.map(|title| title.replace(' ', "-").replace(|c: char| !c.is_alphanumeric() && c != '-', ""));
-            assert!(slugs.any(|slug| slug == heading), "{target}");
-        }
-    }
 }

@@ -1,25 +1,20 @@
-//! The guide of the README, from a portal's event to the administrator's answer. What the guide writes is written by its own blocks; this test is
-//! the outside world: the portal, the chat, the mail server and the administrator.
+//! The tutorial, from a portal's event to the administrator's answer. Its own blocks configure the host; this test is the outside world:
+//! the portal, the chat, the mail server and the administrator.
 
 use hookwright_tests::{
-    Client, Endpoint, Gate, MailServer, Options, Received, Script, TestHost, host::TOKEN, process::finish, root, run,
+    Client, Endpoint, Gate, MailServer, Options, Received, Script, TestHost, host::TOKEN, pages, process::finish, root, run,
     signature::hmac_sha256, wait::eventually,
 };
 use http::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// The key the guide writes down, which is the one of Slack's own documentation.
+/// The key the tutorial writes down, which is the one of Slack's own documentation.
 const SLACK_KEY: &[u8] = b"8f742231b10e8888abcd99yyyzzz85a5";
 
-/// The blocks of the README the guide needs, one script.
-fn guide() -> String {
-    let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
-    let section = readme.split("### A guide: standards for public items").nth(1).expect("the guide");
-    let section = section.split("\n### ").next().unwrap_or_default();
-    let blocks = section.split("```sh run\n").skip(1).filter_map(|rest| rest.split("\n```").next());
-    let api = readme.lines().find(|line| line.starts_with("api() {")).expect("the function all blocks use");
-    std::iter::once(api).chain(blocks).collect::<Vec<_>>().join("\n")
+/// The blocks of the tutorial, one script.
+fn tutorial() -> String {
+    pages::examples(&pages::read(&root().join("host/docs/tutorial-standards.md"))).expect("the tutorial's blocks")
 }
 
 struct World {
@@ -30,13 +25,13 @@ struct World {
 }
 
 impl World {
-    /// Runs the guide.
+    /// Runs the tutorial.
     async fn new() -> Self {
         let (portal, chat, mails) = (Endpoint::start().await, Endpoint::start().await, MailServer::start().await);
         let host = TestHost::with(Options { smtp: Some(mails.settings()), ..Options::default() }).await;
         let folder = tempfile::tempdir().expect("a folder");
         let mut bash = Command::new("bash");
-        bash.args(["-euo", "pipefail", "-c", &guide()]).current_dir(folder.path());
+        bash.args(["-euo", "pipefail", "-c", &tutorial()]).current_dir(folder.path());
         bash.env("HOOKWRIGHT_URL", host.client.url("").trim_end_matches('/')).env("HOOKWRIGHT_TOKEN", TOKEN);
         bash.env("PORTAL", portal.url("/portal")).env("CHAT", chat.url("/services/T/B/x"));
         finish(&mut bash).await.success();
@@ -197,7 +192,7 @@ fn another_scoring_script_changes_the_next_result() {
         assert!(message["text"].as_str().is_some_and(|text| text.contains("(65/100)")), "{message}");
 
         // Only the licence counts now, and all of it.
-        let source = guide();
+        let source = tutorial();
         let source = source.split("<<'JS'\n").nth(1).and_then(|rest| rest.split("\nJS\n").next()).expect("the script");
         let line = source.lines().next().expect("its standards");
         world.client().script("score", &source.replace(line, "const STANDARDS = { licenseInfo: 100 };")).await;

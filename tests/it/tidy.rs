@@ -7,15 +7,14 @@ use std::{
     process::Command,
 };
 
-use hookwright_tests::{root, run, shared, unique};
-use serde_json::{Value, json};
+use hookwright_tests::root;
 
 use imports::{Imports, Sources, circles, imports};
 
 mod imports;
 
 /// Files below `directory` with this ending, sorted, by their path from the root.
-fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
+pub fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
     fn walk(directory: &Path, ending: &str, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())).flatten() {
             let path = entry.path();
@@ -300,21 +299,6 @@ fn every_limit_says_what_it_limits_and_in_what_unit() {
     }
 }
 
-/// `UPDATE_SNAPSHOTS=1` writes the list anew.
-#[test]
-fn the_first_page_lists_every_setting() {
-    let page = root().join("README.md");
-    let text = read(&page);
-    let now = hookwright::config::load::page();
-    let (before, rest) = text.split_once("<!-- settings -->\n").expect("where the list begins");
-    let (list, after) = rest.split_once("<!-- end of settings -->").expect("where it ends");
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        fs::write(&page, format!("{before}<!-- settings -->\n{now}<!-- end of settings -->{after}")).expect("a writable repository");
-    } else {
-        assert_eq!(list, now, "if that is meant, run with UPDATE_SNAPSHOTS=1");
-    }
-}
-
 #[test]
 fn no_test_sleeps_for_a_time() {
     let mut wrong = Vec::new();
@@ -408,84 +392,6 @@ fn no_file_names_a_registrys_host_or_what_lies_outside() {
     assert_eq!(wrong, Vec::<String>::new());
     for path in committed().into_iter().filter(|path| path.ends_with("package-lock.json")) {
         assert!(!read(&path).contains("\"resolved\""), "{}", said(&path));
-    }
-}
-
-/// The blocks of a kind in a Markdown file.
-fn blocks(text: &str, kind: &str) -> Vec<String> {
-    let open = format!("```{kind}\n");
-    text.split(&open).skip(1).filter_map(|rest| rest.split("\n```").next()).map(str::to_owned).collect()
-}
-
-fn readmes() -> Vec<PathBuf> {
-    committed().into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect()
-}
-
-#[test]
-fn the_json_of_every_page_is_json() {
-    for page in readmes() {
-        for block in blocks(&read(&page), "json") {
-            assert!(serde_json::from_str::<Value>(&block).is_ok(), "{}: {block}", said(&page));
-        }
-    }
-}
-
-#[test]
-fn the_scripts_of_every_page_are_taken_by_a_host() {
-    run(async {
-        let client = &shared().await.client;
-        let mut tried = 0;
-        for page in readmes() {
-            let text = read(&page);
-            for block in
-                blocks(&text, "js").into_iter().chain(blocks(&text, "javascript")).filter(|block| block.contains("export function"))
-            {
-                let (status, answer) = client.try_upload(&unique("page"), "text/javascript", block.clone()).await;
-                assert_eq!(status, 201, "{}: {answer}\n{block}", said(&page));
-                tried += 1;
-            }
-        }
-        assert!(tried > 0);
-    });
-}
-
-#[test]
-fn the_script_of_the_first_page_does_what_it_says() {
-    run(async {
-        let client = &shared().await.client;
-        let endpoint = hookwright_tests::Endpoint::start().await;
-        endpoint.next(hookwright_tests::Script::json(json!({ "ts": "1.5" })));
-        let readme = read(&root().join("README.md"));
-        let script = blocks(&readme, "js").into_iter().find(|block| block.contains("export function transform")).expect("a script");
-        let name = unique("first-page");
-        client.script(&name, &script).await;
-        client.webhook(&name, json!({ "transform": name, "request": { "url": endpoint.url("/") } })).await;
-        let invoked = client.invoke(&name, json!({ "session": name, "data": { "a": 1 } })).await;
-        assert_eq!((&invoked["state"], &invoked["parameters"]), (&json!("delivered"), &json!({ "message": "1.5" })), "{invoked}");
-        assert_eq!(endpoint.next_request().await.json(), json!({ "text": "invoke: {\"a\":1}" }));
-    });
-}
-
-/// Commands of the pages name subcommands there are.
-#[test]
-fn the_commands_of_every_page_are_commands() {
-    let mut seen = BTreeSet::new();
-    for page in readmes() {
-        let text = read(&page);
-        for block in ["sh", "text", "console"].iter().flat_map(|kind| blocks(&text, kind)) {
-            for line in block.lines() {
-                let Some(rest) = line.trim().strip_prefix("hookwright ") else { continue };
-                let words = rest
-                    .split_whitespace()
-                    .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-'));
-                let command: Vec<_> = words.take(if rest.starts_with("plugin ") { 2 } else { 1 }).map(str::to_owned).collect();
-                seen.insert(command);
-            }
-        }
-    }
-    for command in seen.iter().filter(|command| !command.is_empty()) {
-        let output = Command::new(hookwright_tests::binary()).args(command).arg("--help").output().expect("the binary");
-        assert!(output.status.success(), "hookwright {}: {}", command.join(" "), String::from_utf8_lossy(&output.stderr));
     }
 }
 

@@ -12,6 +12,7 @@ pub mod guests;
 pub mod host;
 pub mod interop;
 pub mod keys;
+pub mod pages;
 pub mod power;
 pub mod preload;
 pub mod process;

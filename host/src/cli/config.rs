@@ -212,11 +212,15 @@ mod tests {
     use crate::config::SmtpTls;
 
     #[test]
-    fn the_configuration_on_the_first_page_is_read() {
-        let page = include_str!("../../../README.md");
-        let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
-        let load = |text: &str| Written { file: Some(("README.md".into(), Secret::new(text))), ..Written::default() }.load();
-        let files: Vec<_> = blocks.map(|block| load(block).unwrap_or_else(|error| panic!("{error}: {block}")).config).collect();
+    fn the_configuration_files_in_the_documents_are_read() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
+        let pages = std::fs::read_dir(folder).expect(folder).flatten().map(|page| std::fs::read_to_string(page.path()).expect("a page"));
+        let blocks = |page: &str| {
+            page.split("```toml\n").skip(1).filter_map(|rest| Some(rest.split("\n```").next()?.to_owned())).collect::<Vec<_>>()
+        };
+        let load = |text: &str| Written { file: Some(("a page".into(), Secret::new(text))), ..Written::default() }.load();
+        let files = pages.flat_map(|page| blocks(&page));
+        let files: Vec<_> = files.map(|block| load(&block).unwrap_or_else(|error| panic!("{error}: {block}")).config).collect();
         let config = files.into_iter().find(|config| config.smtp.is_some()).expect("one with a mail server");
         assert_eq!(config.bases.environment("/123456/TEST1"), Some(Some("test1".to_owned())));
         let smtp = config.smtp.expect("a mail server");
