@@ -151,7 +151,7 @@ pub struct Smtp {
     pub from: String,
     /// Who logs in; absent: nobody does.
     pub user: Option<String>,
-    /// The secret with that one's password.
+    /// The secret with the user's password.
     pub password: Option<SecretRef>,
 }
 

@@ -218,7 +218,7 @@ impl Host {
     }
 }
 
-/// Opens the store; where a rotation of its key was cut off after everything was sealed anew, with the new key, which is put in its place.
+/// Opens the store; where a rotation of its key was cut off after everything was sealed again, with the new key, which is put in its place.
 fn open_store(data: &Path, options: StoreOptions) -> Result<Store, StoreError> {
     match Store::open(data, options.clone()) {
         Err(StoreError::WrongKey) => match StorageKey::load_next(data)? {

@@ -1,6 +1,6 @@
 //! Hookwright: a webhook engine whose transforms and receivers are sandboxed WebAssembly plugins, swapped while it runs.
 //!
-//! `ARCHITECTURE.md` beside this crate has the nouns, the way of the data and where to begin reading.
+//! `ARCHITECTURE.md` next to this crate has the nouns, the way of the data and where to begin reading.
 
 pub mod bodies;
 pub mod catalog;

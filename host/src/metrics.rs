@@ -233,7 +233,7 @@ impl Default for Metrics {
             Unit::Seconds,
             shared.compile_time.clone(),
         );
-        let help = "How long a commit took for whoever asked for it, from its place in the queue to the disk";
+        let help = "How long a commit took, from the queue to the disk";
         registry.register_with_unit("store_commit", help, Unit::Seconds, shared.commit_time.clone());
         registry.register_with_unit("store_sync", "How long a write with its sync took", Unit::Seconds, shared.sync_time.clone());
         registry.register("store_commits_per_sync", "Commits that shared a sync", shared.commits_per_sync.clone());
@@ -249,7 +249,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// An event was accepted, and owes so many deliveries.
+    /// An event was accepted, with this number of deliveries.
     pub fn event_accepted(&self, owed: u64) {
         self.shared.events.inc();
         self.shared.matches.inc_by(owed);
@@ -265,19 +265,19 @@ impl Metrics {
         self.shared.attempts.get_or_create(&Attempted { webhook: webhook.to_owned(), outcome }).inc();
     }
 
-    /// A stage of an attempt took so many microseconds; 0: it was not come to.
+    /// A stage of an attempt took this number of microseconds; 0: it was not reached.
     pub fn stage(&self, stage: &'static str, micros: u64) {
         if micros > 0 {
             self.shared.stages.get_or_create(&Stage { stage }).observe(seconds(micros));
         }
     }
 
-    /// The collector took so many spans.
+    /// The collector took this number of spans.
     pub fn spans_exported(&self, number: u64) {
         self.shared.spans_exported.inc_by(number);
     }
 
-    /// So many spans were lost.
+    /// This number of spans was lost.
     pub fn spans_dropped(&self, loss: SpanLoss, number: u64) {
         self.shared.spans_dropped.get_or_create(&Lost { reason: loss.as_str() }).inc_by(number);
     }
@@ -333,7 +333,7 @@ impl Metrics {
         self.shared.commit_time.observe(took.as_secs_f64());
     }
 
-    /// So many commits were written and synced together.
+    /// This number of commits was written and synced together.
     pub fn synced(&self, commits: usize, took: Duration) {
         self.shared.sync_time.observe(took.as_secs_f64());
         self.shared.commits_per_sync.observe(f64::from(u32::try_from(commits).unwrap_or(u32::MAX)));

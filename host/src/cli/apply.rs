@@ -43,7 +43,7 @@ pub struct Apply {
     /// Delete what the host has and the folder has not. Values of profiles stay.
     #[arg(long)]
     prune: bool,
-    /// Write secrets anew, though the host has them: their values cannot be compared.
+    /// Write secrets again, though the host has them: their values cannot be compared.
     #[arg(long)]
     secrets: bool,
     #[command(flatten)]

@@ -114,6 +114,6 @@ fn invite(page: &Page, host: &Host, token: &Secret, places: &Places) {
         format!("# call a code, as the agent does\ncurl -s '{}' -d '{call}'", places.agent),
     ];
     let mut out = std::io::stdout().lock();
-    // Whole lines, whatever the terminal's width: they are there to be copied. Whoever closed standard output reads none of it.
+    // Whole lines, whatever the terminal's width: they are there to be copied. If standard output is closed, nobody reads them.
     drop(writeln!(out, "\n{}\n\n{url}  admin token: {token}\n", lines.join("\n\n")));
 }

@@ -25,8 +25,8 @@ pub enum Key {
 #[command(after_help = "Examples:\n  hookwright key rotate --data ./data\n  \
     hookwright key rotate --data ./data --key-file /etc/hookwright/key --new-key-file /etc/hookwright/key-2\n\n\
     Without key files the new key is made, and takes the place of DATA/key; the old one is kept as DATA/key.previous: backups that\n\
-    were taken before need it. Keep it with them, then delete it here. The store is written anew beside the old one: its disk needs the\n\
-    room. Killed at any moment it leaves a store that opens with one of the two keys; begin again.")]
+    were taken before need it. Keep it with them, then delete it here. The store is written again next to the old one, so the disk needs\n\
+    the room. If it is killed, the store opens with one of the two keys; start it again.")]
 pub struct Rotate {
     /// Data directory.
     #[arg(long, env = "HOOKWRIGHT_DATA", default_value = "data")]

@@ -34,7 +34,7 @@ pub enum Plugin {
     Build(build::Build),
     /// Run the plugin's cases, event in and request out, in the real sandbox and without a host.
     Test(cases::Test),
-    /// Watch the folder: build, push, and try the last delivery anew at every change.
+    /// Watch the folder: build, push, and try the last delivery again at every change.
     Dev(dev::Dev),
     /// Upload a version. It is checked, compiled and tried before it replaces anything.
     Push(push::Push),

@@ -34,7 +34,7 @@ pub fn count(line: &ProgressBar, records: u64, bytes: u64) {
     line.set_message(amount(records, bytes));
 }
 
-/// A bar for work of so many bytes.
+/// A bar for work measured in bytes.
 pub fn bytes(what: &str) -> ProgressBar {
     styled(ProgressBar::new(0), "{prefix} {bar:40} {bytes}/{total_bytes} {elapsed}").with_prefix(what.to_owned())
 }
@@ -51,7 +51,7 @@ fn styled(line: ProgressBar, template: &str) -> ProgressBar {
     }
 }
 
-/// A bar for work of so many steps, each named by the line's message.
+/// A bar for work in steps, each named by the line's message.
 pub fn steps(what: &str, count: usize) -> ProgressBar {
     let bar = ProgressBar::new(u64::try_from(count).unwrap_or(u64::MAX));
     styled(bar, "{prefix} {bar:40} {pos}/{len} {msg}").with_prefix(what.to_owned())

@@ -44,7 +44,7 @@ pub enum Receiver {
     /// Delete one and its codes.
     #[command(after_help = "Example:\n  hookwright receiver delete crm")]
     Delete(Named),
-    /// Issue a code to a caller: whoever has it may call.
+    /// Issue a code to a caller. The code is the credential of its calls.
     Code(Code),
     /// List the codes of one, in clear, with what became of them. Looking is logged.
     Codes(Codes),
@@ -139,7 +139,7 @@ pub struct Code {
     /// Calls it allows in a minute [default: as many as come].
     #[arg(long, value_name = "N")]
     per_minute: Option<u32>,
-    /// Let the codes the caller had before end after so many seconds [default: they stay].
+    /// Let the caller's earlier codes end after this number of seconds [default: they stay].
     #[arg(long, value_name = "SECONDS")]
     overlap_seconds: Option<u32>,
     /// Print the URL and nothing else, as for a clipboard.

@@ -68,7 +68,7 @@ pub enum Token {
 pub enum End {
     /// Then.
     At(Timestamp),
-    /// After so many hours.
+    /// After this number of hours.
     Hours(i64),
 }
 

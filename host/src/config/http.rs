@@ -19,31 +19,31 @@ bounded! {
     /// `[http]`: what bounds clients and their connections.
     #[derive(Clone, Debug, PartialEq, Eq)]
     HttpSettings in "http" {
-        /// Connections at once; further ones wait in the listener's queue.
+        /// Connections at once; more wait in the listener's queue.
         connections_max as "connections_max": usize = 16_384, "connections", 1 to 1_000_000;
-        /// Connections at once of one address (of IPv6, one /64); further ones are closed. Those of trusted proxies do not count.
+        /// Connections at once of one address (of IPv6, one /64); more are closed. Trusted proxies do not count.
         connections_per_address_max as "connections_per_address_max": usize = 1_024, "connections", 1 to 1_000_000;
         /// Bytes of a request's head.
         head_bytes_max as "head_bytes_max": usize = 64 * KIB, "bytes", 8_192 to MIB;
-        /// How long a client may take to send a head, and until its first request.
+        /// How long a client may take to send a head, and to begin its first request.
         head_time_max as "head_seconds_max": Duration = 10, "seconds", 1 to 3600;
         /// How long a client may take to send a body.
         body_time_max as "body_seconds_max": Duration = 30, "seconds", 1 to 3600;
-        /// Bytes of requests' bodies that are held at once, from before they are read until their answer; further ones are read when there is room.
+        /// Bytes of request bodies in memory at once, until their answers; other bodies wait unread.
         bodies_bytes_max as "bodies_bytes_max": usize = 128 * MIB, "bytes", 1_048_576 to 64 * GIB;
-        /// Bytes of requests' bodies that are held at once of one address (of IPv6, one /64); never more than is left for others.
+        /// Bytes of request bodies of one address (of IPv6, one /64) in memory at once; never more than is left for others.
         bodies_bytes_per_address_max as "bodies_bytes_per_address_max": usize = 32 * MIB, "bytes", 65_536 to 64 * GIB;
-        /// Bytes of requests' bodies that are held at once of one token; never more than is left for others.
+        /// Bytes of request bodies of one token in memory at once; never more than is left for others.
         bodies_bytes_per_token_max as "bodies_bytes_per_token_max": usize = 32 * MIB, "bytes", 65_536 to 64 * GIB;
-        /// Requests that wait for room for their body, of one address an eighth of them; further ones are answered 503.
+        /// Requests that wait for memory for their body, at most an eighth of them of one address; more are answered 503.
         bodies_waiting_max as "bodies_waiting_max": usize = 1_024, "requests", 8 to 100_000;
-        /// How long a request waits for room for its body before it is answered 503.
+        /// How long a request waits for memory for its body before it is answered 503.
         body_wait_max as "body_wait_seconds_max": Duration = 10, "seconds", 0 to 600;
-        /// Bytes of a form that are read before it is known whose it is: at ArcGIS's addresses, where a token may stand in it.
+        /// Bytes of a form that are read before its token is known, at ArcGIS's addresses, where the token may be in the form.
         stranger_form_bytes_max as "stranger_form_bytes_max": usize = 64 * KIB, "bytes", 1024 to MIB;
         /// Fields of a form or a query.
         fields_max as "fields_max": usize = 1_000, "fields", 16 to 100_000;
-        /// How long a connection may do nothing between requests, or a client may take nothing of its answer.
+        /// How long a connection may be idle between requests, or a client may not read its answer.
         idle_time_max as "idle_seconds_max": Duration = 60, "seconds", 1 to DAY;
         /// How long a TLS handshake may take.
         handshake_time_max as "handshake_seconds_max": Duration = 10, "seconds", 1 to 600;
@@ -53,9 +53,9 @@ bounded! {
         stream_window as "stream_window_bytes": u32 = 128 * KIB, "bytes", 65_535 to 16 * MIB;
         /// Bytes a client may send on one HTTP/2 connection before any of them is read.
         connection_window as "connection_window_bytes": u32 = 256 * KIB, "bytes", 65_535 to 16 * MIB;
-        /// HTTP/2 streams that were reset before they were served, after which the connection is ended.
+        /// HTTP/2 streams reset before they were served, after which the connection ends.
         pending_resets_max as "pending_resets_max": usize = 20, "streams", 0 to 10_000;
-        /// Bytes from which on an answer is compressed for those who take it.
+        /// Smallest answer that is compressed, for clients that accept it.
         compressed_bytes_min as "compressed_bytes_min": usize = KIB, "bytes", 0 to GIB;
         + /// Networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: proxies in front of the host.
         trusted_proxies: Vec<IpNet> = Vec::new();

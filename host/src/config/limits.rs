@@ -19,7 +19,7 @@ bounded! {
     Limits in "limits" {
         /// Events in one `POST /v1/events`.
         events_per_request_max as "events_per_request_max": usize = 500, "events", 1 to 10_000;
-        /// Bytes of one event's data and attributes; of the data and of the context an invoke is given likewise.
+        /// Bytes of one event's data and attributes; also of the data, and of the context, of one invoke.
         event_bytes_max as "event_bytes_max": usize = 256 * KIB, "bytes", 1024 to 16 * MIB;
         /// Bytes of an API request's body.
         request_bytes_max as "request_bytes_max": usize = 4 * MIB, "bytes", 65_536 to 256 * MIB;
@@ -43,19 +43,19 @@ bounded! {
         compile_time_max as "compile_seconds_max": Duration = 60, "seconds", 1 to 3600;
         /// Memory of one compilation.
         compile_memory_bytes_max as "compile_memory_bytes_max": u64 = 2 * GIB, "bytes", 67_108_864 to 64 * GIB;
-        /// How long a mail server may take from the connection to its last word.
+        /// How long sending a mail may take, from the connection to the server's last answer.
         mail_time_max as "mail_seconds_max": Duration = 20, "seconds", 1 to 600;
         /// How long a connection to an endpoint may take.
         connect_time_max as "connect_seconds_max": Duration = 10, "seconds", 1 to 300;
         /// Deliveries being sent at once.
         deliveries_in_flight_max as "deliveries_in_flight_max": usize = 512, "deliveries", 1 to 100_000;
-        /// Deliveries in memory at once, being sent or next; what more there is waits in the store.
+        /// Deliveries in memory at once, being sent or next; the others wait in the store.
         deliveries_held_max as "deliveries_held_max": usize = 8192, "deliveries", 1 to 1_000_000;
-        /// Bytes of events they may hold.
+        /// Bytes of events of the deliveries in memory.
         deliveries_held_bytes_max as "deliveries_held_bytes_max": usize = 64 * MIB, "bytes", 1_048_576 to 64 * GIB;
         /// Deliveries that may wait in the store before events and calls are answered 503.
         backlog_max as "backlog_max": u64 = 5_000_000, "deliveries", 1 to 1_000_000_000;
-        /// How long a delivery may be the first of its order before those behind it are let by.
+        /// How long the first delivery of an order may block the others.
         order_wait_max as "order_wait_seconds_max": Duration = 3600, "seconds", 1 to 30 * DAY;
         /// How long a claimed delivery stays claimed.
         lease as "lease_seconds": Duration = 120, "seconds", 10 to DAY;
@@ -65,17 +65,17 @@ bounded! {
         session_bytes_max as "session_bytes_max": usize = 2 * MIB, "bytes", 1024 to 64 * MIB;
         /// Parameters of one session.
         session_parameters_max as "session_parameters_max": usize = 1000, "parameters", 1 to 100_000;
-        /// How long an event's dedup key is remembered.
+        /// How long an event's idempotency key is remembered.
         dedup_life as "dedup_seconds": Duration = DAY, "seconds", 1 to 365 * DAY;
         /// Webhooks one `invoke` chain may go through.
         invoke_depth_max as "invoke_depth_max": u8 = 4, "webhooks", 1 to 16;
-        /// Bytes that stay free on the disk of the data directory: below, no event and no call is taken. 0: nobody looks.
+        /// Free bytes on the disk of the data directory below which the host takes no event and no call. 0: not checked.
         disk_free_bytes_min as "disk_free_bytes_min": u64 = 256 * MIB, "bytes", 0 to 1024 * GIB;
         /// How long a stop waits for what is in flight.
         drain_time_max as "drain_seconds_max": Duration = 30, "seconds", 0 to 3600;
-        /// Requests a token may make in a minute unless it has a limit of its own; 0: as many as it likes.
+        /// Requests per minute of a token without a limit of its own; 0: no limit.
         token_requests_per_minute_max as "token_requests_per_minute_max": u32 = 0, "requests", 0 to 1_000_000;
-        /// Calls of one receiver that were turned away and are recorded in a minute; further ones are only counted. 0: none is recorded.
+        /// Rejected calls of one receiver that are recorded per minute; more are only counted. 0: none are recorded.
         rejected_calls_per_minute_max as "rejected_calls_per_minute_max": u32 = 30, "calls", 0 to 100_000;
         + /// What bounds clients and their connections.
         http: HttpSettings = HttpSettings::default();
@@ -96,15 +96,15 @@ bounded! {
     /// What is kept of what is over, and for how long. What is still on its way is never removed.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     Retention in "retention" {
-        /// Events with their finished deliveries and attempts.
+        /// How long events are kept, with their finished deliveries and attempts.
         events as "events_days": Duration = 30, "days", 0 to 36_500;
-        /// Calls.
+        /// How long calls are kept.
         calls as "calls_days": Duration = 30, "days", 0 to 36_500;
-        /// Events at most, and calls at most.
+        /// Maximum number of events, and of calls.
         count_max as "count_max": u64 = 10_000_000, "records", 1 to 1_000_000_000;
-        /// Entries of the audit log.
+        /// How long entries of the audit log are kept.
         audit as "audit_days": Duration = 400, "days", 0 to 36_500;
-        /// Entries of the audit log at most.
+        /// Maximum number of entries of the audit log.
         audit_count_max as "audit_count_max": u64 = 100_000, "entries", 1 to 1_000_000_000;
     }
 }

@@ -26,7 +26,7 @@ pub struct Otlp {
 /// Where the value of a header comes from.
 #[derive(Clone, Debug)]
 pub enum HeaderSource {
-    /// The store, each time anew.
+    /// The store, read for each export.
     Stored(SecretRef),
     /// A file, read at the start.
     Given(Secret),
@@ -36,9 +36,9 @@ bounded! {
     /// What bounds the export of traces.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     OtlpLimits in "otlp" {
-        /// Spans that wait to be sent to the collector; with more, further ones are dropped and counted.
+        /// Spans that wait for the collector; more are dropped and counted.
         queue_max as "queue_max": usize = 8192, "spans", 1 to 1_000_000;
-        /// How long one export may take, tries again and all; then its spans are dropped and counted.
+        /// How long one export may take, with its retries; then its spans are dropped and counted.
         export_time_max as "export_seconds_max": Duration = 10, "seconds", 1 to 300;
     }
 }

@@ -101,31 +101,31 @@ pub fn settings() -> Vec<Setting> {
         ),
         optional(
             "admin_listen",
-            "The address to listen on for administrators; then `listen` answers codes and how the host is, and nothing else. Absent: one for all.",
+            "The address to listen on for administrators; then `listen` serves only codes and the host's health. Absent: one listener for all.",
             "an address and a port such as `127.0.0.1:8401`",
             place!(config.admin_listen),
             ToString::to_string,
         ),
         path(
             "tls.certificate_file",
-            "The certificates of the listeners in PEM, the host's own first; read again when it changes, and on SIGHUP. Absent: plain HTTP.",
+            "The listeners' certificates in PEM, the host's own first; read again when the file changes, and on SIGHUP. Absent: plain HTTP.",
             place!(tls.0),
         ),
         path("tls.key_file", "Its key in PEM.", place!(tls.1)),
         text("data", "The data directory.", "a path", place!(config.data), shown_path),
         path(
             "key_file",
-            "The file with the storage key, 64 hexadecimal digits; absent: `key` in the data directory, made at the first start.",
+            "The file with the storage key, 64 hexadecimal digits. Absent: `key` in the data directory, made at the first start.",
             place!(config.key_file),
         ),
         path(
             "backup_dir",
-            "The directory below which `POST /v1/backup` may write; absent: nowhere. `hookwright backup` on the host's machine needs none.",
+            "The directory below which `POST /v1/backup` may write. Absent: nowhere. `hookwright backup` on the host's machine does not need it.",
             place!(config.backup_dir),
         ),
         networks(
             "allow_networks",
-            "Networks the host may call besides public addresses, also by plain `http`.",
+            "Networks that the host may call in addition to public addresses, also by plain `http`.",
             place!(config.allow_networks),
         ),
         proxies(),
@@ -133,19 +133,19 @@ pub fn settings() -> Vec<Setting> {
         bases(),
         truth(
             "warm_plugins",
-            "Whether the active plugins are made ready at the start, so that the first delivery waits for no compilation.",
+            "Whether active plugins are compiled at the start, so that the first delivery does not wait for it.",
             place!(config.warm_plugins),
         ),
         text(
             "log_format",
-            "How the log on standard error is written: `text` for people, `json` for machines, `auto`: text on a terminal, JSON elsewhere.",
+            "The format of the log on standard error: `text`, `json`, or `auto`: text on a terminal, JSON elsewhere.",
             "`auto`, `text` or `json`",
             place!(config.log_format),
             |format| format.as_str().to_owned(),
         ),
         truth(
             "pass_trace_on",
-            "Whether endpoints are told the trace a delivery belongs to (`traceparent`, `tracestate`).",
+            "Whether endpoints get the trace of a delivery (`traceparent`, `tracestate`).",
             place!(config.pass_trace_on),
         ),
     ];
@@ -183,7 +183,7 @@ fn http() -> Vec<Setting> {
         ),
         list(
             "http.codes_hosts",
-            "Names of hosts that serve codes alone: what receivers answer there goes out as it is, and nothing else is answered there.",
+            "Host names that serve only codes, and receivers' answers unchanged.",
             "names of hosts alone, such as `hooks.example.com`",
             bare_host_name,
             |draft| &mut draft.config.limits.http.codes_hosts,
@@ -191,7 +191,7 @@ fn http() -> Vec<Setting> {
         ),
         list(
             "http.cors_origins",
-            "Origins whose pages may ask the API from a browser.",
+            "Origins whose pages may use the API from a browser.",
             "origins, scheme, host and port alone, such as `https://console.example.com`",
             |text| is_origin(text).then(|| text.to_owned()),
             |draft| &mut draft.config.limits.http.cors_origins,
@@ -202,7 +202,7 @@ fn http() -> Vec<Setting> {
 
 fn public_url() -> Setting {
     let write: Write = Box::new(|draft, value| draft.config.bases.set_public_url(as_text(value, "scheme, host and port")?));
-    let about = "Where callers find the host: scheme, host and port; absent: as in the admin's own request.";
+    let about = "The host's address for callers: scheme, host and port. Absent: the address of the admin's own request.";
     setting("public_url", about, Form::Text, write, Box::new(|draft| draft.config.bases.public_url.clone().into()))
 }
 
@@ -216,8 +216,7 @@ fn bases() -> Setting {
         draft.config.bases = bases;
         Ok(())
     });
-    let about =
-        "Paths before `/api/v1/webhook/CODE`, and the environment each stands for; with any of them codes are found at these alone.";
+    let about = "Paths before `/api/v1/webhook/CODE`, and the environment of each. With any base, codes work only below these paths.";
     let read: Read = Box::new(|draft| {
         let paths: &BTreeMap<_, _> = &draft.config.bases.paths;
         paths.iter().map(|(path, environment)| (path.clone(), environment.clone().unwrap_or_default().into())).collect::<Map<_, _>>().into()
@@ -230,7 +229,7 @@ fn smtp() -> Vec<Setting> {
         optional("smtp.host", "The mail server's name.", "a host's name", place!(smtp.host), String::clone),
         number(
             "smtp.port",
-            "Its port; absent: 465, 587 or 25, as `smtp.tls` has it.",
+            "Its port. Absent: 465, 587 or 25, depending on `smtp.tls`.",
             "(a port)",
             (1, Some(65_535)),
             Box::new(|draft, port| draft.smtp.port = u16::try_from(port).ok()),
@@ -238,23 +237,23 @@ fn smtp() -> Vec<Setting> {
         ),
         optional(
             "smtp.tls",
-            "How the connection is protected: from its beginning on, from `STARTTLS` on, or not at all.",
+            "How the connection is protected: `implicit` from the start, `starttls` after that command, or `none`.",
             "`implicit`, `starttls` or `none`",
             place!(smtp.tls),
             |tls| tls.as_str().to_owned(),
         ),
-        path("smtp.ca_file", "Certificate authorities in PEM to trust besides the usual ones.", place!(smtp.ca_file)),
+        path("smtp.ca_file", "Certificate authorities in PEM to trust in addition to the public ones.", place!(smtp.ca_file)),
         optional(
             "smtp.from",
-            "Who mails are from.",
+            "The sender of mails.",
             "a mailbox such as `Hookwright <webhooks@example.com>`",
             place!(smtp.from),
             String::clone,
         ),
-        optional("smtp.user", "Who logs in; absent: nobody does.", "a name", place!(smtp.user), String::clone),
+        optional("smtp.user", "The user name at the mail server. Absent: no login.", "a name", place!(smtp.user), String::clone),
         optional(
             "smtp.password",
-            "The secret with that one's password.",
+            "The secret with the user's password.",
             "the name of a secret, `$secret:smtp`",
             place!(smtp.password),
             ToString::to_string,
@@ -297,26 +296,26 @@ fn rollback() -> Vec<Setting> {
     vec![
         truth(
             "plugin_rollback.automatic",
-            "Whether a new version that fails is taken back by itself.",
+            "Whether a new version that fails is rolled back automatically.",
             place!(config.limits.plugin_rollback.automatic),
         ),
         whole(
             "plugin_rollback.failed_percent",
-            "Of the callers and events so many in a hundred at least must have it fail.",
+            "Percentage of callers and events for which it must fail.",
             "percent",
             (1, Some(100)),
             place!(config.limits.plugin_rollback.failed_percent),
         ),
         whole(
             "plugin_rollback.calls_min",
-            "Callers and events there must have been before it is judged.",
+            "Callers and events that are needed before it is judged.",
             "callers and events",
             (1, Some(CALLS_MIN_MAX)),
             place!(config.limits.plugin_rollback.calls_min),
         ),
         whole(
             "plugin_rollback.window_s",
-            "After its activation it is watched for so long.",
+            "How long it is watched after its activation.",
             "seconds",
             (1, Some(WINDOW_S_MAX)),
             place!(config.limits.plugin_rollback.window_s),

@@ -1,4 +1,4 @@
-//! A call with its effects, committed before its reply is written (decision 9).
+//! A call with its effects, committed before its reply is written (decision: effects-with-the-commit).
 
 use std::collections::BTreeMap;
 

@@ -224,7 +224,7 @@ fn status(webhook: String, invoked: &Result<deliverer::Invoked, InvokeError>) ->
                 error_event: invoked.error_event.map(str::to_owned),
             }
         }
-        // NOT_FOUND, FAILED_PRECONDITION and the like are one to whoever invoked: nothing was sent.
+        // NOT_FOUND, FAILED_PRECONDITION and similar mean the same to the caller: nothing was sent.
         Err(error) => WebhookStatus {
             webhook,
             delivery: None,

@@ -109,7 +109,7 @@ fn numbers() -> Vec<Number> {
         number("store_live", "Keys and values in the store, about", Some(Unit::Bytes), |now| now.store.live_bytes),
         number("store_commits", "Commits since the start", None, |now| now.store.commits),
         number("store_syncs", "Times the disk was synced since the start", None, |now| now.store.syncs),
-        number("store_compactions", "Times the store was written anew since the start", None, |now| now.store.compactions),
+        number("store_compactions", "Times the store was compacted since the start", None, |now| now.store.compactions),
         number("store_commits_waiting", "Commits that wait to be written", None, |now| now.store.commits_waiting),
         number("store_failed", "1: a write failed and nothing is taken any more", None, |now| u64::from(now.store.failed)),
         number("request_bodies", "Requests' bodies that are held until their answer", Some(Unit::Bytes), |now| now.bodies.0),

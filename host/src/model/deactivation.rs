@@ -1,7 +1,7 @@
 //! When a webhook that keeps failing is switched off, and what is told about it.
 //!
-//! Two rules ([`Deactivation`]). ArcGIS's `deactivationPolicy`: so many *payloads* whose tries were all used up, the last of each within
-//! so many days, counted back from now in 24 hours each (a rolling window; the documentation's first three examples hold for it, the
+//! Two rules ([`Deactivation`]). ArcGIS's `deactivationPolicy`: a number of *payloads* whose tries were all used up, the last of each within
+//! a number of days, counted back from now in 24 hours each (a rolling window; the documentation's first three examples hold for it, the
 //! fourth is ambiguous). Standard Webhooks': so long without one success. Activating a webhook clears the count.
 
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub struct Notice {
     pub kind: NoticeKind,
     /// Since when.
     pub at: Timestamp,
-    /// Whether an event says so: not when what failed was itself such an event (decision 10).
+    /// Whether an event says so: not when what failed was itself such an event (decision: operational-events).
     pub is_told: bool,
 }
 
@@ -104,7 +104,7 @@ impl Standing {
         *self != before
     }
 
-    /// A webhook that is switched on again begins anew, but its first success is still told as a recovery.
+    /// A webhook that is activated again is counted from zero, but its first success is still told as a recovery.
     pub fn activated() -> Self {
         Self { owes_recovery: true, ..Self::default() }
     }
@@ -144,7 +144,7 @@ mod tests {
         Timestamp::from_second(1_700_000_000 + ((day - 1) * 24 + hour) * 3600).expect("a time")
     }
 
-    /// The day after whose failure it is off, when so many payloads fail on each of these days.
+    /// The day after whose failure it is off, when this number of payloads fails on each of these days.
     fn off(failures: &[(i64, i64)]) -> Option<(i64, i64)> {
         let mut standing = Standing::default();
         for (on, count) in failures {

@@ -77,7 +77,7 @@ pub struct Delivery {
     /// When the next attempt is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Timestamp>,
-    /// Calls to ourselves it has gone through (decision 10).
+    /// How many calls of this host to itself led to it.
     #[serde(default)]
     pub depth: u8,
     /// What `invoke` was given besides parameters.

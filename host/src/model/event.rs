@@ -14,7 +14,7 @@ use super::{
     trigger::Trigger,
 };
 
-/// How many calls to ourselves an event may have gone through before it is refused, so that a chain ends (decision 10).
+/// How many calls to ourselves an event may have gone through before it is refused, so that a chain ends (decision: bounded-chains).
 pub const DEPTH_MAX: u8 = 16;
 
 /// The attribute of an operational event that names the webhook it concerns.
@@ -95,7 +95,7 @@ pub struct NewEvent {
     pub call: Option<CallId>,
     /// Calls to ourselves it has gone through.
     pub depth: u8,
-    /// The trace it belongs to: before its acceptance that of whoever caused it.
+    /// The trace it belongs to: before its acceptance the trace of its cause.
     pub trace: Option<TraceContext>,
 }
 

@@ -93,7 +93,7 @@ impl Health {
         }
     }
 
-    /// The same, and whoever gets [`Admission::Probe`] must [`Health::note`] how it went.
+    /// The same. A caller that gets [`Admission::Probe`] must [`Health::note`] how it went.
     pub fn admit(&mut self, now: Timestamp) -> Admission {
         let admission = self.outlook(now);
         if let (Admission::Probe, Some(open)) = (admission, &mut self.open) {

@@ -176,7 +176,7 @@ impl DeliveryId {
     /// The length of every identifier.
     pub const CHARS: usize = 33;
 
-    /// What is owed to `webhook` for the event (or closed batch) numbered `seq`. `run` is 0, or a replay's number.
+    /// The delivery of `webhook` for the event (or closed batch) numbered `seq`. `run` is 0, or a replay's number.
     pub fn new(seq: u64, webhook: &WebhookId, batch: u64, run: u64) -> Self {
         let hash = hash_parts(&[webhook.0.as_bytes(), &batch.to_be_bytes(), &run.to_be_bytes()]);
         let mut text = Self::prefix(seq);

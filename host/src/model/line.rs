@@ -140,7 +140,7 @@ impl<W> Line<W> {
         self.serve(now)
     }
 
-    /// The limits change, for those who wait too. Who waits already stays, whatever the new bound of waiters is.
+    /// The limits change, for waiters too. A waiter stays, whatever the new limit of waiters is.
     #[must_use]
     pub fn edit(&mut self, limit: u32, queue_max: usize, now: Timestamp) -> Told<W> {
         let limit = limit.max(1);
@@ -151,7 +151,7 @@ impl<W> Line<W> {
         self.serve(now)
     }
 
-    /// Forgets how the endpoint is doing. Those who wait go by what is known from now on.
+    /// Forgets the health of the endpoint. Waiters go by what is learned from now on.
     #[must_use]
     pub fn forget(&mut self, now: Timestamp) -> Told<W> {
         if let Some(health) = &mut self.health {

@@ -143,7 +143,7 @@ impl BatchRule {
 }
 
 impl BatchSpec {
-    /// Periods of so many seconds that begin with an event, of as many events as there may be.
+    /// Periods of a number of seconds that begin with an event, with a maximum number of events.
     pub fn of(seconds: u64) -> Self {
         Self { seconds, events_max: BATCH_EVENTS_MAX, starts_at: None }
     }

@@ -190,7 +190,7 @@ impl PluginRecord {
     }
 }
 
-/// What an admin gives a plugin. Nothing by default (decision 13).
+/// What an admin grants a plugin. Nothing by default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Grants {

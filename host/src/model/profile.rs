@@ -127,7 +127,7 @@ pub enum RetryOn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Deactivation {
-    /// So many failed payloads within so many days (ArcGIS's `deactivationPolicy`).
+    /// A number of failed payloads within a number of days (ArcGIS's `deactivationPolicy`).
     Failures(FailuresWithin),
     /// So long without one success (Standard Webhooks).
     Unbroken(UnbrokenFor),
@@ -159,7 +159,7 @@ const FAILURES_MAX: u32 = 1000;
 /// The most days it may look back.
 const DAYS_MAX: u32 = 365;
 
-/// So many failed payloads within so many days.
+/// A number of failed payloads within a number of days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FailuresWithin {

@@ -79,7 +79,7 @@ pub struct RequestTemplate {
 pub struct PluginRequest {
     /// One of [`METHODS`].
     pub method: Option<String>,
-    /// The origin is always the webhook's (decision 11).
+    /// The origin is always the webhook's (decision: origin-is-the-admins).
     pub path_and_query: Option<String>,
     /// They win over the template's of the same name.
     pub headers: Vec<(String, String)>,
@@ -91,7 +91,7 @@ pub struct PluginRequest {
     pub bindings: Vec<(String, String)>,
 }
 
-/// A request ready for credentials and a signature. This is what is stored, so that a retry sends the same bytes (decision 4).
+/// A request ready for credentials and a signature. This is what is stored, so that a retry sends the same bytes (decision: stored-request).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuiltRequest {
     /// In upper case.

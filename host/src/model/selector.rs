@@ -94,7 +94,7 @@ impl Selector {
     }
 
     /// Whether an event of this trigger is selected. Operational events (`webhook.*`, `plugin.*`) are selected only by selectors that
-    /// spell that; `*` does not (decision 10).
+    /// spell that; `*` does not (decision: operational-events).
     pub fn matches(&self, trigger: &Trigger) -> bool {
         let name = trigger.as_str();
         match &self.kind {

@@ -170,7 +170,7 @@ pub struct ServiceSpec {
     /// How a geoprocessing service answers.
     #[serde(default)]
     pub execution: Execution,
-    /// Names of the tokens whose it is. Only they and admins manage its webhooks; empty: whoever may manage webhooks of its kind.
+    /// Names of the tokens whose it is. Only they and admins manage its webhooks; empty: everybody who may manage webhooks of its kind.
     #[serde(default)]
     #[schema(example = json!(["ann"]))]
     pub owners: Vec<String>,

@@ -1,6 +1,6 @@
 //! Text with references and functions, parsed when it is written.
 //!
-//! They are expanded only in text an admin wrote; what they stand for is put in as it is and never read again (decision 12).
+//! They are expanded only in text an admin wrote; what they stand for is put in as it is and never read again (decision: values-are-literal).
 
 pub mod body;
 pub mod url;

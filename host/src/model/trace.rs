@@ -78,7 +78,7 @@ impl TraceContext {
         self.traceparent.get(36..52).unwrap_or_default()
     }
 
-    /// Whether whoever began the trace records it.
+    /// Whether the system that began the trace records it.
     pub fn is_sampled(&self) -> bool {
         self.traceparent.ends_with("-01")
     }

@@ -12,7 +12,7 @@ use arcgis::Family;
 /// The longest trigger or selector, in characters.
 pub const TRIGGER_CHARS_MAX: usize = 256;
 
-/// What the words of operational events begin with (decision 10: they match only selectors that spell it).
+/// What the words of operational events begin with (decision: operational-events; they match only selectors that spell it).
 pub const OPERATIONAL_PREFIXES: [&str; 2] = ["webhook.", "plugin."];
 
 /// A path (`/items/abc123/share`) or a word (`FeaturesCreated`, `user.created`).
@@ -149,7 +149,7 @@ impl Trigger {
         self.family().and_then(|_| self.segments().nth(1))
     }
 
-    /// Whether the engine says this about itself (decision 10).
+    /// Whether the engine says this about itself (decision: operational-events).
     pub fn is_operational(&self) -> bool {
         OPERATIONAL_PREFIXES.iter().any(|prefix| self.0.starts_with(prefix))
     }

@@ -240,7 +240,7 @@ impl Webhook {
     }
 
     /// Whether an event its selectors match fires it: it is of a source it takes, passes its filter, and does not concern the webhook
-    /// itself (decision 10: an operational event never goes to the webhook it concerns). `document` is the event's, made at the first
+    /// itself (decision: operational-events). `document` is the event's, made at the first
     /// filter that looks into it.
     pub fn lets_by(&self, event: &NewEvent, document: &mut Option<Value>) -> bool {
         self.refuses(event, document).is_none()

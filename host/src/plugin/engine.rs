@@ -1,7 +1,7 @@
 //! The one wasmtime engine of this process: its settings, its clock, its linkers, and who may have an instance.
 //!
 //! Settings are what measuring left standing, under load rather than one call at a time: pooled instances, memories initialised
-//! copy-on-write, tables and memories kept resident, no component-model concurrency. The figures are in `ARCHITECTURE.md`.
+//! copy-on-write, tables and memories kept resident, no component-model concurrency. The figures are in `docs/measurements.md`.
 //! Interruption is by epochs, see `Ticker`; 1, 2 and 5 ms cost the same.
 
 use std::{
@@ -32,7 +32,7 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 const LOOK_FOR_ENGINE: Duration = Duration::from_secs(1);
 /// Bytes of a used table that are cleared rather than given back: a guest's few hundred function pointers. Worth 5 of 30 us a call.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 16 * 1024;
-/// Bytes of a used linear memory that are written anew rather than given back to the kernel: all that a plugin usually has (1 MiB of stack,
+/// Bytes of a used linear memory that are written again rather than given back to the kernel: all that a plugin usually has (1 MiB of stack,
 /// its data, a little heap), and what a script works in. Giving back means that the next call faults each page in again, and an
 /// interrupt to every other processor; with several calls at once that costs more than writing it all. Kept for each instance there
 /// ever was at once, so at most `plugin_instances_max` times as much.
@@ -177,7 +177,7 @@ impl Ticker {
                     thread::sleep(TICK);
                 } else {
                     drop(engine);
-                    // Whoever starts a guest wakes us, also in the moment before we sleep.
+                    // The start of a guest wakes us, also in the moment before we sleep.
                     thread::park_timeout(LOOK_FOR_ENGINE);
                 }
             }

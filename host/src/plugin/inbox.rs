@@ -1,4 +1,4 @@
-//! The plugins directory: a file put there is uploaded, once per (path, digest), remembered in the store (decision 15).
+//! The plugins directory: a file put there is uploaded, once per (path, digest), remembered in the store (decision: inbox-once).
 //!
 //! `NAME.wasm`, `NAME.js` and `NAME.ts` are taken when they have stopped changing. What the API does later wins, because a file is never taken twice;
 //! deleting a file does nothing. Symbolic links, hidden files and everything else are left alone. A file that is refused is refused once,

@@ -35,7 +35,7 @@ use crate::{
 /// Where the bytes of a plugin are.
 #[derive(Clone)]
 pub(super) enum Source {
-    /// In this binary. What is used is kept in the store too (decision 14).
+    /// In this binary. What is used is kept in the store too (decision: built-ins-are-stored).
     Binary(&'static [u8], Store),
     /// In the store.
     Store(Store),

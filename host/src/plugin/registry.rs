@@ -80,7 +80,7 @@ struct Entry {
 enum Conducts {
     /// It goes on.
     Kept,
-    /// It begins anew: they were changed.
+    /// Counts start at zero: they were changed.
     Fresh,
 }
 

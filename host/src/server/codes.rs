@@ -35,7 +35,7 @@ const MAIL_TEXT_CHARS_MAX: usize = 4000;
 pub struct CodeView {
     /// What it is revoked by.
     pub id: String,
-    /// The code itself: whoever has it may call.
+    /// The code itself: it is the credential of a call.
     pub code: String,
     /// Where to call it: the first of `urls`.
     pub url: String,

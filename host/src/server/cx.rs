@@ -70,7 +70,7 @@ fn find(services: &Services, asked: &Asked) -> Result<Arc<WebhookEntry>, ApiErro
         .ok_or_else(|| ApiError::NotFound(format!("webhook `{agent}/webhooks/{name}`")))
 }
 
-/// The document as this caller may see it: a URL may be a credential (decision 16), which only an admin sees whole.
+/// The document as this caller may see it: a URL may be a credential (decision: urls-are-credentials), which only an admin sees whole.
 fn visible(asked: &Asked, entry: &WebhookEntry) -> WebhookSpec {
     let mut spec = entry.spec.clone();
     if !asked.allows(Scope::Admin) {

@@ -197,7 +197,7 @@ impl Connection {
         let shaken = tokio::time::timeout(limit, async {
             certificates.acceptor().accept(stream).await.inspect_err(|error| tracing::debug!(%error, remote = %self.remote, "no TLS")).ok()
         });
-        // Who takes too long is left; whoever is cut off by a stop had asked nothing yet.
+        // A client that takes too long is dropped. A client cut off by a stop had sent no request yet.
         let stop = self.services.stop.clone();
         tokio::select! {
             biased;

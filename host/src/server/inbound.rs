@@ -15,7 +15,7 @@ use crate::{
     services::Services,
 };
 
-/// What all these addresses are to whoever counts or traces them: a code is a credential.
+/// The name of all these addresses in metrics and traces: a code is a credential.
 const ROUTE: &str = "{base}/api/v1/webhook/{code}";
 
 /// An address that names a code.

@@ -14,7 +14,7 @@ use crate::{
     store::{Compacted, Manifest, OperationStatus, StoreError, below},
 };
 
-/// What a backup leaves out that whoever restores it will need.
+/// What a backup leaves out and a restore needs.
 const KEY_NOTE: &str = "the storage key is not in the backup: keep a copy of it elsewhere, without it the backup cannot be read";
 
 /// What is said where the operator has named no directory.

@@ -39,7 +39,7 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
         if !crate::model::binding::is_parameter_name(&name) {
             return Err(ApiError::invalid(crate::model::problem::segment(&name), crate::model::binding::PARAMETER_NAME_RULE));
         }
-        // RFC 7396 merges objects within objects; nulls inside a value written anew vanish as it says.
+        // RFC 7396 merges objects within objects; nulls inside a value written again vanish as it says.
         let mut merged = current.parameters.get(&name).cloned().unwrap_or_default();
         crate::model::merge_patch::merge(&mut merged, &value);
         changes.push((name, (!value.is_null()).then_some(merged)));

@@ -120,7 +120,7 @@ fn headers(spec: &mut WebhookSpec) -> Vec<(String, &mut String)> {
     found
 }
 
-/// Every URL of a document, with its pointer: any of them may be a credential (decision 16).
+/// Every URL of a document, with its pointer: any of them may be a credential (decision: urls-are-credentials).
 fn urls(spec: &mut WebhookSpec) -> Vec<(String, &mut String)> {
     let mut found = vec![("/request/url".to_owned(), &mut spec.request.url)];
     found.extend(spec.auth.as_mut().and_then(AuthSpec::token_endpoint_mut).map(|url| ("/auth/token_endpoint".to_owned(), url)));

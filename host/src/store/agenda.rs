@@ -1,7 +1,6 @@
-//! What is to be done when: kept in memory by the committer, made anew from the tree at each start.
+//! What is to be done when: kept in memory by the committer, made again from the tree at each start.
 //!
-//! It may say «earlier» than is true, after a cancellation; whoever looks then finds nothing and the entry is set right. It never says
-//! «later».
+//! After a cancellation an entry may be too early; the claim then finds nothing and corrects it. An entry is never too late.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -39,7 +38,7 @@ pub(super) enum AgendaChange {
     SetClosing(Option<u64>),
     /// An event with a fan-out of its own came.
     FanOutBegun,
-    /// One is through.
+    /// One is finished.
     FanOutEnded,
     /// A delivery waits under this key from now on, or no more.
     Waits(Vec<u8>, bool),

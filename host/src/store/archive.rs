@@ -1,5 +1,5 @@
-//! A tree as one file: what was copied, and between it what was written meanwhile, in the order in which it happened. Whoever does it
-//! all again from the beginning has the tree.
+//! A tree as one file: copied records, and between them the writes made meanwhile, in the order in which they happened. Replaying the
+//! file from the beginning gives the tree.
 //!
 //! ```text
 //! hookwright records 1\n

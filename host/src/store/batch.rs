@@ -3,7 +3,7 @@
 //! An open batch is a record that grows with acceptance. Closing it makes the delivery, in one commit: what is in it is settled
 //! before anything is sent. The first event names the delivery; the others find it by a note of their own.
 //!
-//! A batch is full with so many events or so many bytes. What is built of it can still be too large: then it is split in halves, down to
+//! A batch is full at a number of events or of bytes. What is built of it can still be too large: then it is split in halves, down to
 //! one event ([`Store::split_batch`]).
 
 use jiff::Timestamp;

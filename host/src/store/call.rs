@@ -78,7 +78,7 @@ impl Store {
         .await
     }
 
-    /// Records a call with all it did: its events with what is owed for them, parameters, plugin state. Done again with the same
+    /// Records a call with all it did: its events with their deliveries, parameters, plugin state. Done again with the same
     /// call it changes nothing, and each event is a [`Accepted::Duplicate`].
     pub async fn commit_call(
         &self,

@@ -245,7 +245,7 @@ fn interrupt(transaction: &mut Transaction<'_>, record: &mut Record, detail: &st
     record.finish(transaction, Step::End(End::Failed))
 }
 
-/// Dissolves the leases of whoever had the store before: it is gone, or it would hold the lock.
+/// Ends the leases of the last process: it is gone, or it would hold the lock.
 pub(super) fn recover(committer: &mut Committer) -> Result<(), StoreError> {
     loop {
         let recovered = committer.commit_now(|transaction| {

@@ -1,5 +1,5 @@
-//! The one thread that writes. It takes every commit that waits, writes them as one batch, syncs once, and only then wakes whoever
-//! waits: a thousand callers pay for one sync.
+//! The one thread that writes. It takes every waiting commit, writes them as one batch, syncs once, and only then wakes the callers: a
+//! thousand callers pay for one sync.
 //!
 //! Commits run one after the other and see each other; what they count (seq, revision) has no gaps. After a failed write or sync
 //! nobody knows what the disk holds, so nothing is written any more until the process starts again.
@@ -35,7 +35,7 @@ const GROUP_LEN_MAX: usize = 1024;
 /// Bytes in one batch at most, unless a single commit is larger.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What lives may change by so many bytes before the tree is told: what a crash makes of the number is no more than this.
+/// How many bytes live data may change before the tree is told: after a crash the number is wrong by at most this.
 const LIVE_NOTED_EVERY: u64 = 4 * 1024 * 1024;
 
 /// How long a committer without work leaves a slow disk alone before it sends it more of a backup.
@@ -354,7 +354,7 @@ impl Committer {
     fn begin_backup(&mut self, sending: Box<Sending>) {
         match &self.failed {
             Some(error) => sending.fail(error.clone()),
-            // Whoever asks holds the one place there is.
+            // The caller holds the only place.
             None => self.backup = Some(sending),
         }
     }

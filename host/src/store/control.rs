@@ -22,7 +22,7 @@ use crate::model::{
 pub struct Replayed {
     /// The event's place.
     pub seq: u64,
-    /// What is owed. A replay stands outside any order and goes alone.
+    /// The deliveries. A replay is outside of any order and not batched.
     pub new: NewDelivery,
     /// Which replay.
     pub of: ReplayOf,

@@ -17,7 +17,7 @@ use super::{
     key::Range,
 };
 
-/// Bytes copied in one step. Whoever commits meanwhile waits for one step at most.
+/// Bytes copied in one step. A commit waits for one step at most.
 const STEP_BYTES: usize = 256 * 1024;
 
 /// The last possible key: no kind is 255.
@@ -26,7 +26,7 @@ const END: &[u8] = &[u8::MAX];
 /// A key with its value as stored; `None`: it is taken away.
 pub(super) type Write = (Vec<u8>, Option<Vec<u8>>);
 
-/// How far a walk is, for whoever wants to know.
+/// The progress of a walk.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     records: AtomicU64,
@@ -59,7 +59,7 @@ impl Walk {
         self.cursor == END
     }
 
-    /// The next few records. Whoever gets them must write them to the copy, or give the copy up.
+    /// The next few records. The caller must write them to the copy, or give the copy up.
     pub(super) fn step(&mut self, source: &Engine) -> Result<Vec<Write>, StoreError> {
         let range: Range = (self.cursor.clone(), END.to_vec());
         let (mut batch, mut bytes) = (Vec::new(), 0);

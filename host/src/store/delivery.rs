@@ -284,7 +284,7 @@ impl Store {
         .await
     }
 
-    /// Has a delivery sent again at once, under the same id: one that is over (it is built anew), or that waits for its next attempt.
+    /// Has a delivery sent again at once, under the same id: one that is over (it is built again), or that waits for its next attempt.
     /// It stands outside any order from then on.
     pub async fn resend(&self, id: DeliveryId) -> Result<Delivery, StoreError> {
         self.commit(0, move |transaction| resend(transaction, &id)).await

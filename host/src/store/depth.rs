@@ -1,6 +1,6 @@
 //! How many deliveries wait for each endpoint: kept in memory by the committer.
 //!
-//! After a start they are counted bit by bit, between commits, so that nobody waits for it. Up to the place the counting has come to every
+//! After a start they are counted incrementally, between commits, so that nobody waits for it. Up to the place the counting has come to every
 //! change is heard; what is behind it is counted when the counting comes there, as the tree has it by then.
 
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
-//! Where a backup may go. Whoever asks over HTTP names a place below the one directory the operator has set (`backup_dir`); whoever may
-//! write in the data directory, as `hookwright backup` on the host's machine, may have it anywhere, and proves it by a note left there.
+//! Where a backup may go. A request over HTTP names a place below the directory that the operator has set (`backup_dir`). A process that
+//! may write to the data directory, such as `hookwright backup` on the host's machine, may choose any place; it proves that by a note.
 
 use std::{
     ffi::OsStr,

@@ -25,7 +25,7 @@ pub(super) const FORMAT: u32 = 4;
 /// The first format in which more than secrets and codes is sealed: what is older is sealed first ([`super::resealing`]).
 pub(super) const FIRST_SEALED: u32 = 2;
 
-/// The first format with a journal: whoever knows none would miss what is in it.
+/// The first format with a journal: a version without one would miss what is in it.
 const FIRST_WITH_JOURNAL: u32 = 3;
 
 /// How long a lock may outlive the process that held it.

@@ -19,7 +19,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// An empty tree in `path`. Without a key nothing is sealed there anew.
+    /// An empty tree in `path`. Without a key nothing is sealed there again.
     pub(super) fn open(path: &Path, key: Option<StorageKey>) -> Result<Self, StoreError> {
         Ok(Self { tree: Tree::open(path)?, values: Values(key) })
     }

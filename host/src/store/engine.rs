@@ -1,7 +1,7 @@
 //! The engine: what was committed lately in memory and in the journal, everything older in the tree.
 //!
 //! A commit is durable once the journal is, which is one write of one file; the tree would sync a thousand times a second what it writes
-//! anew a moment later. So writes stay in a layer in memory until it holds a turn of the journal. Then the layer leaves for the tree, on a
+//! again a moment later. So writes stay in a layer in memory until it holds a turn of the journal. Then the layer leaves for the tree, on a
 //! thread of its own and little by little, while the next one grows. Most of what a delivery writes has been removed again by then, and
 //! never gets there.
 //!
@@ -45,7 +45,7 @@ pub(super) struct Engine {
     /// Beside the log, so that nobody waits for a sync to know it.
     journal_bytes: AtomicU64,
     /// Of queues, by where their range begins, a key before which nothing stands there: what was taken from a queue lies at its front
-    /// until its layer is in the tree, and whoever looks for what is next would pass it each time.
+    /// until its layer is in the tree, and a claim would pass over it each time.
     fronts: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
 }
 
@@ -63,7 +63,7 @@ impl Engine {
     /// Opens the engine in `path`, making it when there is none. Without a key what is sealed can be neither read nor written.
     pub(super) fn open(path: &Path, key: Option<StorageKey>) -> Result<Self, StoreError> {
         let tree = Tree::open(path)?;
-        // Not before: whoever closes the tree writes to the journal until then.
+        // Not before: the process that closes the tree writes to the journal until then.
         let (journal, written) = Journal::open(path)?;
         if !written.is_empty() {
             write_out(&tree, &written, |_| ())?;

@@ -104,7 +104,7 @@ pub enum StoreError {
     },
     /// A record or the store cannot be read.
     #[error(
-        "{what} is damaged. Keep a copy of the data directory, then restore it from a backup; with no backup, move it away and start anew"
+        "{what} is damaged. Keep a copy of the data directory, then restore it from a backup; with no backup, move it away and start again"
     )]
     Corrupt {
         /// What cannot be read.
@@ -135,7 +135,7 @@ pub enum StoreError {
     )]
     WrongKey,
     /// There is a store but no storage key.
-    #[error("{} does not exist, but the store it belongs to does: put the key back from the copy you keep, or name it with HOOKWRIGHT_KEY_FILE; without it what the store holds cannot be read. To begin anew, move the data directory away", path.display())]
+    #[error("{} does not exist, but the store it belongs to does: put the key back from the copy you keep, or name it with HOOKWRIGHT_KEY_FILE; without it what the store holds cannot be read. To start again, move the data directory away", path.display())]
     KeyMissing {
         /// Where the key was looked for.
         path: PathBuf,

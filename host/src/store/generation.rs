@@ -16,7 +16,7 @@ use super::{
     storage_key::StorageKey,
 };
 
-/// A tree that is this much larger than [`GROWTH`] times what lives in it is written anew.
+/// A tree that is this much larger than [`GROWTH`] times what lives in it is written again.
 const SLACK_BYTES: u64 = 96 * 1024 * 1024;
 
 /// With the copy beside it the directory then stays within four times what lives in it and 256 MB: a new tree takes up to
@@ -68,7 +68,7 @@ impl Growth {
         if self.current.live == 0 { bytes } else { self.current.live.min(bytes) }
     }
 
-    /// Whether it is time, for a tree of so many bytes in which so many live.
+    /// Whether it is time, for a tree of this size with this much live data.
     pub(super) fn is_due(&self, bytes: u64, live: u64) -> bool {
         bytes > live.saturating_mul(GROWTH).saturating_add(SLACK_BYTES).max(self.not_before)
     }

@@ -59,7 +59,7 @@ pub(super) fn leave_if_late(
     }
 }
 
-/// Makes it the turn of whoever stands behind `gone`.
+/// Makes it the turn of the delivery behind `gone`.
 fn pass_on(transaction: &mut Transaction<'_>, webhook: &WebhookId, lane: &str, gone: &DeliveryId) -> Result<(), StoreError> {
     let turn = key::lane(webhook, lane);
     let places: Vec<_> = transaction.first_in(key::lane_places(webhook, lane), 2)?;

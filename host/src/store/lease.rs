@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::model::id::DeliveryId;
 
-/// A lease's proof: whoever settles shows it, and a later one makes it worthless. Grows, also across restarts.
+/// The fencing token of a lease: a settlement shows it, and a later token makes it worthless. Grows, also across restarts.
 pub(super) type Token = u64;
 
 /// The leases of this process.

@@ -1,4 +1,4 @@
-//! The whole store sealed anew: with another storage key, or for the first time.
+//! The whole store sealed again: with another storage key, or for the first time.
 //!
 //! What lives is written into a new generation, opened on the way with the key that holds and sealed with the one that will; then that
 //! generation takes the place of the old one, which is removed. Whenever the machine stops, the store is either the old one, with its

@@ -1,7 +1,7 @@
 //! A backup becomes a data directory again.
 //!
 //! Until everything is in its place and on the disk, `store/restoring` lies there, and no host opens the directory. The storage key
-//! is not in a backup: it is put back by whoever keeps it.
+//! is not in a backup: the operator puts it back from a copy.
 
 use std::{
     fs::{self, DirBuilder},

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::model::code::CodeRecord;
 
-/// What was sealed anew.
+/// What was sealed again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rotated {
     /// Versions of secrets.

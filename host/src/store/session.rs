@@ -64,7 +64,7 @@ fn begin(transaction: &mut Transaction<'_>, key: &[u8], life: Duration) -> Resul
     let expires_at = clock::after(transaction.now, life);
     let mut record = match transaction.get::<SessionRecord>(key)? {
         Some(record) if record.expires_at > transaction.now => record,
-        // Over, but not swept: it begins anew, and nobody takes it for the old one.
+        // Expired, but not swept: it starts empty, as a new session.
         Some(record) => SessionRecord::begun(record.version, expires_at),
         None => {
             transaction.mark(key::expiry(clock::millis(expires_at), key));

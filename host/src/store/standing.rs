@@ -77,7 +77,7 @@ impl Store {
         .await
     }
 
-    /// Begins the count anew: the webhook was activated, or (`None`) it is gone.
+    /// Begins the count again: the webhook was activated, or (`None`) it is gone.
     pub async fn reset_standing(&self, webhook: &WebhookId, standing: Option<Standing>) -> Result<(), StoreError> {
         let key = key::standing(webhook);
         self.commit(0, move |transaction| match standing {

@@ -100,7 +100,7 @@ pub struct StoreStats {
     pub commits: u64,
     /// Times the disk was synced for them.
     pub syncs: u64,
-    /// Times everything was written anew.
+    /// Times everything was written again.
     pub compactions: u64,
     /// Deliveries being worked on.
     pub leases: u64,

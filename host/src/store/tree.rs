@@ -1,7 +1,7 @@
 //! The tree on disk: the one file that knows sled.
 //!
 //! Four habits of sled 0.34.7 shape it. Its `flush` on Linux is `sync_file_range`, which a power loss does not respect, so
-//! [`Tree::sync`] follows it with a real `fdatasync`. A page (16 records) beyond 128 KiB goes to a file of its own, written anew at
+//! [`Tree::sync`] follows it with a real `fdatasync`. A page (16 records) beyond 128 KiB goes to a file of its own, written again at
 //! each change and never synced, so values are cut into pieces ([`super::engine::CHUNK_BYTES`]). A batch keeps every reader out
 //! until it is applied, so writes go in one by one: what makes several of them one is the journal. And a page is divided in the middle
 //! when it would have 17 records, so that keys that only ascend leave every page half full, while each page takes memory for as long as

@@ -21,10 +21,10 @@ use super::{
 /// Bytes written into the tree before it is synced: that many it may move without the disk knowing.
 const STEP_BYTES: usize = 256 * 1024;
 
-/// A layer is in the tree when so many percent of the next one are full: what is written there is spread over that time.
+/// When this percentage of the next layer is full, the layer is in the tree: the writes are spread over that time.
 const LEAVES_WITHIN_PERCENT: u64 = 75;
 
-/// When nothing makes the next layer grow, a step waits so many times so long.
+/// When the next layer does not grow, a step waits this number of times.
 const PAUSES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -109,7 +109,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// So many bytes of the next turn are written.
+    /// This number of bytes of the next turn is written.
     pub(super) fn filled(&self, bytes: u64) {
         self.filled.store(bytes, Ordering::Relaxed);
     }

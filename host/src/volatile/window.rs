@@ -1,4 +1,4 @@
-//! What of the backlog is in memory, and who of it may send now.
+//! Which deliveries are in memory, and which of them may be sent now.
 //!
 //! A delivery needs a [`Slot`] to be in memory at all, and a [`Turn`] to be sent: a permit of its endpoint, then one of all. It waits for
 //! both in a line ([`crate::turns`]), which a change of its webhook and the stop of the host reach. Slots are bounded over everything and per endpoint, so that one that is slow or dead fills no more than its part; what finds
@@ -102,7 +102,7 @@ impl Line {
         lock(&self.room)
     }
 
-    /// Goes by these rules from now on, for those who wait too.
+    /// Applies these rules from now on, to waiting deliveries too.
     fn follow(&self, rules: Rules, now: Timestamp) {
         let before = {
             let mut room = self.room();

@@ -78,7 +78,7 @@ impl Arrivals {
         match waiting {
             Some(waiting) => {
                 self.arrived.fetch_add(1, Ordering::Relaxed);
-                // Whoever gave up waiting has said so.
+                // A request that gave up waiting has reported it.
                 _ = waiting.send(());
             }
             None => drop(self.repeated.fetch_add(1, Ordering::Relaxed)),

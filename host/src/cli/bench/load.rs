@@ -33,7 +33,7 @@ const WARM_UP_MAX: u64 = 200;
 pub enum Budget {
     /// For so long.
     Time(Duration),
-    /// So many.
+    /// This number.
     Requests(u64),
 }
 

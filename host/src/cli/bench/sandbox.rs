@@ -89,7 +89,7 @@ impl Subject {
     }
 }
 
-/// A script of about so many bytes: tables and helpers, and one transform that uses some of them. One that reads its configuration at
+/// A script of about this size in bytes: tables and helpers, and one transform that uses some of them. One that reads its configuration at
 /// the top level is evaluated at each call.
 fn script(bytes: usize, is_evaluated_ahead: bool) -> String {
     let mut text = String::from(

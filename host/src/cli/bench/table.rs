@@ -56,7 +56,7 @@ pub fn print_json(report: &Report) -> anyhow::Result<()> {
 }
 
 fn write(text: &str) {
-    // Whoever closed standard output wants no figures.
+    // If standard output is closed, nobody wants figures.
     drop(writeln!(std::io::stdout().lock(), "{text}"));
 }
 

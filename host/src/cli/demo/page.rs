@@ -131,7 +131,7 @@ impl Page {
 
     fn print(&self, text: &str) {
         let mut out = std::io::stdout().lock();
-        // Whoever closed standard output does not read the story; its end still counts.
+        // If standard output is closed, nobody reads the story; its end still counts.
         drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
     }
 }

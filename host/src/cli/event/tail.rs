@@ -25,10 +25,10 @@ const INTERVAL_S: (f64, f64) = (0.1, 60.0);
 #[command(after_help = "Examples:\n  hookwright event tail\n  hookwright event tail --last 20 --json | jq .data\n\n\
     It asks the host again after each interval, and goes on when the host comes back after a restart.")]
 pub struct Tail {
-    /// Begin with so many that came before.
+    /// Begin with this number of earlier events.
     #[arg(long, default_value = "0", value_parser = clap::value_parser!(u32).range(0..=500))]
     last: u32,
-    /// End after so many.
+    /// End after this number of events.
     #[arg(long)]
     count: Option<u64>,
     /// Seconds between two polls, 0.1 to 60.

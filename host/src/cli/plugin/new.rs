@@ -13,7 +13,7 @@ use super::{name, sdk};
 use crate::cli::output;
 
 const MANIFEST: &str = include_str!("new/rust/Cargo.toml.template");
-/// The crates the SDK needs, at the versions this binary was built beside. A test makes it anew from the workspace's and compares.
+/// The crates the SDK needs, at the versions this binary was built beside. A test makes it again from the workspace's and compares.
 const LOCK: &str = include_str!("new/rust/Cargo.lock.template");
 const LIBRARY: &str = include_str!("new/rust/lib.rs.template");
 const RUST_README: &str = include_str!("new/rust/README.md.template");
@@ -170,7 +170,7 @@ mod tests {
         assert!(lock_for("zzz").ends_with(" \"serde_json\",\n]\n"));
     }
 
-    /// `HOOKWRIGHT_UPDATE=1 cargo test --release -p hookwright lock_is_current` writes it anew.
+    /// `HOOKWRIGHT_UPDATE=1 cargo test --release -p hookwright lock_is_current` writes it again.
     #[test]
     fn the_lock_is_current() {
         let dir = tempfile::tempdir().expect("a folder");

@@ -19,13 +19,13 @@ pub(super) fn otlp() -> Vec<Setting> {
         headers(),
         path(
             "otlp.headers_file",
-            "A file with further headers for the collector, `name: value` in each line; read at the start.",
+            "A file with more headers for the collector, `name: value` in each line; read at the start.",
             place!(otlp.headers_file),
         ),
         path("otlp.ca_file", "Certificate authorities in PEM to trust instead of the public ones.", place!(otlp.ca_file)),
         optional(
             "otlp.service_name",
-            "What the host is called in traces (`service.name`); `hookwright` where nothing is said.",
+            "The host's name in traces (`service.name`). Absent: `hookwright`.",
             "a name",
             place!(otlp.service_name),
             String::clone,
@@ -51,7 +51,7 @@ fn endpoint() -> Setting {
         draft.otlp.endpoint = Some(url);
         Ok(())
     });
-    let about = "The collector traces are sent to, by OTLP over HTTP; without a path, to `/v1/traces`. Absent: nothing is recorded.";
+    let about = "The collector of traces, by OTLP over HTTP; without a path, `/v1/traces`. Absent: no traces are recorded.";
     let read: Read = Box::new(|draft| draft.otlp.endpoint.as_ref().map(|url| redact_url(url.as_str())).into());
     setting("otlp.endpoint", about, Form::Text, write, read)
 }
@@ -61,7 +61,7 @@ fn headers() -> Setting {
         let table = value.as_object().ok_or_else(|| format!("is {}; it must be a table of headers and secrets", kind(value)))?;
         let read = |(name, value): (&String, &Value)| {
             let header = name.parse().map_err(|_| format!("has `{name}`; it must be a header's name"))?;
-            // Whoever writes the credential itself here does not see it again.
+            // A credential that is written here by mistake is not shown again.
             let reference = as_text(value, "the name of a secret, `$secret:otlp`")?.parse();
             Ok((header, reference.map_err(|_| format!("`{name}` is no reference; it must be the name of a secret, `$secret:otlp`"))?))
         };
@@ -82,7 +82,7 @@ fn sample_ratio() -> Setting {
         draft.otlp.sample_ratio = Some(number.ok_or("is something else; it must be a number from 0 to 1, such as `0.1`")?);
         Ok(())
     });
-    let about = "Of traces that begin here, the part that is recorded: 0 to 1. Where a caller sent a trace, the caller decides.";
+    let about = "The part of traces beginning here that is recorded, 0 to 1. If a caller sent a trace, the caller decides.";
     setting("otlp.sample_ratio", about, Form::Text, write, Box::new(|draft| draft.otlp.sample_ratio.unwrap_or(1.0).into()))
 }
 

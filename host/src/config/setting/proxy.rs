@@ -29,8 +29,7 @@ pub(super) fn proxies() -> Setting {
         draft.config.proxies = Proxies::new(read);
         Ok(())
     });
-    let about = "What stands between the host and whom it calls: rules of `url` or `url_file`, `hosts` and `resolve`, of which the first that \
-                 covers a host is its.";
+    let about = "Proxies on the way out: rules of `url` or `url_file`, `hosts` and `resolve`; the first rule that matches a host is used.";
     setting("proxy", about, Form::Rules, write, Box::new(|draft| draft.proxies_shown.clone().into()))
 }
 

@@ -45,7 +45,7 @@ impl Signature {
         self.needs.iter().chain(self.takes).nth(index).copied().or(self.more).unwrap_or(Any)
     }
 
-    /// Whether it takes so many arguments; if not, what would be right.
+    /// Whether it takes this number of arguments; if not, the right number.
     pub(super) fn takes_count(&self, count: usize) -> Result<(), String> {
         let (least, most) = (self.needs.len(), self.needs.len() + self.takes.len());
         if count >= least && (self.more.is_some() || count <= most) {

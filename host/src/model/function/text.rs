@@ -39,7 +39,7 @@ pub(super) fn upper(values: &[Value]) -> Result<Value, String> {
     Ok(text(&values[0]).to_uppercase().into())
 }
 
-/// From a place, counted from 1, so many characters; as many as there are.
+/// A number of characters from a place, counted from 1; fewer if the text ends.
 pub(super) fn mid(values: &[Value]) -> Result<Value, String> {
     let start = index(&values[1]).and_then(|start| start.checked_sub(1));
     let start = start.ok_or_else(|| "places in a text are counted from 1".to_owned())?;

@@ -25,7 +25,7 @@ impl Actor {
         Self(format!("token {name}"))
     }
 
-    /// Whoever put a file into the plugins directory.
+    /// A person who put a file into the plugins directory.
     pub fn directory() -> Self {
         Self("plugins directory".to_owned())
     }

@@ -108,7 +108,7 @@ macro_rules! limits {
 limits! {
     /// Processor time of one call.
     CpuMs cpu_ms: 1, 1_000, 60_000, "milliseconds", PluginCpu, "used more than # ms of processor time";
-    /// Wall time of one call, without the time its invocations take. A receiver has its own timeout besides.
+    /// Wall time of one call, without the time its invocations take. A receiver has a timeout of its own too.
     WallMs wall_ms: 1, 2_000, 60_000, "milliseconds", PluginDeadline, "ran longer than # ms";
     /// Wall time one call may wait for the webhooks it invokes.
     InvokeMs invoke_ms: 1, 60_000, 60_000, "milliseconds", PluginDeadline, "waited longer than # ms for the webhooks it invoked";
@@ -116,7 +116,7 @@ limits! {
     MemoryBytes memory_bytes: 65_536, 64 * 1024 * 1024, 256 * 1024 * 1024, "bytes", PluginMemory, "asked for more than # bytes of memory";
     /// Elements of one table: function pointers and references.
     TableElements table_elements: 1, 20_000, 100_000, "elements", PluginTable, "asked for a table of more than # elements";
-    /// Core instances it consists of; a module made a component with the WASI adapter has four.
+    /// Core instances of the component; a module that became a component with the WASI adapter has four.
     CoreInstances core_instances: 1, 16, 16, "instances", PluginInstances, "consists of more than # core instances";
     /// Resources of the host (streams, pollables, open files) one call holds at once.
     Handles handles: 16, 1_024, 10_000, "handles", PluginHandles, "held more than # resources of the host at once";
@@ -141,7 +141,7 @@ limits! {
     /// Calls of its `receive` at once, and as many of its `transform` and `answers` together. At most the host's `plugin_instances_max`;
     /// the default is three eighths of those.
     Concurrency concurrency: 1, 24, 1_024, "calls", PluginBusy, "answers # calls already";
-    /// Calls that wait for their turn of these.
+    /// Calls that may wait for one of these.
     Queue queue: 0, 512, 10_000, "calls", PluginBusy, "has # calls waiting already";
 }
 

@@ -22,7 +22,7 @@ pub const CALLS_MIN_MAX: u64 = 1_000_000;
 pub struct RollbackRule {
     /// Whether it is done at all.
     pub automatic: bool,
-    /// Of the callers and events so many in a hundred at least must have it fail: 1 to 100.
+    /// Percentage of callers and events for which it must fail: 1 to 100.
     pub failed_percent: u64,
     /// Callers and events there must have been before it is judged: 1 to 1 000 000. One that is set aside in its window is judged at once.
     pub calls_min: u64,

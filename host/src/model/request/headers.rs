@@ -6,7 +6,7 @@ pub const HEADERS_MAX: usize = 64;
 /// The longest value, in bytes.
 pub const HEADER_VALUE_BYTES_MAX: usize = 8 * 1024;
 
-/// Headers only the host sets; a `*` stands for any ending. Which they are is our decision (decision 11): those that frame the message or
+/// Headers only the host sets; a `*` stands for any ending. They are (decision: origin-is-the-admins) those that frame the message or
 /// choose where it goes (RFC 9110, RFC 9112), credentials, and those that sign a delivery. `cookie` is not among them: a plugin
 /// can put nothing into it that it does not know already.
 pub const HOST_OWNED_HEADERS: [&str; 18] = [
@@ -30,7 +30,7 @@ pub const HOST_OWNED_HEADERS: [&str; 18] = [
     "x-hookwright-*",
 ];
 
-/// Headers whose values are credentials, whoever sends them.
+/// Headers whose values are credentials, in requests and in answers.
 pub const CREDENTIAL_HEADERS: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "secret", "x-api-key"];
 
 /// Whether only the host sets the header, whatever its case.

@@ -15,7 +15,7 @@ use crate::model::{
 pub const URL_BYTES_MAX: usize = 16 * 1024;
 
 /// A URL with references anywhere in its path and query, never in its scheme or authority: where a request goes, and with it where
-/// credentials go, is what an admin wrote (decisions 11 and 12). All but the references goes out byte for byte.
+/// credentials go, is what an admin wrote (decision: origin-is-the-admins). All but the references goes out byte for byte.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UrlTemplate {
     template: Template,

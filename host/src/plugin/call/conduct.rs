@@ -132,7 +132,7 @@ pub(in crate::plugin) struct Watch {
     pub rule: RollbackRule,
 }
 
-/// How one version of a plugin behaves. It begins anew when the plugin is changed: another version, other limits, grants, configuration.
+/// How one version of a plugin behaves. Counts start at zero when the plugin is changed: another version, other limits, grants, configuration.
 pub struct Conduct {
     plugin: String,
     version: Option<u32>,

@@ -245,7 +245,7 @@ pub struct PluginReply {
     pub body: Vec<u8>,
 }
 
-/// What a guest did to the world, held back until its call ended well (decision 9).
+/// What a guest did to the world, held back until its call ended well (decision: effects-with-the-commit).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
     /// Events to accept. The guest was told that the one at `index` is `EventId::emitted(call, index, now_ms)`.

@@ -110,7 +110,7 @@ impl Call<'_> {
             Asked::Trial | Asked::Record(_) => SlotKind::Trial,
             Asked::Transform(..) | Asked::Answers(..) => SlotKind::Build,
         };
-        // A short call waits for nothing: whoever makes many in a row would otherwise never let another task have its turn.
+        // A short call waits for nothing. Without this, a task that makes many in a row would never let another task run.
         tokio::task::consume_budget().await;
         let slot = self.sandbox.slot(kind, &self.context.plugin).await?;
         let (lane, pre, exports) = (&self.sandbox.lane, self.pre.clone(), self.exports.clone());

@@ -119,7 +119,7 @@ impl Lane {
             call.as_mut().poll(context)
         });
         let queue = Arc::clone(&self.0);
-        // Whoever stops waiting drops the task, and with its next turn the call.
+        // A caller that stops waiting drops the task, and with its next turn the call.
         let (runnable, task) = async_task::Builder::new().propagate_panic(true).spawn(move |()| call, move |runnable| queue.put(runnable));
         runnable.schedule();
         task.await

@@ -1,5 +1,5 @@
-//! Who may have an instance, of the few there are: among those who wait, whoever's plugin has the fewest, so that many plugins that
-//! hog together hold up another one for no longer than it takes one of all instances to be given back.
+//! Which call gets the next free instance: of the waiting calls, the one whose plugin has the fewest instances. So plugins that hold all
+//! instances delay another plugin only until the first instance is returned.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -93,7 +93,7 @@ impl Slots {
             Asked::Taken(taken) => return Ok(Permit::Call(taken)),
             Asked::Waits(turn) => turn,
         };
-        // Whoever stops waiting drops its end: an instance that was on its way to it goes to the next.
+        // A call that stops waiting drops its end: an instance that was on its way to it goes to the next.
         turn.await.map_err(|_| PluginFailure::Busy(self.queue_max))?.map(Permit::Call)
     }
 }
@@ -111,7 +111,7 @@ impl Shared {
     fn ask(self: &Arc<Self>, kind: SlotKind, plugin: &str, queue_max: usize) -> Result<Asked, PluginFailure> {
         let mut state = self.state();
         let plugin = Arc::from(plugin);
-        // Whoever waits although there is room for it is a receiver, and what frees its room serves it.
+        // A call that waits although there is room for it is a receiver's; it is served when its room is freed.
         if state.has_room(kind) && (kind == SlotKind::Build || !state.waiting.iter().any(|waiter| waiter.kind == kind)) {
             return Ok(Asked::Taken(self.give(&mut state, plugin, kind)));
         }

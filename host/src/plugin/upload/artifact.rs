@@ -1,7 +1,7 @@
 //! The cache of compiled artifacts: `DATA/cache/artifacts/<digest>-<compatibility>`, readable by us alone, never part of a backup.
 //!
 //! An artifact is machine code that runs with the rights of the host. Each one carries a MAC under a key derived from the storage key, over
-//! the artifact and its name; what does not verify is compiled anew.
+//! the artifact and its name; what does not verify is compiled again.
 
 use std::{
     collections::HashSet,
@@ -43,7 +43,7 @@ impl Artifacts {
         match self.mac(digest, &artifact).verify_slice(&mac) {
             Ok(()) => Some(artifact),
             Err(_) => {
-                tracing::warn!(%digest, "a cached artifact is not what this host wrote; it is compiled anew");
+                tracing::warn!(%digest, "a cached artifact is not what this host wrote; it is compiled again");
                 None
             }
         }

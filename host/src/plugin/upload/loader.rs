@@ -303,7 +303,7 @@ impl Loader {
             match loader.deserialize(&artifact) {
                 Ok(component) => Some(component),
                 Err(error) => {
-                    tracing::warn!(%digest, error = format!("{error:#}"), "a cached artifact does not load; it is compiled anew");
+                    tracing::warn!(%digest, error = format!("{error:#}"), "a cached artifact does not load; it is compiled again");
                     loader.artifacts.forget(&digest);
                     None
                 }

@@ -125,7 +125,7 @@ impl Snapshot {
     }
 
     fn keep(&self, ready: Ready, permit: OwnedSemaphorePermit) {
-        // Only whoever has begun gets here.
+        // Only a call that has begun gets here.
         drop(self.made.set((ready, permit)));
     }
 }

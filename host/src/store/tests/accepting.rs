@@ -94,7 +94,7 @@ async fn large_events_are_kept_in_pieces_and_given_back_whole() {
         bench.store.accept(vec![large], LEASE).await.expect("accepted");
     }
     let bench = bench.reopened();
-    // A page has so many bytes, too: twenty of these.
+    // A page is limited in bytes too: twenty of these.
     let first = bench.store.events(None, 100).await.expect("read");
     let second = bench.store.events(first.next.clone(), 100).await.expect("read");
     assert_eq!((first.data.len(), second.data.len(), second.next), (20, 20, None));

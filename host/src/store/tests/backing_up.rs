@@ -56,7 +56,7 @@ async fn a_restored_backup_is_what_was_backed_up() {
     assert!(files(to.path()).iter().all(|(_, bytes)| !bytes.windows(6).any(|window| window == b"hidden")));
 
     let (_directory, store) = restored(to.path(), &bench.clock);
-    // Opening ends the leases of whoever had the store: that is the one difference.
+    // Opening ends the leases of the last process: that is the only difference.
     let bench = bench.reopened();
     assert_eq!(everything(&store), everything(&bench.store));
     assert_ne!(everything(&store), before, "some deliveries were leased");

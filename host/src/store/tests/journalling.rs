@@ -26,7 +26,7 @@ enum Step {
         to: u8,
         sides: Vec<bool>,
     },
-    /// The first so many are looked at, and all but so many of them taken.
+    /// Looks at this number of the first ones, and takes all but a few of them.
     Queue(usize, usize),
 }
 

@@ -83,7 +83,7 @@ impl Model {
         }
     }
 
-    /// Whoever is first for too long by the time he is due again stands outside from then on.
+    /// A delivery that has been first for too long when it is due again is outside of the order from then on.
     fn leave_if_late(&mut self, id: &DeliveryId, due: Timestamp) {
         if self.turns.values().any(|(first, since)| first == id && *since + ORDER_WAIT_MAX < due) {
             self.deliveries.get_mut(id).expect("a delivery").lane = None;
