@@ -1,4 +1,4 @@
-//! Acceptance: an event, what is owed for it, its dedup key and the parameters it sets, all or nothing.
+//! Acceptance: an event, its deliveries, its dedup key and the parameters it sets, all or nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -186,7 +186,7 @@ fn accept(transaction: &mut Transaction<'_>, index: usize, ready: Ready, lives: 
     Ok(Accepted::New { claimed: claimed.into_iter().map(|taken| taken.map(with_event)).collect(), event })
 }
 
-/// Writes what one webhook is owed for `event`, which has so many bytes; the delivery with its token where it was taken along.
+/// Writes the delivery of one webhook for `event`, which has `bytes` bytes; returns it with its token if it was claimed.
 pub(super) fn owe(
     transaction: &mut Transaction<'_>,
     (event, bytes): (&Event, usize),
@@ -245,7 +245,7 @@ impl Store {
         .await
     }
 
-    /// Accepts events, all or none, in this order. What is owed for the new ones is leased to the caller for `lease_for`.
+    /// Accepts events, all or none, in this order. The deliveries of the new ones are leased to the caller for `lease_for`.
     ///
     /// Fails with [`StoreError::KeyReused`] when one of them carries a key that came with another body, and with
     /// [`StoreError::BacklogFull`] when too much waits already.

@@ -30,7 +30,7 @@ pub(super) fn number(engine: &Engine) -> Result<u64, StoreError> {
     engine.keys(key::under(key::FAN_OUTS)).try_fold(0, |number, key| key.map(|_| number + 1))
 }
 
-/// Keeps what is owed for the event numbered `seq`.
+/// Keeps the deliveries of the event numbered `seq`.
 pub(super) fn begin(transaction: &mut Transaction<'_>, seq: u64, mut deliveries: Vec<NewDelivery>) -> Result<(), StoreError> {
     deliveries.reverse();
     // By the time they are written nobody holds a place for them.
