@@ -6,7 +6,7 @@ use crate::model::{mail::is_mail, reference::Reference};
 pub const REDACTED: &str = "redacted";
 
 /// `url` without user information, with the values of its query replaced, and without what is a credential in its path; the names in the query
-/// stay. URLs may be credentials (decision 16: `...&sig=`), so this is what is logged and shown. Works on any text; nothing is decoded.
+/// stay. URLs may be credentials (`...&sig=`; decision: urls-are-credentials), so this is what is logged and shown. Works on any text; nothing is decoded.
 pub fn redact_url(url: &str) -> String {
     redact(url, |_, _| false)
 }

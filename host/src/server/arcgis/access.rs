@@ -192,7 +192,7 @@ pub(super) fn to_login(asked: &Asked<'_>) -> Response<Body> {
     respond::see_other(&format!("{}?{query}", asked.link("sharing/rest/login")))
 }
 
-/// Whoever has a token.
+/// Everybody with a token.
 pub(super) fn anybody<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
     asked.who.as_deref().ok_or(ApiError::Unauthorized)
 }
@@ -204,17 +204,17 @@ pub(super) fn directory<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, Api
     if sees.iter().any(|scope| who.allows(*scope)) { Ok(who) } else { Err(ApiError::Forbidden("read".to_owned())) }
 }
 
-/// Whoever may manage organization webhooks: the administrator, or who has the privilege.
+/// Who may manage organization webhooks: the administrator, and holders of the privilege.
 pub(super) fn organization<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
     having(anybody(asked)?, &[Scope::WebhooksOrganization])
 }
 
-/// Whoever may set what holds for all service webhooks.
+/// Who may change the settings of all service webhooks.
 pub(super) fn administrator<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
     having(anybody(asked)?, &[Scope::Admin])
 }
 
-/// Whoever may manage the webhooks of a service: the administrator, or who has the privilege for its kind and, where it has owners, is
+/// Who may manage the webhooks of a service: the administrator, and a holder of the privilege for its kind who, where it has owners, is
 /// one. The privilege for geoprocessing is nothing without that of publishing server-based layers.
 pub(super) fn service<'a>(asked: &'a Asked<'_>, kind: ServiceKind, service: &ServiceSpec) -> Result<&'a TokenRecord, ApiError> {
     let who = having(anybody(asked)?, privileges(kind))?;
