@@ -1,6 +1,6 @@
 //! A call comes in: code -> verify -> receive -> commit (emissions, parameters) -> reply.
 //!
-//! A receiver's effects are buffered and committed with the call before the reply is written; a trap drops them (decision 9).
+//! A receiver's effects are buffered and committed with the call before the reply is written; a trap drops them (decision: effects-with-the-commit).
 //! `code_lookup` finds the receiver, `rejection` turns calls away by their head, `verify` proves who sends them, `once` tells repeats,
 //! `record` is the call as kept, `run` its receiver, `commit` its end, `reply` what the caller is told; `again` runs what failed once more.
 

@@ -89,7 +89,7 @@ pub async fn invoke(services: &Services, name: &str, request: Request) -> Result
         depth: request.depth,
         trace: request.trace,
     };
-    // A client that goes away does not cancel what it started (decision 9): the work runs in a task of its own.
+    // A client that goes away does not cancel what it started (decision: invoke-retries-no-answer): the work runs in a task of its own.
     let services = services.clone();
     let tasks = services.tasks.clone();
     let running = tasks.spawn(async move {

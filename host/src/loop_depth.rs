@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::services::Services;
 
-/// How deep the chain of calls to ourselves is (decision 10), with a keyed hash that only this host can make.
+/// How deep the chain of calls to ourselves is (decision: bounded-chains), with a keyed hash that only this host can make.
 pub const DEPTH_HEADER: &str = "hookwright-depth";
 
 /// Tells a call to ourselves how deep it is. Nothing is said to anybody else.

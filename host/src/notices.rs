@@ -85,7 +85,7 @@ async fn act(services: &Services, id: &WebhookId, notice: Notice) -> Result<(), 
     Ok(())
 }
 
-/// Tells whoever selects it that an `invoke` failed: `webhook.error.timeout` and its like. An event that nobody selects is not written.
+/// Emits the event of a failed `invoke`, such as `webhook.error.timeout`. An event that no webhook selects is not written.
 pub async fn invoke_failed(services: &Services, invoked: &Invoked) {
     let Invoked { delivery, attempt, error_event: Some(name) } = invoked else { return };
     let data = json!({

@@ -230,7 +230,7 @@ fn intent_parts(tail: &str) -> Option<(&str, [&'static str; 2], &str)> {
         .min_by_key(|(name, ..)| name.len())
 }
 
-/// What references are looked up in. Borrowed; made anew for each build.
+/// What references are looked up in. Borrowed; made again for each build.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     /// The session's parameters.

@@ -1,4 +1,4 @@
-//! Events in: match, commit, start. What was accepted is on disk before anybody is told so (decision 1).
+//! Events in: match, commit, start. What was accepted is on disk before anybody is told so (decision: one-commit).
 //!
 //! An attempt may itself make an event: that its answer cannot be read. So [`begin`], which starts an attempt, is here too.
 
@@ -151,7 +151,7 @@ pub fn start(services: &Services, accepted: Vec<Accepted>, held: Vec<Held>) -> (
     (outcomes, started)
 }
 
-/// Starts an attempt at what is claimed, in the slot held for it (decision 2). The handle ends with the attempt, and with the event that
+/// Starts an attempt at what is claimed, in the slot held for it (decision: memory-first). The handle ends with the attempt, and with the event that
 /// tells of an answer that cannot be read.
 pub fn begin(services: &Services, claimed: Claimed, slot: Slot) -> JoinHandle<()> {
     let services = services.clone();
@@ -212,7 +212,7 @@ pub async fn tell(services: &Services, delivery: &Delivery, name: &str, data: Va
         attributes: BTreeMap::from([(CONCERNS.to_owned(), delivery.webhook_id.0.clone())]),
         data,
         call: None,
-        // Who is told may invoke what fails again: the chain has an end (decision 10).
+        // Who is told may invoke what fails again: the chain has an end (decision: bounded-chains).
         depth: delivery.depth.saturating_add(1),
         trace: delivery.trace.clone(),
     };

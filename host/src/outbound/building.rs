@@ -1,6 +1,6 @@
 //! A claimed delivery -> the request of one attempt.
 //!
-//! It takes no input but [`Material`], and may run twice for the same delivery (decision 8). Signing and sending are the deliverer's.
+//! It takes no input but [`Material`], and may run twice for the same delivery (decision: workers-read-the-store). Signing and sending are the deliverer's.
 
 use std::{sync::Arc, time::Instant};
 

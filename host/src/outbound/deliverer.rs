@@ -79,8 +79,8 @@ pub async fn run(services: &Services, claimed: &Claimed, slot: Slot) -> Option<F
     };
     // Looked up when it is sent, not when it was claimed: much may have changed while it waited for its turn.
     let webhook = webhook_of(services, &claimed.delivery);
-    // Decision 7: what was pending for a webhook that is gone or inactive is cancelled, and recoverable. No tries at all: our decision
-    // is that nothing is sent, and that it is no failure.
+    // What waits for a webhook that is gone or inactive is cancelled, and can be recovered. With zero attempts nothing is sent, and
+    // that is not a failure (decision: gone-webhook-cancels).
     let Some(webhook) = webhook.filter(|webhook| webhook.retry.attempts() > 0) else {
         settle(services, claimed, Conclusion::without_attempt(Next::End(End::Cancelled))).await;
         services.window.wake();

@@ -126,7 +126,7 @@ impl Refusals {
         state.refusals.push_back((at, reason, code, remote.to_owned()));
     }
 
-    /// Whether one more call that was turned away is recorded, of so many of a receiver in a minute.
+    /// Whether one more rejected call of a receiver is recorded in this minute.
     pub(crate) fn keeps_rejected(&self, receiver: &str, per_minute: u32, now: Timestamp) -> bool {
         per_minute > 0 && self.state().rejected.take(receiver, Rate::per_minute(per_minute), now).is_ok()
     }

@@ -26,12 +26,12 @@ const NO_SOURCES: [&str; 4] = ["target", "node_modules", ".git", "cases"];
 /// Files looked at, at most.
 const FILES_MAX: usize = 10_000;
 
-/// Watch a plugin's folder: build, push, and try the last delivery anew at every change.
+/// Watch a plugin's folder: build, push, and try the last delivery again at every change.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  hookwright plugin dev\n  hookwright plugin dev --dir greeting --stage        nothing is used before `plugin activate`\n\n\
     What does not build or load is shown, and what was active stays active. Nothing is sent: the last delivery of a webhook that uses the\n\
-    plugin is only built anew. Ends with Ctrl-C."
+    plugin is only built again. Ends with Ctrl-C."
 )]
 pub struct Dev {
     /// Store each version without using it.
@@ -85,7 +85,7 @@ impl Dev {
         let tried = api
             .call(Method::POST, &format!("/v1/plugins/{}/try?version={version}", segment(&name)), Some(&json!({ "delivery": delivery })))
             .await?;
-        output::print(&format!("delivery {delivery}, built anew\n{}", try_out::told(&tried)))
+        output::print(&format!("delivery {delivery}, built again\n{}", try_out::told(&tried)))
     }
 }
 

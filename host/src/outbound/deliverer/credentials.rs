@@ -1,4 +1,4 @@
-//! Signatures and credentials, put on each attempt and never stored with it (decision 4).
+//! Signatures and credentials, put on each attempt and never stored with it (decision: credentials-per-attempt).
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;

@@ -94,7 +94,7 @@ pub(super) fn next_step(made: &Made, webhook: &Webhook, count: u32) -> Next {
     if verdict(failure) == Verdict::Refused {
         return Next::End(End::Refused);
     }
-    // Its webhook does not want to wait: whoever waits for an invoke neither.
+    // Its webhook does not want to wait, and neither does the caller of an invoke.
     if made.is_set_aside() {
         return Next::End(End::Failed);
     }
@@ -123,7 +123,7 @@ pub(super) fn count(made: &Made, webhook: &Webhook, claimed: &Claimed, next: Nex
     Some(Count { ended, rule: webhook.deactivation, is_told: is_told(claimed) })
 }
 
-/// Whether an operational event tells what became of it. The failures of operational events make no further ones (decision 10), so that no
+/// Whether an operational event tells what became of it. The failures of operational events make no further ones (decision: operational-events), so that no
 /// loop begins.
 pub(super) fn is_told(claimed: &Claimed) -> bool {
     !claimed.events.iter().any(|event| event.trigger.is_operational())
