@@ -120,7 +120,7 @@ async fn serve(
         }
         stream.read_exact(&mut vec![0; length]).await?;
         let place = (connection, turn);
-        lock(&seen).push((place, head));
+        lock(seen).push((place, head));
         match reply(place) {
             Reply::Send(bytes) => stream.write_all(&bytes).await?,
             Reply::Last(bytes) => {

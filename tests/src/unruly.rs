@@ -79,7 +79,7 @@ async fn serve(stream: TcpStream, mut random: Random, well: u64, seen: &Mutex<Ha
         }
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await?;
-        *lock(&seen).entry(id).or_default() += 1;
+        *lock(seen).entry(id).or_default() += 1;
         if random.chance(well) {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await?;
             continue;
