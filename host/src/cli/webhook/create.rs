@@ -10,7 +10,7 @@ use clap::Args;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::path;
+use super::named::path;
 use crate::{
     cli::{
         at::{At, segment},
