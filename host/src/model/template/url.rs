@@ -1,7 +1,5 @@
 //! A URL with references and functions in its path and query.
 
-use std::borrow::Cow;
-
 use url::Url;
 
 use super::{Part, Template, TemplateError};
