@@ -1,7 +1,6 @@
 //! Rules of this repository that are worth stating, as tests: layering, heads, documentation, what may not stand in any file.
 
 use std::{
-    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,

@@ -206,7 +206,7 @@ fn deliveries(deliveries: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{listed::line, *};
+    use super::listed::line;
 
     #[test]
     fn a_line_tells_an_event() {

@@ -100,7 +100,7 @@ fn read<T: serde::de::DeserializeOwned>(id: &str, document: Value) -> Option<T> 
     serde_json::from_value(document).inspect_err(|error| tracing::error!(id, %error, "a stored document cannot be read")).ok()
 }
 
-fn to_document<T: serde::Serialize>(record: &T) -> Result<Value, UploadError> {
+fn to_document<T: Serialize>(record: &T) -> Result<Value, UploadError> {
     serde_json::to_value(record).map_err(|error| UploadError::Host(error.to_string()))
 }
 

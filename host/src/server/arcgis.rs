@@ -4,13 +4,12 @@
 //! `Place` finds the address, `route` says what answers it, `page` writes it for people.
 
 use http::{Method, Response, header::CONTENT_TYPE, request::Parts};
-use serde_json::json;
 
 use super::{
     audit,
     body::RequestBody,
     origin::{self, Page},
-    request::{self, fields},
+    request::fields,
     respond::{self, ApiError, Body},
 };
 use crate::{finishing::to_the_end, model::arcgis::Form, services::Services};
@@ -196,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_context_is_written_as_it_is_and_leads_nowhere_else() {
-        let longest = "x".repeat(CONTEXT_CHARS_MAX);
+        let longest = "x".repeat(asked::CONTEXT_CHARS_MAX);
         for context in ["portal", "arcgis-11.3", "~me", "a_b", longest.as_str()] {
             assert_eq!(Place::find(&format!("/{context}/admin")).map(|place| place.context).as_deref(), Some(context));
         }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Bytes of an answer.
-pub type Body = Full<bytes::Bytes>;
+pub type Body = Full<Bytes>;
 
 /// What a handler gives back.
 pub type Answer = Result<Response<Body>, ApiError>;

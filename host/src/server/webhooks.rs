@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    document::{merge_patch, merged, named},
+    document::{merge_patch, named},
     inline,
     request::{Asked, parse_value},
     respond::{self, Answer, ApiError, List, ProblemDetails, created, no_content, ok},

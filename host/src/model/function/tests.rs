@@ -1,5 +1,6 @@
 //! A table for each family, then what is refused when it is written, then what no input can do.
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -14,7 +14,7 @@ use crate::{
 /// The first segments that are ours and never a context.
 const OWN: [&str; 8] = ["v1", "v3", "v3beta1", "console", "healthz", "readyz", "metrics", "api"];
 /// What a context may be: it comes back in links, in `Location` and in the path of the cookie.
-const CONTEXT_CHARS_MAX: usize = 64;
+pub(super) const CONTEXT_CHARS_MAX: usize = 64;
 /// What stands in a path as it is, besides letters and digits (RFC 3986, section 3.3). Everything else is percent-encoded.
 const PATH: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 

@@ -138,7 +138,7 @@ pub struct RollbackView {
     /// Whether an admin set it for this plugin; else it is the host's.
     pub is_own: bool,
     /// What a rollback would go to now: a version's number, or `builtin`; null: there is nothing before.
-    pub to: Option<serde_json::Value>,
+    pub to: Option<Value>,
 }
 
 /// What a rollback comes to, as shown.

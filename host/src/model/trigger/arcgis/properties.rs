@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::family::{Family, Holds};
+use super::family::{Family, Holds, Property};
 use crate::model::{
     problem::{Problem, nearest, segment},
     trigger::Trigger,
