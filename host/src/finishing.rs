@@ -44,3 +44,54 @@ impl<T: Send + 'static> Drop for ToTheEnd<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use futures::{FutureExt, poll};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Work of two steps, the second of which waits for `gate`: how many steps were made.
+    fn steps(gate: &Arc<Notify>) -> (Arc<AtomicUsize>, impl Future<Output = &'static str> + Send + 'static) {
+        let (made, gate) = (Arc::<AtomicUsize>::default(), Arc::clone(gate));
+        let work = {
+            let made = Arc::clone(&made);
+            async move {
+                made.fetch_add(1, Ordering::SeqCst);
+                gate.notified().await;
+                made.fetch_add(1, Ordering::SeqCst);
+                "done"
+            }
+        };
+        (made, work)
+    }
+
+    #[tokio::test]
+    async fn what_is_waited_for_runs_in_place() {
+        let (tasks, gate) = (TaskTracker::new(), Arc::<Notify>::default());
+        let (made, work) = steps(&gate);
+        gate.notify_one();
+        assert_eq!(to_the_end(&tasks, work).await, "done");
+        assert_eq!((made.load(Ordering::SeqCst), tasks.len()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn what_is_dropped_halfway_is_finished_and_a_stop_waits_for_it() {
+        let (tasks, gate) = (TaskTracker::new(), Arc::<Notify>::default());
+        let (made, work) = steps(&gate);
+        let mut work = Box::pin(to_the_end(&tasks, work));
+        assert!(poll!(&mut work).is_pending());
+        drop(work);
+        tasks.close();
+        assert_eq!((made.load(Ordering::SeqCst), tasks.wait().now_or_never()), (1, None));
+        gate.notify_one();
+        tasks.wait().await;
+        assert_eq!(made.load(Ordering::SeqCst), 2);
+    }
+}

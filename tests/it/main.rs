@@ -36,6 +36,7 @@ mod ill_behaved;
 mod inbound;
 mod invoke;
 mod keys;
+mod left;
 mod limits;
 mod looking;
 mod maintenance;

@@ -224,6 +224,38 @@ async fn waits_after_a_run(client: &Client, receiver: &str, code: &str, query: &
 }
 
 #[test]
+fn a_call_whose_first_run_takes_long_is_not_run_again_beside_it() {
+    run(async {
+        let (host, endpoint, gate) = (TestHost::start().await, Endpoint::start().await, Gate::new());
+        let client = &host.client;
+        endpoint.always(Script::status(200).behind(&gate));
+        client.webhook("slow", json!({ "request": { "url": endpoint.url("/") } })).await;
+        client.grant("long", json!({ "webhooks": ["slow"] })).await;
+        let source = "export function receive(call) {\n  if (call.query.n === '2') throw new Rejected('no');\n  \
+             return hookwright.invoke('slow').delivered ? 'done' : 'not done';\n}";
+        client.script("long", source).await;
+        let code = client.receiver("long", json!({ "plugin": "long", "mode": "async" })).await;
+        assert_eq!(client.call(&code, "?n=1", "").await.status, 200);
+        let first = client.last_call("long").await["id"].as_str().expect("an id").to_owned();
+        eventually("its webhook is invoked", || async { (endpoint.seen().len() == 1).then_some(()) }).await;
+        // Less than a lease lasts.
+        host.advance(std::time::Duration::from_secs(90));
+        // A look at all that waits, which a rerun brings about.
+        assert_eq!(client.call(&code, "?n=2", "").await.status, 200);
+        let second = client.last_call("long").await["id"].as_str().expect("an id").to_owned();
+        settled(client, &second, "rejected").await;
+        for runs in 2..5 {
+            assert_eq!(client.post(&format!("/v1/calls/{second}/rerun"), &json!({})).await.0, 200);
+            eventually("it was run again", || async { (client.look(&format!("/v1/calls/{second}")).await["runs"] == runs).then_some(()) })
+                .await;
+        }
+        gate.open();
+        settled(client, &first, "done").await;
+        assert_eq!(endpoint.seen().len(), 1, "it was run once");
+    });
+}
+
+#[test]
 fn slow_calls_of_one_receiver_keep_no_other_receivers_calls_waiting() {
     run(async {
         let (directory, endpoint, gate) = (data_directory(), Endpoint::start().await, Gate::new());

@@ -449,3 +449,30 @@ fn a_clock_that_jumps_loses_nothing_and_delays_nothing() {
         process.kill().await;
     });
 }
+
+#[test]
+fn a_stop_ends_the_wait_for_attempts_that_are_not_made_yet() {
+    run(async {
+        let (directory, endpoint) = (data_directory(), Endpoint::start().await);
+        // Less than the wait, so that a stop that waits for it says so.
+        let environment = [("HOOKWRIGHT_LIMITS_DRAIN_SECONDS_MAX", "30")];
+        let data = directory.path().join("data");
+        let process = Process::serve_under(&data, &[], &environment).await;
+        endpoint.always(Script::status(429).header("retry-after", "3600"));
+        process.client.webhook("w", json!({ "selectors": ["stop.*"], "request": { "url": endpoint.url("/") } })).await;
+        process.client.event(json!({ "trigger": "stop.now", "data": 1 })).await;
+        // The endpoint is left alone now: the next event is not tried.
+        let client = process.client.clone();
+        let waiting = tokio::spawn(async move { client.post("/v1/events?wait=60s", &json!({ "trigger": "stop.now", "data": 2 })).await });
+        eventually("it is accepted", || async {
+            let deliveries = process.client.look("/v1/deliveries").await;
+            (deliveries["data"].as_array().is_some_and(|deliveries| deliveries.len() == 2)).then_some(())
+        })
+        .await;
+        process.ask_to_stop();
+        let (status, answer) = waiting.await.expect("it ends");
+        assert_eq!((status, &answer["deliveries"][0]["attempts"]), (200, &json!(0)), "{answer}");
+        assert!(process.ended().await.success());
+        assert!(!std::fs::read_to_string(data.with_extension("log")).expect("the log").contains("did not end in time"));
+    });
+}
