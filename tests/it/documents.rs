@@ -33,7 +33,7 @@ const PROMISED: [(&str, &[&str]); 5] = [
     ("README.md", &[r#""state":"delivered""#, "thank you, Grace"]),
     ("host/docs/guide.md", &[r#""received":true"#, r#""state":"delivered""#, "did you mean `trigger`"]),
     ("host/docs/receivers.md", &["client C0000001"]),
-    ("host/docs/references.md", &[r#""size":"single""#]),
+    ("host/docs/references.md", &[r#"\"size\":\"single\""#]),
     ("host/docs/metrics.md", &["hookwright_events_accepted_total"]),
 ];
 

@@ -126,8 +126,9 @@ pub struct EventView {
     pub deliveries: Vec<Delivery>,
 }
 
-/// Post events. They are on disk when this answers, which says how many webhooks each matched; tokens with the scope `read` are told why an event
-/// matched none.
+/// Post events. They are on disk when this answers.
+///
+/// The answer says how many webhooks each matched. Tokens with the scope `read` are told why an event matched none.
 ///
 /// JSON, or CloudEvents 1.0 in binary, structured or batched form. With `wait` the answer comes when all deliveries had their
 /// first attempt, or when the wait is over; it shows each with its last attempt to tokens with the scope `read`, and to others how it went.
