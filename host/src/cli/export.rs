@@ -79,7 +79,7 @@ impl Export {
         }
         for name in &redacted {
             eprintln!(
-                "hookwright: webhook {name}: the credentials in its URL (values of the query, parts of the path) are left out, so no host takes it like this; --reveal writes them"
+                "hookwright: webhook {name}: the values in the query of a URL are left out, and credentials in its path; no host takes it like this; --reveal writes them"
             );
         }
         let shown = json!({ "folder": self.output, "documents": written, "inline_credentials": inline, "redacted_urls": redacted });
