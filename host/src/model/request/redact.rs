@@ -72,7 +72,7 @@ fn is_credential(segments: &[&str], at: usize) -> bool {
 }
 
 /// Letters and digits from which on a word may have been made by chance.
-const RANDOM_CHARS_MIN: usize = 16;
+const RANDOM_CHARS_MIN: usize = 20;
 
 /// Whether a word looks as if it was made by chance, as the tokens in URLs of webhooks are: long, and with digits, small and capital letters in
 /// turn. One in four of its characters is of another kind than the one before it, where a word of a language has a capital or a
