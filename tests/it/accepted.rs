@@ -471,20 +471,17 @@ fn an_endpoint_that_never_processes_a_request_fails_in_the_end() {
                               "retry": { "schedule_seconds": [1] } });
         host.client.webhook("refused", webhook).await;
         assert_eq!(host.client.post("/v1/events", &json!({ "trigger": "order.new" })).await.0, 202);
-        let (due, untried, looks) = (RefCell::new(Value::Null), Cell::new(0), Cell::new(0));
+        let (due, looks) = (RefCell::new(Value::Null), Cell::new(0));
         let delivery = eventually("the end of the delivery", async || {
             let delivery = host.client.look("/v1/deliveries").await["data"][0].clone();
             if delivery["state"] == "failed" {
                 return Some(delivery);
             }
-            // Nothing is in the middle of being sent when time passes.
-            if delivery["state"] == "waiting" && delivery["due_at"] != *due.borrow() {
+            // Nothing is in the middle of being sent when time passes. It passes too while a delivery that is due waits because the circuit
+            // breaker of its endpoint is open.
+            looks.set(looks.get() + 1);
+            if delivery["state"] == "waiting" && (delivery["due_at"] != *due.borrow() || looks.get() > 50) {
                 due.replace(delivery["due_at"].clone());
-                untried.set(untried.get() + usize::from(delivery["attempts"] == 0));
-                looks.set(0);
-                host.advance(Duration::from_secs(12));
-            } else if looks.replace(looks.get() + 1) == 50 {
-                // It is due, and waits because the endpoint's circuit breaker is open.
                 looks.set(0);
                 host.advance(Duration::from_secs(12));
             }
@@ -492,8 +489,8 @@ fn an_endpoint_that_never_processes_a_request_fails_in_the_end() {
         })
         .await;
         assert_eq!(delivery["attempts"], 2, "{delivery}");
-        assert!(untried.get() > 0, "no attempt is counted at first");
-        assert!(endpoint.refused() >= 5, "{}", endpoint.refused());
+        // A request is sent four times at once before it is given back; what is given back in the first 30 s counts no attempt.
+        assert!(endpoint.refused() > 2 * 4, "{}", endpoint.refused());
         let id = delivery["id"].as_str().expect("an id");
         assert_eq!(host.client.delivery(id).await["attempt_log"][1]["failure"]["kind"], "not_processed");
     });
