@@ -349,7 +349,7 @@ fn with(status: StatusCode, media: &'static str, body: Bytes) -> Response<Body> 
 /// The policy for receivers' answers at an origin where administrators have pages: such a page may do everything, but has no origin.
 const RECEIVERS_POLICY: &str = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads";
 
-/// A receiver's reply. `shares_origin`: administrators have pages at the same origin; then the reply gets [`RECEIVERS_POLICY`]. A policy that the
+/// A receiver's reply. `shares_origin`: administrators have pages at the same origin; then the reply gets `RECEIVERS_POLICY`. A policy that the
 /// receiver sets itself stays: browsers enforce all policies of a response.
 pub fn receivers_reply(status: u16, headers: Vec<(String, String)>, body: Bytes, shares_origin: bool) -> Response<Body> {
     let mut response = reply(status, headers, body);
