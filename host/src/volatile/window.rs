@@ -282,7 +282,7 @@ impl Shared {
 }
 
 impl LineRoom {
-    /// Takes one from the rate; else the time before which there is none.
+    /// Takes one permit of the rate limit. `Err`: the time from which the next permit is free.
     fn spend(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         self.rules.per_second.map_or(Ok(()), |per_second| self.bucket.take(Rate::per_second(per_second), now))
     }

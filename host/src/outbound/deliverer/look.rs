@@ -69,7 +69,7 @@ pub async fn check(services: &Services, webhook: &Webhook, environment: Option<&
     let found = async {
         let invalid = |error: String| Failure::new(FailureKind::RequestInvalid, error);
         let exact_url = url.map_err(|error| invalid(error.to_string()))?;
-        let url = exact_url.parse().map_err(|error| invalid(format!("the URL is none: {error}")))?;
+        let url = exact_url.parse().map_err(|error| invalid(format!("the URL cannot be parsed: {error}")))?;
         let got = credentials::check(services, webhook, environment, &exact_url).await?;
         let tls = tls(services, webhook).await?;
         let mut probe = services.transport.probe(&url, &exact_url, tls, pinned(webhook, &url)).await;
@@ -95,7 +95,7 @@ pub async fn knock(services: &Services, webhook: &Webhook) -> Result<(), Failure
     let invalid = |error: String| Failure::new(FailureKind::RequestInvalid, error);
     let exact_url = webhook.request.url().expand(&Scope::of(&Parameters::default()), &mut expansion);
     let exact_url = exact_url.map_err(|error| invalid(error.to_string()))?;
-    let url: url::Url = exact_url.parse().map_err(|error| invalid(format!("the URL is none: {error}")))?;
+    let url: url::Url = exact_url.parse().map_err(|error| invalid(format!("the URL cannot be parsed: {error}")))?;
     let headers = HeaderMap::from_iter([
         (USER_AGENT, HeaderValue::from_static(AGENT)),
         (http::header::CONTENT_TYPE, HeaderValue::from_static("application/json")),

@@ -36,7 +36,8 @@ pub(super) struct SignedRequest {
 pub(super) async fn sign(material: &Material<'_>, request: &BuiltRequest, purpose: Purpose) -> Result<SignedRequest, Failure> {
     let Material { services, claimed, webhook, .. } = material;
     let mut signing = Signing::new(material, headers(request, claimed.delivery.id.as_str())?);
-    let url = request.url.parse().map_err(|error| Failure::new(FailureKind::RequestInvalid, format!("the URL is none: {error}")))?;
+    let url =
+        request.url.parse().map_err(|error| Failure::new(FailureKind::RequestInvalid, format!("the URL cannot be parsed: {error}")))?;
     // The last look before a credential is taken out: at what is really sent, however it came here.
     if !webhook.request.url().leads_to(&url) {
         return Err(Failure::new(FailureKind::RequestInvalid, "the request is for another origin than the webhook's"));
