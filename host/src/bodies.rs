@@ -20,12 +20,12 @@ use crate::{
 const WAITING_PARTS: usize = 8;
 
 /// Whose budget the bytes count for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// An address; of IPv6, the network.
     Address(IpAddr),
-    /// A token, by its hash.
-    Token(String),
+    /// A token, by its number.
+    Token(u128),
 }
 
 /// There was no room in time.
@@ -77,7 +77,7 @@ impl Held {
         if let Some(rest) = self.claim.amount.checked_sub(bytes).filter(|rest| *rest > 0) {
             self.claim.amount = bytes;
             let mut state = self.bodies.state();
-            let let_in = state.shares.give_back(&Claim { amount: rest, ..self.claim.clone() });
+            let let_in = state.shares.give_back(&Claim { amount: rest, ..self.claim });
             state.wake(let_in);
         }
     }
@@ -132,12 +132,12 @@ impl Bodies {
     }
 
     /// Takes `bytes` for these owners, as soon as there is room.
-    pub async fn take(&self, owners: &[Owner], bytes: u64, time_max: Duration) -> Result<Held, NoRoom> {
-        let with_max = |owner: &Owner| (owner.clone(), if matches!(owner, Owner::Address(_)) { self.per_address } else { self.per_token });
-        let claim = Claim { owners: owners.iter().map(with_max).collect(), amount: bytes };
+    pub async fn take(&self, owners: [Option<Owner>; 2], bytes: u64, time_max: Duration) -> Result<Held, NoRoom> {
+        let with_max = |owner| (owner, if matches!(owner, Owner::Address(_)) { self.per_address } else { self.per_token });
+        let claim = Claim::new(owners.map(|owner| owner.map(with_max)), bytes);
         let (number, woken) = {
             let mut state = self.state();
-            match state.shares.take(claim.clone()) {
+            match state.shares.take(claim) {
                 Standing::Held => return Ok(Held { bodies: self.clone(), claim }),
                 Standing::Refused => return Err(NoRoom),
                 Standing::Waits(number) => {
@@ -165,22 +165,22 @@ mod tests {
 
     const FOREVER: Duration = Duration::from_secs(600);
 
-    fn address(last: u8) -> Vec<Owner> {
-        vec![Owner::Address([192, 0, 2, last].into())]
+    fn address(last: u8) -> [Option<Owner>; 2] {
+        [Some(Owner::Address([192, 0, 2, last].into())), None]
     }
 
     #[tokio::test]
     async fn who_waits_is_let_in_when_something_is_given_back_and_others_are_not_held_up() {
         let bodies = bodies();
-        let mut first = bodies.take(&address(1), 40, FOREVER).await.expect("room");
+        let mut first = bodies.take(address(1), 40, FOREVER).await.expect("room");
         let waiting = tokio::spawn({
             let bodies = bodies.clone();
-            async move { bodies.take(&address(1), 30, FOREVER).await.map(|held| held.bytes()) }
+            async move { bodies.take(address(1), 30, FOREVER).await.map(|held| held.bytes()) }
         });
         while bodies.now().1 == 0 {
             tokio::task::yield_now().await;
         }
-        let other = bodies.take(&address(2), 20, FOREVER).await.expect("room for another");
+        let other = bodies.take(address(2), 20, FOREVER).await.expect("room for another");
         assert_eq!(bodies.now(), (60, 1));
         first.shrink(10);
         assert_eq!(waiting.await.expect("no panic"), Ok(30));
@@ -191,12 +191,12 @@ mod tests {
     #[tokio::test]
     async fn who_waits_too_long_or_goes_away_leaves_nothing_behind() {
         let bodies = bodies();
-        let held = bodies.take(&address(1), 40, FOREVER).await.expect("room");
-        assert!(bodies.take(&address(1), 1, Duration::from_millis(1)).await.is_err());
+        let held = bodies.take(address(1), 40, FOREVER).await.expect("room");
+        assert!(bodies.take(address(1), 1, Duration::from_millis(1)).await.is_err());
         assert_eq!(bodies.now(), (40, 0));
         let gone = tokio::spawn({
             let bodies = bodies.clone();
-            async move { bodies.take(&address(1), 40, FOREVER).await.map(drop) }
+            async move { bodies.take(address(1), 40, FOREVER).await.map(drop) }
         });
         while bodies.now().1 == 0 {
             tokio::task::yield_now().await;

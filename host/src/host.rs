@@ -33,7 +33,7 @@ use crate::{
         Face,
         edge::{self, Certificates, Gate, TlsError},
     },
-    services::Services,
+    services::{Handles, Services},
     store::{KeyOrigin, Retention, StorageKey, Store, StoreError, StoreOptions, make_directory},
     traces::{BadCollector, Traces},
     transport::{OwnListeners, Transport, TransportOptions},
@@ -148,7 +148,7 @@ impl Host {
         .map_err(|error| StartError::Transport(Box::new(error)))?;
         let mailer = config.smtp.clone().map(|smtp| Mailer::new(smtp, limits.mail_time_max)).transpose().map_err(StartError::Mail)?;
         let traces = Traces::start(&config, &store, &metrics).map_err(StartError::Traces)?;
-        let services = Services {
+        let services = Services::from(Handles {
             clock,
             window: Window::new(&limits),
             notices: Arc::default(),
@@ -170,7 +170,7 @@ impl Host {
             tokens: Tokens::default(),
             tasks: TaskTracker::new(),
             stop,
-        };
+        });
         let gate = Gate::new(&services.limits.http);
         let face = if admin.is_some() { Face::Public } else { Face::Everything };
         let listeners = [(listener, face)].into_iter().chain(admin.map(|admin| (admin, Face::Admin)));
@@ -185,7 +185,7 @@ impl Host {
             tokio::spawn(notices::plugins::work(services.clone())),
             tokio::spawn(inbound::work(services.clone())),
             tokio::spawn(plugin::inbox::watch(
-                services.on_behalf(Origin::named("plugins directory")).plugins,
+                services.on_behalf(Origin::named("plugins directory")).plugins.clone(),
                 config.data.join("plugins"),
                 services.stop.clone(),
             )),

@@ -1,6 +1,6 @@
 //! The handles the engine's modules share. They meet nowhere else but in the store, so nothing of the engine is imported here.
 
-use std::{path::Path, sync::Arc};
+use std::{ops::Deref, path::Path, sync::Arc};
 
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,9 +20,27 @@ use crate::{
     volatile::{answering::Answering, pace::Pace, refusals::Refusals, tokens::Tokens, window::Window},
 };
 
-/// Everything the siblings share. Cheap to clone.
+/// All handles behind one pointer. Every request and every attempt clones it: one reference count is changed then, not one for each handle.
 #[derive(Clone)]
-pub struct Services {
+pub struct Services(Arc<Handles>);
+
+impl Deref for Services {
+    type Target = Handles;
+
+    fn deref(&self) -> &Handles {
+        &self.0
+    }
+}
+
+impl From<Handles> for Services {
+    fn from(handles: Handles) -> Self {
+        Self(Arc::new(handles))
+    }
+}
+
+/// The handles.
+#[derive(Clone)]
+pub struct Handles {
     /// What time it is.
     pub clock: SharedClock,
     /// What bounds us.
@@ -71,7 +89,8 @@ impl Services {
     /// The same handles: what is changed through these is changed on behalf of `origin`, as the audit log says.
     pub fn on_behalf(&self, origin: Origin) -> Self {
         let store = self.store.on_behalf(origin);
-        Self { catalog: self.catalog.writing_to(&store), plugins: self.plugins.writing_to(&store), store, ..self.clone() }
+        let (catalog, plugins) = (self.catalog.writing_to(&store), self.plugins.writing_to(&store));
+        Handles { catalog, plugins, store, ..Handles::clone(self) }.into()
     }
 
     /// The time and the randomness of one expansion of references and functions.

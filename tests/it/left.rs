@@ -52,6 +52,15 @@ impl Held {
         self.left(asks, "application/json", &document.to_string()).await;
     }
 
+    /// Waits until this number of deliveries is on the disk as delivered. A record that is written later would be taken for what the next client asks.
+    async fn has_delivered(&self, count: usize) {
+        let is_over = |deliveries: &Value| {
+            let states = deliveries["data"].as_array().into_iter().flatten().map(|delivery| &delivery["state"]);
+            states.filter(|state| **state == "delivered").count() == count
+        };
+        self.shows("/v1/deliveries", is_over).await;
+    }
+
     /// Waits until the API shows something.
     async fn shows(&self, path: &str, is: impl Fn(&Value) -> bool) {
         eventually(&format!("{path} shows what was asked for"), || async {
@@ -110,7 +119,6 @@ fn a_change_whose_client_left_holds_at_once() {
 }
 
 #[test]
-#[ignore = "it failed once beside the whole suite, and why is not known yet"]
 fn what_was_accepted_of_a_client_that_left_is_sent_at_once() {
     run(async {
         let (directory, endpoint) = (data_directory(), Endpoint::start().await);
@@ -124,8 +132,10 @@ fn what_was_accepted_of_a_client_that_left_is_sent_at_once() {
 
         host.json("POST /v1/events", &json!({ "trigger": "left.now", "data": "event" })).await;
         assert_eq!(endpoint.next_request().await.json()["data"], "event");
+        host.has_delivered(1).await;
         host.json("POST /v1/webhooks/w/invoke", &json!({ "data": "invoked" })).await;
         assert_eq!(endpoint.next_request().await.json()["data"], "invoked");
+        host.has_delivered(2).await;
         host.json(&format!("POST /base/api/v1/webhook/{code}"), &json!({})).await;
         host.shows("/v1/calls?receiver=later", |calls| calls["data"][0]["state"] == "done").await;
         assert!(host.process.terminate().await.success());

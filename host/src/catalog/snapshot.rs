@@ -22,6 +22,7 @@ use crate::model::{
     service::ServiceEntry,
     signature::Challenge,
     token::TokenRecord,
+    trigger::Trigger,
     webhook::{
         Webhook, WebhookSpec,
         mismatch::{MISMATCHES_MAX, Mismatch, MismatchReason},
@@ -122,17 +123,17 @@ impl Snapshot {
         self.index.lookup(&event.trigger).filter(|webhook| webhook.lets_by(event, &mut document)).cloned().collect()
     }
 
-    /// Why `event` fires no webhook, up to [`MISMATCHES_MAX`] reasons.
-    pub fn mismatches(&self, event: &NewEvent) -> Vec<Mismatch> {
-        let (active, inactive) = (self.index.lookup(&event.trigger), self.inactive.lookup(&event.trigger));
+    /// Why an event with this trigger fires no webhook, up to [`MISMATCHES_MAX`] reasons. `event` is made only if a webhook selects the trigger.
+    pub fn mismatches(&self, trigger: &Trigger, event: impl FnOnce() -> NewEvent) -> Vec<Mismatch> {
+        let (active, inactive) = (self.index.lookup(trigger), self.inactive.lookup(trigger));
         let selecting: Vec<_> = active.chain(inactive).take(MISMATCHES_MAX).collect();
         if selecting.is_empty() {
             let known = self.index.entries().iter().take(HINTS_OF_WEBHOOKS_MAX).flat_map(|webhook| &webhook.selectors);
-            return vec![Mismatch::unselected(&event.trigger, known.map(Selector::as_str))];
+            return vec![Mismatch::unselected(trigger, known.map(Selector::as_str))];
         }
-        let mut document = None;
+        let (event, mut document) = (event(), None);
         let mut reason = |webhook: &Webhook| match webhook.active {
-            true => webhook.refuses(event, &mut document),
+            true => webhook.refuses(&event, &mut document),
             false => Some(MismatchReason::Inactive),
         };
         selecting.into_iter().filter_map(|webhook| Some(Mismatch::of(webhook, reason(webhook)?))).collect()

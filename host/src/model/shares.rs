@@ -9,13 +9,25 @@ use std::{
     hash::Hash,
 };
 
-/// A claim of an amount: it counts for each of its owners, of which there are at most two.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A claim of an amount: it counts for each of its owners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim<K> {
     /// The owners, with the maximum each may hold.
-    pub owners: Vec<(K, u64)>,
+    owners: [Option<(K, u64)>; 2],
     /// How much it is.
     pub amount: u64,
+}
+
+impl<K: Copy> Claim<K> {
+    /// A claim of `amount` for these owners, each with the maximum it may hold.
+    pub fn new(owners: [Option<(K, u64)>; 2], amount: u64) -> Self {
+        Self { owners, amount }
+    }
+
+    /// The owners, with the maximum each may hold.
+    fn owners(&self) -> impl Iterator<Item = (K, u64)> + use<K> {
+        self.owners.into_iter().flatten()
+    }
 }
 
 /// The state of a claim.
@@ -56,7 +68,7 @@ struct Part {
     waiting: usize,
 }
 
-impl<K: Clone + Eq + Hash> Shares<K> {
+impl<K: Copy + Eq + Hash> Shares<K> {
     /// Nothing is held of `total`.
     pub fn new(total: u64, waiting_max: WaitingMax) -> Self {
         Self { total, waiting_max, held: 0, owners: HashMap::new(), waiting: VecDeque::new(), next: 0 }
@@ -74,17 +86,17 @@ impl<K: Clone + Eq + Hash> Shares<K> {
 
     /// Takes a claim, or queues it behind waiting claims of its owners.
     pub fn take(&mut self, claim: Claim<K>) -> Standing {
-        let waits_behind = claim.owners.iter().any(|(owner, _)| self.part(owner).waiting > 0);
+        let waits_behind = claim.owners().any(|(owner, _)| self.part(owner).waiting > 0);
         if !waits_behind && self.fits(&claim) {
             self.hold(&claim);
             return Standing::Held;
         }
-        let is_full = claim.owners.iter().any(|(owner, _)| self.part(owner).waiting >= self.waiting_max.owner);
+        let is_full = claim.owners().any(|(owner, _)| self.part(owner).waiting >= self.waiting_max.owner);
         if is_full || self.waiting.len() >= self.waiting_max.all {
             return Standing::Refused;
         }
-        for (owner, _) in &claim.owners {
-            self.owners.entry(owner.clone()).or_default().waiting += 1;
+        for (owner, _) in claim.owners() {
+            self.owners.entry(owner).or_default().waiting += 1;
         }
         let number = self.next;
         self.next += 1;
@@ -96,7 +108,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
     /// Gives back a held claim. Returns the numbers of the waiting claims that are held now.
     pub fn give_back(&mut self, claim: &Claim<K>) -> Vec<u64> {
         self.held = self.held.saturating_sub(claim.amount);
-        for (owner, _) in &claim.owners {
+        for (owner, _) in claim.owners() {
             self.change(owner, |part| part.held = part.held.saturating_sub(claim.amount));
         }
         self.let_in()
@@ -113,9 +125,12 @@ impl<K: Clone + Eq + Hash> Shares<K> {
     /// Lets in the claims there is room for, in order of arrival for each owner.
     fn let_in(&mut self) -> Vec<u64> {
         let mut let_in = Vec::new();
+        if self.waiting.is_empty() {
+            return let_in;
+        }
         let (mut still, mut blocked): (VecDeque<_>, Vec<K>) = (VecDeque::with_capacity(self.waiting.len()), Vec::new());
         for (number, claim) in std::mem::take(&mut self.waiting) {
-            let is_behind = claim.owners.iter().any(|(owner, _)| blocked.contains(owner));
+            let is_behind = claim.owners().any(|(owner, _)| blocked.contains(&owner));
             if !is_behind && self.fits(&claim) {
                 self.no_longer_waits(&claim);
                 self.hold(&claim);
@@ -123,7 +138,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
                 continue;
             }
             // Only the owner without room is blocked: claims of others may share the second owner.
-            let full = claim.owners.iter().filter(|(owner, max)| !self.has_room(owner, *max, claim.amount)).map(|(owner, _)| owner.clone());
+            let full = claim.owners().filter(|(owner, max)| !self.has_room(*owner, *max, claim.amount)).map(|(owner, _)| owner);
             blocked.extend(full);
             still.push_back((number, claim));
         }
@@ -133,11 +148,11 @@ impl<K: Clone + Eq + Hash> Shares<K> {
 
     /// A claim larger than the whole budget fits when nothing else is held; otherwise it would wait for ever.
     fn fits(&self, claim: &Claim<K>) -> bool {
-        self.held == 0 || claim.owners.iter().all(|(owner, max)| self.has_room(owner, *max, claim.amount)) && claim.amount <= self.free()
+        self.held == 0 || claim.owners().all(|(owner, max)| self.has_room(owner, max, claim.amount)) && claim.amount <= self.free()
     }
 
     /// An owner that holds nothing may hold one claim that is larger than its maximum.
-    fn has_room(&self, owner: &K, max: u64, amount: u64) -> bool {
+    fn has_room(&self, owner: K, max: u64, amount: u64) -> bool {
         let after = self.part(owner).held.saturating_add(amount);
         after <= self.free() && (after <= max || after == amount)
     }
@@ -146,28 +161,28 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         self.total.saturating_sub(self.held)
     }
 
-    fn part(&self, owner: &K) -> Part {
-        self.owners.get(owner).copied().unwrap_or_default()
+    fn part(&self, owner: K) -> Part {
+        self.owners.get(&owner).copied().unwrap_or_default()
     }
 
     fn hold(&mut self, claim: &Claim<K>) {
         self.held = self.held.saturating_add(claim.amount);
-        for (owner, _) in &claim.owners {
-            self.owners.entry(owner.clone()).or_default().held += claim.amount;
+        for (owner, _) in claim.owners() {
+            self.owners.entry(owner).or_default().held += claim.amount;
         }
     }
 
     fn no_longer_waits(&mut self, claim: &Claim<K>) {
-        for (owner, _) in &claim.owners {
+        for (owner, _) in claim.owners() {
             self.change(owner, |part| part.waiting = part.waiting.saturating_sub(1));
         }
     }
 
-    fn change(&mut self, owner: &K, change: impl FnOnce(&mut Part)) {
-        if let Some(part) = self.owners.get_mut(owner) {
+    fn change(&mut self, owner: K, change: impl FnOnce(&mut Part)) {
+        if let Some(part) = self.owners.get_mut(&owner) {
             change(part);
             if part.held == 0 && part.waiting == 0 {
-                self.owners.remove(owner);
+                self.owners.remove(&owner);
             }
         }
     }
@@ -180,7 +195,7 @@ mod tests {
     const WAITING_MAX: WaitingMax = WaitingMax { all: 8, owner: 4 };
 
     fn of(owner: &'static str, amount: u64) -> Claim<&'static str> {
-        Claim { owners: vec![(owner, 40)], amount }
+        Claim::new([Some((owner, 40)), None], amount)
     }
 
     #[test]
@@ -199,13 +214,13 @@ mod tests {
     fn each_owner_takes_half_of_what_is_left_at_most_so_that_the_next_finds_room() {
         let mut shares = Shares::new(1 << 20, WaitingMax { all: 10_000, owner: 1 });
         for owner in 0..8_u32 {
-            let claim = Claim { owners: vec![(owner, 1 << 18)], amount: 1 << 10 };
+            let claim = Claim::new([Some((owner, 1 << 18)), None], 1 << 10);
             let before = shares.held();
-            while shares.take(claim.clone()) == Standing::Held {}
+            while shares.take(claim) == Standing::Held {}
             let (taken, left) = (shares.held() - before, (1 << 20) - shares.held());
             assert!(taken <= 1 << 18 && taken <= left, "owner {owner} took {taken} and left {left}");
         }
-        let newcomer = Claim { owners: vec![(1000, 1 << 18)], amount: 1 << 10 };
+        let newcomer = Claim::new([Some((1000, 1 << 18)), None], 1 << 10);
         assert_eq!(shares.take(newcomer), Standing::Held);
     }
 
@@ -219,7 +234,7 @@ mod tests {
         assert_eq!(shares.take(of("a", 10)), Standing::Refused, "as many of one owner wait as may");
         assert_eq!(shares.take(of("b", 10)), Standing::Held);
         // Two owners: the token has too much, and the address it is used from is others' as well.
-        let both = |token, amount| Claim { owners: vec![("gateway", 40), (token, 10)], amount };
+        let both = |token, amount| Claim::new([Some(("gateway", 40)), Some((token, 10))], amount);
         assert_eq!((shares.take(both("t1", 10)), shares.take(both("t1", 10))), (Standing::Held, Standing::Waits(4)));
         assert_eq!(shares.take(both("t2", 10)), Standing::Held, "one of the same address waits, and not for the address");
         assert_eq!(shares.give_back(&both("t1", 10)), [4]);
@@ -270,8 +285,8 @@ mod tests {
                         shares.give_up(number).expect("it waits")
                     }
                     _ => {
-                        let claim = Claim { owners: vec![(random(3), 40), (10 + random(2), 30)], amount: 1 + random(120) };
-                        match shares.take(claim.clone()) {
+                        let claim = Claim::new([Some((random(3), 40)), Some((10 + random(2), 30))], 1 + random(120));
+                        match shares.take(claim) {
                             Standing::Held => held.push(claim),
                             Standing::Waits(number) => drop(waiting.insert(number, claim)),
                             Standing::Refused => {}

@@ -90,6 +90,11 @@ impl TokenRecord {
         id(&self.hash)
     }
 
+    /// The first half of the hash, for maps that only have to tell tokens apart.
+    pub fn number(&self) -> u128 {
+        self.hash.get(..32).and_then(|half| u128::from_str_radix(half, 16).ok()).unwrap_or_default()
+    }
+
     /// Whether it allows what `scope` asks. `admin` allows everything.
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.iter().any(|held| *held == Scope::Admin || *held == scope)

@@ -141,6 +141,7 @@ impl RequestBody {
                 if let Ok(piece) = frame.into_data() {
                     self.buffer.push(piece);
                 }
+                self.is_whole = self.incoming.is_end_stream();
                 Ok(())
             }
             Ok(None) => {
@@ -157,13 +158,12 @@ impl RequestBody {
         if missing == 0 {
             return Ok(());
         }
-        let address = self.address.map(Owner::Address);
-        let owners: Vec<_> = address.into_iter().chain(token.map(|token| Owner::Token(token.hash.clone()))).collect();
+        let owners = [self.address.map(Owner::Address), token.map(|token| Owner::Token(token.number()))];
         let begun = Instant::now();
-        let services = self.services.clone();
+        let services = &self.services;
         let taken = tokio::select! {
             biased;
-            taken = services.bodies.take(&owners, missing, services.limits.http.body_wait_max) => taken,
+            taken = services.bodies.take(owners, missing, services.limits.http.body_wait_max) => taken,
             () = services.stop.cancelled() => return Err(ApiError::Unavailable("the host is stopping".to_owned())),
         };
         self.held.push(taken.map_err(|full| ApiError::Unavailable(full.to_string()))?);

@@ -242,7 +242,9 @@ fn accepted_event(services: &Services, outcome: Outcome, may_read: bool) -> Acce
     let Outcome { id, new } = outcome;
     let matched = new.as_ref().map(|(_, matched)| *matched);
     let unmatched = new.filter(|(_, matched)| *matched == 0 && may_read);
-    let mismatches = unmatched.map(|(event, _)| services.catalog.snapshot().mismatches(&Event::clone(&event).into())).unwrap_or_default();
+    let mismatches = unmatched
+        .map(|(event, _)| services.catalog.snapshot().mismatches(&event.trigger, || Event::clone(&event).into()))
+        .unwrap_or_default();
     AcceptedEvent { id, duplicate: matched.is_none(), matched, mismatches, deliveries: None }
 }
 
