@@ -13,7 +13,7 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim<K> {
     /// The owners, with the maximum each may hold.
-    owners: [Option<(K, u64)>; 2],
+    pub owners: [Option<(K, u64)>; 2],
     /// How much it is.
     pub amount: u64,
 }
