@@ -238,7 +238,7 @@ impl Catalog {
         let snapshot = self.snapshot();
         let existing = snapshot.receivers.get(&spec.name);
         let receiver = snapshot.compile_receiver(&spec).map_err(CatalogError::Invalid)?;
-        self.check_secrets(spec.verify.secrets()).await?;
+        self.check_secrets(spec.verify.all_secrets()).await?;
         let created_at = existing.map_or(now, |entry| entry.created_at);
         let kept = Kept { id: None, spec: &spec, created_at, updated_at: now, deactivated: None };
         self.write(RECEIVER, &spec.name, Some(encode(&kept)?)).await?;

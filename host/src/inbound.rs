@@ -8,10 +8,10 @@ use self::{
     commit::commit_alone,
     once::{Place, take_turn},
     record::{digest, document, recorded},
-    rejection::{keep_little, turn_away},
+    rejection::{keep_little, not_allowed, turn_away},
     reply::failed_reply,
     run::run,
-    verify::{admit, probed},
+    verify::{admit, answered_signed, answered_to_anybody, probed},
 };
 use crate::{
     finishing::to_the_end,
@@ -19,7 +19,6 @@ use crate::{
         call::CallState,
         outcome::Failure,
         receiver::{Action, Mode},
-        signature::Asked,
     },
     services::Services,
 };
@@ -49,6 +48,9 @@ pub async fn answer(services: &Services, target: Target, inbound: Received) -> R
     if target.may_be_probe(&inbound.method) && matches!(inbound.body.trim_ascii(), b"" | b"{}") {
         return probed();
     }
+    if let Some(reply) = answered_to_anybody(services, receiver, &inbound).await {
+        return reply;
+    }
     let mut call = recorded(services, &target, &inbound);
     let mut verifying = services.traces.inner("verify", inbound.trace.as_ref());
     let admitted = admit(services, &target, &inbound, &mut call).await;
@@ -59,8 +61,12 @@ pub async fn answer(services: &Services, target: Target, inbound: Received) -> R
     if let Err(turned) = admitted {
         return turn_away(services, call, turned, digest(&inbound.body)).await;
     }
-    if let Some(Asked::EchoSigned(challenge)) = receiver.verify.handshake().asked(&inbound.method, &inbound.query, &inbound.body) {
-        return Reply::json(&serde_json::json!({ "challenge": challenge }));
+    if let Some(reply) = answered_signed(services, receiver, &inbound).await {
+        return reply;
+    }
+    // It was let by because its body might have made it a probe or a handshake.
+    if let Some(refused) = not_allowed(receiver, &inbound.method) {
+        return refused;
     }
     // Not taken while the plugin is set aside: the sender keeps it, and is told when.
     if let (Mode::Async, Action::Plugin(plugin, _)) = (receiver.mode, receiver.action_for(|| document(&call)))

@@ -73,7 +73,10 @@ fn a_rule_that_proves_nothing_is_refused_when_it_is_written() {
             (json!({ "header": "x", "signed": "{id}.{body}" }), "/verify/hmac/id_header", "name its header"),
             (json!({ "header": "x", "timestamp_header": "t" }), "/verify/hmac/timestamp_header", "not signed"),
             (json!({ "header": "x", "id_header": "i" }), "/verify/hmac/id_header", "not signed"),
-            (json!({ "header": "x", "signed": "{url}{body}" }), "/verify/hmac/signed", "`{url}` is none of"),
+            (json!({ "header": "x", "signed": "{path}{body}" }), "/verify/hmac/signed", "`{path}` is none of"),
+            (json!({ "header": "x", "signed": "{url}.{body}" }), "/verify/hmac/signed", "what follows `{url}`"),
+            (json!({ "header": "x", "algorithm": "ed25519" }), "/verify/hmac/algorithm", "`sha512`"),
+            (json!({ "header": "x", "timestamp_prefix": "t=" }), "/verify/hmac/timestamp_prefix", "name its header"),
         ] {
             let document =
                 json!({ "reply": { "message": "x" }, "verify": { "scheme": "hmac", "secret": "$secret:rule-key", "hmac": rule } });
@@ -325,6 +328,219 @@ fn of_the_same_call_sent_many_times_at_once_one_is_done() {
             let again = call(client, &code, &[], r#"{"id":7}"#).await;
             assert_eq!(again.json()["message"], "received before");
             assert_eq!(done().await, 1);
+        }
+    });
+}
+
+/// The keyed signature of a body as most senders write it.
+fn hex_of(key: &str, text: &str) -> String {
+    hex::encode(hmac_sha256(key.as_bytes(), text.as_bytes()))
+}
+
+#[test]
+fn a_challenge_without_a_signature_is_given_back_and_nothing_runs() {
+    run(async {
+        let client = &shared().await.client;
+        let verify = |secret: &str| json!({ "scheme": "hmac", "secret": secret, "hmac": { "header": "x-dropbox-signature" } });
+        // Whatever the methods: it is the host that answers.
+        let (name, code) = receiver(client, "key", verify, json!({ "methods": ["POST"] })).await;
+        let shaken = get(client, &code, "challenge=abc%20123").await;
+        assert_eq!((shaken.status, shaken.text(), shaken.header("content-type")), (200, "abc 123".into(), "text/plain; charset=utf-8"));
+        assert_eq!(shaken.header("x-content-type-options"), "nosniff");
+        let headless = client.with_token(None).send(Method::HEAD, &format!("/api/v1/webhook/{code}?challenge=x"), &[], "").await;
+        assert_eq!(headless.status, 200);
+        assert_eq!(client.look(&format!("/v1/calls?receiver={name}")).await["data"], json!([]), "nothing ran, nothing is recorded");
+        // Everything else of it is a call, and is verified.
+        assert_eq!(get(client, &code, "challenged=abc").await.status, 405);
+        assert_eq!(call(client, &code, &[], "{}").await.status, 401);
+        let challenge = client.with_token(None).send(Method::POST, &format!("/api/v1/webhook/{code}?challenge=x"), &[], "{}").await;
+        assert_eq!(challenge.status, 401);
+        assert_eq!(call(client, &code, &[("x-dropbox-signature", &hex_of("key", "{}"))], "{}").await.status, 200);
+        // A wrong signature makes it a call that is refused.
+        let path = format!("/api/v1/webhook/{code}?challenge=x");
+        let (_, get_too) = receiver(client, "key", verify, json!({})).await;
+        let forged = client.with_token(None);
+        let forged = forged.send(Method::GET, &path.replace(&code, &get_too), &[("x-dropbox-signature", "00")], "").await;
+        assert_eq!(forged.status, 401);
+        // `none` is none.
+        let quiet = |secret: &str| json!({ "scheme": "hmac", "secret": secret, "challenge": "none", "hmac": { "header": "x-sig" } });
+        let (_, code) = receiver(client, "key", quiet, json!({})).await;
+        assert_eq!(get(client, &code, "challenge=abc").await.status, 401);
+    });
+}
+
+#[test]
+fn handshakes_are_answered_whatever_the_methods_and_calls_are_not() {
+    run(async {
+        let client = &shared().await.client;
+        client.secret("hub-token", "verifytoken").await;
+        let only = |methods: &[&str]| json!({ "methods": methods });
+        let meta = |secret: &str| json!({ "scheme": "meta", "secret": secret, "challenge_token": "$secret:hub-token" });
+        let (_, hub) = receiver(client, "key", meta, only(&["POST"])).await;
+        assert_eq!(get(client, &hub, "hub.mode=subscribe&hub.challenge=11&hub.verify_token=verifytoken").await.text(), "11");
+        assert_eq!(get(client, &hub, "").await.status, 405);
+        let (_, crc) = receiver(client, "key", |secret| json!({ "scheme": "esri-service", "secret": secret }), only(&["POST"])).await;
+        assert!(get(client, &crc, "crc_token=abc").await.text().contains("response_token"));
+        let (_, graph) = receiver(client, "key", |_| json!({ "challenge": "validation-token" }), only(&["PUT"])).await;
+        let path = format!("/api/v1/webhook/{graph}?validationToken=Validation%3A%20x");
+        let shaken = client.with_token(None).send(Method::POST, &path, &[("content-type", "text/plain")], "").await;
+        assert_eq!((shaken.status, shaken.text()), (200, "Validation: x".into()));
+        // Those in a body, and a probe: POST is not among the methods, and what is none of them is refused once it is known.
+        let at = Timestamp::now().as_second();
+        let slack = |secret: &str| json!({ "scheme": "slack", "secret": secret });
+        let (name, code) = receiver(client, "signing", slack, only(&["GET"])).await;
+        for (body, status) in [(r#"{"type":"url_verification","challenge":"x"}"#, 200), (r#"{"type":"event_callback"}"#, 405)] {
+            let signature = format!("v0={}", hex_of("signing", &format!("v0:{at}:{body}")));
+            let headers = [("x-slack-signature", signature.as_str()), ("x-slack-request-timestamp", &at.to_string())];
+            assert_eq!(call(client, &code, &headers, body).await.status, status, "{body}");
+        }
+        assert_eq!(client.look(&format!("/v1/calls?receiver={name}")).await["data"], json!([]));
+        let echo = json!({ "challenge": "echo", "echo": { "body": "challenge", "member": "challenge" } });
+        let (_, code) = receiver(client, "key", |_| echo.clone(), only(&["GET"])).await;
+        assert_eq!(call(client, &code, &[], r#"{"challenge":"monday"}"#).await.json(), json!({ "challenge": "monday" }));
+        assert_eq!(call(client, &code, &[], r#"{"event":{}}"#).await.status, 405);
+        let (_, code) = receiver(client, "key", |_| json!({}), json!({ "methods": ["GET"], "probe": "answer" })).await;
+        assert_eq!((call(client, &code, &[], "{}").await.status, call(client, &code, &[], r#"{"a":1}"#).await.status), (200, 405));
+    });
+}
+
+#[test]
+fn zooms_url_validation_is_answered_when_it_is_signed_and_signs_no_body() {
+    run(async {
+        let client = &shared().await.client;
+        let verify = |secret: &str| {
+            json!({ "scheme": "hmac", "secret": secret, "challenge": "url-validation", "hmac": {
+                "header": "x-zm-signature", "prefix": "v0=", "signed": "v0:{timestamp}:{body}", "timestamp_header": "x-zm-request-timestamp" } })
+        };
+        let (_, code) = receiver(client, "zoom", verify, json!({})).await;
+        let at = Timestamp::now().as_second();
+        let send = async |body: &str, key: &str| {
+            let signature = format!("v0={}", hex_of(key, &format!("v0:{at}:{body}")));
+            call(client, &code, &[("x-zm-signature", &signature), ("x-zm-request-timestamp", &at.to_string())], body).await
+        };
+        let asking = r#"{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1654503849680,"event":"endpoint.url_validation"}"#;
+        let shaken = send(asking, "zoom").await.json();
+        let encrypted = hex_of("zoom", "qgg8vlvZRS6UYooatFL8Aw");
+        assert_eq!(shaken, json!({ "plainToken": "qgg8vlvZRS6UYooatFL8Aw", "encryptedToken": encrypted }));
+        let stranger = send(asking, "another key").await;
+        assert!(stranger.status == 401 && !stranger.text().contains("encryptedToken"), "{}", stranger.text());
+        let body = format!(r#"{{"payload":{{"plainToken":"v0:{at}:{{}}"}},"event":"endpoint.url_validation"}}"#);
+        assert!(!send(&body, "zoom").await.text().contains("encryptedToken"), "what might be a signed text is not signed");
+    });
+}
+
+#[test]
+fn a_key_is_replaced_without_a_gap() {
+    run(async {
+        let client = &shared().await.client;
+        let (new, old) = (unique("key-new"), unique("key-old"));
+        client.secret(&new, "the new key").await;
+        client.secret(&old, "the old key").await;
+        let name = unique("rotated");
+        let document = |verify: Value| json!({ "reply": { "message": "taken" }, "verify": verify });
+        let of = |secrets: &[&String]| {
+            let secrets: Vec<_> = secrets.iter().map(|name| format!("$secret:{name}")).collect();
+            json!({ "scheme": "esri-service", "secrets": secrets })
+        };
+        let code = client.receiver(&name, document(json!({ "scheme": "esri-service", "secret": format!("$secret:{old}") }))).await;
+        let status = async |key: &str| {
+            let signature = format!("sha256={}", BASE64_STANDARD.encode(hmac_sha256(key.as_bytes(), b"{}")));
+            call(client, &code, &[("x-esrihook-signature", &signature)], "{}").await.status
+        };
+        let answers_with = async |key: &str| {
+            let signed = format!("sha256={}", BASE64_STANDARD.encode(hmac_sha256(key.as_bytes(), b"abc")));
+            get(client, &code, "crc_token=abc").await.json()["response_token"] == signed.as_str()
+        };
+        assert_eq!((status("the old key").await, status("the new key").await), (200, 401));
+        client.put(&format!("/v1/receivers/{name}"), &document(of(&[&new, &old]))).await;
+        assert_eq!((status("the old key").await, status("the new key").await, status("another key").await), (200, 200, 401));
+        assert!(answers_with("the new key").await, "the first answers");
+        // A key that is believed cannot be deleted, and one that answered a challenge never signs a call by it.
+        assert_eq!(client.send(Method::DELETE, &format!("/v1/secrets/{old}"), &[], "").await.status, 409);
+        let word = format!("sha256={}", BASE64_STANDARD.encode(hmac_sha256(b"the old key", b"abc")));
+        assert_eq!(call(client, &code, &[("x-esrihook-signature", &word)], "abc").await.status, 401);
+        client.put(&format!("/v1/receivers/{name}"), &document(of(&[&new]))).await;
+        assert_eq!((status("the old key").await, status("the new key").await), (401, 200));
+        assert_eq!(client.look(&format!("/v1/receivers/{name}")).await["verify"]["secrets"], json!([format!("$secret:{new}")]));
+        // Inline keys, and what is wrong with one of them.
+        let inline = json!({ "scheme": "github", "secrets": [{ "inline": "one" }, { "inline": "two" }] });
+        let (status, shown) = client.put(&format!("/v1/receivers/{name}"), &document(inline)).await;
+        assert_eq!(status, 200, "{shown}");
+        assert!(!shown.to_string().contains("\"two\""), "{shown}");
+        let signature = format!("sha256={}", hex_of("two", "{}"));
+        assert_eq!(call(client, &code, &[("x-hub-signature-256", &signature)], "{}").await.status, 200);
+        let bad = json!({ "scheme": "basic", "secrets": [{ "inline": "ada:love" }, { "inline": "nobody" }] });
+        let (status, problem) = client.put("/v1/receivers/rotated-wrong", &document(bad)).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/verify/secrets/1")), "{problem}");
+    });
+}
+
+#[test]
+fn a_signature_over_the_url_is_one_over_the_address_that_was_called() {
+    run(async {
+        let client = &shared().await.client;
+        let verify = |secret: &str| json!({ "scheme": "hmac", "secret": secret, "hmac": { "header": "x-square", "encoding": "base64", "signed": "{url}{body}" } });
+        let (name, code) = receiver(client, "key", verify, json!({})).await;
+        let target = format!("/api/v1/webhook/{code}?shop=1&x=%2F");
+        let signed = |target: &str| BASE64_STANDARD.encode(hmac_sha256(b"key", format!("http://hooks.example{target}{{}}").as_bytes()));
+        let status = async |target: &str, host: &str, signature: &str| {
+            client.with_token(None).send(Method::POST, target, &[("host", host), ("x-square", signature)], "{}").await.status
+        };
+        assert_eq!(status(&target, "hooks.example", &signed(&target)).await, 200);
+        assert!(!client.last_call(&name).await.to_string().contains(&code), "the URL is not recorded: the code is in it");
+        assert_eq!(status(&target, "other.example", &signed(&target)).await, 401);
+        assert_eq!(status(&target.replace("shop=1", "shop=2"), "hooks.example", &signed(&target)).await, 401);
+    });
+}
+
+#[test]
+fn a_token_in_a_header_and_a_public_key_prove_the_sender() {
+    run(async {
+        let client = &shared().await.client;
+        let verify = |secret: &str| json!({ "scheme": "token", "secret": secret, "token_header": "X-Gitlab-Token" });
+        let (name, code) = receiver(client, "hunter22", verify, json!({})).await;
+        assert_eq!(call(client, &code, &[("x-gitlab-token", "hunter22")], "{}").await.status, 200);
+        let kept = client.last_call(&name).await.to_string();
+        assert!(kept.contains("x-gitlab-token") && !kept.contains("hunter22"), "{kept}");
+        for headers in [&[][..], &[("x-gitlab-token", "hunter2")], &[("x-gitlab-token", "")]] {
+            assert_eq!(call(client, &code, headers, "{}").await.status, 401, "{headers:?}");
+        }
+        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        let rule = json!({ "algorithm": "ed25519", "header": "x-signature-ed25519", "signed": "{timestamp}{body}", "timestamp_header": "x-signature-timestamp" });
+        let verify = |secret: &str| json!({ "scheme": "public-key", "secret": secret, "public_key": rule.clone() });
+        let (_, code) = receiver(client, &hex::encode(key.verifying_key().as_bytes()), verify, json!({})).await;
+        let status = async |at: &str, signed: &str, body: &str| {
+            let signature = hex::encode(ed25519_dalek::Signer::sign(&key, signed.as_bytes()).to_bytes());
+            call(client, &code, &[("x-signature-ed25519", &signature), ("x-signature-timestamp", at)], body).await.status
+        };
+        let now = Timestamp::now();
+        for at in [now.as_second().to_string(), now.as_millisecond().to_string(), now.to_string()] {
+            assert_eq!(status(&at, &format!("{at}{{}}"), "{}").await, 200, "{at}");
+            assert_eq!(status(&at, &format!("{at}{{}}"), "[]").await, 401, "{at}");
+        }
+        let document = json!({ "reply": { "message": "x" }, "verify": { "scheme": "public-key", "secret": { "inline": "no key" }, "public_key": rule } });
+        let (status, problem) = client.put("/v1/receivers/no-key", &document).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/verify/secret")), "{problem}");
+    });
+}
+
+#[test]
+fn a_time_far_from_now_is_refused_in_both_directions_and_the_admin_is_told_the_limit() {
+    run(async {
+        let client = &shared().await.client;
+        let verify = |secret: &str| json!({ "scheme": "stripe", "secret": secret, "tolerance_s": 60 });
+        let (name, code) = receiver(client, "whsec_x", verify, json!({})).await;
+        let now = Timestamp::now().as_second();
+        let status = async |at: i64| {
+            let header = format!("t={at},v1={}", hex_of("whsec_x", &format!("{at}.{{}}")));
+            call(client, &code, &[("stripe-signature", &header)], "{}").await.status
+        };
+        assert_eq!(status(now).await, 200);
+        for (at, said) in [(now + 365 * 86_400, "in the future"), (now - 400, "ago")] {
+            assert_eq!(status(at).await, 401);
+            let kept = client.last_call(&name).await;
+            let detail = kept["failure"]["detail"].as_str().unwrap_or_default();
+            assert!(detail.contains(said) && detail.contains("`verify.tolerance_s` allows 60 s"), "{detail}");
         }
     });
 }

@@ -142,7 +142,7 @@ impl Snapshot {
     /// Names of webhooks and receivers that refer to the secret `name`.
     pub fn users_of_secret(&self, name: &str) -> Vec<String> {
         let webhooks = self.webhooks.values().filter(|entry| entry.webhook.secrets().iter().any(|secret| secret.name == name));
-        let receivers = self.receivers.values().filter(|entry| entry.spec.verify.secrets().any(|secret| secret.name == name));
+        let receivers = self.receivers.values().filter(|entry| entry.spec.verify.all_secrets().any(|secret| secret.name == name));
         webhooks
             .map(|entry| format!("webhook {}", entry.spec.name))
             .chain(receivers.map(|entry| format!("receiver {}", entry.spec.name)))
@@ -179,7 +179,8 @@ impl Snapshot {
     /// Notes under which secrets challenges are answered.
     pub(super) fn index_challenges(&mut self) {
         let answering = self.receivers.values().filter(|entry| entry.spec.verify.handshake() == Challenge::CrcToken);
-        self.crc_secrets = answering.filter_map(|entry| Some(entry.spec.verify.secret.as_ref()?.name.clone())).collect();
+        // The first signs. The others may have been the first once, and what they signed then may have been kept.
+        self.crc_secrets = answering.flat_map(|entry| entry.spec.verify.keys().map(|key| key.name.clone())).collect();
     }
 
     /// Makes what is looked up by identifier and by trigger again.

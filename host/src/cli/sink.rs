@@ -24,7 +24,7 @@ use super::{
 };
 use crate::model::{
     secret::Secret,
-    signature::{self, TIMESTAMP_TOLERANCE_S, VerifyInput, VerifyScheme},
+    signature::{self, VerifyInput, VerifyScheme},
 };
 
 /// Receive deliveries, verify them, print them, answer as told.
@@ -38,9 +38,9 @@ pub struct Sink {
     /// The key or shared value the sender signs with, such as `whsec_...`. Others on this machine see command lines: prefer a file.
     #[arg(long, env = "HOOKWRIGHT_SINK_SECRET", hide_env_values = true, conflicts_with = "secret_file")]
     secret: Option<String>,
-    /// File that holds it.
+    /// File that holds it. Several may be named, so that a key can be replaced: what one of them signed is verified.
     #[arg(long)]
-    secret_file: Option<PathBuf>,
+    secret_file: Vec<PathBuf>,
     /// How the sender proves itself: standard-webhooks, github, esri-service, esri-organization, stripe, slack, shopify, basic,
     /// bearer [default: standard-webhooks if there is a secret].
     #[arg(long, value_parser = scheme)]
@@ -121,18 +121,17 @@ impl Sink {
     }
 
     fn rules(&self) -> anyhow::Result<Rules> {
-        let secret = match (&self.secret, &self.secret_file) {
-            (Some(secret), _) => Some(secret.clone()),
-            (None, Some(path)) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("the secret in {} cannot be read", path.display()))?;
-                Some(text.trim_end().to_owned())
-            }
-            (None, None) => None,
+        let read = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).with_context(|| format!("the secret in {} cannot be read", path.display()))?;
+            anyhow::Ok(Secret::new(text.trim_end()))
         };
-        let scheme = self.scheme.unwrap_or(if secret.is_some() { VerifyScheme::StandardWebhooks } else { VerifyScheme::None });
-        let secrets: Vec<_> = secret.into_iter().map(Secret::new).collect();
+        let secrets: Vec<Secret> = match &self.secret {
+            Some(secret) => vec![Secret::new(secret.as_str())],
+            None => self.secret_file.iter().map(read).collect::<Result<_, _>>()?,
+        };
+        let scheme = self.scheme.unwrap_or(if secrets.is_empty() { VerifyScheme::None } else { VerifyScheme::StandardWebhooks });
         for secret in &secrets {
-            scheme.check_key(secret)?;
+            scheme.check_key(None, secret)?;
         }
         if scheme != VerifyScheme::None && secrets.is_empty() {
             anyhow::bail!("name what to verify with: --secret-file FILE or --secret TEXT");
@@ -150,14 +149,7 @@ impl Rules {
     /// Prints a request and says what it gets; the flag is absent where nothing is to be verified.
     fn receive(&self, number: u64, arrived: &Arrived) -> (Said, Option<bool>) {
         let now = Timestamp::now();
-        let input = VerifyInput {
-            headers: &arrived.headers,
-            body: &arrived.body,
-            now_s: now.as_second(),
-            tolerance_s: TIMESTAMP_TOLERANCE_S,
-            hmac: None,
-            answers_crc: false,
-        };
+        let input = VerifyInput::of(&arrived.headers, &arrived.body, now.as_second());
         let reason = signature::verify(self.scheme, &input, &self.secrets).err().map(|error| error.to_string());
         let verified = (self.scheme != VerifyScheme::None).then_some(reason.is_none());
         let said = match verified {

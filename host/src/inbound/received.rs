@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use crate::model::trace::TraceContext;
+use crate::model::{secret::Secret, trace::TraceContext};
 
 /// One inbound request, read.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// The method.
     pub method: Method,
+    /// The URL as it was called, for signatures alone. It is a credential: the code is in it.
+    pub url: Secret,
     /// The path behind the code.
     pub path: String,
     /// Query parameters, decoded, in order.

@@ -16,6 +16,7 @@ use crate::{
         id::CallId,
         receiver::Receiver,
         request::headers::CREDENTIAL_HEADERS,
+        secret::Secret,
     },
     services::Services,
 };
@@ -137,6 +138,7 @@ pub(super) fn revived(services: &Services, call: &Call) -> Option<(Arc<Receiver>
     let headers = call.request.headers.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect();
     let inbound = Received {
         method: call.request.method.parse().ok()?,
+        url: Secret::new(""),
         path: call.request.path.clone(),
         query: call.request.query.clone(),
         headers,

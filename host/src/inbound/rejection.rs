@@ -15,6 +15,7 @@ use crate::{
     model::{
         call::{BodyDigest, Call, CallState, Verification},
         receiver::Receiver,
+        signature::HANDSHAKE_BYTES_MAX,
     },
     services::Services,
 };
@@ -23,17 +24,22 @@ use crate::{
 /// it. `Err`: the answer, without any more of it. `announced`: how long its body is, as far as it says so.
 pub async fn by_head(services: &Services, target: &Target, head: &Received, announced: Option<usize>) -> Result<bool, Reply> {
     let receiver = &target.receiver;
-    if let Some(refused) = not_allowed(receiver, &head.method) {
-        return Err(refused);
-    }
+    // What the host answers by itself does not depend on the methods that a receiver takes.
     if let Some(answer) = answered_by_head(services, receiver, head).await {
         return Err(answer);
     }
-    // A probe is answered to anybody, and needs its body to be told from a call.
-    let may_be_probe = target.may_be_probe(&head.method) && announced.is_some_and(|bytes| bytes <= PROBE_BYTES_MAX);
+    // A probe and some handshakes are answered to anybody, and need their body to be told from a call.
+    let has_at_most = |max: usize| announced.is_some_and(|bytes| bytes <= max);
+    let asks_by_body =
+        receiver.verify.handshake().asks_by_body(&head.method, receiver.verify.echo.as_ref()) && receiver.verify.is_from(&head.remote);
+    let is_told_by_body =
+        (target.may_be_probe(&head.method) && has_at_most(PROBE_BYTES_MAX)) || (asks_by_body && has_at_most(HANDSHAKE_BYTES_MAX));
+    if let Some(refused) = not_allowed(receiver, &head.method).filter(|_| !is_told_by_body) {
+        return Err(refused);
+    }
     let proves_by_head = receiver.verify.scheme.is_by_head();
     let proves_nothing_by_head = !proves_by_head && receiver.verify.networks.is_empty();
-    if may_be_probe || proves_nothing_by_head {
+    if is_told_by_body || proves_nothing_by_head {
         return Ok(false);
     }
     let proven = match from_there(receiver, head) {
@@ -53,7 +59,7 @@ pub async fn by_head(services: &Services, target: &Target, head: &Received, anno
 }
 
 /// The answer to a method the receiver does not take.
-fn not_allowed(receiver: &Receiver, method: &Method) -> Option<Reply> {
+pub(super) fn not_allowed(receiver: &Receiver, method: &Method) -> Option<Reply> {
     if receiver.methods.contains(method) {
         return None;
     }

@@ -1,6 +1,7 @@
 //! What proves who sends a call, and whether it is one: handshakes, the sender, the signature, the parameters.
 
 use http::Method;
+use serde_json::{Value, json};
 
 use super::{
     code_lookup::Target,
@@ -16,7 +17,7 @@ use crate::{
         outcome::{Failure, FailureKind},
         receiver::{Probe, Receiver},
         secret::{Secret, SecretRef},
-        signature::{self, Asked, VerifyInput, VerifyScheme},
+        signature::{self, Asked, Question, VerifyInput, VerifyScheme},
     },
     services::Services,
 };
@@ -24,49 +25,79 @@ use crate::{
 /// Why a call is turned away, and the status that says so.
 pub(super) type Turned = (u16, Failure);
 
+/// What a call asks that the host answers by itself; its body is empty while it is not read.
+fn asked(receiver: &Receiver, inbound: &Received) -> Option<Asked> {
+    let Received { method, query, headers, body, .. } = inbound;
+    receiver.verify.asked(&Question { method, query, headers, body })
+}
+
 /// The answer to a handshake or a probe that its head alone makes one. It is given to anybody, so nothing of a body is read for it.
 pub(super) async fn answered_by_head(services: &Services, receiver: &Receiver, head: &Received) -> Option<Reply> {
-    let asked = receiver.verify.handshake().asked(&head.method, &head.query, &[]).filter(|_| receiver.verify.is_from(&head.remote));
-    match asked {
-        Some(Asked::Sign(token)) => return Some(sign(services, receiver, token).await),
-        Some(Asked::Unsignable) => {
-            let max = signature::CRC_TOKEN_BYTES_MAX;
-            return Some(Reply::message(400, &format!("a `crc_token` is one word of 1 to {max} letters, digits and `+/=_-`")));
-        }
-        Some(Asked::Echo { challenge, token }) => return Some(echo(services, receiver, challenge, token).await),
-        Some(Asked::EchoSigned(_)) | None => {}
+    if let Some(reply) = answered_to_anybody(services, receiver, head).await {
+        return Some(reply);
     }
     let is_probe = receiver.probe == Probe::Answer && matches!(head.method, Method::GET | Method::HEAD) && head.query.is_empty();
     is_probe.then(probed)
 }
 
-/// The answer to a probe.
-pub(super) fn probed() -> Reply {
-    Reply::json(&serde_json::json!({ "success": "true" }))
+/// The answer to a handshake that needs no signature. Nothing runs, and nothing is recorded.
+pub(super) async fn answered_to_anybody(services: &Services, receiver: &Receiver, inbound: &Received) -> Option<Reply> {
+    match asked(receiver, inbound).filter(|_| receiver.verify.is_from(&inbound.remote))? {
+        Asked::Sign(token) => {
+            Some(sign(services, receiver, |key| signature::signed(&token, key).map(|signed| json!({ "response_token": signed }))).await)
+        }
+        Asked::Unsignable => {
+            let max = signature::CRC_TOKEN_BYTES_MAX;
+            Some(Reply::message(400, &format!("a `crc_token` is one word of 1 to {max} letters, digits and `+/=_-`")))
+        }
+        Asked::Echo { challenge, member: None } => Some(as_text(challenge)),
+        Asked::Echo { challenge, member: Some(member) } => Some(Reply::json(&json!({ member: challenge }))),
+        Asked::EchoAgreed { challenge, token } => Some(echo(services, receiver, challenge, &token).await),
+        Asked::EchoSigned(_) | Asked::SignSigned(_) => None,
+    }
 }
 
-/// Shows the sender that the key is held here: the token's signature. Nothing runs and nothing is recorded.
-async fn sign(services: &Services, receiver: &Receiver, token: &str) -> Reply {
-    match agreed(services, receiver.verify.secret.as_ref()).await {
-        Ok(key) => match signature::signed(token, &key) {
-            Some(signed) => Reply::json(&serde_json::json!({ "response_token": signed })),
-            None => Reply::message(400, "this is no `crc_token`"),
-        },
+/// The answer to a handshake whose own signature was right.
+pub(super) async fn answered_signed(services: &Services, receiver: &Receiver, inbound: &Received) -> Option<Reply> {
+    match asked(receiver, inbound)? {
+        Asked::EchoSigned(challenge) => Some(Reply::json(&json!({ "challenge": challenge }))),
+        Asked::SignSigned(token) => Some(
+            sign(services, receiver, |key| {
+                signature::signed_hex(&token, key).map(|signed| json!({ "plainToken": token, "encryptedToken": signed }))
+            })
+            .await,
+        ),
+        _ => None,
+    }
+}
+
+/// The answer to a probe.
+pub(super) fn probed() -> Reply {
+    Reply::json(&json!({ "success": "true" }))
+}
+
+/// Shows the sender that the key is held here: the signature of its token, with the first of the receiver's keys.
+async fn sign(services: &Services, receiver: &Receiver, answer: impl FnOnce(&Secret) -> Option<Value>) -> Reply {
+    match agreed(services, receiver.verify.keys().next()).await {
+        Ok(key) => answer(&key).map_or_else(|| Reply::message(400, "this is no token that is signed"), |answer| Reply::json(&answer)),
         Err(refused) => refused,
     }
 }
 
-/// Gives the challenge back, as plain text and nothing a browser would run, if the token is the one agreed on.
-async fn echo(services: &Services, receiver: &Receiver, challenge: &str, token: &str) -> Reply {
+/// Gives the challenge back if the token is the one agreed on.
+async fn echo(services: &Services, receiver: &Receiver, challenge: String, token: &str) -> Reply {
     match agreed(services, receiver.verify.challenge_token.as_ref()).await {
-        Ok(agreed) if signature::is_token(token, &agreed) => {
-            let headers = [("content-type", "text/plain; charset=utf-8"), ("x-content-type-options", "nosniff")];
-            let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            Reply { status: 200, headers, body: challenge.to_owned().into() }
-        }
+        Ok(agreed) if signature::is_token(token, &agreed) => as_text(challenge),
         Ok(_) => Reply::message(403, "the call could not be verified"),
         Err(refused) => refused,
     }
+}
+
+/// A challenge as plain text, and as nothing a browser would run.
+fn as_text(challenge: String) -> Reply {
+    let headers = [("content-type", "text/plain; charset=utf-8"), ("x-content-type-options", "nosniff")];
+    let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Reply { status: 200, headers, body: challenge.into() }
 }
 
 /// A secret that was agreed on with the sender; else the answer.
@@ -124,16 +155,25 @@ pub(super) async fn proven(services: &Services, receiver: &Receiver, inbound: &R
 }
 
 async fn verify(services: &Services, receiver: &Receiver, inbound: &Received) -> Result<(), String> {
-    let Some(reference) = &receiver.verify.secret else { return Err("the receiver names no secret".to_owned()) };
-    let secret = services.store.secret(&reference.name, reference.version).await.map_err(|error| error.to_string())?;
-    let Some(secret) = secret else { return Err(format!("there is no secret `{reference}`")) };
+    let (mut keys, mut missing) = (Vec::new(), None);
+    for reference in receiver.verify.keys() {
+        match services.store.secret(&reference.name, reference.version).await.map_err(|error| error.to_string())? {
+            Some(key) => keys.push(key),
+            None => missing = Some(reference),
+        }
+    }
+    if let (true, Some(reference)) = (keys.is_empty(), missing) {
+        return Err(format!("there is no secret `{reference}`"));
+    }
+    let catalog = services.catalog.snapshot();
     let input = VerifyInput {
-        headers: &inbound.headers,
-        body: &inbound.body,
-        now_s: i64::try_from(millis(services.clock.now()) / 1000).unwrap_or(i64::MAX),
+        method: inbound.method.as_str(),
+        url: inbound.url.expose_str().unwrap_or_default(),
         tolerance_s: receiver.verify.tolerance_s.map_or(signature::TIMESTAMP_TOLERANCE_S, i64::from),
-        hmac: receiver.verify.hmac.as_ref(),
-        answers_crc: services.catalog.snapshot().answers_crc(&reference.name),
+        rule: receiver.verify.rule(),
+        token_header: receiver.verify.token_header.as_deref(),
+        answers_crc: receiver.verify.keys().any(|key| catalog.answers_crc(&key.name)),
+        ..VerifyInput::of(&inbound.headers, &inbound.body, i64::try_from(millis(services.clock.now()) / 1000).unwrap_or(i64::MAX))
     };
-    signature::verify(receiver.verify.scheme, &input, &[secret]).map_err(|error| error.to_string())
+    signature::verify(receiver.verify.scheme, &input, &keys).map_err(|error| error.to_string())
 }

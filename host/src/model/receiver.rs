@@ -9,7 +9,6 @@ use super::{
     json::json_bytes,
     problem::{Problem, segment},
     profile::Profile,
-    signature::{Challenge, HmacRule, VerifyScheme},
     template::Template,
     trigger::Trigger,
     webhook::{NAME_RULE, is_name, unknown},
@@ -17,10 +16,11 @@ use super::{
 
 pub mod reply;
 pub mod spec;
+mod verifying;
 
 pub use spec::{
     ActionSpec, BODY_BYTES_DEFAULT, EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, RouteSpec, RoutesSpec,
-    TIMEOUT_MS_DEFAULT, TOLERANCE_S_MAX, VerifySpec,
+    TIMEOUT_MS_DEFAULT, TOLERANCE_S_MAX, VERIFY_SECRETS_MAX, VerifySpec,
 };
 
 /// The most a receiver may allow, in bytes.
@@ -103,7 +103,7 @@ impl Receiver {
         let routes = spec.routes.as_ref().and_then(|routes| compile_routes(routes, &mut problems));
         let events = compile_events(&spec.events, &mut problems);
         let methods = compile_methods(&spec.methods, &mut problems);
-        compile_verify(&spec.verify, &mut problems);
+        problems.extend(verifying::problems(&spec.verify));
         let session = spec.session.as_deref().and_then(|path| {
             Bindings::parse([("session", path)]).map_err(|(_, detail)| problems.push(Problem::new("/session", detail))).ok()
         });
@@ -346,25 +346,4 @@ fn compile_methods(names: &[String], problems: &mut Vec<Problem>) -> Vec<http::M
         }
     }
     methods
-}
-
-fn compile_verify(spec: &VerifySpec, problems: &mut Vec<Problem>) {
-    if (spec.scheme == VerifyScheme::None) != spec.secret.is_none() {
-        problems.push(Problem::new("/verify/secret", "name the key as `$secret:name`, and only where a scheme asks for one"));
-    }
-    if (spec.scheme == VerifyScheme::Hmac) != spec.hmac.is_some() {
-        problems.push(Problem::new("/verify/hmac", "header, encoding and prefix belong to the scheme `hmac`, which needs them"));
-    }
-    for (field, detail) in spec.hmac.iter().flat_map(HmacRule::problems) {
-        problems.push(Problem::new(format!("/verify/hmac/{field}"), detail));
-    }
-    if spec.tolerance_s.is_some_and(|seconds| !(1..=TOLERANCE_S_MAX).contains(&seconds)) {
-        problems.push(Problem::new("/verify/tolerance_s", format!("out of range: 1 to {TOLERANCE_S_MAX} seconds")));
-    }
-    if (spec.handshake() == Challenge::Hub) != spec.challenge_token.is_some() {
-        problems.push(Problem::new("/verify/challenge_token", "name the token as `$secret:name`, and only for the handshake `hub`"));
-    }
-    if matches!(spec.handshake(), Challenge::CrcToken | Challenge::UrlVerification) && spec.secret.is_none() {
-        problems.push(Problem::new("/verify/challenge", "this handshake is answered with a key; choose a scheme that has one"));
-    }
 }

@@ -3,19 +3,28 @@
 //! Pure: the time is an argument, and every comparison with something secret takes constant time. Which webhook signs with
 //! which secret is decided elsewhere, as is remembering ids against replays.
 
+mod algorithm;
 mod challenge;
+mod error;
 mod esri;
+mod given;
 mod key;
+mod public_key;
 mod rule;
 mod scheme;
+mod signed_text;
 mod verify;
 
-pub use challenge::{Asked, CRC_TOKEN_BYTES_MAX, Challenge, is_crc_token, is_token, signed};
+pub use algorithm::{Algorithm, Encoding, KeyEncoding};
+pub use challenge::{
+    Asked, CRC_TOKEN_BYTES_MAX, Challenge, EchoRule, HANDSHAKE_BYTES_MAX, Question, is_crc_token, is_token, signed, signed_hex,
+};
+pub use error::{SIGNATURES_MAX, SIGNED_PARAMS_MAX, VerifyError};
 pub use esri::{EsriForm, UnsignedField, esri_form, esri_service, esri_service_form, without_signature};
 pub use key::{BadKey, STANDARD_KEY_BYTES_MAX, STANDARD_KEY_BYTES_MIN, StandardKey, parse_standard_key};
-pub use rule::{HmacEncoding, HmacRule, VerifyScheme, credential_headers};
+pub use rule::{SignatureRule, VerifyScheme, credential_headers};
 pub use scheme::{github, shopify, slack, standard_webhooks, standard_webhooks_ed25519, stripe};
-pub use verify::{TIMESTAMP_TOLERANCE_S, VerifyError, VerifyInput, verify};
+pub use verify::{TIMESTAMP_TOLERANCE_S, VerifyInput, verify};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -148,6 +157,8 @@ fn secret_header(secret: &Secret) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod oracle_tests;
+#[cfg(test)]
+mod sender_tests;
 #[cfg(test)]
 mod signing_tests;
 #[cfg(test)]

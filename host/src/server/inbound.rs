@@ -1,17 +1,18 @@
 //! `{base}/api/v1/webhook/{code}`: where the world calls. The word `webhook` is matched in any case (Divalto's documentation writes both).
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
+use http::{Response, request::Parts, uri::PathAndQuery};
 
 use super::{
     Body,
     body::RequestBody,
     caller::Sent,
-    request::fields,
+    request::{fields, origin},
     respond::{ApiError, receivers_reply},
 };
 use crate::{
     inbound::{self, PROBE_BYTES_MAX, Received, Reply, Target},
+    model::secret::Secret,
     services::Services,
 };
 
@@ -66,9 +67,11 @@ async fn reply(services: &Services, path: CodePath, parts: Parts, body: &mut Req
     };
     let mut span = services.traces.server(&parts.headers, &parts.method, ROUTE);
     let trace = span.context().cloned();
+    let url = url_called(services, &parts);
     let (method, headers) = (parts.method, parts.headers);
     let mut inbound = Received {
         method,
+        url,
         path: path.rest,
         query,
         headers,
@@ -84,6 +87,15 @@ async fn reply(services: &Services, path: CodePath, parts: Parts, body: &mut Req
     };
     span.answered(reply.status);
     reply
+}
+
+/// The URL a caller used, as far as it can be known: the path and query as they came, behind the configured origin or that of the request.
+fn url_called(services: &Services, parts: &Parts) -> Secret {
+    let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    Secret::new(match &services.bases.public_url {
+        Some(origin) => format!("{origin}{target}"),
+        None => format!("{}{target}", origin(&parts.headers)),
+    })
 }
 
 /// Has the head of a call looked at, and then its body read. An error is the answer to it.

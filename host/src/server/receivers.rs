@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     catalog::{CatalogError, ReceiverEntry},
-    model::{merge_patch::merge, receiver::ReceiverSpec, signature::HmacRule},
+    model::{merge_patch::merge, receiver::ReceiverSpec, signature::SignatureRule},
     services::Services,
 };
 
@@ -80,7 +80,7 @@ pub async fn delete(services: Services, asked: Asked) -> Answer {
     let before = find(&services, asked.path(0));
     services.catalog.delete_receiver(asked.path(0)).await?;
     if let Ok(before) = before {
-        inline::forget(&services, before.spec.verify.secrets()).await?;
+        inline::forget(&services, before.spec.verify.all_secrets()).await?;
     }
     no_content()
 }
@@ -95,23 +95,28 @@ async fn write(services: &Services, mut document: Value, name: &str) -> Answer {
     }
     services.catalog.snapshot().compile_receiver(&spec).map_err(CatalogError::Invalid)?;
     let is_kept = before.as_ref().is_some_and(|before| before.spec.verify.hmac == spec.verify.hmac);
-    if !is_kept && spec.verify.hmac.as_ref().is_some_and(HmacRule::has_unsigned_id) {
-        return Err(ApiError::invalid("/verify/hmac/id_header", "an identifier that is not signed proves nothing: add `{id}` to `signed`"));
+    for (rule, pointer) in [
+        (spec.verify.hmac.as_ref().filter(|_| !is_kept), "/verify/hmac/id_header"),
+        (spec.verify.public_key.as_ref(), "/verify/public_key/id_header"),
+    ] {
+        if rule.is_some_and(SignatureRule::has_unsigned_id) {
+            return Err(ApiError::invalid(pointer, "an identifier that is not signed proves nothing: add `{id}` to `signed`"));
+        }
     }
     // A key that cannot verify is found when the receiver is written, not when the first call comes, and is not kept.
-    if let Some(reference) = &spec.verify.secret {
+    for (pointer, reference) in spec.verify.keys_by_pointer() {
         let key = match inline::given(&credentials, reference) {
             Some(given) => Some(given.clone()),
             None => services.store.secret(&reference.name, reference.version).await?,
         };
-        if let Some(Err(error)) = key.map(|key| spec.verify.scheme.check_key(&key)) {
-            return Err(ApiError::invalid("/verify/secret", error.to_string()));
+        if let Some(Err(error)) = key.map(|key| spec.verify.scheme.check_key(spec.verify.rule(), &key)) {
+            return Err(ApiError::invalid(pointer, error.to_string()));
         }
     }
     inline::keep(services, credentials).await?;
     let (entry, is_new) = services.catalog.put_receiver(spec, services.clock.now()).await?;
     if let Some(before) = before {
-        inline::forget(services, before.spec.verify.secrets()).await?;
+        inline::forget(services, before.spec.verify.all_secrets()).await?;
     }
     created(is_new, &view(&entry))
 }

@@ -11,7 +11,7 @@ use crate::model::{
     merge_patch::merge,
     problem::{self, Problem, segment},
     secret::SecretRef,
-    signature::{self, Challenge, HmacRule, VerifyScheme},
+    signature::{self, Asked, Challenge, EchoRule, Question, SignatureRule, VerifyScheme},
 };
 
 /// Bytes of a call's body, unless the receiver says otherwise.
@@ -269,10 +269,22 @@ pub struct VerifySpec {
     /// The key, as `$secret:name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretRef>,
+    /// Keys, in place of `secret`, up to 5: a call under any of them is believed, so that a sender's key can be replaced without a gap. The first
+    /// is the one that the host's own answers to handshakes are signed with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["$secret:partner-key", "$secret:partner-key-before"]))]
+    pub secrets: Vec<SecretRef>,
     /// Where the signature of the scheme `hmac` stands, and what it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hmac: Option<HmacRule>,
-    /// Seconds a signed time may be away from now: 1 to 3600. 300 if absent.
+    pub hmac: Option<SignatureRule>,
+    /// Where the signature of the scheme `public-key` stands, and what it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<SignatureRule>,
+    /// The header with the secret itself, for the scheme `token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "x-gitlab-token")]
+    pub token_header: Option<String>,
+    /// Seconds a signed time may be away from now, before or after: 1 to 3600. 300 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance_s: Option<u32>,
     /// Networks calls may come from, besides what the scheme asks; none named: from everywhere.
@@ -282,10 +294,16 @@ pub struct VerifySpec {
     /// The sender's handshake; absent: the one its scheme has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge: Option<Challenge>,
+    /// Where the challenge of the handshake `echo` stands, and how it is given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo: Option<EchoRule>,
     /// The token the handshake `hub` must bring, as `$secret:name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge_token: Option<SecretRef>,
 }
+
+/// Keys of one receiver.
+pub const VERIFY_SECRETS_MAX: usize = 5;
 
 /// The most seconds a signed time may be away from now.
 pub const TOLERANCE_S_MAX: u32 = 3600;
@@ -296,9 +314,31 @@ impl VerifySpec {
         self.challenge.unwrap_or(Challenge::of(self.scheme))
     }
 
+    /// Whether a request asks something that the host answers by itself.
+    pub fn asked(&self, question: &Question<'_>) -> Option<Asked> {
+        let is_unsigned = !self.credential_headers().iter().any(|name| question.headers.contains_key(*name));
+        self.handshake().asked(question, self.echo.as_ref(), is_unsigned)
+    }
+
+    /// The rule of a scheme that has one.
+    pub fn rule(&self) -> Option<&SignatureRule> {
+        self.hmac.as_ref().or(self.public_key.as_ref())
+    }
+
+    /// The keys, the first first.
+    pub fn keys(&self) -> impl Iterator<Item = &SecretRef> + use<'_> {
+        self.secret.iter().chain(&self.secrets)
+    }
+
+    /// Every key, with where the document has it.
+    pub fn keys_by_pointer(&self) -> impl Iterator<Item = (String, &SecretRef)> + use<'_> {
+        let single = self.secret.iter().map(|secret| ("/verify/secret".to_owned(), secret));
+        single.chain(self.secrets.iter().enumerate().map(|(index, secret)| (format!("/verify/secrets/{index}"), secret)))
+    }
+
     /// Every secret it names.
-    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> + use<'_> {
-        self.secret.iter().chain(&self.challenge_token)
+    pub fn all_secrets(&self) -> impl Iterator<Item = &SecretRef> + use<'_> {
+        self.keys().chain(&self.challenge_token)
     }
 
     /// Whether calls may come from this address.
@@ -309,8 +349,8 @@ impl VerifySpec {
 
     /// Headers that carry the proof: neither recorded nor shown to a plugin.
     pub fn credential_headers(&self) -> Vec<&str> {
-        let of_rule = self.hmac.iter().map(|rule| rule.header.as_str());
-        signature::credential_headers(self.scheme).iter().copied().chain(of_rule).collect()
+        let of_rules = self.rule().map(|rule| rule.header.as_str()).into_iter().chain(self.token_header.as_deref());
+        signature::credential_headers(self.scheme).iter().copied().chain(of_rules).collect()
     }
 }
 

@@ -38,6 +38,18 @@ pub enum BadKey {
     /// Bytes no header can carry.
     #[error("the secret goes out as a header, and is empty or holds a character no header can carry")]
     NotAHeaderValue,
+    /// A public key where a secret is needed.
+    #[error("this is a public key, which anybody may have: it is for the scheme `public-key` alone")]
+    Public,
+    /// Not a public key of this algorithm.
+    #[error(
+        "the key is no public key for `{0}`: PEM (`-----BEGIN PUBLIC KEY-----`), the same in Base64, or for `ed25519` its 32 bytes in \
+         hexadecimal digits or Base64; RSA has 2048 to 8192 bits"
+    )]
+    NotPublicKey(&'static str),
+    /// Not written as its rule says.
+    #[error("the key is not written in {0}, as `key_encoding` says")]
+    NotEncoded(&'static str),
     /// Not `username:password`.
     #[error("the secret is not `username:password`")]
     NotUserAndPassword,

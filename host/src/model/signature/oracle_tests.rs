@@ -4,13 +4,17 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName};
 use proptest::prelude::*;
 
-use super::{challenge::is_crc_token, rule::SignedPart, rule::SignedValues, *};
+use super::{
+    challenge::is_crc_token,
+    signed_text::{SignedPart, SignedValues},
+    *,
+};
 
 const KEY: &str = "nobody outside knows this 8231";
 const NOW_S: i64 = 1_700_000_000;
 
 /// What `signed` may say of a rule; of each the host is asked to sign what would be a call.
-const SIGNED: [&str; 16] = [
+const SIGNED: [&str; 20] = [
     "{body}",
     "x{body}",
     "{body}x",
@@ -27,37 +31,37 @@ const SIGNED: [&str; 16] = [
     "{id}.{timestamp}.{body}",
     "{timestamp}.{id}.{body}",
     "{id}|{body}|{timestamp}",
+    "{id}{timestamp}{body}",
+    "{id}{timestamp}",
+    "{timestamp}{id}.{body}",
+    "{body}{timestamp}{id}",
 ];
 
-fn rule(signed: &str) -> HmacRule {
-    HmacRule {
-        header: "x-sig".into(),
-        encoding: HmacEncoding::Base64,
-        prefix: String::new(),
+fn rule(signed: &str) -> SignatureRule {
+    SignatureRule {
+        encoding: Encoding::Base64,
         signed: signed.into(),
         timestamp_header: signed.contains("{timestamp}").then(|| "x-time".into()),
         id_header: signed.contains("{id}").then(|| "x-id".into()),
+        ..SignatureRule::over_body("x-sig", "")
     }
 }
 
 /// A call: its headers and its body.
 type Given = (Vec<(&'static str, String)>, Vec<u8>);
 
-fn is_believed(scheme: VerifyScheme, rule: Option<&HmacRule>, given: &Given) -> bool {
+fn is_believed(scheme: VerifyScheme, rule: Option<&SignatureRule>, given: &Given) -> bool {
     let header = |(name, value): &(&'static str, String)| Some((HeaderName::from_static(name), value.parse().ok()?));
     let headers: Option<HeaderMap> = given.0.iter().map(header).collect();
     let Some(headers) = headers else { return false };
-    let input =
-        VerifyInput { headers: &headers, body: &given.1, now_s: NOW_S, tolerance_s: TIMESTAMP_TOLERANCE_S, hmac: rule, answers_crc: true };
+    let input = VerifyInput { rule, answers_crc: true, ..VerifyInput::of(&headers, &given.1, NOW_S) };
     verify(scheme, &input, &[Secret::new(KEY)]).is_ok()
 }
 
-/// Digits of a time that is near now, in seconds or milliseconds.
+/// A time that is near now, in seconds, milliseconds or as RFC 3339 has it.
 fn is_near(text: &[u8]) -> bool {
-    let Some(number) = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit())) else { return false };
-    let Ok(number) = number.parse::<i64>() else { return false };
-    let seconds = if number < 100_000_000_000 { number } else { number / 1000 };
-    (seconds - NOW_S).abs() <= TIMESTAMP_TOLERANCE_S
+    let seconds = std::str::from_utf8(text).ok().and_then(signed_text::seconds);
+    seconds.is_some_and(|seconds| (seconds - NOW_S).abs() <= TIMESTAMP_TOLERANCE_S)
 }
 
 /// Every way in which `text` is what the pieces stand for.
@@ -80,13 +84,14 @@ fn ways<'t>(pieces: &[SignedPart<'_>], text: &'t [u8], found: SignedValues<'t>, 
             SignedPart::Timestamp if is_near(value) => ways(rest, behind, SignedValues { time: value, ..found }, all),
             SignedPart::Id => ways(rest, behind, SignedValues { id: value, ..found }, all),
             SignedPart::Body => ways(rest, behind, SignedValues { body: value, ..found }, all),
-            SignedPart::Timestamp | SignedPart::Text(_) => {}
+            // No rule here has one of the others.
+            _ => {}
         }
     }
 }
 
 /// Every call a stranger can make of a signature over `text`, scheme by scheme.
-fn calls_over(text: &str, signature: &str) -> Vec<(VerifyScheme, Option<HmacRule>, Given)> {
+fn calls_over(text: &str, signature: &str) -> Vec<(VerifyScheme, Option<SignatureRule>, Given)> {
     let base64 = signature.strip_prefix("sha256=").expect("the form of a `response_token`").to_owned();
     let hex = hex::encode(STANDARD.decode(&base64).expect("Base64"));
     let body = text.as_bytes().to_vec();
@@ -111,9 +116,9 @@ fn calls_over(text: &str, signature: &str) -> Vec<(VerifyScheme, Option<HmacRule
         calls.push((VerifyScheme::Slack, None, (headers, body.into())));
     }
     for rule in SIGNED.map(rule) {
-        let (mut all, nothing) = (Vec::new(), SignedValues { time: b"", id: b"", body: b"" });
+        let (mut all, nothing) = (Vec::new(), SignedValues::default());
         ways(&rule.pieces().expect("a rule"), text.as_bytes(), nothing, &mut all);
-        for SignedValues { time, id, body } in all {
+        for SignedValues { time, id, body, .. } in all {
             let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let headers = vec![("x-sig", base64.clone()), ("x-time", said(time)), ("x-id", said(id))];
             calls.push((VerifyScheme::Hmac, Some(rule.clone()), (headers, body.to_vec())));
@@ -195,7 +200,7 @@ fn a_word_is_believed_where_its_key_answers_no_challenge() {
         [(HeaderName::from_static("x-sig"), esri_service(b"ping", &Secret::new(KEY))[7..].parse().expect("a value"))].into_iter().collect();
     let rule = rule("{body}");
     let with = |answers_crc| {
-        let input = VerifyInput { headers: &headers, body: b"ping", now_s: NOW_S, tolerance_s: 300, hmac: Some(&rule), answers_crc };
+        let input = VerifyInput { rule: Some(&rule), answers_crc, ..VerifyInput::of(&headers, b"ping", NOW_S) };
         verify(VerifyScheme::Hmac, &input, &[Secret::new(KEY)])
     };
     assert_eq!(with(false), Ok(()));
@@ -262,6 +267,7 @@ fn what_is_signed_with_a_time_or_an_id_is_read_with_the_same() {
         ("{id}.{body}", "a.b.{}", ("a", "b.{}"), ("a.b", "{}")),
         ("{body}.{id}", "{}.b.a", ("a", "{}.b"), ("b.a", "{}")),
         ("{id}{body}", "a{}", ("a", "{}"), ("a{", "}")),
+        ("{id}{timestamp}{body}", "a1700000000{\"at\":1700000000}", ("a", "{\"at\":1700000000}"), ("a1700000000{\"at\":", "}")),
         ("{body}{id}", "{}a", ("a", "{}"), ("}a", "{")),
     ] {
         assert!(by_rule(signed, text, right.0, right.1), "{signed}");
@@ -286,11 +292,11 @@ proptest! {
     }
 
     #[test]
-    fn what_is_signed_can_be_read_in_one_way_alone(text in "[a.|{1-]{0,6}(1700000000|1700000123|1700000000000)?[a.|{1-]{0,4}(1700000000)?[a.|{1-]{0,4}") {
+    fn what_is_signed_can_be_read_in_one_way_alone(text in "[a.|{1-]{0,6}(1700000000|1700000123|1700000000000|2023-11-14T22:13:20(\\.1)?Z)?[a.|{1-]{0,4}(1700000000|2023-11-14T23:13:20\\+01:00)?[a.|{1-]{0,4}") {
         for signed in SIGNED {
             let rule = rule(signed);
             let pieces = rule.pieces().expect("a rule");
-            let (mut all, nothing) = (Vec::new(), SignedValues { time: b"", id: b"", body: b"" });
+            let (mut all, nothing) = (Vec::new(), SignedValues::default());
             ways(&pieces, text.as_bytes(), nothing, &mut all);
             let believed: Vec<_> = all.into_iter().filter(|values| values.is_told_apart(&pieces)).collect();
             prop_assert!(believed.len() <= 1, "{signed}: {text:?} is read as {believed:?}");
