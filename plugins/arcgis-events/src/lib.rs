@@ -126,15 +126,26 @@ fn decoded(text: &str) -> Result<String, Error> {
     String::from_utf8(bytes).or_reject("the percent-encoding")
 }
 
+/// What stands before the signature in a form, in lower case: the host verifies it in any case.
+const SIGNATURE: &str = "&x-esrihook-signature=";
+
 /// The JSON of a call. A form carries it as `payload=`; some senders leave it unencoded there.
 fn body(call: &Invocation) -> Result<Value, Error> {
-    if !call.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
-        return call.json();
+    let is_form = |kind: &str| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    let text = without_mark(call.text()?);
+    if !call.header("content-type").is_some_and(is_form) {
+        return serde_json::from_str(text).or_reject("the body");
     }
-    let text = call.text()?;
     let plain = text.split("payload=").nth(1).or_reject("the form's payload")?;
-    let plain = plain.split("&x-esriHook-Signature=").next().unwrap_or(plain);
-    if plain.starts_with(['{', '[']) { Ok(serde_json::from_str(plain)?) } else { Ok(serde_json::from_str(&decoded(plain)?)?) }
+    // ASCII lower case keeps every byte where it is.
+    let plain = plain.to_ascii_lowercase().find(SIGNATURE).map_or(plain, |end| &plain[..end]);
+    let plain = without_mark(plain);
+    if plain.starts_with(['{', '[']) { Ok(serde_json::from_str(plain)?) } else { Ok(serde_json::from_str(without_mark(&decoded(plain)?))?) }
+}
+
+/// A text without its byte order mark.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 fn emissions(body: &Value) -> Result<Vec<Emission>, Error> {

@@ -63,8 +63,21 @@ fn the_end_of_a_job_is_a_path() {
 #[test]
 fn a_form_carries_the_payload_encoded_or_not_and_a_check_is_no_event() {
     for text in ["payload={\"a\":1}&x-esriHook-Signature=sha256%3Dxyz", "payload=%7B%22a%22%3A1%7D"] {
-        let headers = vec![("content-type".into(), "application/x-www-form-urlencoded".into())];
-        assert_eq!(body(&Invocation { headers, body: text.into(), ..Invocation::default() }), Ok(json!({ "a": 1 })));
+        for kind in ["application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded; charset=utf-8"] {
+            let headers = vec![("content-type".into(), kind.into())];
+            for text in [
+                text.to_owned(),
+                text.to_lowercase(),
+                text.replace("payload=", "payload=%EF%BB%BF").replace("%BF{\"a\":1}", "%BF%7B%22a%22%3A1%7D"),
+            ] {
+                assert_eq!(
+                    body(&Invocation { headers: headers.clone(), body: text.into(), ..Invocation::default() }),
+                    Ok(json!({ "a": 1 }))
+                );
+            }
+        }
     }
+    let marked = Invocation { body: "\u{feff}{\"a\":1}".into(), ..Invocation::default() };
+    assert_eq!(body(&marked), Ok(json!({ "a": 1 })));
     assert_eq!(emissions(&json!({})), Ok(Vec::new()));
 }

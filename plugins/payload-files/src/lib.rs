@@ -36,7 +36,8 @@ impl Default for Config {
 fn payload(call: &Invocation) -> Result<Value, Error> {
     let text = call.text()?;
     let field = |text: &str| text.split('&').find_map(|pair| pair.strip_prefix("payload=")).map(decoded);
-    let is_form = call.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    let is_form = |kind: &str| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    let is_form = call.header("content-type").is_some_and(is_form);
     let text = if is_form { field(text).unwrap_or_else(|| text.to_owned()) } else { text.to_owned() };
     Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
