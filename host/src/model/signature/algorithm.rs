@@ -20,6 +20,7 @@ const BASE64URL_LENIENT: GeneralPurpose =
 /// How a call is signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = SignatureAlgorithm)]
 pub enum Algorithm {
     /// HMAC with SHA-1, for senders that have nothing else.
     Sha1,
@@ -68,6 +69,7 @@ impl Algorithm {
 /// How the bytes of a signature are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = SignatureEncoding)]
 pub enum Encoding {
     /// Hexadecimal digits of either case.
     #[default]
