@@ -35,7 +35,7 @@ mod error;
 mod snapshot;
 mod stored;
 
-pub use changing::{Change, Changing};
+pub use changing::Changing;
 pub use error::CatalogError;
 pub use snapshot::{ActionEntry, Deactivated, ReceiverEntry, Snapshot, WebhookEntry};
 

@@ -23,16 +23,14 @@ pub mod script;
 mod tests;
 mod upload;
 
+pub use call::conduct;
 pub use call::context::{
-    AnswerInput, CallContext, CallFailure, Called, DeliveryInput, Effects, HostSide, InvocationInput, InvokeFn, InvokeRequest, Invoked,
-    Keys, NotInvoked, PluginOutcome, PluginReply, SecretFn, StateFn,
+    AnswerInput, CallContext, CallFailure, Called, DeliveryInput, Effects, InvocationInput, InvokeFn, InvokeRequest, Invoked, Keys,
+    NotInvoked, PluginReply,
 };
-pub use call::{conduct, limits};
 pub use error::{CompileError, UploadError};
-pub use loaded::LoadedPlugin;
-pub use registry::{
-    ActivePlugin, PluginInfo, Plugins,
-    changes::{Uploaded, VERSIONS_MAX, is_plugin_name},
-};
+#[cfg(test)]
+pub use registry::changes::{Uploaded, is_plugin_name};
+pub use registry::{ActivePlugin, PluginInfo, Plugins};
 pub use upload::compile::{CompileArgs, compile_main};
 pub use upload::loader::PluginOptions;

@@ -16,7 +16,7 @@ use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-pub use self::source::{Document, Source};
+pub use self::source::Document;
 use super::{
     at::segment,
     client::Api,

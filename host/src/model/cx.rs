@@ -15,7 +15,7 @@ use utoipa::OpenApi;
 
 pub use mask::masked;
 pub use message::with_numbers;
-pub use names::{AGENT_LABEL, DISPLAY_NAME_LABEL, REDACTED, SERVICE_AGENT_SECRET, SERVICE_LABEL};
+pub use names::{AGENT_LABEL, DISPLAY_NAME_LABEL, SERVICE_LABEL};
 pub use showing::of_spec;
 pub use writing::{field_of, to_document};
 

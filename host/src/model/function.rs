@@ -22,8 +22,8 @@ mod table;
 mod text;
 
 pub use super::ambient::Ambient;
-pub use call::{ARGUMENTS_MAX, Call, FUNCTION_DEPTH_MAX};
-pub use failure::{FunctionError, FunctionFailure, PREFIX};
+pub use call::Call;
+pub use failure::FunctionFailure;
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use super::{
     breaker::{Admission, Open, after},
     outcome::{Failure, FailureKind},
 };
-pub use retry_after::{RETRY_AFTER_MAX, retry_after};
+pub use retry_after::retry_after;
 
 /// Attempts in a row that must go wrong before an endpoint is left alone.
 pub const BREAKER_FAILURES: u32 = 10;

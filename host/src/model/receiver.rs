@@ -19,8 +19,8 @@ pub mod spec;
 mod verifying;
 
 pub use spec::{
-    ActionSpec, BODY_BYTES_DEFAULT, EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, RouteSpec, RoutesSpec,
-    TIMEOUT_MS_DEFAULT, TOLERANCE_S_MAX, VERIFY_SECRETS_MAX, VerifySpec,
+    ActionSpec, EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, RouteSpec, RoutesSpec, TOLERANCE_S_MAX,
+    VERIFY_SECRETS_MAX, VerifySpec,
 };
 
 /// The most a receiver may allow, in bytes.

@@ -25,8 +25,8 @@ use super::{
     },
 };
 use body::RequestBody;
+pub use headers::is_host_owned;
 use headers::{HEADER_VALUE_BYTES_MAX, HEADERS_MAX, check_name, check_value};
-pub use headers::{HOST_OWNED_HEADERS, is_host_owned};
 pub use redact::redact_url;
 
 /// What a request may be, Dialogflow CX's list ("Webhooks", flexible webhook). `POST` when nothing is said.

@@ -41,6 +41,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// One event, or several: all or none.
 #[derive(Debug, ToSchema)]
 #[schema(as = EventsInput)]
+#[expect(dead_code, reason = "it describes the body, which is read piece by piece")]
 pub enum EventsInput {
     /// One.
     One(Box<EventInput>),

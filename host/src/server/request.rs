@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, header::HOST};
+use http::{HeaderMap, HeaderName, header::HOST};
 use serde::de::DeserializeOwned;
 
 use super::respond::ApiError;
@@ -23,8 +23,6 @@ pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-pro
 /// A request to the API.
 #[derive(Debug)]
 pub struct Asked {
-    /// The method.
-    pub method: Method,
     /// Values of `{...}` in the path, in order.
     pub path: Vec<String>,
     /// Query parameters, decoded.

@@ -305,7 +305,7 @@ impl Router {
             false => Span::passing(None),
         };
         let trace = span.context().cloned();
-        let asked = Asked { method: parts.method, path, query, headers: parts.headers, body, token, trace };
+        let asked = Asked { path, query, headers: parts.headers, body, token, trace };
         let answering = (route.handler)(services, asked);
         let working = async move {
             let answer = answering.await?;

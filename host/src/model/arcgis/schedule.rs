@@ -54,7 +54,6 @@ fn one() -> u32 {
 /// The units. A month is 30 days here and a year 365: longer than events gather anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "units of time")]
 pub enum Frequency {
     Second,
     Minute,

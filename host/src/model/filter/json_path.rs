@@ -20,7 +20,6 @@ use serde_json::Value;
 
 use error::refusal;
 
-pub use cost::{PATH_DESCENDANTS_MAX, PATH_UNION_MAX, PATTERN_CHARS_MAX};
 pub use error::JsonPathError;
 
 /// The longest path, in characters.
