@@ -1,4 +1,4 @@
-//! `/v1/receivers`: what answers calls.
+//! `/v1/receivers`: receivers, which answer inbound calls.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,15 +17,15 @@ use crate::{
     services::Services,
 };
 
-/// A receiver as shown.
+/// A receiver, as an answer shows it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReceiverView {
-    /// As written.
+    /// The document, as it was written.
     #[serde(flatten)]
     pub spec: ReceiverSpec,
-    /// When it was first written.
+    /// When the receiver was created.
     pub created_at: Timestamp,
-    /// When it was last written.
+    /// When the receiver was last written.
     pub updated_at: Timestamp,
 }
 
@@ -37,9 +37,9 @@ pub(super) fn find(services: &Services, name: &str) -> Result<std::sync::Arc<Rec
     services.catalog.snapshot().receivers.get(name).cloned().ok_or_else(|| ApiError::NotFound(format!("receiver `{name}`")))
 }
 
-/// Receivers by name.
+/// List the receivers, sorted by name.
 #[utoipa::path(get, path = "/v1/receivers", tag = "receivers",
-    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the previous page")),
     responses((status = 200, description = "a page", body = List<ReceiverView>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&["limit", "after"])?;
@@ -55,9 +55,9 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
     write(&services, asked.json()?, asked.path(0)).await
 }
 
-/// A receiver.
+/// Get a receiver.
 #[utoipa::path(get, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "the receiver", body = ReceiverView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+    responses((status = 200, description = "the receiver", body = ReceiverView), (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     ok(&view(&*find(&services, asked.path(0))?))
 }
@@ -66,7 +66,7 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
 #[utoipa::path(patch, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "its name")),
     request_body(content = Object, description = "a JSON Merge Patch of the receiver"),
     responses((status = 200, description = "changed", body = ReceiverView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+        (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json")))]
 pub async fn patch(services: Services, asked: Asked) -> Answer {
     let mut document = serde_json::to_value(&find(&services, asked.path(0))?.spec).map_err(|error| ApiError::Internal(Box::new(error)))?;
     merge(&mut document, &merge_patch(&asked)?);
@@ -75,7 +75,7 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
 
 /// Delete a receiver and its codes.
 #[utoipa::path(delete, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "its name")),
-    responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+    responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let before = find(&services, asked.path(0));
     services.catalog.delete_receiver(asked.path(0)).await?;
@@ -98,7 +98,7 @@ async fn write(services: &Services, mut document: Value, name: &str) -> Answer {
     if !is_kept && spec.verify.hmac.as_ref().is_some_and(HmacRule::has_unsigned_id) {
         return Err(ApiError::invalid("/verify/hmac/id_header", "an identifier that is not signed proves nothing: add `{id}` to `signed`"));
     }
-    // A key that cannot verify is found when the receiver is written, not when the first call comes, and is not kept.
+    // Refuse a key that cannot verify when the receiver is written, instead of at its first call. Such a key is not stored.
     if let Some(reference) = &spec.verify.secret {
         let key = match inline::given(&credentials, reference) {
             Some(given) => Some(given.clone()),
