@@ -428,7 +428,7 @@ fn a_file_in_the_inbox_loads_once_and_the_api_wins_after() {
         eventually("the script", || async { (client.get("/v1/plugins/later").await.1["active"] == 1).then_some(()) }).await;
         assert_eq!(client.look("/v1/plugins/dropped").await["active"], 1);
         std::fs::remove_file(inbox.join("dropped.wasm")).expect("removed");
-        // A bad file changes nothing, and the next good one loads.
+        // A bad file changes nothing, and the next good one is loaded.
         std::fs::write(inbox.join("later.js"), "export function receive( {").expect("a file");
         std::fs::write(inbox.join("last.js"), "export function receive() { return 'last' }").expect("a file");
         eventually("the last script", || async { (client.get("/v1/plugins/last").await.1["active"] == 1).then_some(()) }).await;
@@ -472,13 +472,13 @@ fn a_restart_compiles_nothing_and_trusts_no_artifact_it_did_not_write() {
         host.client.plugin("echo", echo(1)).await;
         host.client.script("script", "export function transform() { return { body: { version: 'script' } } }").await;
         let compiler = binary();
-        // Whatever would be compiled now would fail.
+        // With this compiler, every compilation fails.
         let host = host.restart_with(|options| options.compiler = "/bin/false".into()).await;
         assert_eq!(answers(&host.client, "echo", &endpoint).await["version"], "0001");
         assert_eq!(answers(&host.client, "script", &endpoint).await["version"], "script");
         assert_eq!(host.client.try_upload("echo", "application/wasm", echo(2)).await.0, 422);
         assert_eq!(answers(&host.client, "echo", &endpoint).await["version"], "0001", "a compiler that fails changes nothing");
-        // A byte changed behind our back: the artifact is not run, but made anew.
+        // If a byte of the artifact was changed, it is not run but compiled again.
         let cache = host.data().join("cache");
         let host = host
             .restart_with(|options| {
@@ -505,7 +505,7 @@ fn a_plugin_from_the_readme_alone_builds_offline_and_loads() {
     run(async {
         let client = &shared().await.client;
         let endpoint = Endpoint::start().await;
-        // Outside the repository: the workspace must not help.
+        // The folder is outside of the repository, so that the workspace cannot help.
         let outside = tempfile::tempdir().expect("a directory");
         let toolchain = finish(tokio::process::Command::new(root().join("tests/toolchain")).arg("which")).await.success();
         finish(hookwright(&["plugin", "new", "greeting"]).current_dir(outside.path())).await.success();
@@ -513,7 +513,7 @@ fn a_plugin_from_the_readme_alone_builds_offline_and_loads() {
         let readme = std::fs::read_to_string(root().join("guest-sdk/README.md")).expect("the README");
         std::fs::write(folder.join("Cargo.toml"), block(&readme, "toml", "[package]")).expect("written");
         let source = block(&readme, "rust", "struct Greeting;");
-        // What follows the plugin itself is the README's own test of it.
+        // The code after the plugin is the README's own test of it.
         let plugin = source.split("\nlet event = ").next().expect("the plugin");
         std::fs::write(folder.join("src/lib.rs"), plugin).expect("written");
         let mut build = hookwright(&["plugin", "build", "--json"]);
@@ -536,7 +536,7 @@ fn a_plugin_from_the_readme_alone_builds_offline_and_loads() {
     });
 }
 
-/// The first block of a kind in which this line stands.
+/// The first block of a kind that contains this line.
 fn block<'a>(readme: &'a str, kind: &str, with: &str) -> &'a str {
     let open = format!("```{kind}\n");
     let blocks = readme.split(&open).skip(1).filter_map(|rest| rest.split("\n```").next());
@@ -575,16 +575,16 @@ fn what_a_transform_keeps_in_its_state_is_there_for_the_next_and_only_trying_it_
         };
         assert_eq!(seen(json!({})).await, 1);
         assert_eq!(seen(json!({})).await, 2);
-        // A call that ends badly keeps nothing, one with nothing to send keeps what it set.
+        // A call that fails keeps nothing; a call that sends nothing keeps what it set.
         assert_eq!(client.invoke(&name, json!({ "data": { "fails": true } })).await["failure"]["kind"], "plugin_rejected");
         assert_eq!(seen(json!({})).await, 3);
         client.invoke(&name, json!({ "data": { "nothing": true } })).await;
         assert_eq!(seen(json!({})).await, 5);
-        // Looking at what would be sent changes nothing.
+        // Previews and tries change nothing.
         client.post(&format!("/v1/webhooks/{name}/preview"), &json!({ "data": {} })).await;
         client.post(&format!("/v1/plugins/{name}/try"), &json!({ "event": { "trigger": "a", "data": {} } })).await;
         assert_eq!(seen(json!({})).await, 6);
-        // More than it may keep: it has failed, nothing of it is kept, and nothing was sent.
+        // A plugin that sets more than it may fails; nothing is kept or sent.
         assert_eq!(client.put(&format!("/v1/plugins/{name}/limits"), &json!({ "state_keys": 4 })).await.0, 200);
         let full = client.invoke(&name, json!({ "data": { "keys": 10 } })).await;
         assert_eq!(full["failure"]["kind"], "plugin_state_full", "{full}");
