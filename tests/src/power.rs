@@ -125,7 +125,7 @@ struct Change {
     name: String,
     /// The node that the name has from then on.
     node: Option<usize>,
-    /// The name it had before: both change or neither.
+    /// The old name of a renamed file: either both names change or neither.
     from: Option<String>,
 }
 

@@ -107,7 +107,7 @@ impl MailServer {
         self.lingers.store(true, Ordering::Relaxed);
     }
 
-    /// From now on every recipient is refused so; `None`: taken again.
+    /// From now on every recipient is refused with this answer; `None`: recipients are accepted again.
     pub fn refuse(&self, answer: Option<&str>) {
         *lock(&self.refusal) = answer.map(str::to_owned);
     }
@@ -129,7 +129,7 @@ impl Session {
         Ok(())
     }
 
-    /// Until the end, or until TLS is asked for.
+    /// Talks to a client until it leaves or asks for TLS.
     async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -203,7 +203,7 @@ fn address(rest: &str) -> String {
     rest.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
 }
 
-/// RFC 4616.
+/// The user and the password of `AUTH PLAIN` (RFC 4616).
 fn login(text: &str) -> Option<(String, String)> {
     let decoded = String::from_utf8(BASE64_STANDARD.decode(text).ok()?).ok()?;
     let mut parts = decoded.split('\0').skip(1);

@@ -19,7 +19,7 @@ use crate::{Endpoint, Identity, Received, Script, lock};
 
 /// The token endpoint.
 pub struct TokenServer {
-    /// Where it listens; what it was asked.
+    /// Where it listens, and the HTTP server that records the requests.
     pub endpoint: Endpoint,
     state: Arc<Mutex<State>>,
 }

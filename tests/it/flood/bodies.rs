@@ -55,14 +55,14 @@ impl Body for Unfinished {
     }
 }
 
-/// What is sent again and again.
+/// A request that is sent again and again.
 struct Asked<'a> {
     method: Method,
     path: &'a str,
     bytes: usize,
 }
 
-/// Connections on which everything was sent of a request but its end, as far as the host takes it. What is answered is read.
+/// Connections on which a request was sent except for its last byte, as far as the host reads it. Answers are read.
 async fn by_http1(address: SocketAddr, connections: usize, asked: &Asked<'_>) -> Vec<JoinHandle<TcpStream>> {
     let Asked { method, path, bytes } = asked;
     let head = format!(
@@ -77,7 +77,7 @@ async fn by_http1(address: SocketAddr, connections: usize, asked: &Asked<'_>) ->
         sending.push(tokio::spawn(async move {
             let mut answer = [0; 1024];
             let (mut reading, mut writing) = stream.split();
-            // The host may answer first, or close.
+            // The host may answer before the body is sent, or close the connection.
             let _ = tokio::join!(reading.read(&mut answer), writing.write_all(&body));
             stream
         }));
