@@ -61,7 +61,7 @@ pub async fn answer(router: Arc<router::Router>, services: Services, request: Re
     // A host name that serves only codes is an origin of its own.
     let is_apart = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).is_some_and(|host| settings.serves_codes_alone(host));
     let face = if is_apart && caller.face == Face::Everything { Face::Public } else { caller.face };
-    // Receivers set the headers of their replies themselves, so those get none of ours.
+    // A receiver chooses the headers of its replies, so CORS and compression do not apply to them.
     let asking = code.is_none().then(|| edge::response::Asking::of(&parts, settings));
     let mut response = match asking.as_ref().and_then(edge::response::Asking::preflight) {
         Some(response) => response,

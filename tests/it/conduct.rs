@@ -258,7 +258,7 @@ async fn active(client: &Client, name: &str) -> Value {
     client.look(&format!("/v1/plugins/{name}")).await["active"].clone()
 }
 
-/// Waits for the automatic rollback. A test has too few deliveries and calls to make it immediate.
+/// Waits for the automatic rollback. The host first tries the failed inputs on the version before; a test has only a few of them.
 async fn rolled_back(client: &Client, name: &str) {
     eventually("the version before", || async { (active(client, name).await == 1).then_some(()) }).await;
 }

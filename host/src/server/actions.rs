@@ -49,7 +49,7 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
 }
 
 /// Create or replace a service action. The change holds for the receivers bound to it at once.
-#[utoipa::path(put, path = "/v1/actions/{name}", tag = "actions", request_body = ActionSpec, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(put, path = "/v1/actions/{name}", tag = "actions", request_body = ActionSpec, params(("name" = String, Path, description = "the service action's name")),
     responses((status = 201, description = "created", body = ActionView), (status = 200, description = "replaced", body = ActionView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
@@ -63,7 +63,7 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
 }
 
 /// Get a service action and the names of the receivers bound to it.
-#[utoipa::path(get, path = "/v1/actions/{name}", tag = "actions", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(get, path = "/v1/actions/{name}", tag = "actions", params(("name" = String, Path, description = "the service action's name")),
     responses((status = 200, description = "the action", body = ActionView), (status = 404, body = ProblemDetails, description = "there is no service action with this name", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     let snapshot = services.catalog.snapshot();
@@ -72,9 +72,9 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
 }
 
 /// Delete a service action to which no receiver is bound.
-#[utoipa::path(delete, path = "/v1/actions/{name}", tag = "actions", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(delete, path = "/v1/actions/{name}", tag = "actions", params(("name" = String, Path, description = "the service action's name")),
     responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no service action with this name", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "receivers are bound to it", content_type = "application/problem+json")))]
+        (status = 409, body = ProblemDetails, description = "receivers are bound to the service action", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     services.catalog.delete_action(asked.path(0)).await?;
     no_content()

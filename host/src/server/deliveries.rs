@@ -68,7 +68,7 @@ fn missing(id: &DeliveryId) -> ApiError {
 
 /// Send a delivery once more. It keeps its identifier.
 #[utoipa::path(post, path = "/v1/deliveries/{id}/resend", tag = "deliveries", params(("id" = String, Path, description = "`dlv_...`")),
-    responses((status = 200, description = "pending again", body = Delivery), (status = 404, body = ProblemDetails, description = "there is no delivery with this identifier", content_type = "application/problem+json"),
+    responses((status = 200, description = "the delivery is pending again", body = Delivery), (status = 404, body = ProblemDetails, description = "there is no delivery with this identifier", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "it has not ended yet", content_type = "application/problem+json")))]
 pub async fn resend(services: Services, asked: Asked) -> Answer {
     let id = DeliveryId(asked.path(0).to_owned());

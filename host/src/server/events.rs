@@ -132,14 +132,14 @@ pub struct EventView {
 /// see only the outcome.
 #[utoipa::path(post, path = "/v1/events", tag = "events",
     params(("wait" = Option<String>, Query, description = "how long to wait for the first attempts, such as `5s`; at most 60 seconds"),
-           ("Idempotency-Key" = Option<String>, Header, description = "used as `id` of an event that has none"),
+           ("Idempotency-Key" = Option<String>, Header, description = "the `id` of an event that has none; only for a single event"),
            ("traceparent" = Option<String>, Header, description = "the trace the request belongs to (W3C Trace Context); an invalid one is ignored"),
            ("tracestate" = Option<String>, Header, description = "what tracing systems added to the trace")),
     request_body = EventsInput,
-    responses((status = 202, description = "on disk", body = AcceptedEvent), (status = 200, description = "waited for", body = AcceptedEvent),
+    responses((status = 202, description = "the events are on disk", body = AcceptedEvent), (status = 200, description = "the events are on disk, and the wait is over", body = AcceptedEvent),
         (status = 400, body = super::respond::ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 415, body = super::respond::ProblemDetails, description = "not JSON", content_type = "application/problem+json"),
-        (status = 422, body = super::respond::ProblemDetails, description = "the key was used with another body", content_type = "application/problem+json"),
+        (status = 422, body = super::respond::ProblemDetails, description = "the idempotency key was used before with another body", content_type = "application/problem+json"),
         (status = 503, body = super::respond::ProblemDetails, description = "the disk is full or nearly full; nothing was accepted", content_type = "application/problem+json")))]
 pub async fn post(services: Services, asked: Asked) -> Answer {
     asked.only(&["wait"])?;

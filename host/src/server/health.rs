@@ -24,7 +24,7 @@ pub async fn healthz(_services: Services, _asked: Asked) -> Answer {
 
 /// Check that the host accepts work: the store commits, and no stop is in progress.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, description = "ready", body = Health),
-    (status = 503, description = "not now", body = ProblemDetails, content_type = "application/problem+json")))]
+    (status = 503, description = "the host accepts no work now", body = ProblemDetails, content_type = "application/problem+json")))]
 pub async fn readyz(services: Services, _asked: Asked) -> Answer {
     if services.stop.is_cancelled() {
         return Err(ApiError::Unavailable("the host is stopping".to_owned()));

@@ -99,7 +99,7 @@ fn request_of(services: &Services, asked: &Asked, body: InvokeBody) -> invocatio
 
 /// Run the whole pipeline of a webhook now: build, sign, send, bind.
 #[utoipa::path(post, path = "/v1/webhooks/{name}/invoke", tag = "webhooks", request_body = InvokeBody,
-    params(("name" = String, Path, description = "its name"),
+    params(("name" = String, Path, description = "the webhook's name"),
         ("traceparent" = Option<String>, Header, description = "the trace the request belongs to (W3C Trace Context); an invalid one is ignored"),
         ("tracestate" = Option<String>, Header, description = "what tracing systems added to the trace")),
     responses((status = 200, description = "the outcome, successful or not", body = InvokeAnswer),
@@ -122,7 +122,7 @@ pub async fn invoke(services: Services, asked: Asked) -> Answer {
 /// signatures and for values that the webhook's document contains literally in headers and in the query; a plugin then signs with a
 /// stand-in key.
 #[utoipa::path(post, path = "/v1/webhooks/{name}/preview", tag = "webhooks", request_body = InvokeBody,
-    params(("name" = String, Path, description = "its name"), ("reveal" = Option<bool>, Query, description = "show the query values that the document contains literally (scope `admin`)")),
+    params(("name" = String, Path, description = "the webhook's name"), ("reveal" = Option<bool>, Query, description = "show the query values that the document contains literally (scope `admin`)")),
     responses((status = 200, description = "the request", body = PreviewAnswer), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn preview(services: Services, asked: Asked) -> Answer {
     asked.only(&["reveal"])?;
@@ -137,7 +137,7 @@ pub async fn preview(services: Services, asked: Asked) -> Answer {
 }
 
 /// Send a test: an invocation with the data `{"test":true}`.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/test", tag = "webhooks", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(post, path = "/v1/webhooks/{name}/test", tag = "webhooks", params(("name" = String, Path, description = "the webhook's name")),
     responses((status = 200, description = "the outcome, successful or not", body = InvokeAnswer), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "the webhook is inactive", content_type = "application/problem+json"),
         (status = 503, body = ProblemDetails, description = "the disk is nearly full", content_type = "application/problem+json")))]
@@ -170,7 +170,7 @@ pub struct CheckAnswer {
 
 /// Check whether a webhook's endpoint can be reached: its bearer token, its name, the address policy, the connection, TLS, an answer.
 /// References in the URL are replaced by nothing.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/check", tag = "webhooks", request_body = CheckBody, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(post, path = "/v1/webhooks/{name}/check", tag = "webhooks", request_body = CheckBody, params(("name" = String, Path, description = "the webhook's name")),
     responses((status = 200, description = "the steps, successful or not", body = CheckAnswer), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn check(services: Services, asked: Asked) -> Answer {
     let body: CheckBody = if asked.body.is_empty() { CheckBody::default() } else { asked.json()? };

@@ -61,7 +61,7 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
 }
 
 /// Get a plugin with its versions.
-#[utoipa::path(get, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(get, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "the plugin", body = PluginView), (status = 404, body = ProblemDetails, description = "there is no plugin with this name", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     ok(&shown(find(&services, asked.path(0))?))
@@ -69,7 +69,7 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
 
 /// Upload a version. It is checked, compiled and tried before it replaces anything. If it does not load, the active version stays.
 #[utoipa::path(put, path = "/v1/plugins/{name}", tag = "plugins",
-    params(("name" = String, Path, description = "its name: lower-case letters, digits and `-`"), ("activate" = Option<bool>, Query, description = "false: store the version but do not activate it")),
+    params(("name" = String, Path, description = "the plugin's name: lower-case letters, digits and `-`"), ("activate" = Option<bool>, Query, description = "false: store the version but do not activate it")),
     request_body(content(([u8] = "application/wasm"), (String = "text/javascript"), (String = "text/typescript")), description = "a wasm32-wasip1 module, a component, or a script"),
     responses((status = 201, description = "a new version", body = UploadView), (status = 200, description = "these bytes were uploaded before", body = UploadView),
         (status = 413, body = ProblemDetails, description = "too long", content_type = "application/problem+json"),
@@ -106,7 +106,7 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
 
 /// Get the bytes of a version, as they were uploaded.
 #[utoipa::path(get, path = "/v1/plugins/{name}/versions/{version}", tag = "plugins",
-    params(("name" = String, Path, description = "its name"), ("version" = u32, Path, description = "the version's number")),
+    params(("name" = String, Path, description = "the plugin's name"), ("version" = u32, Path, description = "the version's number")),
     responses((status = 200, description = "the bytes", content(([u8] = "application/wasm"), (String = "text/javascript"), (String = "text/typescript"))),
         (status = 404, body = ProblemDetails, description = "there is no plugin or version of this name", content_type = "application/problem+json")))]
 pub async fn version(services: Services, asked: Asked) -> Answer {
@@ -119,7 +119,7 @@ pub async fn version(services: Services, asked: Asked) -> Answer {
 }
 
 /// Activate another version. Activating an older one is a rollback.
-#[utoipa::path(post, path = "/v1/plugins/{name}/activate", tag = "plugins", request_body = ActivateInput, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(post, path = "/v1/plugins/{name}/activate", tag = "plugins", request_body = ActivateInput, params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "activated", body = ChangedPlugin), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 404, body = ProblemDetails, description = "there is no plugin or version of this name", content_type = "application/problem+json"),
         (status = 422, body = ProblemDetails, description = "a grant is missing", content_type = "application/problem+json")))]
@@ -137,7 +137,7 @@ pub async fn activate(services: Services, asked: Asked) -> Answer {
 }
 
 /// Configure a plugin. The configuration of a webhook or receiver is merged over it.
-#[utoipa::path(put, path = "/v1/plugins/{name}/config", tag = "plugins", request_body(content = Object, description = "the configuration"), params(("name" = String, Path, description = "its name")),
+#[utoipa::path(put, path = "/v1/plugins/{name}/config", tag = "plugins", request_body(content = Object, description = "the configuration"), params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "configured", body = ChangedPlugin), (status = 400, body = ProblemDetails, description = "the configuration is not an object", content_type = "application/problem+json")))]
 pub async fn put_config(services: Services, asked: Asked) -> Answer {
     let config: Map<String, Value> = asked.json()?;
@@ -146,7 +146,7 @@ pub async fn put_config(services: Services, asked: Asked) -> Answer {
 }
 
 /// Grant capabilities to a plugin. That is possible before its first upload.
-#[utoipa::path(put, path = "/v1/plugins/{name}/grants", tag = "plugins", request_body = Grants, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(put, path = "/v1/plugins/{name}/grants", tag = "plugins", request_body = Grants, params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "granted", body = PluginView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put_grants(services: Services, asked: Asked) -> Answer {
     let grants: Grants = asked.json()?;
@@ -160,9 +160,9 @@ pub async fn put_grants(services: Services, asked: Asked) -> Answer {
 }
 
 /// Delete a plugin that nothing uses.
-#[utoipa::path(delete, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(delete, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no plugin with this name", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "something uses it", content_type = "application/problem+json")))]
+        (status = 409, body = ProblemDetails, description = "something uses the plugin", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let name = asked.path(0);
     let users = services.catalog.snapshot().users_of_plugin(name);

@@ -44,7 +44,7 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
 }
 
 /// Get a profile.
-#[utoipa::path(get, path = "/v1/profiles/{name}", tag = "profiles", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(get, path = "/v1/profiles/{name}", tag = "profiles", params(("name" = String, Path, description = "the profile's name")),
     responses((status = 200, description = "the profile", body = Profile), (status = 404, body = ProblemDetails, description = "there is no profile with this name", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     ok(&find(&services, asked.path(0))?)
@@ -55,7 +55,7 @@ fn find(services: &Services, name: &str) -> Result<Profile, ApiError> {
 }
 
 /// Set site-wide values of a profile. They hold at once for every webhook that inherits from it.
-#[utoipa::path(patch, path = "/v1/profiles/{name}", tag = "profiles", request_body = ProfilePatch, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(patch, path = "/v1/profiles/{name}", tag = "profiles", request_body = ProfilePatch, params(("name" = String, Path, description = "the profile's name")),
     responses((status = 200, description = "changed", body = Profile), (status = 400, body = ProblemDetails, description = "out of range", content_type = "application/problem+json"),
         (status = 404, body = ProblemDetails, description = "there is no profile with this name", content_type = "application/problem+json")))]
 pub async fn patch(services: Services, asked: Asked) -> Answer {

@@ -48,7 +48,7 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
 }
 
 /// Create or replace a receiver.
-#[utoipa::path(put, path = "/v1/receivers/{name}", tag = "receivers", request_body = ReceiverSpec, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(put, path = "/v1/receivers/{name}", tag = "receivers", request_body = ReceiverSpec, params(("name" = String, Path, description = "the receiver's name")),
     responses((status = 201, description = "created", body = ReceiverView), (status = 200, description = "replaced", body = ReceiverView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
@@ -56,14 +56,14 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
 }
 
 /// Get a receiver.
-#[utoipa::path(get, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(get, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "the receiver's name")),
     responses((status = 200, description = "the receiver", body = ReceiverView), (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     ok(&view(&*find(&services, asked.path(0))?))
 }
 
 /// Change a receiver (RFC 7396).
-#[utoipa::path(patch, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(patch, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "the receiver's name")),
     request_body(content = Object, description = "a JSON Merge Patch of the receiver"),
     responses((status = 200, description = "changed", body = ReceiverView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json")))]
@@ -74,7 +74,7 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
 }
 
 /// Delete a receiver and its codes.
-#[utoipa::path(delete, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(delete, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "the receiver's name")),
     responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let before = find(&services, asked.path(0));

@@ -72,8 +72,8 @@ fn active(services: &Services, name: &str) -> Result<Arc<WebhookEntry>, ApiError
 ///
 /// Deliveries that the webhook's plugin rejected are left out, and invocations, because nobody waits for their answers any more.
 /// Deliveries keep their identifiers.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/recover", tag = "webhooks", request_body = RecoverInput, params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "pending again", body = Recovered), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json"),
+#[utoipa::path(post, path = "/v1/webhooks/{name}/recover", tag = "webhooks", request_body = RecoverInput, params(("name" = String, Path, description = "the webhook's name")),
+    responses((status = 200, description = "the number of deliveries that are pending again", body = Recovered), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "the webhook is inactive", content_type = "application/problem+json")))]
 pub async fn recover(services: Services, asked: Asked) -> Answer {
     let input: RecoverInput = asked.json()?;
@@ -87,7 +87,7 @@ pub async fn recover(services: Services, asked: Asked) -> Answer {
 ///
 /// The webhook's selectors, sources and filter choose among the events that are kept. A replayed delivery belongs to no lane and to no
 /// batch. A long replay is answered in parts: continue with `after` until `next` is null.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/replay", tag = "webhooks", request_body = ReplayInput, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(post, path = "/v1/webhooks/{name}/replay", tag = "webhooks", request_body = ReplayInput, params(("name" = String, Path, description = "the webhook's name")),
     responses((status = 200, description = "the deliveries created so far", body = ReplayView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "the webhook is inactive", content_type = "application/problem+json"),

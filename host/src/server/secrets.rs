@@ -66,7 +66,7 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
 }
 
 /// Write a new version of a secret.
-#[utoipa::path(put, path = "/v1/secrets/{name}", tag = "secrets", request_body = SecretInput, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(put, path = "/v1/secrets/{name}", tag = "secrets", request_body = SecretInput, params(("name" = String, Path, description = "the secret's name")),
     responses((status = 201, description = "the first version", body = SecretView), (status = 200, description = "a further version", body = SecretView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
@@ -96,9 +96,9 @@ pub fn check_value(value: &str, is_raw: bool) -> Result<(), String> {
 }
 
 /// Delete a secret that nothing refers to.
-#[utoipa::path(delete, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(delete, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path, description = "the secret's name")),
     responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no secret with this name", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "something refers to it", content_type = "application/problem+json")))]
+        (status = 409, body = ProblemDetails, description = "something refers to the secret", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let name = asked.path(0);
     let mut users = services.catalog.snapshot().users_of_secret(name);

@@ -267,7 +267,7 @@ pub struct BuiltView {
 /// A past delivery or call, a session, and a plugin with a configuration or a state of its own also need the scope `read`. Unless the
 /// token has the scope `admin`, the plugin signs with a stand-in key.
 #[utoipa::path(post, path = "/v1/plugins/{name}/try", tag = "plugins", request_body = TryInput,
-    params(("name" = String, Path, description = "its name"), ("version" = Option<String>, Query, description = "a version's number, or `builtin`; absent: the active version")),
+    params(("name" = String, Path, description = "the plugin's name"), ("version" = Option<String>, Query, description = "a version's number, or `builtin`; absent: the active version")),
     responses((status = 200, description = "what the plugin returned, or why it failed", body = TryAnswer),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 404, body = ProblemDetails, description = "there is no such plugin, version, delivery or call", content_type = "application/problem+json"),
@@ -289,7 +289,7 @@ pub async fn try_out(services: Services, asked: Asked) -> Answer {
 }
 
 /// Build the requests of the last deliveries with two versions and show where they differ. Nothing is sent.
-#[utoipa::path(post, path = "/v1/plugins/{name}/compare", tag = "plugins", request_body = CompareInput, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(post, path = "/v1/plugins/{name}/compare", tag = "plugins", request_body = CompareInput, params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "the differences", body = CompareAnswer),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 404, body = ProblemDetails, description = "there is no such plugin, version or webhook", content_type = "application/problem+json"),

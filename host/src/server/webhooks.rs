@@ -179,7 +179,7 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
 }
 
 /// Create or replace a webhook.
-#[utoipa::path(put, path = "/v1/webhooks/{name}", tag = "webhooks", request_body = WebhookSpec, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(put, path = "/v1/webhooks/{name}", tag = "webhooks", request_body = WebhookSpec, params(("name" = String, Path, description = "the webhook's name")),
     responses((status = 201, description = "created", body = WebhookView), (status = 200, description = "replaced", body = WebhookView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
@@ -188,7 +188,7 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
 
 /// Get a webhook.
 #[utoipa::path(get, path = "/v1/webhooks/{name}", tag = "webhooks",
-    params(("name" = String, Path, description = "its name"), ("reveal" = Option<bool>, Query, description = "show the literal query values of URLs (scope `admin`)")),
+    params(("name" = String, Path, description = "the webhook's name"), ("reveal" = Option<bool>, Query, description = "show the literal query values of URLs (scope `admin`)")),
     responses((status = 200, description = "the webhook", body = WebhookView), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     asked.only(&["reveal"])?;
@@ -210,7 +210,7 @@ pub fn find(services: &Services, name: &str) -> Result<Arc<WebhookEntry>, ApiErr
 }
 
 /// Change a webhook (RFC 7396).
-#[utoipa::path(patch, path = "/v1/webhooks/{name}", tag = "webhooks", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(patch, path = "/v1/webhooks/{name}", tag = "webhooks", params(("name" = String, Path, description = "the webhook's name")),
     request_body(content = Object, description = "a JSON Merge Patch of the webhook"),
     responses((status = 200, description = "changed", body = WebhookView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
@@ -226,7 +226,7 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
 }
 
 /// Delete a webhook. Its pending deliveries are cancelled.
-#[utoipa::path(delete, path = "/v1/webhooks/{name}", tag = "webhooks", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(delete, path = "/v1/webhooks/{name}", tag = "webhooks", params(("name" = String, Path, description = "the webhook's name")),
     responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     remove(&services, asked.path(0)).await?;
@@ -245,7 +245,7 @@ pub async fn remove(services: &Services, name: &str) -> Result<(), ApiError> {
 }
 
 /// Activate a webhook.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/activate", tag = "webhooks", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(post, path = "/v1/webhooks/{name}/activate", tag = "webhooks", params(("name" = String, Path, description = "the webhook's name")),
     responses((status = 200, description = "active", body = WebhookView), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn activate(services: Services, asked: Asked) -> Answer {
     let entry = set_active(&services, &*find(&services, asked.path(0))?, true).await?;
@@ -253,7 +253,7 @@ pub async fn activate(services: Services, asked: Asked) -> Answer {
 }
 
 /// Deactivate a webhook. Its pending deliveries are cancelled; they can be resent.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/deactivate", tag = "webhooks", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(post, path = "/v1/webhooks/{name}/deactivate", tag = "webhooks", params(("name" = String, Path, description = "the webhook's name")),
     responses((status = 200, description = "inactive", body = WebhookView), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn deactivate(services: Services, asked: Asked) -> Answer {
     let entry = set_active(&services, &*find(&services, asked.path(0))?, false).await?;
@@ -275,7 +275,7 @@ pub async fn set_active(services: &Services, entry: &WebhookEntry, active: bool)
 }
 
 /// Try a filter on events.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/filter-test", tag = "webhooks", request_body = FilterTest, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(post, path = "/v1/webhooks/{name}/filter-test", tag = "webhooks", request_body = FilterTest, params(("name" = String, Path, description = "the webhook's name")),
     responses((status = 200, description = "the result of the filter", body = FilterVerdicts), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json"), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn filter_test(services: Services, asked: Asked) -> Answer {
     let test: FilterTest = asked.json()?;

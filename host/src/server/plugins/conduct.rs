@@ -39,7 +39,7 @@ pub struct LimitView {
 }
 
 /// List the limits of a plugin, with units, defaults and the host's maxima.
-#[utoipa::path(get, path = "/v1/plugins/{name}/limits", tag = "plugins", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(get, path = "/v1/plugins/{name}/limits", tag = "plugins", params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "all limits", body = List<LimitView>), (status = 404, body = ProblemDetails, description = "there is no plugin with this name", content_type = "application/problem+json")))]
 pub async fn limits(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
@@ -59,7 +59,7 @@ pub async fn limits(services: Services, asked: Asked) -> Answer {
 
 /// Set the limits of a plugin. That is possible before its first upload. A limit that is left out gets the host's default. The limits
 /// hold from the next call on.
-#[utoipa::path(put, path = "/v1/plugins/{name}/limits", tag = "plugins", request_body = PluginLimitsSpec, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(put, path = "/v1/plugins/{name}/limits", tag = "plugins", request_body = PluginLimitsSpec, params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "the limits are set", body = PluginView), (status = 400, body = ProblemDetails, description = "not valid, or beyond the host's maximum", content_type = "application/problem+json")))]
 pub async fn put_limits(services: Services, asked: Asked) -> Answer {
     let limits: PluginLimitsSpec = asked.json()?;
@@ -69,7 +69,7 @@ pub async fn put_limits(services: Services, asked: Asked) -> Answer {
 }
 
 /// Set when a new version is rolled back automatically; `null`: as in the host's configuration.
-#[utoipa::path(put, path = "/v1/plugins/{name}/rollback", tag = "plugins", request_body = Option<RollbackRule>, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(put, path = "/v1/plugins/{name}/rollback", tag = "plugins", request_body = Option<RollbackRule>, params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "the rule is set", body = ChangedPlugin), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put_rollback(services: Services, asked: Asked) -> Answer {
     let rule: Option<RollbackRule> = asked.json()?;
@@ -78,7 +78,7 @@ pub async fn put_rollback(services: Services, asked: Asked) -> Answer {
 }
 
 /// Go back to the version that was active before. It is loaded first; calls in progress end on the version they began with.
-#[utoipa::path(post, path = "/v1/plugins/{name}/rollback", tag = "plugins", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(post, path = "/v1/plugins/{name}/rollback", tag = "plugins", params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "rolled back", body = ChangedPlugin), (status = 404, body = ProblemDetails, description = "there is no plugin with this name", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "there is no version before", content_type = "application/problem+json"),
         (status = 422, body = ProblemDetails, description = "a grant is missing", content_type = "application/problem+json")))]
@@ -89,7 +89,7 @@ pub async fn rollback(services: Services, asked: Asked) -> Answer {
 }
 
 /// Close the circuit breaker of a plugin, for all its versions, so that it is called again.
-#[utoipa::path(post, path = "/v1/plugins/{name}/resume", tag = "plugins", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(post, path = "/v1/plugins/{name}/resume", tag = "plugins", params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "the plugin may be called", body = ChangedPlugin), (status = 404, body = ProblemDetails, description = "there is no plugin with this name", content_type = "application/problem+json")))]
 pub async fn resume(services: Services, asked: Asked) -> Answer {
     services.plugins.resume(asked.path(0), actor(&asked)).await?;
@@ -98,7 +98,7 @@ pub async fn resume(services: Services, asked: Asked) -> Answer {
 }
 
 /// List who changed what in a plugin, newest first, at most 200 entries.
-#[utoipa::path(get, path = "/v1/plugins/{name}/history", tag = "plugins", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(get, path = "/v1/plugins/{name}/history", tag = "plugins", params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "the entries that are kept", body = List<Entry>), (status = 404, body = ProblemDetails, description = "there is no plugin with this name", content_type = "application/problem+json")))]
 pub async fn history(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
