@@ -1,10 +1,10 @@
-"""What others wrote and the binary has: a list in CycloneDX's form, and the texts of the licences.
+"""Lists the third-party components of the binary, in CycloneDX's format, and the texts of their licences.
 
     components.py FOLDER VERSION TARGET
 
-Writes FOLDER/sbom.cdx.json and FOLDER/LICENSES-third-party.txt. The binary holds the crates the host needs for TARGET, those of the plugins and
-of the script engine, which are embedded as WebAssembly, Rust's standard library and, for a musl TARGET, the C library.
-What only builds or tests is not listed.
+Writes FOLDER/sbom.cdx.json and FOLDER/LICENSES-third-party.txt. The binary contains the crates of the host for TARGET, those of the
+plugins and of the script engine (embedded as WebAssembly), Rust's standard library and, for a musl TARGET, the C library.
+Crates that are only used to build or test are not listed.
 """
 
 import glob
@@ -84,7 +84,7 @@ def component(crate, package, checksum, parts):
     if package["description"]:
         said["description"] = " ".join(package["description"].split())
     if package["license"]:
-        # Cargo once took a slash for `OR`.
+        # Cargo once accepted a slash for `OR`.
         said["licenses"] = [{"expression": re.sub(r"\s*/\s*", " OR ", package["license"])}]
     if checksum:
         said["hashes"] = [{"alg": "SHA-256", "content": checksum}]
@@ -113,13 +113,13 @@ def bill(version, parts, packages, checksums, needs, others):
         "components": [component(crate, packages[crate], checksums[crate], parts[crate]) for crate in crates] + others,
         "dependencies": dependencies,
     }
-    # The same content has the same number.
+    # The same content always gets the same serial number.
     said["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(said, sort_keys=True))}"
     return said
 
 
 def texts_of(place):
-    """The licence files of a crate, and of what others' code it has in folders of its own."""
+    """The licence files of a crate, and of third-party code in its folders."""
     found = [place] if os.path.isfile(place) else sorted(glob.glob(f"{place}/*") + glob.glob(f"{place}/*/*"))
     for path in found:
         if os.path.isfile(path) and (path == place or LICENCE_FILE.match(os.path.basename(path))):
@@ -128,7 +128,7 @@ def texts_of(place):
 
 
 def licences(works):
-    """One text for all works that have the same. A work that brought none is named with the licence and the authors it states."""
+    """Writes each text once for all works that share it. A work without a text is listed with its stated licence and authors."""
     by_text, without = {}, []
     for name, stated, place in works:
         texts = list(texts_of(place))

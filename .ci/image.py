@@ -34,7 +34,7 @@ def entry(archive, name, content=None, mode=0o755, user=0):
 def layer(binary, libraries):
     files = {library.lstrip("/"): library for library in libraries}
     files["usr/bin/hookwright"] = binary
-    # Parents go first, so that they have modes.
+    # Add parent directories first, so that they get a mode.
     parents = {"/".join(parts[:count]) for name in files if (parts := name.split("/")) for count in range(1, len(parts))}
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
@@ -61,7 +61,7 @@ def main(out, architecture, version, revision, binary, *libraries):
 
     created = datetime.datetime.fromtimestamp(EPOCH, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     plain = layer(binary, libraries)
-    # No name and no date in the head of the compressed layer.
+    # The header of the compressed layer has no name and no date, so that the bytes are always the same.
     packed = blob(gzip.compress(plain, compresslevel=6, mtime=0), "application/vnd.oci.image.layer.v1.tar+gzip")
     labels = {
         "org.opencontainers.image.title": "hookwright",

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034
-# Read by tests/run and .ci/release: a script in sections, which names the one that failed, and installs Debian packages.
+# Functions for tests/run and .ci/release: divide a script into sections, name the section that failed, and install Debian packages.
 
 say() { printf '%s\n' "$*"; }
 
@@ -15,7 +15,7 @@ failed() {
 }
 trap failed EXIT
 
-# Debian packages that are missing: installed if we may, named if not.
+# Installs missing Debian packages if we may; otherwise prints their names.
 packages() {
     say "installing $*"
     if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then

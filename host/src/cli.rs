@@ -44,7 +44,7 @@ pub(crate) mod template;
 pub(crate) mod token;
 pub(crate) mod webhook;
 
-/// What scripts go by.
+/// The exit codes, for scripts. They end every help text.
 const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed, refused by the host, or not what was asked for (`webhook check`, `plugin test`); the reason is on standard error
@@ -101,13 +101,12 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Compact(compact::Compact),
-    /// Compile one plugin: what the host runs in a child process for each upload.
+    /// Compile one plugin. The host runs this in a child process for each upload.
     #[command(hide = true)]
     Compile(compile::Compile),
 }
 
 impl Cli {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(serve) => block_on(serve.run()),

@@ -1,4 +1,4 @@
-//! The HTTP edge: connections (`edge`), routing, one file per resource. Status codes stand in `respond` and nowhere else.
+//! The HTTP edge: connections (`edge`), routing, one file per resource. Only `respond` knows status codes.
 
 use std::sync::Arc;
 
@@ -49,7 +49,6 @@ pub(crate) mod webhooks;
 pub use caller::Face;
 pub use respond::Body;
 
-/// Answers one request.
 pub async fn answer(router: Arc<router::Router>, services: Services, request: Request<Incoming>, caller: Caller) -> Response<Body> {
     let (mut parts, incoming) = request.into_parts();
     let request_id = audit::request_id(&parts.headers);
@@ -59,10 +58,10 @@ pub async fn answer(router: Arc<router::Router>, services: Services, request: Re
     let mut body = body::RequestBody::new(incoming, services.clone(), &parts, remote.ip());
     let (metrics, limits) = (services.metrics.clone(), Arc::clone(&services.limits));
     let code = inbound::CodePath::find(parts.uri.path());
-    // A name that serves codes alone is an origin of their own.
+    // A host name that serves only codes is an origin of its own.
     let is_apart = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).is_some_and(|host| settings.serves_codes_alone(host));
     let face = if is_apart && caller.face == Face::Everything { Face::Public } else { caller.face };
-    // What a receiver answers is its own business.
+    // A receiver chooses the headers of its replies, so CORS and compression do not apply to them.
     let asking = code.is_none().then(|| edge::response::Asking::of(&parts, settings));
     let mut response = match asking.as_ref().and_then(edge::response::Asking::preflight) {
         Some(response) => response,

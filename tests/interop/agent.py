@@ -9,7 +9,7 @@ from google.cloud import dialogflowcx_v3, dialogflowcx_v3beta1
 
 asked = json.load(sys.stdin)
 types = {"v3": dialogflowcx_v3, "v3beta1": dialogflowcx_v3beta1}[asked["version"]]
-# What is no WebhookRequest, or no WebhookResponse, is refused here: unknown fields too.
+# A document that is no WebhookRequest or WebhookResponse is refused here, also because of unknown fields.
 sent = types.WebhookRequest.from_json(json.dumps(asked["request"]))
 body = types.WebhookRequest.to_json(sent, use_integers_for_enums=False, always_print_fields_with_no_presence=False)
 post = urllib.request.Request(asked["url"], body.encode(), {"content-type": "application/json"})

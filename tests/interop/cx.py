@@ -52,7 +52,7 @@ for document in asked["refused"]:
 overrides = asked["environment"]["webhookConfig"]["webhookOverrides"]
 for override, name in zip(overrides, created):
     override["name"] = name
-# They come back in the order of their names.
+# The overrides come back sorted by name.
 overrides.sort(key=lambda override: override["name"])
 wanted = cx.Environment.from_json(json.dumps(asked["environment"]))
 made = staging.create_environment(parent=agent, environment=wanted).result()

@@ -1,4 +1,4 @@
-// Is an administrator who is signed in and opens pages a receiver answers: what do their scripts get done in his name?
+// Plays an admin who is signed in and opens pages that a receiver answered. Reports what their scripts can do in the admin's name.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 const { chromium } = createRequire(`${process.env.INTEROP}/`)("playwright-core");

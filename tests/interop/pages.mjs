@@ -1,4 +1,4 @@
-// Is an administrator with a browser: signs in to the directory, creates an organization webhook, changes it, reads its log, deletes it.
+// Plays an admin with a browser: signs in to the directory, creates an organization webhook, changes it, reads its log, deletes it.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 const { chromium } = createRequire(`${process.env.INTEROP}/`)("playwright-core");

@@ -1,9 +1,9 @@
-// Whether the package `standardwebhooks` believes the delivery given on standard input.
+// Checks with the package `standardwebhooks` whether the delivery on standard input has a valid signature.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-// It is installed outside the source tree.
+// The package is installed outside the source tree.
 const { Webhook, WebhookVerificationError } = createRequire(`${process.env.INTEROP}/`)("standardwebhooks");
 
 const asked = JSON.parse(readFileSync(0, "utf8"));

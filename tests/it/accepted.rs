@@ -1,4 +1,4 @@
-//! A delivery is over by its status: what an endpoint accepted is not sent again, whatever the rest of its answer is like.
+//! The status decides whether a delivery has ended: what an endpoint accepted is not sent again, whatever the rest of its answer is like.
 
 use std::{io::Write, time::Duration};
 
@@ -9,12 +9,12 @@ use hookwright_tests::{
 };
 use serde_json::{Value, json};
 
-/// A webhook that takes only events of the source with its own name, and is tried twice.
+/// A webhook with two attempts that only takes events whose source is its own name.
 fn to(url: &str, name: &str) -> Value {
     json!({ "selectors": ["*"], "sources": [name], "request": { "url": url }, "retry": { "attempts": 2, "gap_seconds": 1 } })
 }
 
-/// One event for that webhook: its delivery after the first attempt.
+/// Posts one event for that webhook and returns its delivery after the first attempt.
 async fn delivered(client: &Client, name: &str) -> Value {
     let accepted = client.event(json!({ "trigger": "something.happened", "source": name, "session": name, "data": { "n": 1 } })).await;
     accepted["deliveries"][0].clone()
@@ -35,7 +35,7 @@ fn gzipped(text: &str) -> Vec<u8> {
     encoder.finish().expect("room")
 }
 
-/// Writes a webhook that hears of failed bindings of `name`.
+/// Writes a webhook that receives the events about failed bindings of `name`.
 async fn hear(client: &Client, name: &str, at: &Endpoint) {
     let document = json!({
         "selectors": ["webhook.binding_failed"], "filter": format!("$[?@.webhook == '{name}']"),
@@ -162,7 +162,7 @@ fn a_binding_that_finds_nothing_in_an_answer_that_was_read_is_unmatched_and_not_
         let attempt = &delivery["last_attempt"];
         assert_eq!((&delivery["state"], &attempt["unmatched"]), (&json!("delivered"), &json!(["number"])), "{delivery}");
         assert!(attempt.get("binding_failure").is_none(), "{delivery}");
-        // What is told next is told of the next.
+        // The next notice is about the next delivery.
         endpoint.next(Script::status(200).body("no JSON"));
         let second = delivered(client, &name).await;
         assert_eq!(told.next_request().await.json()["data"]["delivery"], second["id"]);
@@ -185,7 +185,7 @@ fn what_operational_events_bind_makes_no_further_ones() {
         client.webhook("told", both).await;
         for _ in 0..2 {
             let accepted = client.event(json!({ "trigger": "order.new", "session": "s" })).await;
-            // Were the binding that failed at `hears` told, it would come in between.
+            // If the failed binding of `hears` were reported, that notice would come before this one.
             assert_eq!(told.next_request().await.json()["data"]["delivery"], accepted["deliveries"][0]["id"]);
             own.next_request().await;
         }
@@ -208,7 +208,7 @@ fn a_compressed_answer_is_bound() {
         assert_eq!(attempt["answer"]["body"], r#"{"received":true}"#);
         assert_eq!(attempt["request"]["headers"]["accept-encoding"], "gzip, deflate");
         assert_eq!(endpoint.next_request().await.header("accept-encoding"), "gzip, deflate");
-        // What an admin wrote stays.
+        // A header that an admin wrote is kept.
         webhook["request"]["headers"] = json!({ "accept-encoding": "identity" });
         client.webhook(&name, webhook).await;
         endpoint.next(Script::status(200).header("content-encoding", "gzip").body(gzipped(&format!("[{}]", " ".repeat(1_000_000)))));
@@ -325,7 +325,7 @@ fn an_invoke_whose_answer_cannot_be_read_is_delivered_and_says_so() {
         );
         assert_eq!(told.next_request().await.json()["data"]["delivery"], invoked["delivery"]);
         assert_eq!(endpoint.seen().len(), 1);
-        // The plugin's `answers` gets a body that is not of its protocol.
+        // The plugin's `answers` gets a body that does not follow its protocol.
         client.webhook(&name, json!({ "profile": "dialogflow-standard", "request": { "url": endpoint.url("/") } })).await;
         let invoked = client.invoke(&name, json!({})).await;
         assert_eq!((&invoked["state"], &invoked["error_event"]), (&json!("delivered"), &json!("webhook.error")), "{invoked}");
@@ -363,7 +363,7 @@ fn what_is_lost_on_a_kept_connection_is_sent_again_in_the_same_attempt() {
     run(async {
         let client = &shared().await.client;
         let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-        // Each connection answers once, and takes the next request with it.
+        // A connection answers its first request; its second request closes it.
         let endpoint = RawEndpoint::start(move |(_, turn)| if turn == 1 { Reply::send(ok) } else { Reply::close() }).await;
         let name = unique("kept");
         client.webhook(&name, to(&endpoint.url("/"), &name)).await;
@@ -469,7 +469,7 @@ fn an_endpoint_that_never_processes_a_request_fails_in_the_end() {
         assert_eq!(host.client.post("/v1/events", &json!({ "trigger": "order.new" })).await.0, 202);
         let delivery = eventually("the end of the delivery", async || {
             let delivery = host.client.look("/v1/deliveries").await["data"][0].clone();
-            // Until it is due, or, while the circuit breaker of its endpoint is open, until a probe may be sent.
+            // Advance until the delivery is due, or, while the circuit breaker is open, until a probe may be sent.
             if delivery["state"] == "waiting" {
                 host.advance(Duration::from_secs(12));
             }
@@ -477,7 +477,7 @@ fn an_endpoint_that_never_processes_a_request_fails_in_the_end() {
         })
         .await;
         assert_eq!(delivery["attempts"], 2, "{delivery}");
-        // A request is sent four times at once before it is given back; what is given back in the first 30 s counts no attempt.
+        // A request is sent four times at once before it is given back. Giving back in the first 30 s counts no attempt.
         assert!(endpoint.refused() > 2 * 4, "{}", endpoint.refused());
         let id = delivery["id"].as_str().expect("an id");
         assert_eq!(host.client.delivery(id).await["attempt_log"][1]["failure"]["kind"], "not_processed");

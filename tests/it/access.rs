@@ -1,13 +1,13 @@
-//! Who is let in, generated from the descriptions the host serves: a new route cannot be forgotten, because it is not described
-//! without one.
+//! Who may make which request, derived from the descriptions that the host serves. A new route cannot be forgotten, because every route
+//! is described.
 
 use hookwright_tests::{Client, TestHost, run};
 use http::Method;
 use serde_json::{Value, json};
 
-/// What anybody may ask. Everything else that is described must refuse whoever has no token.
+/// Paths that need no token. Everything else in the description must refuse a request without one.
 const PUBLIC: [&str; 5] = ["/healthz", "/readyz", "/openapi.json", "/openapi-arcgis.json", "/openapi-v3.json"];
-/// The same of ArcGIS's addresses: what there is, and where tokens are got.
+/// The same for ArcGIS's paths: the overview, and where tokens are generated.
 const PUBLIC_ARCGIS: [&str; 5] = [
     "/{context}/sharing/rest",
     "/{context}/sharing/rest/info",
@@ -15,13 +15,13 @@ const PUBLIC_ARCGIS: [&str; 5] = [
     "/{context}/sharing/rest/generateToken",
     "/{context}/admin/generateToken",
 ];
-/// Of these, what any token may ask.
+/// The ArcGIS path that any token may use.
 const ANY_TOKEN_ARCGIS: &str = "/{context}/sharing/rest/community/self";
-/// The services there are.
+/// The list of services.
 const DIRECTORY_ARCGIS: [&str; 3] =
     ["/{context}/admin/services", "/{context}/admin/services/{folder}", "/{context}/admin/services/{folder}/{service}"];
 
-/// Every scope there is, with a token that has it alone.
+/// Every scope, with a client whose token has only this scope.
 pub async fn tokens(host: &TestHost) -> Vec<(String, Client)> {
     let described = host.client.look("/openapi.json").await;
     let scopes = described.pointer("/components/schemas/Scope/enum").and_then(Value::as_array).cloned().expect("the scopes");
@@ -35,7 +35,7 @@ pub async fn tokens(host: &TestHost) -> Vec<(String, Client)> {
     tokens
 }
 
-/// Every operation of a description: method, path, and what it says.
+/// Every operation of a description: method, path, and its document.
 pub fn operations(described: &Value) -> Vec<(Method, String, Value)> {
     let mut found = Vec::new();
     for (path, operations) in described["paths"].as_object().into_iter().flatten() {
@@ -46,7 +46,7 @@ pub fn operations(described: &Value) -> Vec<(Method, String, Value)> {
     found
 }
 
-/// A path with every `{...}` filled in: with what `names` says, or with a name there is nothing of.
+/// A path with every `{...}` filled in: with the value in `names`, or with the name of something that does not exist.
 pub fn filled(path: &str, names: &[(&str, &str)]) -> String {
     let usual = [("{context}", "portal"), ("{portal}", "self"), ("{folder}", "Hosted"), ("{service}", "Water.FeatureServer")];
     let fill = |segment: &str| match names.iter().chain(&usual).find(|(name, _)| *name == segment) {

@@ -42,7 +42,7 @@ fn no_admin_call_works_without_a_token() {
             }
         }
         assert!(guarded > 40, "{guarded} guarded routes");
-        // The token in the query is none.
+        // A token in the query does not count.
         let in_query = format!("/v1/webhooks?token={}", TOKEN);
         assert_eq!(client.with_token(None).get(&in_query).await.0, 401);
     });
@@ -320,7 +320,7 @@ fn secrets_have_versions_and_no_value() {
         client.delete(&format!("/v1/webhooks/{name}")).await;
         assert_eq!(client.delete(&path).await.0, 204);
         assert_eq!(client.delete(&path).await.0, 404);
-        // A fixed version stays the one it names.
+        // A fixed version stays in use after the secret got a newer one.
         let endpoint = hookwright_tests::Endpoint::start().await;
         client.secret(&name, "one").await;
         client.secret(&name, "two").await;

@@ -1,10 +1,10 @@
-//! ArcGIS on both sides: payloads as a portal sends them, and a portal's webhooks that arrive here.
+//! ArcGIS on both sides: payloads as a portal sends them, and a portal's webhooks that call us.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hookwright_tests::{Client, Endpoint, Script, TestHost, run, shared, signature::hmac_sha256, unique};
 use serde_json::{Value, json};
 
-/// The payload of a portal that tells of one item shared.
+/// A portal's payload about one shared item.
 fn shared_item(groups: &[&str]) -> Value {
     json!({
         "info": { "webhookName": "demo", "webhookId": "72fe", "portalURL": "https://gis.example/portal/", "when": 1_543_192_196_521_u64 },
@@ -12,7 +12,7 @@ fn shared_item(groups: &[&str]) -> Value {
     })
 }
 
-/// The events a receiver's newest call became, besides `code.*`.
+/// The events that came from a receiver's newest call, except `code.*`.
 async fn emitted(client: &Client, receiver: &str) -> Vec<Value> {
     let call = client.last_call(receiver).await;
     let mut events = Vec::new();
@@ -49,7 +49,7 @@ fn an_organization_event_is_sent_as_a_portal_would() {
             (&json!(name), &written["id"], &json!("https://gis.example/portal/"))
         );
         assert!(payload["info"]["when"].as_u64() > Some(1_543_192_196_500), "the time of the delivery");
-        // The shared value is a credential: it stands in no record.
+        // The shared value is a credential, so no record contains it.
         assert_eq!(
             client.delivery(delivery["id"].as_str().expect("an id")).await["attempt_log"][0]["request"]["headers"]["secret"],
             "(redacted)"
@@ -101,7 +101,8 @@ fn a_feature_service_and_a_job_become_events_by_a_signed_call() {
                 .send(http::Method::POST, &path, &[("x-esriHook-Signature", signature), ("content-type", "application/json")], body)
                 .await
         };
-        // The published key and body, with its computed signature (protocol-facts 1.9), are a sender's; ours has a service in it.
+        // The published key and body, with its computed signature (protocol-facts 1.9), are those of the sender; our body names a
+        // service.
         let body = json!({ "name": "demo", "folderName": "Utilities", "serviceName": "Water", "events": [{ "eventType": "FeaturesCreated", "when": 1_730_385_704_000_u64 }] }).to_string();
         let signature = format!("sha256={}", BASE64_STANDARD.encode(hmac_sha256(b"MYSECRETKEY", body.as_bytes())));
         assert_eq!(call(body.clone(), &signature).await.status, 200);
@@ -144,7 +145,7 @@ fn an_item_shared_publicly_is_scored_and_chat_is_told_with_a_button_that_comes_b
             (&json!("abc123"), &json!("Wells"), &json!("ann"))
         );
         assert!(events[0]["data"]["score"].as_u64() < Some(80), "{events:?}");
-        // The payload as a text file, in the directory that was granted.
+        // The plugin wrote the payload to a text file in its granted directory.
         let call = client.last_call("standards").await;
         let file = host.data().join("plugin-data/item-standards").join(format!("{}.txt", call["id"].as_str().expect("an id")));
         assert_eq!(std::fs::read_to_string(&file).expect("the payload"), shared_item(&["Everyone"]).to_string());
@@ -164,7 +165,7 @@ fn an_item_shared_publicly_is_scored_and_chat_is_told_with_a_button_that_comes_b
         assert_eq!(client.with_token(None).send(http::Method::GET, &path, &[], "").await.status, 200);
         assert_eq!(emitted(client, "click").await[0]["data"], json!({ "itemId": "abc123" }));
 
-        // Well described, or shared inside the organization alone: nobody is told.
+        // Nobody is told about an item that is described well, or is shared only inside the organization.
         portal.next(Script::json(json!({ "title": "Wells", "snippet": "s", "description": "d", "tags": ["a", "b", "c"], "thumbnail": "t", "licenseInfo": "l", "accessInformation": "a" })));
         client.call(&code, "", &shared_item(&["Everyone"]).to_string()).await;
         assert_eq!(emitted(client, "standards").await, Vec::<Value>::new());

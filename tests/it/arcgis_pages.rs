@@ -9,7 +9,7 @@ fn an_administrator_manages_a_webhook_with_a_browser() {
         let Some(browser) = browser() else { return };
         let host = TestHost::start().await;
         let endpoint = Endpoint::start().await;
-        // Pictures for people, where HOOKWRIGHT_TEST_SCREENSHOTS names a directory.
+        // Takes screenshots for people if HOOKWRIGHT_TEST_SCREENSHOTS names a directory.
         let picture = |name: &str| std::env::var("HOOKWRIGHT_TEST_SCREENSHOTS").ok().map(|directory| format!("{directory}/{name}.png"));
         let asked = json!({
             "browser": browser, "url": host.client.url("").trim_end_matches('/'), "name": "HOOKWRIGHT_ADMIN_TOKEN", "token": TOKEN, "hook": endpoint.url("/hook"),
@@ -31,7 +31,7 @@ fn an_administrator_manages_a_webhook_with_a_browser() {
         says("log", "total\t0");
         says("deleted", "total\t0");
         says("signed_out", "Login");
-        // An error page has the status of its error, which the browser notes; nothing else may be complained about.
+        // An error page has the status of its error, and the browser reports that. It must not report anything else.
         let complaints = said["complaints"].as_array().expect("complaints");
         assert!(complaints.iter().all(|complaint| complaint.as_str().is_some_and(|text| text.contains("400"))), "{complaints:?}");
         let knocked = endpoint.seen();

@@ -53,7 +53,7 @@ fn esris_own_client_manages_the_webhooks_of_the_organization() {
         assert_eq!((&updated["name"], &updated["events"], &updated["id"]), (&json!("Shared"), &json!(["/items/share"]), &shared["id"]));
         assert_eq!(updated["config"]["deactivationPolicy"], json!({ "numberOfFailures": 4, "daysInPast": 2 }));
         assert!(said["refused"].as_str().is_some_and(|refused| refused.contains("/items/share")), "{said}");
-        // The delivery, as the log has it and as it arrived: with the secret an update did not touch.
+        // The delivery in the log and as it arrived, signed with the secret that the update left unchanged.
         let notifications = said["notifications"].as_array().expect("a log");
         assert_eq!(notifications.len(), 1, "{said}");
         assert_eq!((&notifications[0]["isInvoked"], &notifications[0]["id"]), (&json!(true), &shared["id"]));
@@ -75,7 +75,7 @@ fn a_payload_is_the_documented_one_field_by_field() {
         let id = created(client, &[("name", "demo"), ("url", &endpoint.url("/x")), ("changes", "allChanges")]).await;
         let knocked = endpoint.next_request().await;
         assert_eq!((knocked.method.as_str(), knocked.text().as_str(), knocked.header("content-type")), ("POST", "{}", "application/json"));
-        // "Webhook payloads": a group is updated, with nothing to add.
+        // "Webhook payloads": a group is updated, with no further properties.
         let data = json!({ "username": "admin", "userId": "173d" });
         client.event(json!({ "trigger": "/groups/173d/update", "time": "2018-11-26T00:29:56.500Z", "data": data })).await;
         let mut payload = endpoint.next_request().await.json();
@@ -88,7 +88,7 @@ fn a_payload_is_the_documented_one_field_by_field() {
                 "events": [{ "username": "admin", "userId": "173d", "when": 1_543_192_196_500_u64, "operation": "update", "source": "groups", "id": "173d", "properties": {} }],
             })
         );
-        // Paths of one's own are nothing to an organization.
+        // An organization webhook does not match other paths.
         let other = client.event(json!({ "trigger": "/services/Route.GPServer/jobs/1/succeeded" })).await;
         assert_eq!(other["deliveries"], json!([]));
     });
@@ -115,7 +115,7 @@ fn the_payload_url_is_called_at_creation_and_at_update() {
         let (_, message) = error(&create("http://gis.example/x").await);
         assert!(message.starts_with("url: "), "{message}");
         assert_eq!(client.look("/v1/webhooks").await["data"], json!([]), "nothing was kept of those");
-        // Anything below 500 shows that somebody is there.
+        // Any status below 500 shows that something answers.
         endpoint.next(Script::status(404));
         let made = create(&endpoint.url("/")).await;
         assert_eq!(made["success"], true, "{made}");
@@ -125,7 +125,7 @@ fn the_payload_url_is_called_at_creation_and_at_update() {
         let kept = client.get(&format!("{WEBHOOKS}/{}?f=json", made["id"].as_str().expect("an id"))).await.1;
         assert_eq!((code, &kept["payloadUrl"]), (400, &json!(endpoint.url("/"))), "{kept}");
         assert_eq!(client.form(&path, &[("url", &endpoint.url("/moved"))]).await, json!({ "success": true }));
-        // The same through our own API: the rule is the profile's.
+        // The same through our own API, because the rule belongs to the profile.
         endpoint.next(Script::status(502));
         let document = json!({ "profile": "arcgis-organization", "selectors": ["/items"], "request": { "url": endpoint.url("/") } });
         let (status, problem) = client.put("/v1/webhooks/own", &document).await;
@@ -227,7 +227,7 @@ fn tokens_come_as_parameters_or_headers_and_end_by_themselves() {
     });
 }
 
-/// Payloads that fail, so many on each day; the day it was off after.
+/// Sends payloads that fail: pairs of a day and a number. Returns the day after which the webhook was deactivated.
 async fn off_after(failures: &[(u64, u32)]) -> Option<u64> {
     let host = TestHost::start().await;
     let client = &host.client;
@@ -248,7 +248,7 @@ async fn off_after(failures: &[(u64, u32)]) -> Option<u64> {
         let is_due = client.look(&format!("/v1/deliveries?webhook={name}&state=failed")).await["data"].as_array().map_or(0, Vec::len) >= 5;
         let active = async || client.look(&format!("{WEBHOOKS}/{id}?f=json")).await["isActive"] == true;
         if is_due {
-            // It is switched off a moment after its last failure, or not at all.
+            // The webhook is deactivated a moment after its last failure, or not at all.
             let looks = Cell::new(0);
             let still_on = eventually("a decision", async || {
                 looks.set(looks.get() + 1);
@@ -257,7 +257,7 @@ async fn off_after(failures: &[(u64, u32)]) -> Option<u64> {
             })
             .await;
             if !still_on {
-                // Activating begins anew.
+                // Activating starts the count again.
                 assert_eq!(client.form(&format!("{WEBHOOKS}/{id}/activate"), &[]).await["success"], true);
                 assert!(active().await);
                 return Some(*day);
@@ -310,7 +310,7 @@ fn the_pages_lead_to_everything_and_show_no_secret() {
         }
         assert!(page(&format!("{WEBHOOKS}/createWebhook")).await.text().contains("Let me define manually"));
         assert_eq!(page(&format!("{WEBHOOKS}/none")).await.status, 404);
-        // A page is for who signed in; there is no way to another site from there.
+        // A page needs a sign-in, and the sign-in never redirects to another site.
         let nobody = client.with_token(None);
         let away = nobody.send(Method::GET, WEBHOOKS, &[], "").await;
         assert_eq!((away.status, away.header("location").starts_with("/portal/sharing/rest/login?redirect=")), (303, true));

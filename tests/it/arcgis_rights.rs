@@ -1,4 +1,5 @@
-//! What a token with one of ArcGIS's privileges sees and changes: what it made, and never the destination of another user's credentials.
+//! What a token with one of ArcGIS's privileges sees and changes: the webhooks it created, and never the destination of another user's
+//! credentials.
 
 use hookwright_tests::{Client, Endpoint, TestHost, client::succeeded, run};
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ const ORGANIZATION: &str = "/portal/sharing/rest/portals/self/webhooks";
 const FEATURE: &str = "/server/admin/services/Water.FeatureServer/webhooks";
 const GEOPROCESSING: &str = "/server/admin/services/Route.GPServer/webhooks";
 
-/// One of the three APIs: where its webhooks are, what its forms call things.
+/// One of the three APIs: the path of its webhooks and the names of its form fields.
 struct Api {
     at: &'static str,
     profile: &'static str,
@@ -15,7 +16,7 @@ struct Api {
     secret: &'static str,
     update: &'static str,
     shown: &'static str,
-    /// What fires a webhook of it.
+    /// An event that its webhooks match.
     event: Value,
 }
 
@@ -52,7 +53,7 @@ fn apis() -> [Api; 3] {
     ]
 }
 
-/// A host with an administrator's secrets, and clients of two who hold every privilege but the administrator's.
+/// A host with an admin's secrets, and clients of two users who have every privilege except the admin's.
 async fn bench() -> (TestHost, Client, Client) {
     let host = TestHost::start().await;
     let client = &host.client;
@@ -75,7 +76,7 @@ async fn bench() -> (TestHost, Client, Client) {
     (host, ann, bob)
 }
 
-/// An administrator's webhook of an API, with all that goes along with a request.
+/// An admin's webhook in an API, with all credentials that a request can carry.
 fn of_an_admin(api: &Api, url: &str) -> Value {
     let (selectors, sources) = match api.profile {
         "arcgis-organization" => (json!(["/items"]), json!([])),
@@ -128,7 +129,7 @@ fn an_administrators_webhook_is_seen_without_values_and_changed_by_nobody_else()
             assert_eq!(code(&ann.get(&format!("{at}/notificationStatus?f=json")).await.1), 403, "payloads are theirs, too");
             assert!(!ann.send(http::Method::GET, &at, &[], "").await.text().contains("canary"));
             for all in ["deactivateAll", "deleteAll"] {
-                // Of what they made, which is nothing.
+                // It deletes only the webhooks that this user created, and there are none.
                 drop(ann.form(&format!("{}/{all}", api.at), &[]).await);
             }
             let mut after = host.client.look("/v1/webhooks/theirs?reveal=true").await;
@@ -146,7 +147,7 @@ fn an_administrators_webhook_is_seen_without_values_and_changed_by_nobody_else()
             assert_eq!(delivered.header("authorization"), "Bearer canary-crown");
             assert_eq!(thief.seen().len(), 0);
 
-            // What its owner put there themselves stays theirs, whatever it is called by whom.
+            // The label that the owner set stays, whoever changes the webhook.
             let (status, relabelled) = host.client.patch("/v1/webhooks/theirs", &json!({ "labels": { "arcgis/owner": "ann" } })).await;
             assert_eq!(status, 200, "{relabelled}");
             let answered = ann.form(&format!("{at}/{}", api.update), &[(api.url, &thief.url("/steal"))]).await;
@@ -182,16 +183,16 @@ fn what_somebody_made_is_theirs_to_change_and_their_secret_goes_nowhere_by_itsel
                 host.client.look(&format!("/v1/webhooks/{name}?reveal=true")).await["request"]["url"].clone()
             };
 
-            // Another holder of the privilege sees it, and changes nothing.
+            // Another user with the privilege sees the webhook but cannot change it.
             assert_eq!(listed(&bob, &api).await.len(), 1);
             assert_eq!(code(&bob.form(&update, &[("name", "Stolen")]).await), 403);
             assert_eq!(code(&bob.form(&format!("{at}/delete"), &[]).await), 403);
 
-            // Written back as it is shown, the URL stays what it is.
+            // Writing the URL back as it is shown does not change it.
             let shown = endpoint.url("/mine?sig=redacted");
             assert_eq!(ann.form(&update, &[(api.url, &shown), (api.secret, "(redacted)")]).await["success"], true);
             assert_eq!(url_now().await, json!(url));
-            // At the same server the secret stays; at another it is given again, or there is none.
+            // At the same server the secret stays. At another server it must be given again; otherwise there is no secret.
             assert_eq!(ann.form(&update, &[(api.url, &endpoint.url("/moved"))]).await["success"], true);
             for secret in [vec![], vec![(api.secret, "(redacted)")]] {
                 let elsewhere = other.url("/");
@@ -203,14 +204,14 @@ fn what_somebody_made_is_theirs_to_change_and_their_secret_goes_nowhere_by_itsel
             }
             assert_eq!(ann.form(&update, &[(api.url, &other.url("/")), (api.secret, "canary-again")]).await["success"], true);
             assert_eq!(url_now().await, json!(other.url("/")));
-            // References read what their tokens may not.
+            // References could read values that the users' tokens may not.
             let refused = ann.form(&update, &[(api.url, &other.url("/?t=$session.params.token"))]).await;
             assert!(
                 code(&refused) == 400 && refused["error"]["message"].as_str().is_some_and(|said| said.contains("administrator")),
                 "{refused}"
             );
 
-            // What an administrator adds to it does not follow it elsewhere.
+            // Credentials that an admin adds do not follow the webhook to another server.
             let name = now().await["name"].as_str().expect("a name").to_owned();
             for more in [
                 json!({ "auth": { "kind": "bearer", "token": "$secret:crown" } }),

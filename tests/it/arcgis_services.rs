@@ -1,4 +1,4 @@
-//! Webhooks of geoprocessing and feature services: who may create which, of what services, what is sent and when.
+//! Webhooks of geoprocessing and feature services: who may create them for which services, what is sent, and when.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use hookwright_tests::{
 use http::Method;
 use serde_json::{Value, json};
 
-/// The webhooks of the service every test has.
+/// The path of the webhooks of the service that every test has.
 const WATER: &str = "/server/admin/services/Utilities/Water.FeatureServer/webhooks";
 const ROUTE: &str = "/server/admin/services/Route.GPServer/webhooks";
-/// The key of the published vectors.
+/// The key of the published test vectors.
 const KEY: &str = "MYSECRETKEY";
 
 async fn service(client: &Client, name: &str, document: Value) -> Value {
@@ -44,7 +44,7 @@ async fn edit(client: &Client, source: &str, change: &str) {
     assert_eq!(status, 202, "{accepted}");
 }
 
-/// Waits until nothing is being sent: time must not move while something is.
+/// Waits until nothing is being sent, because the clock must not advance during an attempt.
 async fn settled(client: &Client) {
     eventually("nothing is being sent", async || {
         (client.look("/v1/deliveries?state=sending&limit=1").await["data"] == json!([])).then_some(())
@@ -52,7 +52,7 @@ async fn settled(client: &Client) {
     .await;
 }
 
-/// The next request that is no creation check.
+/// The next request that is not a creation check.
 async fn payload(endpoint: &Endpoint) -> Received {
     loop {
         let received = endpoint.next_request().await;
@@ -120,7 +120,7 @@ fn the_conditions_on_a_service_are_checked_and_kept() {
         assert!(message(&refused).contains("is synchronous; only an asynchronous service"), "{refused}");
         service(client, "Route.GPServer", json!({ "execution": "asynchronous" })).await;
         assert_eq!(create("Route.GPServer", &fields[..2]).await["success"], true);
-        // What a webhook relies on is not taken away from under it.
+        // A service cannot lose a capability that a webhook needs.
         for (path, document) in
             [("Water.FeatureServer", json!({ "capabilities": ["Update", "ChangeTracking", "Sync"] })), ("Route.GPServer", json!({}))]
         {
@@ -128,7 +128,7 @@ fn the_conditions_on_a_service_are_checked_and_kept() {
             assert_eq!(status, 409, "{problem}");
             assert_eq!(client.delete(&format!("/v1/services/{path}")).await.0, 409);
         }
-        // The rule is the profile's: it holds for our own API as well.
+        // The rule belongs to the profile, so it also holds for our own API.
         service(client, "Roads.FeatureServer", json!({ "capabilities": ["Update"] })).await;
         let document = json!({ "profile": "arcgis-feature", "selectors": ["*"], "sources": ["/services/Roads.FeatureServer"], "request": { "url": url } });
         let (status, problem) = client.put("/v1/webhooks/roads", &document).await;
@@ -150,7 +150,8 @@ fn who_may_create_which_kind_and_who_may_not() {
             format!("{WATER}/create"),
             "/server/admin/services/Owned.FeatureServer/webhooks/create".to_owned(),
         ];
-        // Organization, geoprocessing, feature, feature of an owned service; the settings of all service webhooks.
+        // For each user: may it use organization, geoprocessing, feature, and owned feature webhooks, and the settings of all service
+        // webhooks?
         for (name, grant, may) in [
             ("administrator", json!({ "role": "administrator" }), [true, true, true, true, true]),
             ("publisher", json!({ "role": "publisher" }), [false, true, true, false, false]),
@@ -213,7 +214,7 @@ fn a_feature_service_webhook_sends_one_payload_for_each_period() {
         let other = created(client, WATER, &[("name", "every"), ("hookUrl", &endpoint.url("/every")), ("changeTypes", "*")]).await;
         assert_eq!(other["changeTypes"], json!(["*"]));
         succeeded("POST", "delete", (200, client.form(&format!("{WATER}/{}/delete", other["id"].as_str().expect("an id")), &[]).await));
-        // Three edits within a period; edits of another service, and other changes of this one, are nobody's here.
+        // Three edits within a period. Edits of another service, and other changes of this one, match no webhook here.
         edit(client, source, "FeaturesCreated").await;
         host.advance(Duration::from_secs(7));
         edit(client, source, "FeaturesUpdated").await;
@@ -238,7 +239,7 @@ fn a_feature_service_webhook_sends_one_payload_for_each_period() {
         assert_eq!(received.header("x-esrihook-signature"), signature);
         assert_eq!(endpoint.seen().len(), before + 1, "one payload");
         settled(client).await;
-        // An idle period sends nothing: the next payload is the next edit's alone.
+        // A period without edits sends nothing: the next payload has only the next edit.
         host.advance(Duration::from_secs(60));
         edit(client, source, "FeaturesCreated").await;
         host.advance(Duration::from_secs(20));
@@ -278,7 +279,7 @@ fn a_change_of_schedule_takes_effect() {
         let made = write("create", every("hour", 1, "enabled")).await;
         let id = made["id"].as_str().unwrap_or_else(|| panic!("{made}"));
         assert_eq!(made["scheduleInfo"]["recurrenceInfo"], json!({ "frequency": "hour", "interval": 1 }));
-        // What gathers by the hour is sent by the minute once that is the schedule.
+        // Events that gather by the hour are sent by the minute after the schedule changed.
         edit(client, source, "FeaturesCreated").await;
         host.advance(Duration::from_secs(30));
         edit(client, source, "FeaturesDeleted").await;
@@ -290,7 +291,7 @@ fn a_change_of_schedule_takes_effect() {
         host.advance(Duration::from_secs(61));
         payload(&endpoint).await;
         settled(client).await;
-        // Disabled, nothing is sent and nothing gathers; the webhook stays as active as it was.
+        // While the schedule is disabled, nothing is sent and nothing gathers; the webhook stays active.
         assert_eq!(write(&format!("{id}/edit"), every("minute", 1, "disabled")).await["success"], true);
         let shown = client.look(&format!("{WATER}/{id}?f=json")).await;
         assert_eq!((&shown["active"], &shown["scheduleInfo"]["state"]), (&json!(true), &json!("disabled")), "{shown}");
@@ -311,7 +312,7 @@ fn periods_are_counted_from_the_start_a_schedule_names() {
         let endpoint = Endpoint::start().await;
         let source = "/services/Utilities/Water.FeatureServer";
         let now: jiff::Timestamp = hookwright::clock::Clock::now(host.clock.as_ref());
-        // A period that began 50 of its 60 seconds ago: it ends in ten, whenever its first event came.
+        // The period began 50 of its 60 seconds ago, so it ends in ten seconds, whenever its first event came.
         let schedule =
             json!({ "startAt": now.as_millisecond() - 50_000, "recurrenceInfo": { "frequency": "second", "interval": 60 } }).to_string();
         created(client, WATER, &[("name", "demo"), ("hookUrl", &endpoint.url("/")), ("changeTypes", "*"), ("scheduleInfo", &schedule)])
@@ -353,7 +354,7 @@ fn a_jobs_end_is_told_as_documented_and_as_a_form_byte_for_byte() {
         client.event(json!({ "trigger": "/services/Route.GPServer/jobs/j%2B&/succeeded", "data": { "taskName": "A + B & 100 %" } })).await;
         let received = payload(&endpoint).await;
         assert_eq!(received.header("content-type"), "application/x-www-form-urlencoded");
-        // As Esri's sample receivers do it: the bytes between `payload=` and the `&` are hashed as they stand and parsed undecoded.
+        // As in Esri's sample receivers: the bytes between `payload=` and `&` are hashed and parsed without decoding.
         let body = &received.body[..];
         let rest = body.strip_prefix(b"payload=").expect("the payload first");
         let end = rest.iter().position(|byte| *byte == b'&').expect("a divider");
@@ -364,10 +365,10 @@ fn a_jobs_end_is_told_as_documented_and_as_a_form_byte_for_byte() {
         let digest = BASE64_STANDARD.encode(hmac_sha256(KEY.as_bytes(), raw));
         let encoded = digest.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
         assert_eq!(String::from_utf8_lossy(signature), format!("x-esriHook-Signature=sha256%3D{encoded}"));
-        // A form parser that decodes reads the same.
+        // A form parser that decodes reads the same values.
         let decoded: Vec<_> = url::form_urlencoded::parse(body).collect();
         assert_eq!((decoded[0].1.as_bytes(), decoded[1].1.as_ref()), (raw, format!("sha256={digest}").as_str()));
-        // Without a key the form has its payload alone.
+        // Without a key the form contains only the payload.
         let path = format!("{ROUTE}/{}/edit", made["id"].as_str().expect("an id"));
         assert_eq!(client.form(&path, &[("signatureKey", "")]).await, json!({ "success": true }));
         client.event(json!({ "trigger": "/services/Route.GPServer/jobs/j2/succeeded", "data": { "taskName": "A + B & 100 %" } })).await;
@@ -472,7 +473,7 @@ fn a_challenge_is_answered_with_the_tokens_signature() {
         let answered = client.with_token(None).send(Method::GET, &path(&code), &[], "").await;
         let expected = json!({ "response_token": "sha256=JZBRSjXI4VWGz/kfx+MhyuzBzDmFvu6acHbGAAl80LU=" });
         assert_eq!((answered.status, answered.json()), (200, expected));
-        // Of others it is a call like any, and this one is not signed.
+        // For another scheme it is a normal call, and this one is not signed.
         let other = client.receiver(&unique("crc"), verify("github")).await;
         assert_eq!(client.with_token(None).send(Method::GET, &path(&other), &[], "").await.status, 401);
         assert_eq!(client.with_token(None).send(Method::POST, &path(&code), &[], "x").await.status, 401);

@@ -1,4 +1,4 @@
-//! ArcGIS's trigger tables, whole: which webhooks each of them fires, and what its events may hold.
+//! All of ArcGIS's trigger tables: which webhooks each trigger fires, and what its events may contain.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ async fn fired(client: &Client, event: &Value) -> BTreeSet<String> {
     shown["deliveries"].as_array().into_iter().flatten().map(|one| one["webhook"].as_str().expect("a name").to_owned()).collect()
 }
 
-/// A webhook for each selector: its name is the selector, as far as names go.
+/// Creates a webhook for each selector. Its name is the selector, as far as names allow.
 async fn subscribe(client: &Client, endpoint: &Endpoint, selectors: &BTreeMap<String, Value>) {
     for (name, fields) in selectors {
         let mut document = json!({ "request": { "url": endpoint.url("/") } });
@@ -22,7 +22,7 @@ async fn subscribe(client: &Client, endpoint: &Endpoint, selectors: &BTreeMap<St
     }
 }
 
-/// What the organization's operations are on: this object, and another one nobody does anything to.
+/// The object of the organization's operations, and another object with no operations.
 const OBJECT: &str = "6cd80cb32d4a4b4d858a020e57fba7b1";
 const OTHER: &str = "7dd95fadaec84859ab8ed1059e675e0c";
 
@@ -33,7 +33,7 @@ fn each_trigger_of_the_organization_fires_the_webhooks_that_should_and_no_other(
         let client = &host.client;
         let endpoint = Endpoint::start().await;
         endpoint.always(Script::status(200));
-        // One webhook for every row of the tables, of an object and of another, and one for everything.
+        // One webhook for every row of the tables, for this object and for the other one, and one for everything.
         let mut selectors = BTreeMap::from([("everything".to_owned(), json!({ "selectors": ["/"] }))]);
         for row in rows() {
             let words: Vec<_> = row.selector.trim_start_matches('/').split('/').collect();
@@ -50,7 +50,7 @@ fn each_trigger_of_the_organization_fires_the_webhooks_that_should_and_no_other(
                 let mut expected = BTreeSet::from(["everything".to_owned(), name.to_owned()]);
                 expected.extend(operation.any.map(|_| format!("{name}.{}", operation.any_spelling())));
                 expected.extend(operation.one.map(|_| format!("{name}.{OBJECT}.{}", operation.name)));
-                // A single object has a row of its own in every family but roles.
+                // Every family except roles has rows for a single object.
                 expected.extend((family != Family::Roles).then(|| format!("{name}.{OBJECT}")));
                 let trigger = format!("/{name}/{OBJECT}/{}", operation.name);
                 let found = fired(client, &json!({ "trigger": trigger })).await;
@@ -59,7 +59,8 @@ fn each_trigger_of_the_organization_fires_the_webhooks_that_should_and_no_other(
                 deliveries += found.len();
             }
         }
-        // 35 operations: 4 families, 33 on any object, 29 on one; all fire everything, the family and, but for roles, the object.
+        // 35 operations; 4 families, 33 rows for any object, 29 for one. Each event fires everything, the family and, except for roles,
+        // the object.
         assert_eq!((selectors.len(), events), (1 + 4 + 33 + 2 * (3 + 29), 35));
         assert_eq!(deliveries, 35 * 2 + 33 + 29 + 32);
     });
@@ -122,7 +123,7 @@ fn the_triggers_are_listed_in_two_languages_with_what_their_events_hold() {
         let client = &shared().await.client;
         let listed = client.look("/v1/triggers").await;
         let listed = listed["data"].as_array().expect("triggers");
-        // The organization's rows and `/`, the change types and `*`, three ends of a job.
+        // The organization's rows and `/`, the change types and `*`, and the three ends of a job.
         assert_eq!(listed.len(), rows().len() + 1 + CHANGE_TYPES.len() + 1 + 3);
         for one in listed {
             let texts = [&one["description"]["en"], &one["description"]["fr"]];
@@ -177,7 +178,7 @@ fn the_families_are_closed_and_their_properties_typed() {
                 assert!(said.starts_with(&format!("/data/properties/{} a list of", property.key)), "{said}");
             }
         }
-        // A list of events says which; the seeds' other spelling is a slip; other paths are anybody's.
+        // An error in a list of events names the event. The other spelling in the seed documents is a mistake. Other paths are allowed.
         let said = refused(
             json!([{ "trigger": "a.b" }, { "trigger": "/groups/g/removeUsers", "data": { "properties": { "removeUserNames": ["u"] } } }]),
         )

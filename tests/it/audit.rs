@@ -8,7 +8,7 @@ use hookwright_tests::{
 use http::Method;
 use serde_json::{Value, json};
 
-/// A host, and an administrator of it called `ann`.
+/// A host, and the client of an admin called `ann`.
 async fn host_with_ann() -> (TestHost, Client) {
     let host = TestHost::start().await;
     let (status, made) = host.client.post("/v1/tokens", &json!({ "name": "ann", "scopes": ["admin"] })).await;
@@ -17,7 +17,7 @@ async fn host_with_ann() -> (TestHost, Client) {
     (host, ann)
 }
 
-/// What there is for a query, oldest first.
+/// The audit entries for a query, oldest first.
 async fn entries(client: &Client, query: &str) -> Vec<Value> {
     let mut entries = client.look(&format!("/v1/audit?limit=500{query}")).await["data"].as_array().cloned().expect("a list");
     entries.reverse();
@@ -51,7 +51,7 @@ fn a_change_stands_with_who_made_it_and_the_document_before_and_after() {
         assert_eq!(changed["changes"], json!(["/spec/request/url"]), "what changed is said, not what it was");
         assert!(changed["before"].is_object() && deleted["before"].is_object() && deleted["after"].is_null(), "{changed} {deleted}");
         assert!(!json!(found).to_string().contains("canary"), "{found:?}");
-        // The filters, and a page after another.
+        // The filters, and paging.
         assert_eq!(entries(&ann, "&who=tok_none").await, Vec::<Value>::new());
         assert_eq!(entries(&ann, &format!("&kind=webhook&since={}", made["at"].as_str().expect("a time"))).await.len(), 3);
         assert_eq!(entries(&ann, "&since=2999-01-01T00:00:00Z").await, Vec::<Value>::new());
@@ -95,7 +95,7 @@ fn every_kind_of_change_has_its_entry() {
         }
         let (_, token) = ann.post("/v1/tokens", &json!({ "name": "crm", "scopes": ["read"] })).await;
         ann.delete(&format!("/v1/tokens/{}", token["id"].as_str().expect("an id"))).await;
-        // What is refused changes nothing.
+        // A refused request leaves no entry.
         assert_eq!(ann.put("/v1/webhooks/none", &json!({})).await.0, 400);
         let found = entries(&ann, "&who=ann").await;
         let code_entry = format!("code {code_id}");

@@ -1,4 +1,4 @@
-//! Each kind of credential at a real server of that kind: taken, refused, run out, rotated.
+//! Each kind of credential at a real server: accepted, refused, expired, rotated.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use hookwright_tests::{
 };
 use serde_json::{Value, json};
 
-/// What an invoke of a webhook with this `auth` sends and how it ends.
+/// Invokes a webhook with this `auth`, and returns the outcome.
 async fn invoked(client: &Client, name: &str) -> Value {
     client.invoke(name, json!({ "data": 1 })).await
 }
@@ -82,7 +82,7 @@ fn those_who_wait_for_a_token_share_the_answer_that_there_is_none() {
         let events: Vec<_> = (0..8).map(|n| json!({ "trigger": "many.now", "data": n })).collect();
         assert_eq!(client.post("/v1/events", &json!(events)).await.0, 202);
         tokens.next_request().await;
-        // What was begun after them is through: they have come to where they wait.
+        // Work that was begun after the waiting deliveries has finished, so they have reached the place where they wait.
         for _ in 0..8 {
             assert_eq!(client.event(json!({ "trigger": "other.now" })).await["deliveries"][0]["state"], "delivered");
         }
@@ -237,7 +237,7 @@ fn an_account_exchanges_what_it_signed() {
         let claims = claims(&assertion, &key.public, &server.endpoint.url("/token")).expect("signed for the endpoint");
         assert_eq!((&claims["iss"], &claims["scope"]), (&json!("sa@project.example"), &json!("a b")));
 
-        // A key file says whose key it is.
+        // A key file names its account.
         let file = unique("account-file");
         client
             .secret(
@@ -344,7 +344,7 @@ fn a_credential_that_is_given_itself_is_kept_as_a_secret() {
         assert_eq!(client.put(&secret, &json!({ "value": "x" })).await.0, 400, "it is the document's");
         assert_eq!(client.delete(&secret).await.0, 409, "it is in use");
 
-        // Written again it is the same secret: with a new version where it changed.
+        // If the document is written again, the secret keeps its name; it gets a new version only if the value changed.
         let version = async || {
             let secrets = client.look("/v1/secrets").await;
             let of = |one: &Value| format!("$secret:{}", one["name"].as_str().unwrap_or_default());
@@ -352,7 +352,7 @@ fn a_credential_that_is_given_itself_is_kept_as_a_secret() {
         };
         client.webhook(&name, webhook.clone()).await;
         assert_eq!(version().await, Some(json!(1)));
-        // Of a document that is refused, nothing is taken over.
+        // A refused document leaves no credential behind.
         let refused = json!({ "transform": "nowhere", "auth": { "password": { "inline": "of a refused document" } } });
         let (status, problem) = client.patch(&path, &refused).await;
         assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/transform")), "{problem}");
@@ -361,7 +361,7 @@ fn a_credential_that_is_given_itself_is_kept_as_a_secret() {
         assert_eq!((status, version().await), (200, Some(json!(2))), "{changed}");
         assert_eq!(delivered(client, &name, &endpoint).await.header("authorization"), "Basic YW5uOm90aGVy");
 
-        // What nobody refers to any more is gone.
+        // A secret that nothing refers to any more is deleted.
         webhook["auth"] = json!({ "kind": "none" });
         client.webhook(&name, webhook).await;
         assert_eq!(version().await, None);
@@ -414,7 +414,7 @@ fn mutual_tls_stands_beside_any_other_kind() {
         client.webhook(&name, json!({ "request": { "url": endpoint.url("/") }, "auth": auth, "tls": tls })).await;
         assert_eq!(delivered(client, &name, &endpoint).await.header("authorization"), "Bearer canary");
 
-        // Another authority's client is not let in; rotated, it is, without a restart.
+        // A client certificate of another authority is refused. After its rotation it is accepted, without a restart.
         client.secret(&format!("{name}-key"), &Authority::new().client().key).await;
         let failed = invoked(client, &name).await;
         assert_ne!(failed["state"], "delivered", "a key that does not go with the certificate: {failed}");
@@ -485,7 +485,7 @@ fn several_kinds_at_once_and_what_is_no_credential_are_refused() {
     });
 }
 
-/// A key that does not fit its scheme is found before it is kept: nothing of a refused document stays.
+/// A key that does not fit its scheme is refused before it is stored.
 #[test]
 fn a_key_that_does_not_fit_its_scheme_is_not_kept() {
     run(async {
@@ -504,11 +504,11 @@ fn a_key_that_does_not_fit_its_scheme_is_not_kept() {
             assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/verify/secret")), "{problem}");
             assert_eq!(secrets().await, 0, "{scheme}");
         }
-        // Nor beside a secret that is not there.
+        // The same holds if another secret does not exist.
         let (status, problem) = client.put("/v1/webhooks/w", &json!({ "request": { "url": "http://127.0.0.1:9/" }, "auth": { "kind": "bearer", "token": { "inline": "t" } }, "environments": { "e": { "auth": { "kind": "bearer", "token": "$secret:none" } } } })).await;
         assert!(status == 400 && problem.to_string().contains("there is no secret"), "{problem}");
         assert_eq!(secrets().await, 0);
-        // A good one is kept, and stays what it is where the next is bad.
+        // A good key is stored, and stays unchanged when the next one is refused.
         client.webhook("w", signed("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).await;
         client.receiver("r", verified("basic", "ann:pw")).await;
         assert_eq!(client.put("/v1/webhooks/w", &signed("whsec_c2hvcnQ=")).await.0, 400);
@@ -518,7 +518,7 @@ fn a_key_that_does_not_fit_its_scheme_is_not_kept() {
     });
 }
 
-/// A server that lets nobody in without the credential of the moment: taken, refused with the agent's own event, rotated without a restart.
+/// A server accepts only the present credential. A refused one has the agent's own event; a rotated one is used without a restart.
 #[test]
 fn a_server_that_looks_takes_refuses_and_is_rotated() {
     run(async {
@@ -557,8 +557,8 @@ fn a_server_that_looks_takes_refuses_and_is_rotated() {
     });
 }
 
-/// Signed and exchanged tokens end and are got anew; a 401 asks for one more; a key that is no longer believed is refused, and its
-/// successor taken without a restart.
+/// Signed and exchanged tokens expire and are fetched again. A 401 causes one more fetch. A key that the server no longer accepts is
+/// refused, and its successor is used without a restart.
 #[test]
 fn an_accounts_tokens_end_are_refused_and_rotate() {
     run(async {
@@ -586,7 +586,7 @@ fn an_accounts_tokens_end_are_refused_and_rotate() {
             let sent: Vec<_> = endpoint.seen().iter().rev().take(2).map(|seen| seen.header("authorization").to_owned()).collect();
             assert!(sent[1] == second && sent[0] != second, "{kind}: once more, with another: {sent:?}");
         }
-        // The account's key is replaced: what the old one signs is believed no more.
+        // The account's key is replaced, so assertions signed with the old key are refused.
         server.believe(&next.public);
         host.advance(Duration::from_secs(3600));
         let refused = invoked(client, "service_account").await;

@@ -1,5 +1,5 @@
-//! Many deliveries wait for an endpoint that does not answer: what they cost in memory, how soon a restarted host delivers, and what
-//! another webhook notices of them. `tests/run backlog N` prints the figures for a large N; nothing here depends on how fast it is.
+//! Many deliveries wait for an endpoint that does not answer: their memory, the time until a restarted host delivers, and the effect on
+//! another webhook. `tests/run backlog N` prints figures for a large N; no assertion depends on speed.
 
 use std::time::{Duration, Instant};
 
@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 
 /// Events in one request.
 const BATCH: usize = 500;
-/// Events whose latency is measured, each time.
+/// Events whose latency is measured, in each measurement.
 const MEASURED: usize = 300;
-/// What a host may keep resident with a million deliveries waiting, in bytes.
+/// Most resident memory of a host with a million waiting deliveries, in bytes.
 const RESIDENT_MAX: u64 = 300_000_000;
 
-/// Deliveries that wait; `tests/run backlog N` asks for more.
+/// Number of waiting deliveries; `tests/run backlog N` sets it.
 fn waiting() -> usize {
     std::env::var("HOOKWRIGHT_TEST_BACKLOG").ok().and_then(|count| count.parse().ok()).unwrap_or(2000)
 }
 
-/// Has `count` deliveries made for the webhook that selects `heap.*`.
+/// Creates `count` deliveries for the webhook that selects `heap.*`.
 async fn heap_up(client: &Client, count: usize) {
     for begin in (0..count).step_by(BATCH) {
         let events: Vec<_> = (begin..count.min(begin + BATCH)).map(|n| json!({ "trigger": "heap.word", "data": { "n": n } })).collect();
@@ -30,7 +30,7 @@ async fn heap_up(client: &Client, count: usize) {
     }
 }
 
-/// From posting to the answer that says it was delivered: the median and the 99th percentile.
+/// Times from posting an event until the answer says that it was delivered: the median and the 99th percentile.
 async fn latencies(client: &Client) -> (Duration, Duration) {
     let mut taken = Vec::new();
     for n in 0..MEASURED {
@@ -102,7 +102,7 @@ fn one_dead_endpoint_with_a_backlog_is_not_noticed_by_another_webhook() {
         let beside = latencies(client).await;
         let ratio = beside.1.as_secs_f64() / alone.1.as_secs_f64();
         println!("p50 and p99 alone {alone:?}, beside a dead endpoint with {count} waiting {beside:?}: p99 {ratio:.2} times");
-        // Whatever was in flight to the dead one, the others were delivered.
+        // Whatever was being sent to the dead endpoint, the other deliveries arrived.
         assert_eq!(quick.seen().len(), 3 * MEASURED);
         gate.open();
         process.kill().await;

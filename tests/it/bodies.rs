@@ -1,4 +1,4 @@
-//! Bodies: who it is comes before what he sends, what is read has bounds, and what is kept of those who are turned away is little.
+//! Bodies of requests: the sender is checked before the body is read, reading has limits, and little is kept of rejected calls.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -21,14 +21,14 @@ use tokio::{
 const WEBHOOKS: &str = "/portal/sharing/rest/portals/self/webhooks";
 const LOGIN: &str = "/portal/sharing/rest/login";
 
-/// A connection of a client at `address`, one of loopback's.
+/// A connection from this loopback address.
 async fn from(address: &str, host: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(format!("{address}:0").parse().expect("an address")).expect("bound");
     within("a connection", socket.connect(host)).await.expect("a connection")
 }
 
-/// The next head that comes on a connection.
+/// Reads the next head on a connection.
 async fn head(stream: &mut TcpStream) -> String {
     let mut read = Vec::new();
     let mut byte = [0];
@@ -40,7 +40,7 @@ async fn head(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&read).into_owned()
 }
 
-/// The status line of what is answered to a head alone. The body it announces is sent only when the host asks for it: `100` then.
+/// The status line of the answer to a head without its body. `100` means that the host asks for the body.
 async fn answered_to_the_head(host: SocketAddr, method: &str, path: &str, more: &str) -> String {
     let mut stream = TcpStream::connect(host).await.expect("a connection");
     let asked = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 100000\r\n{more}\r\n");
@@ -70,7 +70,7 @@ fn who_it_is_is_decided_before_any_of_a_body_is_asked_for() {
             let code = client.receiver(name, json!({ "reply": { "message": "ok" }, "methods": ["POST"], "verify": verify })).await;
             codes.push(format!("/api/v1/webhook/{code}"));
         }
-        // What is answered to anybody: handshakes and probes.
+        // Handshakes and probes, which anybody may send.
         for (name, verify, probe) in [
             ("probed", json!({ "scheme": "esri-organization", "secret": "$secret:key" }), "answer"),
             ("crc", json!({ "scheme": "esri-service", "secret": "$secret:key" }), "run"),
@@ -84,7 +84,7 @@ fn who_it_is_is_decided_before_any_of_a_body_is_asked_for() {
         let bearer = format!("authorization: Bearer {TOKEN}\r\n");
         let form = "content-type: application/x-www-form-urlencoded\r\n";
         for (method, path, more, status) in [
-            // Strangers, and what takes no body.
+            // Unknown senders, and requests that take no body.
             ("POST", "/api/v1/webhook/AAAAAAAAAAAAAAAAAAAAAAAAAAAA", "", "404"),
             ("PUT", &*codes[3], "", "405"),
             ("POST", &*codes[0], "authorization: Bearer wrong\r\n", "401"),
@@ -113,7 +113,7 @@ fn who_it_is_is_decided_before_any_of_a_body_is_asked_for() {
             ("GET", "/openapi-v3.json", "", "200"),
             ("POST", "/healthz", "", "405"),
             ("POST", "/nothing", "", "404"),
-            // Who is known, and what says by its body alone who sends it.
+            // Known senders, and calls whose body alone shows who sent them.
             ("POST", "/v1/events", &*bearer, "100"),
             ("POST", &*codes[0], "authorization: Bearer s\r\n", "100"),
             ("POST", &*codes[1], "secret: s\r\n", "100"),
@@ -123,7 +123,7 @@ fn who_it_is_is_decided_before_any_of_a_body_is_asked_for() {
         ] {
             assert_eq!(answered_to_the_head(host.address(), method, path, more).await, status, "{method} {path} {more}");
         }
-        // What was turned away by its head was not read, and says so.
+        // The body of a call that was rejected by its head was not read, and the record says so.
         let call = client.last_call("bearer").await;
         assert_eq!((&call["state"], &call["request"]["body_not_kept"]), (&json!("rejected"), &json!({ "bytes": 100_000 })), "{call}");
     });
@@ -149,7 +149,7 @@ fn a_probe_is_told_from_a_call_by_a_few_bytes_of_its_body() {
             ("content-length: 2\r\n", "{}", "200"),
             (chunked, "2\r\n{}\r\n0\r\n\r\n", "200"),
             (chunked, "0\r\n\r\n", "200"),
-            // It is too long for a probe: who sends it comes before the rest, which never comes.
+            // The body is too long for a probe, so the sender is checked before the rest is read. The rest never comes.
             (chunked, &*begun, "401"),
             ("content-length: 1000\r\n", "{", "401"),
             ("content-length: 4\r\n", "1234", "401"),
@@ -171,7 +171,7 @@ fn of_a_strangers_form_so_much_is_read_as_a_token_may_stand_in() {
         };
         let long = "x".repeat(1_000_000);
         let list = format!("{WEBHOOKS}?f=json");
-        // Esri's clients send it in the form; also where the form is long.
+        // Esri's clients send the token in the form, even if the form is long.
         for form in [format!("token={TOKEN}"), format!("token={TOKEN}&y={long}"), format!("f=json&a=b&token={TOKEN}&y={long}")] {
             assert_eq!(send(&[], &list, form).await["total"], 0);
         }
@@ -183,12 +183,12 @@ fn of_a_strangers_form_so_much_is_read_as_a_token_may_stand_in() {
             let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
             assert_eq!(send(&headers, &path, format!("y={long}")).await["total"], 0, "{path}");
         }
-        // Where it is in the form and behind all the rest, or wrong, or nowhere, nothing more is read.
+        // If the token comes after everything else, is wrong or is missing, nothing more is read.
         for form in
             [format!("y={long}&token={TOKEN}"), format!("y={long}"), format!("token=hwt_wrong&y={long}"), format!("f=json&y={long}")]
         {
             let refused = send(&[], WEBHOOKS.trim_end_matches('/'), form.clone()).await;
-            // The format is the form's, as far as it was read.
+            // The answer has the format that the form asks for in the part that was read.
             if form.starts_with("f=json") {
                 assert_eq!(refused["error"]["code"], 413, "{refused}");
                 assert!(refused["error"]["message"].as_str().is_some_and(|text| text.contains("the first 65536 bytes")), "{refused}");
@@ -196,7 +196,7 @@ fn of_a_strangers_form_so_much_is_read_as_a_token_may_stand_in() {
             let refused = send(&[], &list, form).await;
             assert_eq!(refused["error"]["code"], 413, "{refused}");
         }
-        // A short body is read without a token; then a token is asked for.
+        // A short body is read without a token; then the answer asks for a token.
         assert_eq!(send(&[], &list, "y=1".to_owned()).await["error"]["code"], 499);
         assert_eq!(send(&[], &format!("{LOGIN}?f=json"), format!("y={long}")).await["error"]["code"], 413);
     });
@@ -242,24 +242,24 @@ fn who_has_his_part_waits_and_another_address_is_served() {
         };
         let held = async || sample(client, "hookwright_request_bodies_bytes").await;
         let waiting = async || sample(client, "hookwright_request_bodies_waiting").await;
-        // Most of the body is still to come.
+        // Most of the body has not been sent yet.
         let mut first = begin("127.0.0.3", 90_000, 10).await;
         eventually("room that is taken", || async { (held().await == 90_000).then_some(()) }).await;
         let mut second = begin("127.0.0.3", 50_000, 50_000).await;
         eventually("one that waits", || async { (waiting().await == 1).then_some(()) }).await;
-        // It would fit, and stands behind one of its own address.
+        // It would fit, but waits behind another body from its own address.
         let mut third = begin("127.0.0.3", 5_000, 5_000).await;
         eventually("two that wait", || async { (waiting().await == 2).then_some(()) }).await;
         let mut other = begin("127.0.0.4", 50_000, 50_000).await;
         assert!(head(&mut other).await.starts_with("HTTP/1.1 200"));
         assert_eq!((held().await, waiting().await), (90_000, 2));
-        // What a body says it has is not held when it is all there.
+        // The memory reserved for an announced length is given back when the body is complete.
         first.write_all("x".repeat(90_000 - 10).as_bytes()).await.expect("written");
         for stream in [&mut first, &mut second, &mut third] {
             assert!(head(stream).await.starts_with("HTTP/1.1 200"));
         }
         eventually("room that is given back", || async { (held().await + waiting().await == 0).then_some(()) }).await;
-        // One that goes away while it waits leaves no trace.
+        // A client that disconnects while it waits leaves nothing behind.
         let first = begin("127.0.0.3", 90_000, 10).await;
         eventually("room that is taken", || async { (held().await == 90_000).then_some(()) }).await;
         let gone = begin("127.0.0.3", 50_000, 10).await;
@@ -279,7 +279,7 @@ fn who_finds_no_room_in_time_is_told_to_come_again() {
         let (client, address) = (&host.client, host.address());
         let code = client.receiver("takes", json!({ "reply": { "message": "ok" }, "methods": ["POST"] })).await;
         let mut holding = from("127.0.0.3", address).await;
-        // It does not say how long it is: there is room made for the least, until it is longer.
+        // The body's length is unknown: the least is reserved until the body is longer.
         let asked = format!("POST /api/v1/webhook/{code} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n");
         holding.write_all(asked.as_bytes()).await.expect("written");
         eventually("room that is taken", || async { (sample(client, "hookwright_request_bodies_bytes").await == 65_536).then_some(()) })
@@ -291,7 +291,7 @@ fn who_finds_no_room_in_time_is_told_to_come_again() {
         assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 5"), "{answer}");
         holding.write_all(b"0\r\n\r\n").await.expect("written");
         assert!(head(&mut holding).await.starts_with("HTTP/1.1 200"));
-        // A token has its part, whatever addresses it is used from.
+        // A token has its share, whatever addresses it is used from.
         let mut holding = from("127.0.0.3", address).await;
         let events =
             |bytes| format!("POST /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {bytes}\r\n\r\n");
@@ -340,7 +340,7 @@ fn of_calls_that_are_turned_away_little_is_kept_and_of_so_many_in_a_minute() {
             assert!(call.to_string().len() < 8 * 1024 && call["failure"]["kind"] == "call_unverified", "{call}");
         }
         assert_eq!(sample(client, &format!("hookwright_calls_not_kept_total{{receiver=\"{name}\"}}")).await, 10);
-        // A good one is kept whole meanwhile; the others again when the minute is over.
+        // A good call is kept whole meanwhile; rejected calls are kept again after a minute.
         assert_eq!(send("s", "1", "", &body).await, 200);
         assert_eq!(calls().await.len(), 31);
         host.advance(Duration::from_secs(60));
@@ -351,7 +351,7 @@ fn of_calls_that_are_turned_away_little_is_kept_and_of_so_many_in_a_minute() {
         }
         let whole: Vec<Value> = calls().await.into_iter().filter(|call| call["request"]["body"] != "").collect();
         assert_eq!((whole.len(), &whole[0]["state"]), (1, &json!("done")), "a repeat is kept as little as the others");
-        // Nothing can be tried on what is not there.
+        // A call whose body was not kept cannot be tried.
         client.script("tries", "export function receive(call) { return { status: 200, headers: [], body: '' } }").await;
         let (status, refused) = client.post("/v1/plugins/tries/try", &json!({ "call": kept[0]["id"] })).await;
         assert!(

@@ -1,7 +1,7 @@
-//! Recognisable secrets everywhere a secret can be, used in requests that succeed and that fail, and then looked for everywhere: in
-//! every line of the log, in the answer of every GET the descriptions have, in an export, in the store's files and in a backup; in clear
-//! and in Base64. What is no secret but may be one where it stands (a URL's path, a header, a payload) is shown to whoever may read it,
-//! and stands in no file.
+//! Looks for recognisable secrets everywhere. They are planted in every place for a secret and used in requests that succeed and that
+//! fail. Then the test searches every line of the log, the answer of every GET in the descriptions, an export, the store's files and a
+//! backup, in clear text and in Base64. Values that only may be secret (a URL's path, a header, a payload) are shown to tokens that may
+//! read them, and are in no file.
 
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use hookwright_tests::{
@@ -13,13 +13,13 @@ use hookwright_tests::{
 use http::Method;
 use serde_json::{Value, json};
 
-/// Everything that must not be seen: what it is, and what it would look like.
+/// Everything that must not be seen: its name, and the texts to look for.
 #[derive(Default)]
 struct Canaries(Vec<(String, Vec<String>)>);
 
 impl Canaries {
     fn add(&mut self, what: &str, value: &str) -> String {
-        // As it stands within any text in Base64: at each of the three offsets, without the letters its neighbours have part in.
+        // Base64 of the value inside a longer text: at each of the three offsets, without the characters that its neighbours influence.
         let encoded = (0..3).map(|offset| {
             let text = BASE64_STANDARD_NO_PAD.encode([&b"xxx"[..offset], value.as_bytes()].concat());
             text[offset * 4 / 3 + usize::from(offset > 0)..text.len() - 2].to_owned()
@@ -28,7 +28,7 @@ impl Canaries {
         value.to_owned()
     }
 
-    /// Whether what is looked for stands anywhere, as it was planted.
+    /// Whether a value is found anywhere in clear text.
     fn is_in(&self, what: &str, places: &[(String, Vec<u8>)]) -> bool {
         let value = &self.0.iter().find(|(one, _)| one == what).expect("it was planted").1[0];
         places.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains(value.as_str()))
@@ -44,7 +44,7 @@ impl Canaries {
     }
 }
 
-/// The answer of every GET the host describes, with its path; `{...}` is filled in with everything there is of that kind.
+/// The answer of every GET in the host's description, with its path; `{...}` is filled in with every existing thing of that kind.
 async fn every_answer(client: &Client) -> Vec<(String, Vec<u8>)> {
     let mut names = std::collections::BTreeMap::new();
     for (kind, key) in [
@@ -156,7 +156,7 @@ fn no_secret_is_seen_anywhere() {
         let payload = canaries.add("an event's payload", "canary-in-payload-e5f0");
         let body = canaries.add("a call's body", "canary-in-call-77aa");
         let asked = canaries.add("a call's query", "canary-in-asked-31b8");
-        // Who may read documents, deliveries and calls sees these: they are what was written, sent and said.
+        // Tokens that may read documents, deliveries and calls see these values.
         let shown = ["a URL's path", "a webhook's header", "an event's payload", "a call's body", "a call's query"];
         let url = endpoint.url(&format!("/services/{path}?sig={query}"));
         let hooks = [
@@ -196,7 +196,7 @@ fn no_secret_is_seen_anywhere() {
             let body = json!({ "said": body }).to_string();
             client.with_token(None).send(Method::POST, &format!("/api/v1/webhook/{code}?key={asked}"), &headers, body).await;
         }
-        // Tokens: made, rotated, used, wrong; and what is refused.
+        // Tokens: created, rotated, used, wrong; and requests that are refused.
         let (_, made) = client.post("/v1/tokens", &json!({ "name": "crm", "scopes": ["read"] })).await;
         let (_, rotated) =
             client.post(&format!("/v1/tokens/{}/rotate", made["id"].as_str().expect("an id")), &json!({ "overlap_seconds": 60 })).await;
@@ -212,7 +212,7 @@ fn no_secret_is_seen_anywhere() {
         client.script("held", "export function transform() { throw new Error('no'); }").await;
         client.secret("bearer", &canaries.add("a newer secret", "canary-newer-bearer-9c")).await;
 
-        // Well, and then badly.
+        // First requests that succeed, then requests that fail.
         let told = client
             .event(json!({ "trigger": "canary.well", "session": "s1", "parameters": { "held": payload }, "data": { "told": payload } }))
             .await;
@@ -229,11 +229,11 @@ fn no_secret_is_seen_anywhere() {
         let answers = every_answer(client).await;
         assert!(answers.len() > 80, "{} answers", answers.len());
         for (path, bytes) in &answers {
-            // Who lists codes wants to see them; that is written to the audit log.
+            // Listing codes shows them; the audit log records it.
             let except: &[&str] = if path.ends_with("/codes") { &["a code"] } else { &[] };
             canaries.stand_not_in(path, bytes, &[&shown, except].concat());
         }
-        // They were planted where they are kept: what is looked for in the files is there to be found.
+        // The values were really stored, so the search through the files could have found them.
         for what in shown {
             assert!(canaries.is_in(what, &answers), "no answer shows {what}");
         }
@@ -252,7 +252,7 @@ fn no_secret_is_seen_anywhere() {
         let mut exporting = hookwright(&["export", "-o", export.to_str().expect("a path"), "--url", &client.url("")]);
         let said = finish(exporting.env("HOOKWRIGHT_TOKEN", &admin)).await.success();
         canaries.stand_not_in("what export says", said.all().as_bytes(), &[]);
-        // What an administrator wrote where no credential belongs is given back as the API gives it.
+        // An admin's value in a place that is not for credentials is exported as the API shows it.
         let documents = ["a URL's path", "a webhook's header"];
         let exported = files(&export);
         assert!(exported.len() > 10, "{exported:?}");

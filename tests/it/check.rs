@@ -77,7 +77,7 @@ fn no_private_network_is_opened_by_resolve_alone() {
             let pointer = json!("/environments/staging/resolve/orders.internal");
             assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &pointer), "{address}: {problem}");
         }
-        // What the operator opened is tried: nothing answers there, but it is not refused.
+        // A private target that the operator allowed is tried. Nothing answers there, but it is not refused.
         let webhook = json!({ "request": { "url": "https://orders.internal/" }, "resolve": { "orders.internal": "10.255.255.1:8443" } });
         host.client.webhook("w", webhook).await;
         let (_, answer) = host.client.post("/v1/webhooks/w/check", &json!({})).await;

@@ -8,7 +8,7 @@ use hookwright_tests::{
 };
 use serde_json::{Value, json};
 
-/// A command against the shared host.
+/// Runs a command against the shared host.
 async fn at_host(arguments: &[&str]) -> Finished {
     let url = shared().await.client.url("");
     finish(hookwright(arguments).env("HOOKWRIGHT_URL", url).env("HOOKWRIGHT_TOKEN", TOKEN)).await
@@ -158,7 +158,7 @@ fn a_profile_is_a_host_and_its_token_together() {
         let at = async |arguments: &[&str], more: &[(&str, &str)]| {
             finish(hookwright(arguments).env("XDG_CONFIG_HOME", directory.path()).envs(more.iter().copied())).await
         };
-        // Neither the address nor the token of another host comes in.
+        // Neither the address nor the token of another host is used.
         let others = [("HOOKWRIGHT_URL", "http://127.0.0.1:1"), ("HOOKWRIGHT_TOKEN", "another")];
         assert!(at(&["plugin", "list", "--profile", "staging"], &others).await.success().stdout.contains("slack"));
         assert!(at(&["plugin", "list"], &[("HOOKWRIGHT_PROFILE", "staging")]).await.success().stdout.contains("slack"));

@@ -1,4 +1,4 @@
-//! Codes as an administrator of an ERP lives with them: printed URLs, callers, limits, ends, mails, and service actions behind them.
+//! Codes as the admin of an ERP uses them: printed URLs, callers, rate limits, expiry, mails, and the service actions behind them.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use tokio::{
     process::Command,
 };
 
-/// The code of the vendor's documentation.
+/// The code in the vendor's documentation.
 const SAMPLE: &str = "MONWEBHOOKACADEMY123456789012363F53";
-/// The two URLs of the same page, letter by letter.
+/// The two URLs on the same page, letter by letter.
 const LOCAL: &str = "http://localhost:8080/DhsDivaltoServiceDivaApiRest/api/v1/Webhook/MONWEBHOOKACADEMY123456789012363F53?dos=998&refreshCustomer=C0000001";
 const CLOUD: &str =
     "https://api.divaltocloud.com/123456/TEST1/api/v1/WebHook/MONWEBHOOKACADEMY123456789012363F53?dos=998&refreshCustomer=C0000001";
 
-/// Both bases of the documentation, the second standing for an environment.
+/// Both bases of the documentation. The second selects an environment.
 fn bases() -> Bases {
     let mut bases = Bases::default();
     bases.set_public_url("https://api.divaltocloud.com").expect("a URL");
@@ -30,7 +30,7 @@ fn bases() -> Bases {
     bases
 }
 
-/// A service action with the parameters of the documentation, run by a script.
+/// A service action with the parameters of the documentation. A script runs it.
 async fn refresh_customer(client: &Client) {
     let script = "export function receive(call) {\n  const { dos, refreshCustomer } = call.parameters;\n  if (dos !== 998) throw new Rejected(`no company ${dos}`);\n  return { body: { message: `client ${refreshCustomer} of ${dos} in ${call.environment ?? 'production'}`, secret: 'data' } };\n}\n";
     client.script("erp", script).await;
@@ -52,7 +52,7 @@ async fn listed(client: &Client, receiver: &str, id: &Value) -> Value {
     list["data"].as_array().into_iter().flatten().find(|code| code["id"] == *id).cloned().expect("the code")
 }
 
-/// `curl` with these arguments: status and body.
+/// Runs `curl` with these arguments: status and body.
 async fn curl(arguments: &[&str]) -> (u16, Value) {
     let mut command = Command::new("curl");
     command.args(["-sS", "--noproxy", "*", "-w", "\n%{http_code}"]).args(arguments);
@@ -90,7 +90,7 @@ fn the_printed_urls_are_called_by_curl_as_they_are_printed() {
         assert_eq!((status, body), (200, json!({ "status": 200, "message": "client C0000001 of 998 in test1" })));
         assert_eq!(client.last_call("academy").await["environment"], "test1");
 
-        // What the answer can be besides: 400 with the reason, 0 for clients that expect it; never data.
+        // Other answers: 400 with the reason, 0 for clients that expect it; never data.
         for (url, says) in [
             (LOCAL.replace("dos=998", "dos=999"), "no company 999"),
             (LOCAL.replace("dos=998", "dos=x"), "`dos` must be a whole number"),
@@ -124,7 +124,7 @@ fn receivers_are_bound_to_a_service_action_and_follow_it() {
         }
         let action = client.look("/v1/actions/refresh-customer").await;
         assert_eq!(action["receivers"], json!(["crm", "shop"]));
-        // Another one runs it now, with other parameters: both follow, no code changes.
+        // Another plugin runs the action now, with other parameters. Both receivers follow, and no code changes.
         let changed = json!({ "reply": { "message": "noted $call.parameters.customer" }, "parameters": { "customer": { "type": "string", "required": true } } });
         assert_eq!(client.put("/v1/actions/refresh-customer", &changed).await.0, 200);
         for code in [&crm, &shop] {
@@ -144,7 +144,7 @@ fn receivers_are_bound_to_a_service_action_and_follow_it() {
             let (status, problem) = client.put(path, &document).await;
             assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!(pointer)), "{document}: {problem}");
         }
-        // They are there after a restart, and go when nobody is bound.
+        // The actions still exist after a restart. They can be deleted once no receiver is bound to them.
         let host = host.restart().await;
         let client = &host.client;
         assert_eq!(client.call(&crm, "?customer=C3", "").await.json()["message"], "noted C3");
@@ -155,7 +155,7 @@ fn receivers_are_bound_to_a_service_action_and_follow_it() {
     });
 }
 
-/// An answer byte for byte, but for its date.
+/// The bytes of an answer, without its date.
 async fn raw(host: &TestHost, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(host.address()).await.expect("a connection");
     let length = body.len();
@@ -172,7 +172,7 @@ fn wrong_expired_and_revoked_codes_are_one_to_a_caller_and_three_to_an_admin() {
     run(async {
         let host = TestHost::with(Options { bases: bases(), ..Options::default() }).await;
         let client = &host.client;
-        // What would tell a live code from others: a method it does not take, a signature, a body that is too long.
+        // Requests whose answer could distinguish a live code: a wrong method, a missing signature, a body that is too long.
         client.secret("key", "It's a Secret to Everybody").await;
         let strict = json!({ "reply": { "message": "never" }, "methods": ["POST"], "body_bytes_max": 4, "verify": { "scheme": "github", "secret": "$secret:key" } });
         client.put("/v1/receivers/guarded", &strict).await;
@@ -244,14 +244,14 @@ fn a_code_is_limited_counted_and_changed_without_a_gap() {
         let last = shown["last_called_at"].clone();
         assert_eq!(last, client.last_call("limited").await["received_at"]);
 
-        // Counted on disk, exactly: after a restart as well.
+        // The calls are counted exactly, on disk: also after a restart.
         let host = host.restart().await;
         let client = &host.client;
         let shown = listed(client, "limited", &limited["id"]).await;
         assert_eq!((&shown["calls"], &shown["last_called_at"]), (&json!(3), &last));
         assert_eq!(listed(client, "limited", &free["id"]).await["calls"], 1);
 
-        // A new code for a caller; the one before goes on for an hour.
+        // A new code for a caller; the old one stays valid for an hour.
         let fresh = issue(client, "limited", json!({ "caller": "erp", "overlap_seconds": 3600 })).await;
         let call = async |issued: &Value| client.call(issued["code"].as_str().expect("a code"), "", "").await.status;
         assert_eq!((call(&free).await, call(&fresh).await), (200, 200));
@@ -269,7 +269,7 @@ fn a_code_is_limited_counted_and_changed_without_a_gap() {
     });
 }
 
-/// What Python's email package finds in a message.
+/// Parses a message with Python's email package.
 async fn read(message: &str) -> Value {
     let said = interop("python3", "mail.py", &json!({ "message": message })).await;
     serde_json::from_str(&said).expect("JSON")
@@ -327,7 +327,7 @@ fn a_mail_with_the_codes_arrives_and_is_read_by_another_library() {
         assert_eq!(lines[0], "Code WebHook,URL,Caller,Until");
         assert_eq!(lines[1], format!("{SAMPLE},{url},\"'=academy, \"\"north\"\"\","));
 
-        // One of them, and what is refused.
+        // Mailing one code, and requests that are refused.
         let one = json!({ "to": ["ann@erp.example"], "codes": [second["id"]] });
         assert_eq!(client.post("/v1/receivers/academy/codes/mail", &one).await.0, 200);
         assert!(!server.next().await.message.contains(SAMPLE));
@@ -387,7 +387,7 @@ fn a_webhook_mails_what_happened_and_tries_again_when_the_server_cannot() {
             "{mail}"
         );
         assert_eq!(mail["id"], format!("<{}@example.org>", delivery["id"].as_str().expect("an id")), "the same for every try");
-        // Without a text, what happened is attached.
+        // Without a text, the event is attached.
         client.webhook("attached", json!({ "selectors": ["standards.other"], "request": { "url": "mailto:gis@erp.example" } })).await;
         client.event(json!({ "trigger": "standards.other", "data": { "a": 1 } })).await;
         let mail = read(&server.next().await.message).await;

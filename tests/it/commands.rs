@@ -1,5 +1,5 @@
-//! Every command there is, as the command line itself knows them: each has examples that it would take, each that prints data prints JSON
-//! when asked, and each ends with the exit code that is documented. What is new is found here without being named.
+//! Every command that the command line knows: its examples are valid, it prints JSON when asked if it prints data, and it ends with the
+//! documented exit code. A new command is found here by itself.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -14,7 +14,7 @@ use hookwright_tests::{
 };
 use serde_json::{Value, json};
 
-/// What prints no data, and what it does instead.
+/// Commands that print no data, and what they do.
 const NO_DATA: [(&str, &str); 4] = [
     ("serve", "runs until it is stopped, and logs"),
     ("demo", "tells a story"),
@@ -22,14 +22,14 @@ const NO_DATA: [(&str, &str); 4] = [
     ("completion", "prints a script for a shell"),
 ];
 
-/// What goes on until it is stopped: a line of JSON for each thing. `cli.rs` and `plugins.rs` look at these.
+/// Commands that run until they are stopped. They print a line of JSON for each entry. `cli.rs` and `plugins.rs` test them.
 const STREAMS: [&str; 3] = ["sink", "event tail", "plugin dev"];
 
-/// What prints a line of JSON for each thing there is, none or many.
+/// Commands that print a line of JSON for each entry, which may be none.
 const LINES: [&str; 1] = ["plugin log"];
 
-/// How every other command is asked, in an order in which all can be done; `{...}` stands for what [`Place`] has made. A command that
-/// works on no host, or that changes nothing, stands at its end.
+/// How every other command is run, in an order in which all succeed. `{...}` is replaced by what [`Place`] has made. Commands that need
+/// no host, or that change nothing, come last.
 const RUNS: &str = "
     config show
     config check {config}
@@ -109,7 +109,7 @@ const RUNS: &str = "
     bench --events 20 --only accepted
 ";
 
-/// Every command without subcommands, by its words; hidden ones are the host's own.
+/// Every command without subcommands, by its words. Hidden commands are left out, because only the host uses them.
 fn commands() -> BTreeMap<String, Command> {
     fn walk(command: &Command, words: &str, found: &mut BTreeMap<String, Command>) {
         let subcommands: Vec<_> = command.get_subcommands().filter(|one| !one.is_hide_set() && one.get_name() != "help").collect();
@@ -146,7 +146,7 @@ fn every_command_has_examples_and_would_take_them() {
             help.lines().filter(|line| line.starts_with("  ") && line.contains(&format!("hookwright {words}"))).collect();
         assert!(help.contains("Example") && !examples.is_empty(), "`hookwright {words} --help` has no example:\n{help}");
         for line in examples {
-            // What explains a line stands far behind it.
+            // A line's explanation follows after several spaces.
             let said = line.trim().split("   ").next().unwrap_or_default();
             let given = shlex::split(said).unwrap_or_else(|| panic!("{words}: a quote is not closed: {said}"));
             let commands = given.split(|word| ["|", "&&", ">", "<", "&"].contains(&word.as_str()));
@@ -172,7 +172,7 @@ fn every_command_that_prints_data_prints_json() {
     }
 }
 
-/// A host, files, and what stands for what in [`RUNS`].
+/// A host, files, and the values of the placeholders in [`RUNS`].
 struct Place {
     host: TestHost,
     _directory: tempfile::TempDir,
@@ -221,7 +221,7 @@ impl Place {
         Self { host, _directory: directory, _offline: offline, _mails: mails, _endpoint: endpoint, names }
     }
 
-    /// What only the host can say, once there is any.
+    /// Values that only the host knows, once they exist.
     async fn found(&self, name: &str) -> String {
         let client = &self.host.client;
         let first = async |path: &str| {
@@ -247,7 +247,7 @@ impl Place {
             }
             "code" => {
                 let listed = client.look("/v1/receivers/crm/codes").await;
-                // It is called first, so that there is a call to show.
+                // Call the receiver first, so that there is a call to show.
                 client.call(listed["data"][0]["code"].as_str().expect("a code"), "", "").await;
                 listed["data"][0]["id"].as_str().expect("an id").to_owned()
             }
@@ -261,11 +261,11 @@ impl Place {
         }
     }
 
-    /// A line's words, with everything put in.
+    /// The words of a line, with all placeholders replaced.
     async fn filled(&self, line: &str) -> Vec<String> {
         let mut words = Vec::new();
         for word in line.split_whitespace() {
-            // JSON begins with a brace too.
+            // JSON begins with a brace, too.
             words.push(match word.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).filter(|name| !name.contains('"')) {
                 Some(name) => match self.names.get(name) {
                     Some(text) => text.clone(),
@@ -292,21 +292,22 @@ fn every_command_prints_valid_json_and_ends_as_it_is_documented() {
         for line in RUNS.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let command = &commands[named(&commands, line)];
             let mut words = place.filled(line).await;
-            // 2: the command line is wrong.
+            // Exit code 2: the command line is wrong.
             words.push("--no-such-option".to_owned());
             let wrong = place.ask(&words, &url).await;
             assert_eq!(wrong.status.code(), Some(2), "{line}: {}", wrong.all());
             words.pop();
             words.push("--json".to_owned());
-            // 1: it failed, with the reason on standard error; here, nobody answers. What works on a directory does not ask.
+            // Exit code 1: the command failed, with the reason on standard error; here, no host answers. Commands on a data directory ask
+            // no host.
             if takes(command, "url") && !line.contains("--data") {
                 let failed = place.ask(&words, "http://127.0.0.1:1").await;
                 assert_eq!(failed.status.code(), Some(1), "{line}: {}", failed.all());
                 assert!(failed.stderr.contains("127.0.0.1:1"), "{line}: {}", failed.all());
-                // What does one thing after the other tells of each.
+                // `apply` prints a line for each document.
                 assert!(failed.stdout.trim().is_empty() || line.contains(" apply "), "{line}: {}", failed.all());
             }
-            // 0: it is done.
+            // Exit code 0: the command succeeded.
             let done = place.ask(&words, &url).await;
             assert_eq!(done.status.code(), Some(0), "{line}: {}", done.all());
             let documents: Vec<_> =

@@ -1,14 +1,14 @@
-//! How plugins are held: limits of their own, set aside when they keep failing, taken back when a new version is worse, and who did what.
+//! Limits of plugins, their circuit breaker, automatic rollback, and their history.
 
 use std::time::Duration;
 
 use hookwright_tests::{Client, Endpoint, TestHost, guests::echo, run, unique, wait::eventually};
 use serde_json::{Value, json};
 
-/// A script that fails as its event says: `trap` recurses until the sandbox ends it.
+/// A script that fails as its event asks: `trap` recurses until the sandbox ends it.
 const TURNS: &str = "export function transform(delivery, events) {\n  const { data } = events[0];\n  \
      if (data === 'loop') for (;;);\n  if (data === 'reject') throw new Rejected('no');\n  return { body: { version: 1 } };\n}\n";
-/// One that always runs out of time.
+/// A script that always runs out of time.
 const LOOPS: &str = "export function transform() { for (;;); }\n";
 
 async fn webhook(client: &Client, name: &str, endpoint: &Endpoint, more: Value) {
@@ -87,7 +87,7 @@ fn a_plugin_that_keeps_failing_is_set_aside_and_its_deliveries_wait() {
         limited(client, &name).await;
         webhook(client, &name, &endpoint, json!({})).await;
         client.webhook("watch", json!({ "selectors": ["plugin.*"], "request": { "url": endpoint.url("/told") } })).await;
-        // What it says of its input is not held against it.
+        // Rejecting an input does not count as a failure of the plugin.
         for _ in 0..15 {
             assert_eq!(client.invoke(&name, json!({ "data": "reject" })).await["failure"]["kind"], "plugin_rejected");
         }
@@ -102,7 +102,7 @@ fn a_plugin_that_keeps_failing_is_set_aside_and_its_deliveries_wait() {
         let told = endpoint.next_request().await;
         assert_eq!((told.path.as_str(), &told.json()["data"]["plugin"]), ("/told", &json!(name)), "{}", told.text());
 
-        // A delivery waits, without an attempt spent; a caller is told when.
+        // A delivery waits without using an attempt; a caller is told when to come back.
         let accepted = client.event(json!({ "trigger": "turn.now", "source": name, "data": "fine" })).await;
         let delivery = &accepted["deliveries"][0];
         assert!(
@@ -112,7 +112,7 @@ fn a_plugin_that_keeps_failing_is_set_aside_and_its_deliveries_wait() {
         let refused = client.invoke(&name, json!({ "data": "fine" })).await;
         assert_eq!(refused["failure"]["kind"], "plugin_set_aside", "{refused}");
 
-        // An admin lets it be called again, and what waited goes out.
+        // An admin closes the circuit breaker, and the waiting delivery is sent.
         let (status, answer) = client.post(&format!("/v1/plugins/{name}/resume"), &json!({})).await;
         assert_eq!((status, &answer["breaker"]["state"]), (200, &json!("closed")), "{answer}");
         host.advance(Duration::from_secs(10));
@@ -222,16 +222,16 @@ fn a_rollback_is_one_call_and_says_what_it_goes_to() {
     });
 }
 
-/// A good version. Without `nested` it fails, as every version does.
+/// A good version. Without `nested` in its input it fails, like every version.
 const GOOD: &str = "const of = (data) => data.nested.deep ?? data.user.name;\nexport const transform = (d, e) => ({ body: { name: of(e[0].data) } });\n\
      export const receive = (call) => ({ body: { name: of(call.json()) } });\n";
 
-/// The same with a misspelt name.
+/// The same version with a misspelt name.
 fn buggy() -> String {
     GOOD.replace("data.user.name", "data.usr.name")
 }
 
-/// What only the version with the mistake fails on.
+/// An input on which only the version with the mistake fails.
 fn fine() -> Value {
     json!({ "nested": {}, "user": { "name": "Ann" } })
 }
@@ -242,7 +242,7 @@ async fn code_of(client: &Client, receiver: &str, caller: &str) -> String {
     issued["code"].as_str().expect("a code").to_owned()
 }
 
-/// A receiver of a plugin whose second version has the mistake, and of so many callers the codes.
+/// A receiver whose plugin's second version has the mistake, and the codes of this many callers.
 async fn received(client: &Client, name: &str, callers: usize) -> Vec<String> {
     client.script(name, GOOD).await;
     assert_eq!(client.script(name, &buggy()).await["version"], 2);
@@ -258,7 +258,7 @@ async fn active(client: &Client, name: &str) -> Value {
     client.look(&format!("/v1/plugins/{name}")).await["active"].clone()
 }
 
-/// Waits until what the plugin is suspected of was tried: the deliveries and calls of a test are few.
+/// Waits for the automatic rollback. The host first tries the failed inputs on the version before; a test has only a few of them.
 async fn rolled_back(client: &Client, name: &str) {
     eventually("the version before", || async { (active(client, name).await == 1).then_some(()) }).await;
 }
@@ -300,7 +300,7 @@ fn one_caller_takes_no_version_back_and_keeps_nobody_from_the_plugin() {
         let host = TestHost::start().await;
         let (client, name) = (&host.client, unique("mallory"));
         let codes = received(client, &name, 2).await;
-        // The same caller's second code is the same caller.
+        // A second code of the same caller counts as the same caller.
         let other = code_of(client, &name, "caller 0").await;
         for n in 0..30 {
             let code = if n % 2 == 0 { &codes[0] } else { &other };
@@ -323,13 +323,13 @@ fn what_no_version_handles_counts_against_none() {
         for code in &codes {
             assert_eq!(client.call(code, "", r#"{"nested":null}"#).await.status, 500, "both versions fail on it");
         }
-        // The same of events: they are tried on the version before, and it stays.
+        // The same with events: they are tried on the version before, which stays.
         let endpoint = Endpoint::start().await;
         webhook(client, &name, &endpoint, json!({ "retry": { "attempts": 2, "gap_seconds": 100 } })).await;
         for n in 0..9 {
             client.event(json!({ "trigger": "turn.now", "source": name, "data": { "nested": null, "n": n } })).await;
         }
-        // Those that the version before handles are few beside them, then they are enough.
+        // At first too few of these inputs succeed on the version before; then there are enough.
         for code in &codes[..9] {
             assert_eq!(client.call(code, "", &fine().to_string()).await.status, 500);
         }
@@ -391,7 +391,7 @@ fn what_comes_of_one_callers_calls_is_that_callers_too() {
         client.script(&name, TURNS).await;
         limited(client, &name).await;
         webhook(client, &name, &endpoint, json!({})).await;
-        // A receiver that hands on what it got: by an event of its own, and by invoking the webhook.
+        // A receiver that passes on its input: by an event, and by invoking the webhook.
         let front = unique("front");
         client.grant(&front, json!({ "triggers": ["turn.*"], "webhooks": [name] })).await;
         let hands_on = format!(
@@ -403,7 +403,7 @@ fn what_comes_of_one_callers_calls_is_that_callers_too() {
         for _ in 0..12 {
             assert_eq!(client.call(&code, "", "loop").await.status, 200);
         }
-        // All of them were tried: each event's delivery has an attempt behind it.
+        // Each event's delivery has had an attempt.
         eventually("an attempt at each delivery", || async {
             let deliveries = client.look(&format!("/v1/deliveries?webhook={name}&limit=100")).await;
             let tried = deliveries["data"].as_array().into_iter().flatten().filter(|one| one["attempts"].as_u64() > Some(0)).count();

@@ -1,4 +1,4 @@
-//! What can be set, in the file, in the environment and by flags, and what is said of what cannot.
+//! Which settings can be set in the file, in the environment and by flags, and the errors of wrong ones.
 
 use hookwright_tests::{
     Process, data_directory,
@@ -24,11 +24,11 @@ fn every_number_is_set_by_its_variable_within_its_bounds() {
         let numbers: Vec<_> = defaults.iter().filter(|setting| setting["unit"].is_string()).collect();
         assert!(numbers.len() > 60, "{} numbers", numbers.len());
         let text = |setting: &Value, field: &str| setting[field].as_str().expect("a text").to_owned();
-        // The least of every one, but of the defaults of plugins, whose maxima are then the least too.
+        // The lowest value of every setting, except the defaults of plugins, whose maxima are then the lowest, too.
         let least = |setting: &Value| text(setting, "range").split(' ').next().expect("a number").to_owned();
         let set: Vec<_> = numbers.iter().map(|setting| (text(setting, "variable"), least(setting))).collect();
         let mut environment: Vec<_> = set.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        // A port alone is no mail server.
+        // A port without a host is no mail server.
         environment.extend([("HOOKWRIGHT_SMTP_HOST", "mail.example.com"), ("HOOKWRIGHT_SMTP_FROM", "a@example.com")]);
         let changed = shown(&[], &environment).await;
         for setting in &numbers {
@@ -36,7 +36,7 @@ fn every_number_is_set_by_its_variable_within_its_bounds() {
             assert_eq!((now["value"].to_string(), &now["origin"]), (least(setting), &setting["variable"]), "{now}");
             assert_eq!(now["default"], setting["value"]);
         }
-        // One below, for each that has any below.
+        // One less than the lowest value, where that is possible.
         let below = set.iter().filter_map(|(name, value)| Some((name, value.parse::<u64>().ok()?.checked_sub(1)?.to_string())));
         let environment: Vec<_> = below.map(|(name, value)| (name.clone(), value)).collect();
         let refused = finish(hookwright(&["config", "show"]).envs(environment.iter().cloned())).await;

@@ -1,4 +1,4 @@
-//! Plugins built against every release of the interface do what they did, and the interface itself only grows (`tests/corpus/README.md`).
+//! Plugins built for every release of the interface still work, and the interface only grows (`tests/corpus/README.md`).
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -10,7 +10,7 @@ use hookwright_tests::{
 use serde_json::{Value, json};
 use wit_parser::{Function, InterfaceId, PackageId, Resolve, Type, TypeDefKind, TypeId, WorldItem};
 
-/// The folders of the corpus: every release, the newest last.
+/// The folders of the corpus, one for each release, oldest first.
 fn releases() -> Vec<String> {
     let folders = fs::read_dir(root().join("tests/corpus")).expect("the corpus").flatten();
     let mut releases: Vec<_> =
@@ -118,7 +118,7 @@ impl Interface {
         self.resolve.packages[self.package].interfaces.iter()
     }
 
-    /// What each type and function of an interface is, by its name.
+    /// The definition of each type and function of an interface, by its name.
     fn items(&self, interface: InterfaceId) -> BTreeMap<String, String> {
         let interface = &self.resolve.interfaces[interface];
         let types = interface.types.iter().map(|(name, id)| (name.clone(), self.definition(*id)));
@@ -170,7 +170,7 @@ impl Interface {
     }
 }
 
-/// What a plugin exports and what travels: nothing may be added there.
+/// The exports of plugins and the types they exchange: nothing may be added to these.
 const CLOSED: [&str; 4] = ["types", "transform", "answers", "receive"];
 
 #[test]
@@ -195,7 +195,7 @@ fn the_interface_only_grows() {
             assert_eq!(after.len(), before.len(), "{name} is closed: growth there is a new interface");
         }
     }
-    // A world may import more; what a plugin of it exports stays.
+    // A world may get new imports, but its exports stay the same.
     for (name, id) in &released.resolve.packages[released.package].worlds {
         let exports = |of: &Interface, id| {
             let names = of.resolve.worlds[id].exports.values().map(|item| match item {

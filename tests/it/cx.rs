@@ -1,10 +1,10 @@
-//! Dialogflow CX's API over our webhooks: a definition moves here unchanged, and Google's own client does not know the difference.
+//! Dialogflow CX's API for our webhooks: a definition can be moved here unchanged, and Google's own client works with it.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hookwright_tests::{Authority, Client, Endpoint, Script, TestHost, host::TOKEN, interop, run, shared, unique};
 use serde_json::{Value, json};
 
-/// The address of an agent's webhooks.
+/// The path of an agent's webhooks.
 fn webhooks(agent: &str) -> String {
     format!("/v3/{agent}/webhooks")
 }
@@ -13,7 +13,7 @@ fn agent(name: &str) -> String {
     format!("projects/p/locations/global/agents/{}", unique(name))
 }
 
-/// The definition of the seed: its URL and its body (004, "Requête de webhook flexible").
+/// The definition in the seed document: its URL and its body (004, "Requête de webhook flexible").
 fn flexible(url: &str) -> Value {
     json!({
         "displayName": "orders", "timeout": "6s",
@@ -31,7 +31,7 @@ async fn created(client: &Client, agent: &str, webhook: &Value) -> Value {
     made
 }
 
-/// Our name of a webhook of CX's.
+/// The name that a CX webhook has in our own API.
 fn own(webhook: &Value) -> &str {
     webhook["name"].as_str().and_then(|name| name.rsplit('/').next()).expect("a name")
 }
@@ -139,7 +139,7 @@ fn credentials_that_stand_in_a_definition_are_used_and_never_shown() {
             endpoint.next_request().await.header("authorization").to_owned()
         };
         assert_eq!(sent().await, "Basic YW5uOmNhbmFyeQ==");
-        // Written back as it was shown it stays what it is; a secret version wins over it.
+        // Writing it back as it was shown changes nothing; a secret version replaces the password.
         let shown = client.look(&path).await;
         assert_eq!(client.patch(&path, &shown).await.0, 200);
         assert_eq!(sent().await, "Basic YW5uOmNhbmFyeQ==");
@@ -234,7 +234,7 @@ fn names_are_an_agents_own_and_what_environments_override_is_kept() {
         let elsewhere = format!("{}/{}", webhooks(&other), own(&made));
         assert_eq!(client.get(&elsewhere).await.0, 404, "another agent's");
 
-        // What CX does not say is kept by its changes.
+        // Fields that CX does not know survive its changes.
         let path = format!("/v3/{}", made["name"].as_str().expect("a name"));
         let ours = format!("/v1/webhooks/{}", own(&made));
         let overridden =
@@ -328,7 +328,7 @@ fn environments_come_in_pages() {
     });
 }
 
-/// What an environment overrides of several webhooks is written with it or not at all, and its credentials neither.
+/// The overrides of an environment for several webhooks are written together or not at all, and so are their credentials.
 #[test]
 fn an_environment_is_written_whole_or_not_at_all() {
     run(async {
@@ -351,7 +351,7 @@ fn an_environment_is_written_whole_or_not_at_all() {
             let secrets = client.look("/v1/secrets").await["data"].as_array().map_or(0, Vec::len);
             (environments.iter().filter(|one| !one.is_null()).count(), secrets)
         };
-        // The third names a secret that is not there: of the first two nothing is written, and no password kept.
+        // The third override names a secret that does not exist, so nothing of the first two is written and no password is stored.
         let bad = json!({ "uri": "https://staging.example/", "secretVersionForUsernamePassword": "projects/p/secrets/none/versions/1" });
         let environment = |third: &Value| json!({ "displayName": "Staging", "webhookConfig": { "webhookOverrides": [overriding(&names[0], good.clone()), overriding(&names[1], good.clone()), overriding(&names[2], third.clone())] } });
         let (status, error) = client.post(&path, &environment(&bad)).await;
@@ -366,7 +366,7 @@ fn an_environment_is_written_whole_or_not_at_all() {
     });
 }
 
-/// The service agent's access token, as definitions from before still ask for it.
+/// The service agent's access token, which older definitions still ask for.
 #[test]
 fn an_access_token_of_the_service_agent_is_a_signed_exchange() {
     run(async {
@@ -379,7 +379,7 @@ fn an_access_token_of_the_service_agent_is_a_signed_exchange() {
         assert_eq!(made["genericWebService"]["serviceAgentAuth"], "ACCESS_TOKEN", "{made}");
         let ours = client.look(&format!("/v1/webhooks/{}", own(&made))).await;
         assert_eq!((&ours["auth"]["kind"], &ours["auth"]["key"]), (&json!("service_account"), &json!("$secret:dialogflow-service-agent")));
-        // What CX does not say of it is kept.
+        // Fields that CX does not know survive its changes.
         let patch = json!({ "auth": { "token_endpoint": "https://idp.example/token" } });
         assert_eq!(client.patch(&format!("/v1/webhooks/{}", own(&made)), &patch).await.0, 200);
         let path = format!("/v3/{}", made["name"].as_str().expect("a name"));
@@ -391,7 +391,7 @@ fn an_access_token_of_the_service_agent_is_a_signed_exchange() {
     });
 }
 
-/// An environment may call a webhook by a service of Service Directory, or by another, or by none.
+/// An environment may call a webhook through a service of Service Directory, through another one, or directly.
 #[test]
 fn an_environment_has_a_service_of_its_own() {
     run(async {
@@ -420,7 +420,7 @@ fn an_environment_has_a_service_of_its_own() {
         assert_eq!(of(&plain["name"])["serviceDirectory"]["service"], service("two"), "{shown:?}");
         assert_eq!(of(&plain["name"])["serviceDirectory"]["genericWebService"]["httpMethod"], "PUT", "what is not overridden stays");
         assert!(of(&inside["name"])["serviceDirectory"].is_null() && of(&inside["name"])["genericWebService"].is_object(), "{shown:?}");
-        // The webhooks themselves are what they were, here and after a change of theirs.
+        // The webhooks themselves are unchanged, here and after a change of theirs.
         for made in [&plain, &inside] {
             let path = format!("/v3/{}", made["name"].as_str().expect("a name"));
             assert_eq!(client.look(&path).await, *made);

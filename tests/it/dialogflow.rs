@@ -1,4 +1,4 @@
-//! Dialogflow CX on both sides: an agent that calls us, and we as an agent that calls others.
+//! Dialogflow CX on both sides: an agent calls us, and we call webhooks as an agent does.
 
 use hookwright_tests::{Client, Endpoint, Script, interop, run, shared, unique};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn webhook_request(tag: &str, session: &str, parameters: Value) -> String {
     .to_string()
 }
 
-/// A receiver that answers an agent by a webhook, named like it.
+/// A receiver that answers an agent by invoking a webhook of the same name.
 async fn fulfilment(client: &Client, name: &str, endpoint: &Endpoint) -> String {
     let webhook = json!({
         "profile": "divalto",
@@ -22,7 +22,7 @@ async fn fulfilment(client: &Client, name: &str, endpoint: &Endpoint) -> String 
         "bindings": { "stock": "$.stock[0].quantity" },
     });
     client.webhook(name, webhook).await;
-    // The plugin is shared by all tests; grants are what it may call.
+    // All tests share the plugin; the grants say which webhooks it may call.
     client.grant("dialogflow-fulfilment", json!({ "webhooks": [name] })).await;
     let config = json!({ "tags": { "check-stock": { "webhook": name, "message": "There are {stock} of $session.params.article left." } } });
     client.receiver(name, json!({ "plugin": "dialogflow-fulfilment", "full_reply": true, "session": "$.body.sessionInfo.session", "config": config, "events": [{ "trigger": "stock.asked", "data": { "tag": "$.body.fulfillmentInfo.tag" } }] })).await
@@ -31,7 +31,7 @@ async fn fulfilment(client: &Client, name: &str, endpoint: &Endpoint) -> String 
 #[test]
 fn an_agent_asks_an_erp_through_a_code_and_gets_its_own_format_back() {
     run(async {
-        // A host of its own: the grant of the built-in plugin is one for all.
+        // This test needs a host of its own, because there is one grant for the built-in plugin.
         let host = hookwright_tests::TestHost::start().await;
         let client = &host.client;
         let endpoint = Endpoint::start().await;
@@ -66,7 +66,7 @@ fn an_agent_asks_an_erp_through_a_code_and_gets_its_own_format_back() {
         };
         assert_eq!(triggers, ["code.stock", "stock.asked"]);
 
-        // What goes wrong behind it is said in the statuses an agent knows.
+        // Failures of the webhook are answered with the statuses that an agent knows.
         for (status, told) in [(401, 401), (403, 403), (404, 404), (503, 503), (500, 500), (502, 500)] {
             endpoint.next(Script::status(status));
             let answered = client.call(&code, "", &webhook_request("check-stock", session, json!({}))).await;
@@ -133,7 +133,7 @@ fn tags_go_to_webhooks_plugins_and_scripts() {
     });
 }
 
-/// What Google's own types make of the answer to a request of their own.
+/// Google's own types parse the answer to a request that they made.
 async fn agent(client: &Client, version: &str, code: &str, request: &str) -> Value {
     let request: Value = serde_json::from_str(request).expect("JSON");
     let asked = json!({ "version": version, "url": client.url(&format!("/api/v1/webhook/{code}")), "request": request });
@@ -157,7 +157,7 @@ fn googles_own_types_write_the_request_and_read_the_answer() {
             assert_eq!(answered["response"]["fulfillmentResponse"]["messages"], json!([{ "text": { "text": [said] } }]), "{version}");
         }
         assert_eq!(agent(client, "v3", &code, &webhook_request("unknown", "s", json!({}))).await["status"], 404);
-        // What a script answers with everything a WebhookResponse has.
+        // A script that answers with every field of a WebhookResponse.
         let script = r#"export function receive(call) {
             return { status: 200, body: {
                 fulfillmentResponse: { messages: [{ text: { text: ["Bonjour"] } }, { payload: { a: 1 } }, { endInteraction: {} }], mergeBehavior: "REPLACE" },

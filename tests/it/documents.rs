@@ -1,6 +1,6 @@
-//! The documents people read: every example runs, every link leads somewhere, every generated part is what the code says.
+//! The documents for people: every example runs, every link works, every generated part is up to date.
 //!
-//! `UPDATE_SNAPSHOTS=1` writes the generated parts again instead of comparing them.
+//! `UPDATE_SNAPSHOTS=1` writes the generated parts instead of comparing them.
 
 use std::{
     collections::BTreeSet,
@@ -25,10 +25,10 @@ use serde_json::{Value, json};
 
 use crate::tidy;
 
-/// The key the guide writes down: the one of the Standard Webhooks specification's own example.
+/// The key that the guide uses: the example key of the Standard Webhooks specification.
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// What the examples of a page print, among other things.
+/// Texts that the examples of a page must print.
 const PROMISED: [(&str, &[&str]); 5] = [
     ("README.md", &[r#""state":"delivered""#, "thank you, Grace"]),
     ("host/docs/guide.md", &[r#""received":true"#, r#""state":"delivered""#, "did you mean `trigger`"]),
@@ -37,7 +37,7 @@ const PROMISED: [(&str, &[&str]); 5] = [
     ("host/docs/metrics.md", &["hookwright_events_accepted_total"]),
 ];
 
-/// A host with nothing in it, an endpoint and a mail server, for the examples of one page.
+/// An empty host, an endpoint and a mail server, for the examples of one page.
 struct World {
     host: TestHost,
     endpoint: Endpoint,
@@ -52,7 +52,7 @@ impl World {
         Self { host, endpoint, mails }
     }
 
-    /// Runs the blocks marked `sh run`, in their order, as one script; gives back what they printed.
+    /// Runs the blocks marked `sh run` in order as one script, and returns its output.
     async fn examples(&self, page: &str, script: &str) -> String {
         let folder = tempfile::tempdir().expect("a folder");
         let mut bash = tokio::process::Command::new("bash");
@@ -96,13 +96,13 @@ fn the_examples_of_every_page_do_what_they_say() {
     });
 }
 
-/// Where commands are found: `hookwright` is the one that was built.
+/// The value of PATH: `hookwright` is the binary that was built.
 fn path_with_the_binary() -> String {
     let binary = binary();
     format!("{}:{}", binary.parent().expect("a folder").display(), std::env::var("PATH").unwrap_or_default())
 }
 
-/// Lines of the demo whose text differs from run to run, by ports, times and identifiers, are not quoted.
+/// The README quotes no lines of the demo that contain ports, times or identifiers, because they differ from run to run.
 #[test]
 fn the_demo_prints_the_lines_the_readme_shows() {
     run(async {
@@ -190,7 +190,7 @@ fn the_commands_of_every_page_are_commands() {
     }
 }
 
-/// The anchors a page has, as the usual renderers make them of headings.
+/// The anchors of a page, made from its headings as usual renderers do.
 fn anchors(page: &str) -> BTreeSet<String> {
     let mut is_code = false;
     let mut anchors = BTreeSet::new();
@@ -229,7 +229,7 @@ fn every_page_can_be_reached_from_the_readme() {
     for path in pages() {
         let page = pages::name(&path);
         let is_listed = page == "README.md" || readme.contains(&format!("]({page})"));
-        // Only the architecture, and the corpus's own test, name these.
+        // Only the architecture and the test of the corpus name these pages.
         if !is_listed && !["host/docs/files.md", "host/docs/decisions.md", "tests/corpus/README.md"].contains(&page.as_str()) {
             wrong.push(page);
         }
@@ -249,7 +249,7 @@ fn the_two_pages_everybody_reads_stay_short() {
     assert!(architecture.len() <= 12_000, "host/ARCHITECTURE.md has {} bytes", architecture.len());
 }
 
-/// Compares what stands between `<!-- NAME -->` and `<!-- end of NAME -->` with what is generated, or writes it.
+/// Compares the text between `<!-- NAME -->` and `<!-- end of NAME -->` with the generated text, or writes it.
 #[track_caller]
 fn generated(page: &str, name: &str, now: &str) {
     let path = root().join(page);
@@ -312,16 +312,16 @@ fn amount(number: u64, unit: &str) -> String {
     }
 }
 
-/// What the first sentence of a file says it is for.
+/// The purpose of a file: the first sentence of its documentation.
 fn purpose(file: &Path) -> String {
     let text = read(file);
     let lines = text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).take_while(|line| !line.is_empty());
     let head = lines.collect::<Vec<_>>().join(" ");
-    // The end of a sentence, not of `such as a.b`.
+    // A full stop ends the sentence only before a capital letter, because of texts like `such as a.b`.
     let end =
         head.match_indices(". ").map(|(at, _)| at).find(|at| head[at + 2..].starts_with(|c: char| c.is_uppercase() || "[`".contains(c)));
     let sentence = head[..end.unwrap_or(head.len())].trim_end_matches('.');
-    // A link of the source's documentation, and a decision that is cited.
+    // Remove links of the source's documentation and citations of decisions.
     let sentence = sentence.split(" (decision: ").next().unwrap_or_default();
     sentence.replace("[`", "`").replace("`]", "`")
 }
@@ -354,7 +354,7 @@ fn the_architecture_shows_who_may_know_whom() {
     let mut picture = "```text\n".to_owned();
     for module in modules {
         let purpose = purpose(&root().join(format!("host/src/{module}.rs")));
-        // What is too long for a line is on the page of files.
+        // A purpose that is too long for a line is cut off; the page of files has all of it.
         let words = purpose.split(' ').scan(0, |width, word| {
             *width += word.chars().count() + 1;
             (*width <= 80).then_some(word)
@@ -417,7 +417,7 @@ fn the_page_of_files_lists_every_file() {
     let mut page = String::new();
     let mut folder = None;
     for (name, file) in sources() {
-        // A module's own file stands with its folder: `store.rs` before `store/accept.rs`.
+        // A module's own file comes before its folder: `store.rs` before `store/accept.rs`.
         let own = name.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned();
         if folder.as_ref() != Some(&own) {
             writeln!(page, "{}## {own}\n", if page.is_empty() { "" } else { "\n" }).expect("a String");

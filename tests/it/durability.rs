@@ -1,4 +1,4 @@
-//! What was accepted is delivered, through `kill -9`; and everything survives a restart.
+//! Accepted events are delivered in spite of `kill -9`, and all data survives a restart.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use hookwright_tests::{
 use http::Method;
 use serde_json::{Value, json};
 
-/// `kill -9` and restart, so many times; `tests/run crash N` asks for more.
+/// How many times the host is killed and restarted; `tests/run crash N` sets it.
 fn cycles() -> u32 {
     std::env::var("HOOKWRIGHT_TEST_CRASHES").ok().and_then(|count| count.parse().ok()).unwrap_or(5)
 }
@@ -26,7 +26,7 @@ fn an_event_that_was_answered_202_is_delivered_after_a_kill() {
         let mut process = Process::serve(&data).await;
         process.client.webhook("kept", json!({ "selectors": ["kept.*"], "request": { "url": endpoint.url("/") } })).await;
         for cycle in 0..cycles() {
-            // The endpoint holds its answer back: whatever was sent before the kill was not settled.
+            // The endpoint holds its answer back, so no delivery was settled before the kill.
             let gate = Gate::new();
             endpoint.always(Script::status(200).behind(&gate));
             let events: Vec<_> = (0..5)
@@ -51,9 +51,9 @@ fn an_event_that_was_answered_202_is_delivered_after_a_kill() {
                 .await;
                 let arrived: Vec<_> = endpoint.seen().into_iter().filter(|request| request.json()["data"] == event["data"]).collect();
                 assert!(!arrived.is_empty(), "{id} was never sent");
-                // However often it was sent, it was under one id.
+                // All copies of the request have the same identifier.
                 assert!(arrived.iter().all(|request| request.header("webhook-id") == delivery["id"]), "{arrived:?}");
-                // A repeat is still known as one.
+                // A repeated event is still recognised.
                 let (status, again) = process.client.post("/v1/events", event).await;
                 assert_eq!((status, &again["id"], &again["duplicate"]), (202, &json!(id), &json!(true)));
             }
@@ -71,8 +71,8 @@ fn a_kill_in_the_midst_of_many_posts_loses_nothing_that_was_answered() {
         let mut process = Process::serve(&data).await;
         process.client.webhook("many", json!({ "selectors": ["many.*"], "request": { "url": endpoint.url("/") } })).await;
         for cycle in 0..cycles() {
-            // Post from several at once, and kill as soon as some were answered: the rest is cut off where it stands. Long events
-            // fill the journal, so that it happens while the tree is written, too.
+            // Post several events at once, and kill the host as soon as some are answered. The others are cut off wherever they are. Long
+            // events fill the journal, so that some kills happen while the tree is written.
             let (length, kill_after) = if cycle % 2 == 0 { (0, 50) } else { (150_000, 50 + random.below(100)) };
             let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
             let posters: Vec<_> = (0..4)
@@ -118,7 +118,7 @@ fn a_kill_in_the_midst_of_many_posts_loses_nothing_that_was_answered() {
     });
 }
 
-/// Waits until nothing is on its way any more.
+/// Waits until no delivery is on its way.
 async fn quiet(process: &Process) {
     eventually("everything is over", || async {
         for state in ["waiting", "pending", "sending", "waiting"] {
@@ -138,7 +138,7 @@ fn a_kill_while_endpoints_misbehave_leaves_everything_delivered_or_visibly_faile
         let directory = data_directory();
         let data = directory.path().join("data");
         let unruly = Unruly::start(random.fork(), 60).await;
-        // Nobody listens there any more.
+        // Nothing listens at this address any more.
         let refusing = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
         let mut process = Process::serve(&data).await;
         let retry = json!({ "attempts": 5, "gap_seconds": 1 });
@@ -156,7 +156,7 @@ fn a_kill_while_endpoints_misbehave_leaves_everything_delivered_or_visibly_faile
                 assert_eq!(status, 202, "{accepted}");
                 ids.push(accepted["id"].as_str().expect("an id").to_owned());
             }
-            // At some moment of what goes on.
+            // Kill at some moment during the deliveries.
             eventually("some arrive", || async { (unruly.seen().values().sum::<usize>() >= arrivals).then_some(()) }).await;
             process.kill().await;
             kills += 1;
@@ -180,7 +180,7 @@ fn a_kill_while_endpoints_misbehave_leaves_everything_delivered_or_visibly_faile
                 (delivery["attempts"].as_u64().unwrap_or_default(), delivery["id"].as_str().and_then(|id| seen.get(id)));
             let arrived = arrived.copied().unwrap_or_default() as u64;
             assert!(arrived > 0 || delivery["state"] == "failed", "{shown}");
-            // It arrives once per attempt on record, and once more for a kill between sending and settling.
+            // A delivery arrives once for each recorded attempt, and once more for a kill between sending and settling.
             repeated += arrived.saturating_sub(1);
             explained += arrived.min(attempts).saturating_sub(1);
             assert!(arrived <= attempts + kills, "{arrived} arrivals, {shown}");
@@ -214,7 +214,7 @@ fn a_call_that_was_answered_has_its_events_after_a_kill() {
         assert_eq!(call["state"], "done");
         let event = process.client.look(&format!("/v1/events/{}", call["events"][1].as_str().expect("an event"))).await;
         assert_eq!((&event["trigger"], &event["data"]), (&json!("customer.changed"), &json!({ "dos": "1" })));
-        // The code is still the code.
+        // The code still works.
         assert_eq!(process.client.call(&code, "?dos=2", "").await.status, 200);
         process.kill().await;
     });
@@ -235,7 +235,7 @@ fn an_async_call_that_was_answered_is_run_after_a_kill() {
         client.script("later", "export function receive(call) { hookwright.invoke('slow'); hookwright.emit({ trigger: 'later.done', data: call.query }); return 'done' }").await;
         let code = client.receiver("later", json!({ "plugin": "later", "mode": "async", "timeout_ms": 30000 })).await;
         assert_eq!(client.call(&code, "?n=1", "").await.status, 200);
-        // It is in the middle of its run.
+        // The call is being run.
         endpoint.next_request().await;
         process.kill().await;
         gate.open();
@@ -278,7 +278,7 @@ fn what_an_administrator_wrote_is_there_after_a_kill() {
     });
 }
 
-/// Whether this machine lets us trace; otherwise why not.
+/// Whether this machine allows tracing; if not, why.
 async fn can_trace() -> Result<(), String> {
     let tried = tokio::process::Command::new("strace").args(["-o", "/dev/null", "true"]).output().await;
     match tried {
@@ -305,7 +305,7 @@ fn the_journal_is_synced_before_a_202_is_written() {
             let (status, _) = process.client.post("/v1/events", &json!({ "trigger": "traced.word", "data": n })).await;
             assert_eq!(status, 202);
         }
-        // The tracer ends with what it traces, and has then written everything.
+        // The tracer ends with the traced process and has then written everything.
         let child = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", process.id())).expect("the traced process");
         signal(child.trim().parse().expect("a process id"), "KILL");
         within("the tracer's end", process.ended()).await;
@@ -335,7 +335,7 @@ fn is_sync_of_journal(line: &str) -> bool {
     (line.contains("fdatasync(") || line.contains("fsync(")) && line.contains("/journal-") && line.trim_end().ends_with("= 0")
 }
 
-/// The end of a sync of the journal that other threads' lines interrupted.
+/// The end of a sync of the journal that was interrupted in the trace by other threads' lines.
 fn is_resumed_sync(trace: &str, line: &str) -> bool {
     let is_end = (line.contains("<... fdatasync resumed>") || line.contains("<... fsync resumed>")) && line.trim_end().ends_with("= 0");
     let thread = line.split_whitespace().next().unwrap_or_default();
@@ -369,7 +369,7 @@ fn everything_written_is_there_after_a_restart() {
         let accepted = client.event(json!({ "trigger": "kept.word", "session": "s", "parameters": { "a": 1 }, "id": "1" })).await;
         endpoint.next_request().await;
         let (event, delivery) = (accepted["id"].as_str().expect("an id"), accepted["deliveries"][0]["id"].as_str().expect("an id"));
-        // One that waits for its next try.
+        // A delivery that waits for its next attempt.
         endpoint.next(Script::status(500));
         let waiting = client.event(json!({ "trigger": "kept.word", "data": "waits" })).await["deliveries"][0].clone();
         assert_eq!(waiting["state"], "waiting");
@@ -399,14 +399,14 @@ fn everything_written_is_there_after_a_restart() {
         }
         assert_eq!(client.look("/v1/receivers/receiver/codes").await["data"][0]["code"], code.as_str());
         assert_eq!(client.call(&code, "", "").await.json()["message"], "kept");
-        // The one that waited is tried when it is due, with the same bytes and id.
+        // The waiting delivery is tried when it is due, with the same bytes and identifier.
         host.advance(Duration::from_secs(6));
         let second = endpoint.next_request().await;
         assert_eq!((second.header("webhook-id"), &second.body), (first.header("webhook-id"), &first.body));
         second.verify("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("signed by the secret that was kept");
         let body: Value = second.json();
         assert_eq!((&body["version"], &body["label"]), (&json!("0001"), &json!("kept")));
-        // Sequence numbers go on where they were.
+        // Sequence numbers continue.
         let next = client.event(json!({ "trigger": "kept.word" })).await;
         let seq = |event: &Value| event["seq"].as_u64();
         let shown = client.look(&format!("/v1/events/{}", next["id"].as_str().expect("an id"))).await;
@@ -436,7 +436,7 @@ fn a_process_that_is_asked_to_stop_ends_what_is_in_flight() {
     });
 }
 
-/// What is shown of something, without what only this process has seen of it.
+/// A document without what only this process knows about it.
 fn kept(mut shown: Value) -> Value {
     if let Some(breaker) = shown.get_mut("breaker").and_then(Value::as_object_mut) {
         breaker.retain(|name, _| name == "version" || name == "watched_until");

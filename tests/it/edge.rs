@@ -1,4 +1,4 @@
-//! The edge: certificates, listeners, what clients may take, whom the host believes, what browsers are told.
+//! Connections: certificates, listeners, limits for clients, trusted proxies, headers for browsers.
 
 use std::{io::Read, net::SocketAddr, time::Duration};
 
@@ -16,16 +16,16 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-/// What a connection gets until its end, after `bytes` were written to it.
+/// Writes `bytes` and reads the connection until its end.
 async fn said(stream: &mut TcpStream, bytes: &str) -> String {
     stream.write_all(bytes.as_bytes()).await.expect("written");
     let mut answer = Vec::new();
-    // A reset is an end, too.
+    // A reset also ends the connection.
     drop(within("the end of a connection", stream.read_to_end(&mut answer)).await);
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// A host with other bounds for clients.
+/// A host with other limits for clients.
 async fn host_with(change: impl FnOnce(&mut hookwright::config::http::HttpSettings)) -> TestHost {
     let mut options = Options::default();
     change(&mut options.limits.http);
@@ -62,7 +62,7 @@ fn a_certificate_is_read_again_without_a_restart() {
         let is = |shown: &str, identity: &Identity| {
             identity.certificate.lines().filter(|line| !line.starts_with('-')).collect::<String>() == shown
         };
-        // Both protocols are spoken, and the encrypted answer says that it stays so.
+        // Both protocols work, and the encrypted answer has HSTS.
         let mut old = authority.connect(host.address, &["http/1.1"]).await.expect("a handshake");
         let h2 = authority.connect(host.address, &["h2", "http/1.1"]).await.expect("a handshake");
         assert_eq!((old.get_ref().1.alpn_protocol(), h2.get_ref().1.alpn_protocol()), (Some(&b"http/1.1"[..]), Some(&b"h2"[..])));
@@ -75,7 +75,7 @@ fn a_certificate_is_read_again_without_a_restart() {
         };
         let answer = ask().await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("strict-transport-security: max-age=31536000"), "{answer}");
-        // The files change: new connections see it, the old one goes on.
+        // The files change: new connections get the new certificate, the old connection continues.
         write(&second);
         let shown = || async {
             let stream = authority.connect(host.address, &["h2"]).await.ok()?;
@@ -83,7 +83,7 @@ fn a_certificate_is_read_again_without_a_restart() {
         };
         eventually("the second certificate", shown).await;
         assert!(ask().await.starts_with("HTTP/1.1 200"));
-        // What cannot be used leaves it, and says so; SIGHUP has it read at once.
+        // Unusable files leave the old certificate in place and are reported; SIGHUP makes the host read the files at once.
         std::fs::write(file("tls.crt"), "nothing").expect("written");
         signal(host.id(), "HUP");
         eventually("the complaint", || async { host.log().contains("the one before goes on").then_some(()) }).await;
@@ -96,7 +96,7 @@ fn a_certificate_is_read_again_without_a_restart() {
         };
         eventually("the first certificate", shown).await;
         assert!(host.terminate().await.success());
-        // A start with files that do not go together says which.
+        // A start with files that do not belong together names them.
         std::fs::write(file("tls.key"), &second.key).expect("written");
         let data = file("data");
         let arguments =
@@ -180,7 +180,7 @@ fn clients_that_take_their_time_are_left() {
         let large =
             said(&mut connect().await, &format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx-large: {}\r\n\r\n", "x".repeat(32 * 1024))).await;
         assert!(large.is_empty() || large.starts_with("HTTP/1.1 431"), "{large}");
-        // HTTP/2 that opens a connection and asks nothing.
+        // An HTTP/2 connection without a request.
         let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0";
         said(&mut connect().await, preface).await;
         assert_eq!(host.client.with_token(None).get("/healthz").await.0, 200);

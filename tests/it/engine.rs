@@ -1,4 +1,4 @@
-//! The durable engine from outside: endpoints that fail, are slow or gone; orders, batches, rates; what is switched off and comes back.
+//! The engine seen from outside: endpoints that fail, are slow or gone; ordering, batches, rate limits; deactivation and activation.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ async fn in_state(client: &Client, event: &str, state: &str) -> Value {
     .await
 }
 
-/// Lets time pass until there is something to see; it stands still while something is being sent, or a slow machine would
-/// see leases run out.
+/// Advances the clock until `look` finds something. The clock stands still during an attempt; on a slow machine, leases would expire
+/// otherwise.
 async fn after_a_while<T>(host: &TestHost, by: Duration, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
     eventually(what, || async {
         let seen = look().await;
@@ -40,7 +40,7 @@ async fn active(client: &Client, webhook: &str) -> bool {
     client.look(&format!("/v1/webhooks/{webhook}")).await["active"] == true
 }
 
-/// What an endpoint saw, by the number in each body's data.
+/// The numbers in the bodies that an endpoint received.
 fn numbers(endpoint: &Endpoint) -> Vec<u64> {
     endpoint.seen().iter().map(|request| request.json()["data"]["n"].as_u64().expect("a number")).collect()
 }
@@ -79,7 +79,7 @@ fn gone_for_good_switches_a_webhook_off_and_says_so() {
         let client = &host.client;
         let (endpoint, watcher) = (Endpoint::start().await, Endpoint::start().await);
         client.webhook("watch", json!({ "selectors": ["webhook.*"], "request": { "url": watcher.url("/") } })).await;
-        // It would hear of itself, were that not left out.
+        // The webhook would match its own event if that were not left out.
         client.webhook("leaving", json!({ "selectors": ["leave", "webhook.*"], "request": { "url": endpoint.url("/") } })).await;
         endpoint.always(Script::status(410));
         let id = post(client, json!({ "trigger": "leave", "data": { "n": 1 } })).await;
@@ -158,10 +158,11 @@ fn hours_without_one_success_switch_a_webhook_off_and_cancel_what_waits() {
             )
             .await;
         let id = post(client, json!({ "trigger": "ill", "data": {} })).await;
-        // Time passes only between attempts: were it to run on during one, fewer would fit in the two hours.
+        // Advance the clock only between attempts: otherwise, fewer attempts would fit into the two hours.
         let rests = async |attempts: u64| {
             let delivery = client.look(&format!("/v1/events/{id}")).await["deliveries"][0].clone();
-            // After the fourth it waits for a moment before it is cancelled: were time to pass then, a fifth could come.
+            // After the fourth attempt the delivery waits for a moment before it is cancelled. If the clock advanced then, a fifth could
+            // follow.
             let waits = delivery["attempts"] == attempts && delivery["state"] == "waiting" && attempts < 4;
             (waits || delivery["state"] == "cancelled").then_some(waits)
         };
@@ -200,7 +201,7 @@ fn a_dead_endpoint_is_left_alone_and_probed_until_it_answers() {
         let seen = endpoint.seen().len();
         assert_eq!(seen + pending, 30, "what was not tried counts no attempt");
         assert!(seen < 30, "ten failures in a row are enough");
-        // One probe, and not more, however much is due.
+        // Exactly one probe, however many deliveries are due.
         host.advance(Duration::from_secs(5));
         eventually("a probe", async || (endpoint.seen().len() > seen).then_some(())).await;
         eventually("it is over", async || (untried().await.1 == 0).then_some(())).await;
@@ -257,7 +258,7 @@ fn fifo_delivers_one_after_the_other_in_the_order_accepted() {
                 json!({ "selectors": ["step"], "ordering": "fifo", "retry": retry, "request": { "url": endpoint.url("/") } }),
             )
             .await;
-        // The second fails once: nobody passes it.
+        // The second delivery fails once, and no other passes it.
         endpoint.next(Script::status(200));
         endpoint.next(Script::status(400));
         let events: Vec<_> = (0..20).map(|n| json!({ "trigger": "step", "data": { "n": n } })).collect();
@@ -283,7 +284,7 @@ fn an_order_can_be_kept_by_a_value_and_by_session() {
                 json!({ "selectors": ["keyed"], "ordering": { "key": "$.data.order" }, "request": { "url": endpoint.url("/") } }),
             )
             .await;
-        // The first of order a is held back, whichever request comes first.
+        // The first delivery of order a is held back, whichever request comes first.
         let held = gate.clone();
         endpoint.decides(move |request| match request.json()["data"]["n"].as_u64() {
             Some(1) => Script::status(200).behind(&held),

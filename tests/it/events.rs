@@ -1,4 +1,4 @@
-//! Events: accepted once, on disk, and matched by selectors, sources and filters.
+//! Events: accepted once, stored on disk, matched by selectors, sources and filters.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn fired(accepted: &Value) -> Vec<&str> {
     names
 }
 
-/// Which of `selectors` an event fires: each is a webhook of its own that takes only this test's source.
+/// Finds out which of `selectors` an event fires. Each is a webhook that only takes this test's source.
 struct Selecting {
     client: &'static Client,
     source: String,
@@ -121,7 +121,7 @@ fn a_repeat_is_answered_with_the_first_id_and_delivered_once() {
         let (status, problem) = client.post("/v1/events", &changed).await;
         assert_eq!(status, 422, "{problem}");
 
-        // Another source's `order-7` is another event.
+        // `order-7` from another source is another event.
         let other = json!({ "trigger": "order.made", "source": unique("other"), "id": "order-7", "data": { "n": 8 } });
         let (status, other) = client.post("/v1/events", &other).await;
         assert_eq!((status, other.get("duplicate")), (202, None));
@@ -159,7 +159,7 @@ fn an_array_is_accepted_whole_or_not_at_all() {
         let mixed = json!([good, { "trigger": "no spaces", "source": source }, { "trigger": "/items/share" }, { "triger": "x" }]);
         let (status, problem) = client.post("/v1/events", &mixed).await;
         assert_eq!(status, 400, "{problem}");
-        // What cannot even be read is said first.
+        // An event that cannot be parsed is reported first.
         assert_eq!(problem["errors"][0]["pointer"], "/3/triger", "{problem}");
         let mixed = json!([good, { "trigger": "no spaces", "source": source }, { "trigger": "/items/share" }]);
         let (status, problem) = client.post("/v1/events", &mixed).await;
@@ -167,12 +167,12 @@ fn an_array_is_accepted_whole_or_not_at_all() {
         let pointers: Vec<_> =
             problem["errors"].as_array().expect("errors").iter().map(|error| error["pointer"].as_str().unwrap_or_default()).collect();
         assert_eq!(pointers, ["/1/trigger", "/2/trigger"]);
-        // Nothing of it was kept: the good one is new.
+        // Nothing of the list was kept: the good event is still new.
         let (status, answer) = client.post("/v1/events", &json!([good, { "trigger": "array.good", "source": source, "id": "2" }])).await;
         assert_eq!((status, answer["ids"].as_array().map(Vec::len)), (202, Some(2)));
         let (_, answer) = client.post("/v1/events", &good).await;
         assert_eq!(answer["duplicate"], true);
-        // A key that comes again with another body refuses all of it, too.
+        // An identifier that is used again with another body makes the whole list fail.
         let clash =
             json!([{ "trigger": "array.new", "source": source, "id": "3" }, { "trigger": "array.other", "source": source, "id": "2" }]);
         assert_eq!(client.post("/v1/events", &clash).await.0, 422);
@@ -195,7 +195,7 @@ fn wait_answers_with_what_became_of_the_deliveries() {
         assert_eq!((&delivery["state"], &delivery["attempts"], &delivery["webhook"]), (&json!("delivered"), &json!(1), &json!(name)));
         assert_eq!(delivery["last_attempt"]["answer"]["status"], 200);
         assert_eq!(endpoint.next_request().await.json()["data"], json!({ "a": 1 }));
-        // Several events: each with its own.
+        // Several events: each answer has its own deliveries.
         let (status, answer) = client
             .post(
                 "/v1/events?wait=50s",
@@ -308,7 +308,7 @@ fn cloud_events_come_in_all_three_forms() {
         batch[1]["id"] = json!("3");
         let answer = post(&[("content-type", "application/cloudevents-batch+json")], json!(batch).to_string()).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        // The first is a repeat of what came structured: source and id are the same.
+        // The first event repeats the structured one: source and identifier are the same.
         assert_eq!(answer.json()["events"][0]["duplicate"], true);
         assert_eq!(answer.json()["ids"].as_array().map(Vec::len), Some(2));
 

@@ -1,4 +1,4 @@
-//! What a newcomer does first: a webhook in one command, an event of one's own, and a reason where nothing arrives.
+//! What a newcomer does first: create a webhook with one command, post an event, and find out why nothing arrives.
 
 use hookwright_tests::{
     Endpoint, TestHost,
@@ -17,7 +17,7 @@ fn parsed(finished: &Finished) -> Value {
     serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {}", finished.all()))
 }
 
-/// A file below a directory, with its path as text.
+/// Writes a file in a directory and returns its path.
 fn file(directory: &tempfile::TempDir, name: &str, text: &str) -> String {
     let path = directory.path().join(name);
     std::fs::write(&path, text).expect("written");
@@ -46,7 +46,7 @@ fn a_webhook_is_made_by_one_command_and_its_receiver_can_verify_what_comes() {
         received.verify(key).expect("signed with the key that was shown");
         assert_eq!(received.json(), json!({ "text": "for Ann" }));
 
-        // The key is shown this once.
+        // The key is shown only once.
         let shown = host.client.look("/v1/webhooks/chat").await.to_string();
         assert!(!shown.contains(key), "{shown}");
         // The same file makes no second version of the plugin.
@@ -144,7 +144,7 @@ fn an_event_nobody_gets_says_so_and_those_who_may_read_are_told_why() {
             answer["mismatches"].as_array().expect("reasons").iter().map(|one| (one["webhook"].as_str(), one["reason"].as_str())).collect();
         assert_eq!(reasons, [(Some("large"), Some("filter")), (Some("shop"), Some("source")), (Some("asleep"), Some("inactive"))]);
 
-        // Of every kind of trigger: a word, a path of one's own, a path of ArcGIS, each near to nothing or to something.
+        // Triggers of every kind (a word, a path, a path of ArcGIS), with and without a selector that is nearly right.
         for (trigger, data, near) in [
             ("heard.wrod", json!(1), Some("heard.word")),
             ("/mine/all", json!(1), None),
@@ -166,7 +166,7 @@ fn an_event_nobody_gets_says_so_and_those_who_may_read_are_told_why() {
         assert_eq!(several["matched"], json!([1, 0]), "{several}");
         assert_eq!(several["events"][1]["mismatches"][0]["reason"], "unselected", "{several}");
 
-        // Who may only post learns the number.
+        // A token that may only post learns only the number of webhooks.
         let (status, token) = client.post("/v1/tokens", &json!({ "name": "producer", "scopes": ["events:write"] })).await;
         assert_eq!(status, 201, "{token}");
         let producer = client.with_token(token["token"].as_str());

@@ -1,5 +1,5 @@
-//! Dialogflow CX's page "Webhooks" and what stands beside it (protocol buffers of v3, "Parameters", handler page), rule by rule: what is
-//! written, with which parameters, and the bytes that arrive. Where the page is silent the rule is ours and says so.
+//! The rules of Dialogflow CX's page "Webhooks" and its related pages (protocol buffers of v3, "Parameters", handlers), one by one: what
+//! is written, with which parameters, and the bytes that arrive. Where the pages are silent, the rule is ours and the test says so.
 
 use hookwright_tests::{Authority, Client, Endpoint, Gate, Process, Script, TestHost, data_directory, host::TOKEN, run, shared, unique};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn parameters() -> Value {
     })
 }
 
-/// What `invoke` is told besides.
+/// The `context` that `invoke` gets.
 fn context() -> Value {
     json!({
         "text": "deux pommes",
@@ -151,7 +151,7 @@ fn each_rule_of_the_url_and_the_headers() {
                 "/handler?f=apple%20pie%2F%C3%A9%26%3D%2B&s=3",
             ),
         ] {
-            // Spaces between a function's arguments are no part of the URL that leaves.
+            // Spaces between a function's arguments are not part of the URL that is sent.
             let received = arrives(client, &endpoint, &name, json!({ "method": "GET", "url": endpoint.url(written) })).await;
             assert_eq!(received.path, expected, "{rule}: {written}");
         }
@@ -176,7 +176,7 @@ fn each_rule_of_the_url_and_the_headers() {
             let (status, problem) = client.put(&format!("/v1/webhooks/{name}"), &json!({ "request": { "url": written } })).await;
             assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/request/url")), "{rule}: {problem}");
         }
-        // A value cannot climb either.
+        // A value cannot lead to a parent path either.
         client.webhook(&name, json!({ "request": { "url": endpoint.url("/a/$session.params.up/b") } })).await;
         let invoked = client.invoke(&name, json!({ "parameters": { "up": ".." } })).await;
         assert_eq!((&invoked["state"], &invoked["failure"]["kind"]), (&json!("refused"), &json!("request_invalid")), "{invoked}");
@@ -211,7 +211,7 @@ fn each_rule_of_the_answer() {
             let kept = client.parameters(&session).await;
             assert_eq!(kept.get("bound").cloned().unwrap_or_default(), expected, "{rule}");
         }
-        // Ours: no match leaves the parameter alone, and says so.
+        // Our rule: without a match the parameter keeps its value, and the answer says so.
         client.webhook(&name, json!({ "profile": "dialogflow-flexible", "request": { "method": "GET", "url": endpoint.url("/") }, "bindings": { "bound": "$.none" } })).await;
         endpoint.next(Script::json(answer));
         let session = unique("session");
@@ -226,7 +226,7 @@ fn each_rule_of_the_answer() {
     });
 }
 
-/// 5 seconds unless the webhook says otherwise, 30 at most; 64 KiB.
+/// The time limit is 5 seconds by default and 30 at most; an answer has at most 64 KiB.
 #[test]
 fn the_limits_of_the_page() {
     run(async {
@@ -246,7 +246,7 @@ fn the_limits_of_the_page() {
                 assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!(format!("/{field}"))), "{profile}: {problem}");
             }
         }
-        // Exactly 64 KiB is taken, with everything that frames it.
+        // Exactly 64 KiB are accepted, in every framing.
         let name = unique("limit");
         client.webhook(&name, json!({ "profile": "dialogflow-flexible", "request": { "method": "GET", "url": endpoint.url("/") }, "bindings": { "x": "$.x" } })).await;
         let empty = json!({ "x": "" }).to_string().len();
@@ -258,7 +258,7 @@ fn the_limits_of_the_page() {
     });
 }
 
-/// What an answer holds is a value for ever: bound, and then put into URL, header and body of the next request.
+/// A value in an answer stays a value: it is bound, and then used in the URL, header and body of the next request.
 #[test]
 fn what_an_answer_says_is_never_expanded() {
     run(async {
@@ -283,7 +283,7 @@ fn what_an_answer_says_is_never_expanded() {
     });
 }
 
-/// The page's URL, body, answer and path as they stand there, at the host they name.
+/// The page's URL, body, answer and path, exactly as written and at the host they name.
 #[test]
 fn the_pages_examples_run_as_they_stand_there() {
     run(async {
@@ -313,7 +313,7 @@ fn the_pages_examples_run_as_they_stand_there() {
     });
 }
 
-/// What an endpoint does, and what becomes of it: the row of the handler page, the number of attempts, `google.rpc.Code`.
+/// What an endpoint does, and the expected result: the row on the handler page, the number of attempts, `google.rpc.Code`.
 struct Row {
     what: &'static str,
     url: String,
@@ -329,8 +329,8 @@ fn row(what: &'static str, event: &'static str, kind: &'static str, code: u8) ->
     Row { what, url: String::new(), answer: None, event, kind, http_status: None, attempts: 1, code }
 }
 
-/// Every row of the table of errors, at an endpoint that really does that: what `invoke` says, the operational event, the status list
-/// of a call, and how often it was tried.
+/// Every row of the table of errors, at an endpoint that really behaves so: the outcome of `invoke`, the operational event, the status
+/// list of a call, and the number of attempts.
 #[test]
 fn each_error_of_the_page_by_an_endpoint_that_makes_it() {
     run(async {
@@ -402,7 +402,7 @@ fn each_error_of_the_page_by_an_endpoint_that_makes_it() {
             }
             endpoint.forget().await;
             let invoked = client.invoke("w", json!({})).await;
-            // What the endpoint accepted is delivered, even if its answer cannot be read.
+            // If the endpoint accepted a request, it is delivered, even if its answer cannot be read.
             let state = if http_status == Some(200) { "delivered" } else { "failed" };
             assert_eq!(
                 (&invoked["state"], &invoked["error_event"], &invoked["failure"]["kind"]),
@@ -439,7 +439,7 @@ fn each_error_of_the_page_by_an_endpoint_that_makes_it() {
             assert_eq!(told.next_request().await.json()["trigger"], event, "{what}");
         }
         gate.open();
-        // All in one call, in the order they were made.
+        // All in one call, in the order in which they were made.
         client.script("asks", "export function receive(call) { hookwright.invoke('w', {}); hookwright.invoke('w', {}); hookwright.invoke('w', {}); return { status: 200 }; }").await;
         client.webhook("w", json!({ "profile": "dialogflow-flexible", "request": { "url": endpoint.url("/") } })).await;
         endpoint.always(Script::status(200));
@@ -453,7 +453,7 @@ fn each_error_of_the_page_by_an_endpoint_that_makes_it() {
     });
 }
 
-/// A payload URL that is a credential, as Azure Logic Apps makes them: it leaves byte for byte, and its signature is shown nowhere.
+/// A payload URL that is a credential, as Azure Logic Apps makes them: it is sent byte for byte, and its signature is never shown.
 #[test]
 fn a_url_that_is_a_credential_leaves_as_it_is_and_is_shown_nowhere() {
     const URL: &str = "https://app.logic.azure.com:443/workflows/b688528a36e246279dc050f936e5ebd4/triggers/manual/paths/invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=nHP-LBo9x-nSgMi11DSDuwRIUiJr-8yKGCy7OYaT_ow";
@@ -483,7 +483,7 @@ fn a_url_that_is_a_credential_leaves_as_it_is_and_is_shown_nowhere() {
         let received = endpoint.next_request().await;
         assert_eq!(received.path, URL.strip_prefix("https://app.logic.azure.com:443").expect("that host"), "byte for byte");
         assert_eq!(received.header("host"), "app.logic.azure.com");
-        // And where it goes wrong, in each way: a status, nobody there, a URL that is refused.
+        // The same for each kind of failure: a status, a refused connection, a refused URL.
         endpoint.next(Script::status(500));
         show("invoke, 500", &client.invoke("flow", json!({ "data": event["data"] })).await);
         show("test", &client.post("/v1/webhooks/flow/test", &json!({})).await.1);
@@ -536,7 +536,7 @@ fn a_url_that_is_a_credential_leaves_as_it_is_and_is_shown_nowhere() {
             assert!(!text.contains(SIGNATURE), "{what} shows it: {text}");
             assert!(!text.contains("%2Ftriggers%2Fmanual%2Frun"), "{what} shows a value of the query: {text}");
         }
-        // Shown whole only to an admin who asks.
+        // Only an admin who asks for it sees the whole URL.
         assert_eq!(client.look("/v1/webhooks/flow?reveal=true").await["request"]["url"], URL);
         assert!(process.terminate().await.success());
     });

@@ -1,5 +1,5 @@
-//! Clients that do harm, on loopback: slow heads, oversized heads, idle connections, HTTP/2 rapid resets, TLS handshakes. The host's
-//! memory stays bounded, and another client is served meanwhile. `tests/run edge N` does it with N of them.
+//! Harmful clients on loopback: slow heads, oversized heads, idle connections, HTTP/2 rapid resets, TLS handshakes. The host's memory
+//! stays bounded, and other clients are served meanwhile. `tests/run edge N` runs it with N clients.
 
 use std::{
     net::SocketAddr,
@@ -23,15 +23,15 @@ use tokio::{
 
 mod bodies;
 
-/// What a host may need more than before, whatever comes.
+/// Memory in bytes that a host may need in addition during a flood.
 const MEMORY_BYTES: u64 = 96 * 1024 * 1024;
-/// And for each connection that is open.
+/// Memory in bytes for each open connection.
 const CONNECTION_BYTES: u64 = 40 * 1024;
 
-/// How often another client is served while a flood is there.
+/// How often another client must be served during a flood.
 const SERVED: usize = 20;
 
-/// How many clients of each kind.
+/// Number of clients of each kind.
 fn clients() -> usize {
     std::env::var("HOOKWRIGHT_TEST_FLOOD").ok().and_then(|number| number.parse().ok()).unwrap_or(300)
 }
@@ -50,7 +50,7 @@ async fn host(directory: &std::path::Path, tls: &str) -> Process {
         .await
 }
 
-/// Somebody else, who asks again and again whether the host is well, by another address.
+/// Another client, which asks at another address again and again whether the host is healthy.
 struct Another {
     stop: Arc<AtomicBool>,
     served: Arc<AtomicUsize>,
@@ -91,7 +91,7 @@ impl Another {
         Self { stop, served, asking }
     }
 
-    /// Waits until it was served so many times more.
+    /// Waits until the client was served this many times more.
     async fn is_served(&self, times: usize) {
         let wanted = self.served.load(Ordering::Relaxed) + times;
         eventually("another client that is served", || async { (self.served.load(Ordering::Relaxed) >= wanted).then_some(()) }).await;
@@ -105,14 +105,14 @@ impl Another {
     }
 }
 
-/// Lets a flood come over the host and says what it did to it.
+/// Floods the host and prints the effect.
 async fn survives<T>(name: &str, host: &Process, authority: Option<Arc<Authority>>, open: usize, flood: impl AsyncFnOnce() -> T) {
     let before = host.resident_bytes();
     let another = Another::start(host.address, authority);
     let begun = Instant::now();
     let held = flood().await;
     let took = begun.elapsed();
-    // While all of them are there.
+    // Measure while all of them are connected.
     another.is_served(SERVED).await;
     let resident = host.resident_bytes();
     drop(held);
@@ -132,7 +132,7 @@ fn mib(bytes: u64) -> u64 {
     bytes / (1024 * 1024)
 }
 
-/// Connections that each wrote `bytes`.
+/// Connections, each of which has sent `bytes`.
 async fn connections(address: SocketAddr, count: usize, bytes: &'static [u8]) -> Vec<TcpStream> {
     let mut held = Vec::with_capacity(count);
     while held.len() < count {
@@ -150,7 +150,7 @@ async fn connections(address: SocketAddr, count: usize, bytes: &'static [u8]) ->
     held
 }
 
-/// A stream that is opened and reset at once, as two frames (RFC 9113, sections 6.2 and 6.4).
+/// The two frames that open a stream and reset it at once (RFC 9113, sections 6.2 and 6.4).
 fn reset_stream(id: u32) -> Vec<u8> {
     let fields = [0x82, 0x86, 0x84, 0x41, 0x01, b'x'];
     let mut frames = vec![0, 0, fields.len() as u8, 1, 0x5];
@@ -182,7 +182,7 @@ fn clients_that_do_harm_cost_bounded_memory_and_others_are_served() {
                 sending.spawn(async move {
                     let mut stream = within("a connection", TcpStream::connect(address)).await.expect("a connection");
                     let head = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx-large: {}", "x".repeat(1024 * 1024));
-                    // It is cut off before it is all written.
+                    // The host closes the connection before the head is complete.
                     drop(stream.write_all(head.as_bytes()).await);
                 });
             }
@@ -207,7 +207,7 @@ fn clients_that_do_harm_cost_bounded_memory_and_others_are_served() {
                     tokio::join!(reading.read_to_end(&mut answer), writing.write_all(&bytes))
                 })
                 .await;
-                // GOAWAY is the frame of type 7; a reset may have taken it away.
+                // GOAWAY is the frame of type 7. A reset of the connection may have discarded it.
                 ended += usize::from(written.is_err() || answer.windows(5).any(|bytes| bytes[3] == 7));
             }
             assert_eq!(ended, (count / 100).max(1), "every connection that resets is ended");

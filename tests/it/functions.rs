@@ -1,4 +1,4 @@
-//! System functions and references at the boundary: in URL, headers and body of what is really sent.
+//! System functions and references at the boundary: in the URL, headers and body that are sent.
 
 use hookwright_tests::{Endpoint, Script, run, shared, unique};
 use proptest::prelude::*;
@@ -56,7 +56,7 @@ fn a_function_that_is_wrong_is_refused_with_its_place_and_one_that_fails_is_name
     });
 }
 
-/// The two examples of Dialogflow CX's page "Webhooks", word for word.
+/// The two examples on Dialogflow CX's page "Webhooks", word for word.
 #[test]
 fn the_examples_of_the_page_do_what_it_says() {
     run(async {
@@ -100,7 +100,7 @@ fn the_status_of_the_webhook_called_last_can_be_referred_to() {
     });
 }
 
-/// Any JSON a parameter can have.
+/// Any JSON value that a parameter can have.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(Value::from),
@@ -124,8 +124,8 @@ fn cases() -> ProptestConfig {
 proptest! {
     #![proptest_config(cases())]
 
-    /// A value placed by a whole-string reference arrives equal; a text in a URL comes back equal once decoded; and what data or an
-    /// answer holds is never expanded.
+    /// A value that a whole-string reference inserts arrives unchanged. A text in a URL is unchanged once it is decoded. Values from data
+    /// and answers are never expanded.
     #[test]
     fn what_is_placed_arrives_as_it_is(placed in value(), text in any::<String>(), from_event in value()) {
         let (received, bound) = run(async {

@@ -1,6 +1,6 @@
-//! Guests that misbehave: each ends in its own named failure, within its limit, and the next call of a good plugin works.
+//! Guests that misbehave: each ends in its own kind of failure, within its limit, and the next call of a good plugin works.
 //!
-//! Every guest of `tests/guests` stands in a test; `tidy` sees to it.
+//! Every guest of `tests/guests` is used in a test; `tidy` checks that.
 
 use hookwright_tests::{
     Client, Endpoint, Options, TestHost,
@@ -9,7 +9,7 @@ use hookwright_tests::{
 };
 use serde_json::{Value, json};
 
-/// A host with small limits, a good plugin and somewhere to send to.
+/// A host with small limits, a good plugin and an endpoint.
 struct Bench {
     host: TestHost,
     endpoint: Endpoint,
@@ -18,7 +18,7 @@ struct Bench {
 impl Bench {
     async fn start() -> Self {
         let mut options = Options::default();
-        // What ends a call here is the clock on the wall, however busy the machine is.
+        // Only the wall clock ends calls here, however busy the machine is.
         options.limits.plugin_defaults.cpu_ms = 60_000;
         options.limits.plugin_defaults.memory_bytes = 16 * 1024 * 1024;
         options.limits.plugin_defaults.output_bytes = 256 * 1024;
@@ -37,7 +37,7 @@ impl Bench {
         &self.host.client
     }
 
-    /// The next call of a good plugin works.
+    /// Checks that the next call of a good plugin works.
     async fn is_well(&self) {
         let invoked = self.client().invoke("good", json!({ "data": 1 })).await;
         assert_eq!(invoked["state"], "delivered", "{invoked}");
@@ -57,7 +57,7 @@ impl Bench {
         self.client().invoke(&plugin, json!({ "data": data })).await
     }
 
-    /// A call of this guest fails with this word, sends nothing, and harms nobody.
+    /// Checks that a call of this guest fails with this kind, sends nothing, and harms no other plugin.
     async fn fails(&self, name: &str, config: Value, data: Value, kind: &str, says: &str) {
         let invoked = self.invoked(name, config, data).await;
         assert_eq!(invoked["failure"]["kind"], kind, "{name}: {invoked}");
@@ -69,7 +69,7 @@ impl Bench {
         self.is_well().await;
     }
 
-    /// An upload of these bytes is refused with a reason, and what was active stays.
+    /// Checks that an upload of these bytes is refused with a reason, and that the active version stays.
     async fn is_refused(&self, bytes: impl Into<bytes::Bytes>, says: &str) {
         let (status, problem) = self.client().try_upload("good", "application/wasm", bytes).await;
         assert!(matches!(status, 413 | 422), "{problem}");
@@ -85,7 +85,7 @@ fn an_endless_loop_ends_at_its_deadline() {
     run(async {
         let bench = Bench::start().await;
         bench.fails("endless_loop", json!({}), json!(null), "plugin_deadline", "2000 ms").await;
-        // The same as a receiver: the caller is told 504, and the receiver's own limit holds.
+        // The same with a receiver: the caller gets 504, and the receiver's own limit applies.
         let client = bench.client();
         client.plugin("loops", guest("endless_loop")).await;
         let code = client.receiver("loops", json!({ "plugin": "loops", "timeout_ms": 100 })).await;
@@ -104,7 +104,7 @@ fn good_plugins_answer_while_others_loop() {
         let client = bench.client();
         client.plugin("loops", guest("endless_loop")).await;
         client.webhook("loops", json!({ "transform": "loops", "request": { "url": bench.endpoint.url("/ill") } })).await;
-        // More than there are processors: loops give way, so that others get their turn.
+        // More loops than processors: they give way, so that other calls get their turn.
         let loops = futures::future::join_all((0..6).map(|_| client.invoke("loops", json!({}))));
         let others = async {
             for _ in 0..20 {
@@ -156,7 +156,7 @@ fn endless_recursion_uses_up_the_guests_stack_and_nobody_elses() {
 fn a_huge_output_is_cut_off() {
     run(async {
         let bench = Bench::start().await;
-        // So much that it meets the memory limit first needs more memory than it has.
+        // A larger output would need more memory than the plugin has, so the memory limit would come first.
         bench.fails("huge_output", json!({ "bytes": 300 * 1024 }), json!(null), "plugin_output_too_large", "262144 bytes").await;
         bench.fails("huge_output", json!({ "bytes": 8 * 1024 * 1024 }), json!(null), "plugin_output_too_large", "262144 bytes").await;
         let within = bench.invoked("huge_output", json!({ "bytes": 200 * 1024 }), json!(null)).await;
@@ -193,7 +193,7 @@ fn what_is_no_plugin_is_refused_with_the_reason() {
         broken.truncate(broken.len() / 2);
         bench.is_refused(broken, "").await;
         bench.is_refused(vec![0; 4 * 1024 * 1024 + 1], "").await;
-        // Machine code made by the compiler of this very host is not taken either: an ELF file, as wasmtime writes it.
+        // Machine code made by the host's own compiler is refused as well: an ELF file, as wasmtime writes it.
         bench.is_refused([&b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0"[..], &[0; 64]].concat(), "").await;
     });
 }
@@ -234,7 +234,7 @@ fn a_plugin_that_asks_for_later_is_tried_again_and_one_that_rejects_is_not() {
             client.webhook(&plugin, json!({ "selectors": ["tried.word"], "sources": [plugin], "transform": plugin, "request": { "url": bench.endpoint.url("/ill") } })).await;
             let accepted = client.event(json!({ "trigger": "tried.word", "source": plugin })).await;
             assert_eq!(accepted["deliveries"][0]["state"], state, "{name}: {accepted}");
-            // A delivery that waits is built by the plugin that is active then: repairing it is enough.
+            // A waiting delivery is built by the plugin that is active then, so repairing the plugin is enough.
             if state == "waiting" {
                 client.plugin(&plugin, echo(3)).await;
                 bench.host.advance(std::time::Duration::from_secs(10));

@@ -8,7 +8,7 @@ use hookwright_tests::{
 use http::Method;
 use serde_json::{Value, json};
 
-/// The message of a narrowed reply, with the status it has to come with.
+/// The message of a narrowed reply, which must have this status.
 #[track_caller]
 fn message(answered: &Answered, status: u16) -> String {
     let body = answered.json();
@@ -16,7 +16,7 @@ fn message(answered: &Answered, status: u16) -> String {
     body["message"].as_str().expect("a message").to_owned()
 }
 
-/// A receiver with a declared reply and a code of its own.
+/// A receiver with a declared reply, and its code.
 async fn declared(client: &Client, name: &str, more: Value) -> String {
     let mut document = json!({ "reply": { "message": "client $call.parameters.refreshCustomer" }, "parameters": { "refreshCustomer": { "type": "integer" } } });
     for (key, value) in more.as_object().expect("an object") {
@@ -25,7 +25,7 @@ async fn declared(client: &Client, name: &str, more: Value) -> String {
     client.receiver(name, document).await
 }
 
-/// The events a call became, by trigger.
+/// The events that came from a call, by trigger.
 async fn events_of(client: &Client, call: &Value) -> Vec<Value> {
     let mut events = Vec::new();
     for id in call["events"].as_array().expect("events") {
@@ -109,7 +109,7 @@ fn an_unknown_an_expired_and_a_revoked_code_are_answered_alike() {
             let names = |answered: &Answered| answered.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!(names(other), names(&unknown));
         }
-        // Another code of the same receiver is untouched.
+        // Another code of the same receiver is not affected.
         let other = client.code("guarded").await;
         assert_eq!(client.call(&other, "?refreshCustomer=1", "").await.status, 200);
     });
@@ -170,7 +170,7 @@ fn parameters_are_typed_required_strict_and_given_once() {
                 (&json!("rejected"), &json!("call_invalid"), &json!([]))
             );
         }
-        // Without `strict` what is not declared is passed on, but still not twice.
+        // Without `strict`, undeclared parameters are passed on, but still not twice.
         let loose = client.receiver(&unique("loose"), json!({ "reply": { "message": "ok" } })).await;
         assert_eq!(client.call(&loose, "?anything=1", "").await.status, 200);
         assert_eq!(client.call(&loose, "?anything=1&anything=2", "").await.status, 400);
@@ -323,7 +323,7 @@ fn a_receiver_may_invoke_only_so_often_and_so_deep() {
         let failure = client.last_call(&name).await["failure"]["kind"].clone();
         assert_eq!((answered.status, endpoint.seen().len(), failure), (500, 16, json!("plugin_invocations")), "{}", answered.text());
 
-        // A webhook that calls the code that invokes it: the chain ends by itself.
+        // A webhook that calls the code that invokes it: the host ends the chain.
         let own = format!("{webhook}-loop");
         let request = json!({ "url": client.url(&format!("/api/v1/webhook/{code}")), "body": { "webhook": own } });
         client.webhook(&own, json!({ "request": request, "timeout_ms": 30000 })).await;

@@ -172,7 +172,7 @@ fn an_environment_has_an_address_and_credentials_of_its_own() {
         );
         client.event(json!({ "trigger": "environment.made", "source": name, "environment": "staging", "data": {} })).await;
         staging.next_request().await;
-        // An environment nobody wrote overrides for is the webhook itself.
+        // An environment without overrides uses the webhook itself.
         client.invoke(&name, json!({ "environment": "other" })).await;
         assert_eq!(production.next_request().await.path, "/p");
     });

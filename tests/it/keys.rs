@@ -1,4 +1,4 @@
-//! Tokens that are rotated and paced, and the storage key that is.
+//! Tokens with rotation and rate limits, and the rotation of the storage key.
 
 use std::time::Duration;
 
@@ -34,10 +34,10 @@ fn a_token_is_rotated_and_the_old_one_goes_on_for_as_long_as_was_said() {
         assert_eq!(rotate(&id, json!({})).await.0, 409, "it was rotated before");
         host.advance(Duration::from_secs(61));
         assert_eq!((status(&old).await, status(&newer).await), (401, 200), "the old one has ended");
-        // Without an overlap it ends at once.
+        // Without an overlap the old token ends at once.
         let (_, newest) = rotate(new["id"].as_str().expect("an id"), json!({})).await;
         assert_eq!((status(&newer).await, status(newest["token"].as_str().expect("a token")).await), (401, 200));
-        // What is wrong is refused, and a lifetime goes on.
+        // Wrong requests are refused, and the lifetime is kept.
         assert_eq!(rotate("tok_none", json!({})).await.0, 404);
         assert_eq!(rotate(newest["id"].as_str().expect("an id"), json!({ "overlap_seconds": 2_592_001 })).await.0, 400);
         let host = host.restart().await;
@@ -97,7 +97,7 @@ fn the_storage_key_is_rotated_and_everything_sealed_is_found_again() {
         let after = std::fs::read_to_string(path.join("key")).expect("a key");
         assert_ne!(before, after);
         assert_eq!(std::fs::read_to_string(path.join("key.previous")).expect("the old one"), before);
-        // It was cut off before the new key was in its place: the next start finishes it.
+        // The rotation was cut off before the new key was in place; the next start finishes it.
         std::fs::rename(path.join("key"), path.join("key.next")).expect("moved");
         std::fs::copy(path.join("key.previous"), path.join("key")).expect("copied");
         let host = Process::serve(path).await;
@@ -130,7 +130,8 @@ fn a_rotation_that_is_killed_leaves_a_store_that_opens() {
             assert_eq!(host.client.post("/v1/events", &json!({ "trigger": "kept.word", "data": { "n": n, "text": large } })).await.0, 202);
         }
         assert!(host.terminate().await.success());
-        // The steps, by what each leaves to be seen: the new key, the copy that begins, the copy in place, the new key in place.
+        // The steps of a rotation, by their visible effect: the new key, the beginning of the copy, the copy in place, the new key in
+        // place.
         let generations = || std::fs::read_dir(path.join("store")).expect("read").flatten().filter(|entry| entry.path().is_dir()).count();
         let current = || std::fs::read_to_string(path.join("store/current")).expect("read");
         for step in 0..4 {
@@ -142,7 +143,7 @@ fn a_rotation_that_is_killed_leaves_a_store_that_opens() {
                 _ => std::fs::read_to_string(path.join("key")).is_ok_and(|now| now != key),
             };
             let mut rotation = hookwright(&["key", "rotate", "--data", argument]).spawn().expect("it runs");
-            // It may be through before anybody looks: then it was not killed, and that is a step too.
+            // The rotation may finish before the test looks. Then it was not killed, and that is a case, too.
             while !reached() && rotation.try_wait().expect("asked").is_none() {
                 tokio::task::yield_now().await;
             }

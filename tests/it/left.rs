@@ -1,4 +1,4 @@
-//! Clients that leave while what they asked for is being written down: it holds as if they had waited, and nothing waits for a restart.
+//! Clients that disconnect while their request is written to disk: the result is the same as if they had waited, without a restart.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A host whose disk can be held up.
+/// A host whose writes to disk can be held up.
 struct Held {
     process: Process,
     gate: PathBuf,
@@ -28,7 +28,7 @@ impl Held {
         &self.process.client
     }
 
-    /// Asks for something, and leaves while it is being written to the disk.
+    /// Sends a request, and disconnects while it is written to disk.
     async fn left(&self, asks: &str, media: &str, body: &str) {
         let reached = self.gate.with_extension("reached");
         drop(std::fs::remove_file(&reached));
@@ -41,7 +41,7 @@ impl Held {
         stream.write_all(format!("{head}{body}").as_bytes()).await.expect("written");
         eventually(&format!("{asks}: it is being written"), || async { reached.exists().then_some(()) }).await;
         stream.shutdown().await.expect("shut down");
-        // The host has closed the connection, and with it what was answered on it.
+        // The host closed the connection, so nothing more is answered on it.
         let mut answer = Vec::new();
         drop(within("the end of the connection", stream.read_to_end(&mut answer)).await);
         assert_eq!(String::from_utf8_lossy(&answer), "", "{asks}: it left before the answer");
@@ -52,7 +52,7 @@ impl Held {
         self.left(asks, "application/json", &document.to_string()).await;
     }
 
-    /// Waits until this number of deliveries is on the disk as delivered. A record that is written later would be taken for what the next client asks.
+    /// Waits until this many deliveries are on disk as delivered. A later write would be mistaken for that of the next client's request.
     async fn has_delivered(&self, count: usize) {
         let is_over = |deliveries: &Value| {
             let states = deliveries["data"].as_array().into_iter().flatten().map(|delivery| &delivery["state"]);
@@ -61,7 +61,7 @@ impl Held {
         self.shows("/v1/deliveries", is_over).await;
     }
 
-    /// Waits until the API shows something.
+    /// Waits until the API shows the expected state.
     async fn shows(&self, path: &str, is: impl Fn(&Value) -> bool) {
         eventually(&format!("{path} shows what was asked for"), || async {
             let (status, shown) = self.client().get(path).await;
@@ -101,7 +101,7 @@ fn a_change_whose_client_left_holds_at_once() {
         host.shows("/v1/receivers/r/codes", |codes| codes["data"].as_array().is_some_and(|codes| codes.len() == 2)).await;
         host.json("POST /v1/tokens", &json!({ "name": "reader", "scopes": ["read"] })).await;
         host.shows("/v1/tokens", |tokens| tokens.to_string().contains("reader")).await;
-        // Deleted, and with it what waits for it.
+        // The webhook is deleted, and its waiting deliveries are cancelled.
         host.json("DELETE /v1/webhooks/gone", &json!({})).await;
         host.shows("/v1/deliveries", |deliveries| deliveries["data"][0]["state"] == "cancelled").await;
         assert_eq!(client.get("/v1/webhooks/gone").await.0, 404);

@@ -1,5 +1,5 @@
-//! Limits that hold together: each pair taken to its bound at once. What is accepted ends in a state that loses nothing, and what is refused
-//! names the field and the limit.
+//! Limits that affect each other: each pair is taken to its bound at once. Accepted work ends without loss, and an error names the field
+//! and the limit.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use hookwright::config::Limits;
 use hookwright_tests::{Client, Endpoint, Options, Script, TestHost, run, wait::eventually};
 use serde_json::{Value, json};
 
-/// What one request may hold.
+/// Longest body of a request, in bytes.
 const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// The time events gather in the batches here.
+/// Time during which events gather in the batches here.
 const PERIOD: Duration = Duration::from_secs(20);
 
 /// Posts events that nobody waits for.
@@ -18,7 +18,7 @@ async fn post(client: &Client, events: Value) {
     assert_eq!(status, 202, "{accepted}");
 }
 
-/// The pointer and the sentence of the only thing wrong with a request.
+/// The pointer and the sentence of the only problem of a request.
 fn problem((status, answer): (u16, Value)) -> (String, String) {
     assert_eq!(status, 400, "{answer}");
     let [error] = answer["errors"].as_array().expect("errors").as_slice() else { panic!("{answer}") };
@@ -26,7 +26,7 @@ fn problem((status, answer): (u16, Value)) -> (String, String) {
     (text("pointer"), text("detail"))
 }
 
-/// Every delivery of a webhook, once none is on its way any more.
+/// Every delivery of a webhook, once none is on its way.
 async fn settled(client: &Client, webhook: &str) -> Vec<Value> {
     eventually("everything is settled", || async {
         let found = client.look(&format!("/v1/deliveries?webhook={webhook}&limit=500")).await["data"].as_array().cloned().expect("a list");
@@ -36,7 +36,7 @@ async fn settled(client: &Client, webhook: &str) -> Vec<Value> {
     .await
 }
 
-/// How many of these deliveries are in each of these states, events counted.
+/// How many events the deliveries in this state contain.
 fn events_in(deliveries: &[Value], state: &str) -> usize {
     let of_state = deliveries.iter().filter(|delivery| delivery["state"] == state);
     of_state.map(|delivery| 1 + delivery["further_events"].as_array().map_or(0, Vec::len)).sum()
@@ -49,7 +49,7 @@ fn batches(endpoint: &Endpoint, events: impl Fn(&Value) -> Value) -> Vec<(Vec<u6
     seen.iter().map(|one| (events(&one.json()).as_array().expect("events").iter().map(of).collect(), one.body.len())).collect()
 }
 
-/// Of each number how often it came.
+/// Checks that each number came exactly once.
 fn all_once(batches: &[(Vec<u64>, usize)], numbers: std::ops::Range<u64>) {
     let mut came: Vec<_> = batches.iter().flat_map(|(numbers, _)| numbers.clone()).collect();
     came.sort_unstable();
@@ -107,7 +107,7 @@ fn a_batch_of_events_at_their_limit_is_sent_in_as_many_requests_as_it_takes() {
             .webhook("full", json!({ "selectors": ["full"], "batch": batch, "ordering": "fifo", "request": { "url": endpoint.url("/") } }))
             .await;
         for request in 0..5 {
-            // An event as large as one may be, and as many of them as a request takes.
+            // Events of the largest size, as many as a request may contain.
             let event = |n: u64| json!({ "trigger": "full", "data": { "n": n, "x": "x".repeat(250_000) } });
             post(client, (0..10).map(|n| event(request * 10 + n)).collect()).await;
         }
@@ -128,7 +128,7 @@ fn a_batch_that_is_too_large_only_when_it_is_built_is_halved_down_to_the_event_t
         let host = TestHost::start().await;
         let client = &host.client;
         let endpoint = Endpoint::start().await;
-        // Thirty times what it gathered.
+        // The body contains the batch thirty times.
         let body: Vec<_> = (0..30).map(|_| "$event.batch").collect();
         let batch = json!({ "seconds": 20, "events_max": 100 });
         let document = json!({ "selectors": ["thirty"], "batch": batch, "ordering": "session", "request": { "url": endpoint.url("/"), "body": body } });
@@ -149,13 +149,13 @@ fn a_batch_that_is_too_large_only_when_it_is_built_is_halved_down_to_the_event_t
         let failure = &refused["attempt_log"][0]["failure"];
         assert_eq!((&refused["attempts"], &failure["kind"]), (&json!(1), &json!("request_invalid")), "{failure}");
         assert!(failure["detail"].as_str().is_some_and(|detail| detail.contains("4194304 bytes")), "{failure}");
-        // Every event finds the one delivery it is in.
+        // Every event shows the one delivery that contains it.
         for event in client.look("/v1/events?limit=50").await["data"].as_array().expect("events") {
             let shown = client.look(&format!("/v1/events/{}", event["id"].as_str().expect("an id"))).await;
             assert_eq!(shown["deliveries"].as_array().map(Vec::len), Some(1), "{shown}");
         }
 
-        // Mended: what was refused is brought back, and what the plugin of another rejects is not.
+        // After the repair, the refused delivery is recovered, and the one that another plugin rejected is not.
         client.webhook("thirty", json!({ "selectors": ["thirty"], "batch": batch, "request": { "url": endpoint.url("/") } })).await;
         let since = json!({ "since": "2020-01-01T00:00:00Z" });
         assert_eq!(client.post("/v1/webhooks/thirty/recover", &since).await.1["recovered"], 1);
@@ -190,7 +190,7 @@ fn a_batch_beyond_what_a_plugin_may_return_goes_in_halves_and_is_not_held_agains
         assert!(batches.iter().all(|(_, bytes)| *bytes <= 1024 * 1024), "{batches:?}");
         let plugin = client.look("/v1/plugins/all").await;
         assert_eq!((&plugin["breaker"]["state"], &plugin["breaker"]["failures"]), (&json!("closed"), &json!(0)), "{plugin}");
-        // One event is its plugin's own affair.
+        // The output for a single event is limited by the plugin's own limit.
         client.put("/v1/plugins/all/limits", &json!({ "output_bytes": 1000 })).await;
         let failed = client.invoke("all", json!({ "data": "x".repeat(2000) })).await;
         assert_eq!(failed["failure"]["kind"], "plugin_output_too_large");
@@ -236,7 +236,7 @@ fn attributes_count_as_data() {
         let headers = [("content-type", "application/cloudevents+json")];
         let refused = client.send(http::Method::POST, "/v1/events", &headers, structured.to_string()).await;
         assert_eq!((refused.status, &refused.json()["errors"][0]["pointer"]), (400, &json!("/attributes")));
-        // What a plugin emits is bounded likewise, and so are its names.
+        // The events and names that a plugin emits have the same limits.
         client.grant("emits", json!({ "triggers": ["emitted"] })).await;
         let script = "export function receive(call) { const said = []; \
             for (const more of [{ attributes: { a: 'x'.repeat(270000) } }, { session: 's'.repeat(300) }, { source: 'a\\nb' }]) \
@@ -284,7 +284,7 @@ fn a_session_is_bounded_whichever_way_it_grows() {
         let with = json!({ "session": "s", "parameters": large("second") });
         assert_eq!(problem(client.post("/v1/webhooks/asked/invoke", &with).await).0, "/parameters/second");
 
-        // A plugin that answers a call: the call fails, and says why to those who may know.
+        // A plugin that answers a call: the call fails, and tokens that may read see why.
         let script = "export function receive(call) { hookwright.setParameter('second', 'x'.repeat(6000)); return 'set' }";
         client.script("sets", script).await;
         let code = client.receiver("sets", json!({ "plugin": "sets", "session": "$.query.session" })).await;
@@ -296,7 +296,7 @@ fn a_session_is_bounded_whichever_way_it_grows() {
             call["failure"]["detail"].as_str().is_some_and(|detail| detail.contains("`second`") && detail.contains("`session_bytes_max`"))
         );
 
-        // An answer: it was delivered, and what did not fit is named.
+        // An answer that does not fit: the delivery succeeds, and the binding that did not fit is named.
         endpoint.always(Script::json(json!({ "whole": "x".repeat(6000), "small": 7 })));
         let invoked = client.invoke("asked", json!({ "session": "s" })).await;
         assert_eq!(
@@ -308,7 +308,7 @@ fn a_session_is_bounded_whichever_way_it_grows() {
 
         let session = client.parameters("s").await;
         assert_eq!((session.as_object().map(serde_json::Map::len), &session["small"]), (Some(2), &json!(7)));
-        // What frees room is always taken.
+        // A change that frees memory is always accepted.
         post(client, event("s", json!({ "first": null, "second": "x".repeat(6000) }))).await;
     });
 }
@@ -332,7 +332,7 @@ fn many_bindings_of_a_large_answer_fit_into_session_and_record() {
         assert_eq!(attempt["unmatched"].as_array().map(Vec::len), Some(100 - bound));
         assert!(attempt.to_string().len() < 3 * 1024 * 1024);
 
-        // A template that names more of it than a request holds is refused by name, and one at the bound is sent.
+        // A template with more references than a request may hold is refused by name; one at the limit is sent.
         let whole: Vec<_> = (0..bound).map(|n| format!("$session.params.p{n}")).collect();
         let twice = [whole.clone(), whole.clone()].concat();
         let named = |body: &[String]| json!({ "request": { "url": endpoint.url("/"), "body": body } });
@@ -446,7 +446,7 @@ fn a_call_at_the_limit_of_its_body_is_answered_and_what_is_made_of_it_is_bounded
     });
 }
 
-/// Everything of a list, page by page; the bytes of the longest page.
+/// Reads a list page by page: the number of pages, the number of entries, and the bytes of the longest page.
 async fn pages(client: &Client, path: &str) -> (usize, usize, usize) {
     let (mut number, mut count, mut longest, mut after) = (0, 0, 0, String::new());
     loop {
@@ -480,7 +480,7 @@ fn a_page_of_large_documents_is_a_short_one() {
         let (number, count, longest) = pages(client, "/v1/webhooks").await;
         assert_eq!((number, count), (2, 6));
         assert!(longest < 9_000_000, "{longest}");
-        // Environments of such a document are bounded with it: each is a whole webhook in memory.
+        // The environments of such a document are limited together with it, because each is a whole webhook in memory.
         let environments = |number: usize| (0..number).map(|n| (format!("e{n}"), json!({}))).collect::<serde_json::Map<_, _>>();
         let document =
             |number| json!({ "request": { "url": "https://large.example/", "body": literal }, "environments": environments(number) });

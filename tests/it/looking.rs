@@ -1,4 +1,4 @@
-//! Looking shows no more than a GET with the same token would, signs nothing that is believed, and does nothing.
+//! Requests that only look show no more than a GET with the same token would, sign nothing with real keys, and have no side effects.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,14 @@ use crate::access::{filled, operations, tokens};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
-/// A token with these scopes alone.
+/// A client whose token has only these scopes.
 async fn token(host: &TestHost, scopes: &[&str]) -> Client {
     let (status, made) = host.client.post("/v1/tokens", &json!({ "name": unique("looks"), "scopes": scopes })).await;
     assert_eq!(status, 201, "{made}");
     host.client.with_token(made["token"].as_str())
 }
 
-/// A host on which everything that may be kept holds the word `canary`, and an endpoint that answers with it.
+/// A host that keeps the word `canary` in everything it may keep, and an endpoint that answers with it.
 async fn told() -> (TestHost, Endpoint) {
     let host = TestHost::start().await;
     let (client, endpoint) = (&host.client, Endpoint::start().await);
@@ -42,7 +42,7 @@ async fn told() -> (TestHost, Endpoint) {
     (host, endpoint)
 }
 
-/// Requests that change something, with the routes they go to.
+/// Requests that change something, with their routes.
 fn deeds() -> Vec<(&'static str, Method, String, Value)> {
     let post = |route: &'static str, path: &str, body: Value| (route, Method::POST, path.to_owned(), body);
     let put = |route: &'static str, path: &str, body: Value| (route, Method::PUT, path.to_owned(), body);
@@ -71,7 +71,7 @@ fn deeds() -> Vec<(&'static str, Method, String, Value)> {
     ]
 }
 
-/// A plugin that says all it is given.
+/// A plugin that returns everything it is given.
 const TELLS: &str = "export const transform = () => ({ body: [hookwright.config, hookwright.state.get('k')] });\n\
     export const receive = () => JSON.stringify([hookwright.config, hookwright.state.get('k'), hookwright.getParameter?.('pin')]);\n";
 
@@ -79,7 +79,7 @@ const TELLS: &str = "export const transform = () => ({ body: [hookwright.config,
 fn what_a_change_is_answered_with_shows_nothing_a_get_would_refuse() {
     run(async {
         let (host, endpoint) = told().await;
-        // A route that is not tried here is forgotten: they are compared with what is described.
+        // Compare with the description, so that no route is forgotten.
         let described = host.client.look("/openapi.json").await;
         let mut untried = BTreeSet::new();
         for (path, operations) in described["paths"].as_object().into_iter().flatten() {
@@ -120,8 +120,8 @@ fn what_a_change_is_answered_with_shows_nothing_a_get_would_refuse() {
     });
 }
 
-/// An administrator's webhooks at the vendors' addresses, with the word `canary` in whatever may be a credential and in what was sent and
-/// answered: what stands in place of `{webhook}` at ArcGIS's two APIs, and of all names at Dialogflow's.
+/// An admin's webhooks at the vendors' addresses. The word `canary` is in everything that may be a credential, and in what was sent and
+/// answered. Returns the values for `{webhook}` in ArcGIS's two APIs, and for all names in Dialogflow's.
 async fn told_by_vendors(client: &Client, endpoint: &Endpoint) -> ([String; 2], [(&'static str, String); 5]) {
     let service = json!({ "capabilities": ["Update", "ChangeTracking"] });
     succeeded("PUT", "a service", client.put("/v1/services/Hosted/Water.FeatureServer", &service).await);
@@ -192,7 +192,7 @@ fn vendors_addresses_show_no_value_and_change_nothing_for_who_is_no_administrato
         let (mut answers, mut shown) = (0, 0);
         for (scope, client) in tokens(&host).await.into_iter().filter(|(scope, _)| scope != "admin") {
             for (method, at) in &addresses {
-                // Of ArcGIS's addresses also by a GET: it shows a form, and does nothing.
+                // ArcGIS's paths also take a GET: it shows a form and does nothing.
                 for method in [method.clone(), Method::GET] {
                     let (header, body) = if at.contains("?f=") { (FORM, "url=x&hookUrl=x") } else { (JSON[0], "{}") };
                     let body = if method == Method::GET { "" } else { body };
@@ -279,7 +279,7 @@ fn a_preview_signs_for_admins_alone() {
         let data = json!({ "data": { "amount": 1_000_000, "to": "me" } });
         for name in ["standard-webhooks", "github", "esri-service", "esri-form", "plugin"] {
             let path = format!("/v1/webhooks/{name}/preview");
-            // Every signature of the body with the key, however it is written.
+            // Every signature of the body with the key, in every encoding.
             let proofs = |preview: &Value| {
                 let request = &preview["request"];
                 let body = request["body"].as_str().expect("a body");
@@ -312,7 +312,7 @@ fn a_preview_signs_for_admins_alone() {
             let text = seen.to_string();
             assert!(proofs(&seen).iter().any(|proof| text.contains(proof)), "{name}: an admin sees the request as it is sent: {seen}");
         }
-        // What was sent is kept without its signature: a token that may post and read would have anything signed.
+        // The recorded request has no signature; otherwise a token that may post and read could have anything signed.
         for name in ["github", "esri-form"] {
             assert_eq!(client.invoke(name, data.clone()).await["state"], "delivered");
             let sent = endpoint.next_request().await;
@@ -351,13 +351,13 @@ fn values_from_references_are_shown_and_what_the_document_spells_out_is_not() {
         assert_eq!(request["headers"]["x-auth-f"], "(redacted)", "credentials are shown to nobody");
         assert!(request["body"].to_string().contains("pomme"), "{request}");
         assert!(!seen.to_string().contains("canary"), "{seen}");
-        // The attempt that is kept is what a reader sees.
+        // A reader sees the attempt as it is stored.
         assert_eq!(client.invoke("w", with.clone()).await["state"], "delivered");
         assert!(endpoint.next_request().await.path.contains("sig=canary-query"), "and what was sent is whole");
         let page = client.look("/v1/deliveries?limit=1&webhook=w").await;
         let kept = client.delivery(page["data"][0]["id"].as_str().expect("an id")).await;
         assert_eq!((&kept["attempt_log"][0]["request"]["url"], kept.to_string().contains("canary")), (&json!(shown), false), "{kept}");
-        // An admin sees headers, and the query when it is asked for; that is noted.
+        // An admin sees headers, and the query if he asks for it; the audit log records that.
         let (_, seen) = client.post("/v1/webhooks/w/preview", &with).await;
         assert_eq!(
             (&seen["request"]["headers"]["x-key"], seen.to_string().contains("canary-query")),
@@ -370,7 +370,7 @@ fn values_from_references_are_shown_and_what_the_document_spells_out_is_not() {
         assert!(seen["request"]["url"].as_str().is_some_and(|url| url.contains("sig=canary-query")), "{seen}");
         assert_eq!(notes().await, before + 1, "what is revealed is in the audit log");
         assert_eq!(reader.post("/v1/webhooks/w/preview?reveal=true", &with).await.0, 403);
-        // A credential in a path is one as well, for who is no admin and for an admin who does not ask for it.
+        // A credential in a path is redacted as well, except for an admin who asks for it.
         for (name, path) in [
             ("own", "/base/api/v1/webhook/CANARYCODE0123456789ABCD?x=1"),
             ("slack", "/services/T0/B0/CANARYCODE"),
@@ -393,7 +393,7 @@ fn values_from_references_are_shown_and_what_the_document_spells_out_is_not() {
             let (status, refused) = client.patch(&document, &json!({ "request": { "url": shown } })).await;
             assert_eq!((status, &refused["errors"][0]["pointer"]), (400, &json!("/request/url")), "{refused}");
         }
-        // The document itself, for the one and the other.
+        // The document itself, for both.
         for path in ["/v1/webhooks", "/v1/webhooks/w"] {
             let document = reader.look(path).await.to_string();
             assert!(!document.contains("canary") && document.contains("$session.params.f"), "{document}");
@@ -451,7 +451,7 @@ fn a_preview_counts_for_nothing_and_leaves_nothing() {
             assert_eq!(seen["request"]["body"], "{\"v\":2}", "{seen}");
         }
         assert_eq!((kept().await, figures().await), (before, counted), "twelve previews that fail change nothing");
-        // Nor is the plugin set aside: what comes now is delivered.
+        // The circuit breaker stays closed, too: the next event is delivered.
         let accepted = client.event(json!({ "trigger": "x.y", "data": {} })).await;
         assert_eq!(accepted["deliveries"][0]["state"], "delivered", "{accepted}");
     });
@@ -511,7 +511,7 @@ fn a_tried_plugin_is_given_no_key_and_nothing_that_is_kept() {
         }
         let (_, tried) = client.post("/v1/plugins/p/try", &with).await;
         assert_eq!(tried["reply"]["body"], json!(proof), "an admin may use the key anyway");
-        // What a plugin is configured with and what it remembers takes `read`.
+        // Trying a plugin with a configuration or a state needs `read`.
         client.put("/v1/plugins/p/config", &json!({ "k": 1 })).await;
         assert_eq!(token(&host, &["plugins:write"]).await.post("/v1/plugins/p/try", &with).await.0, 403);
         assert_eq!(token(&host, &["plugins:write", "read"]).await.post("/v1/plugins/p/try", &with).await.0, 200);

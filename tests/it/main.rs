@@ -1,4 +1,4 @@
-//! Behaviour at the boundary: over HTTP, over the command line, at real endpoints. One module per story.
+//! Behaviour at the boundary: over HTTP, on the command line, at real endpoints. One module for each story.
 
 mod accepted;
 mod access;

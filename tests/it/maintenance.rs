@@ -35,12 +35,12 @@ fn a_backup_of_a_running_host_is_restored_and_served_elsewhere() {
         let taken = finish(hookwright(&["backup", "--to", &backup, "--data", &data, "--json"]).env("HOOKWRIGHT_URL", url)).await.success();
         let taken: Value = serde_json::from_str(&taken.stdout).expect("JSON");
         assert_eq!(taken["state"], "done", "{taken}");
-        // Those that are built in are stored in the background.
+        // Built-in plugins are stored in the background.
         assert!(taken["plugins"].as_u64() >= Some(1), "{taken}");
         assert!(taken["note"].as_str().is_some_and(|note| note.contains("storage key")));
         let status = client.look("/v1/backup").await;
         assert_eq!(status, taken);
-        // What comes after the backup is not in it.
+        // An event after the backup is not in it.
         let after = client.event(json!({ "trigger": "kept.word", "data": "after" })).await;
         let token = std::fs::read_to_string(format!("{data}/admin-token")).expect("a token");
         process.kill().await;
@@ -53,7 +53,7 @@ fn a_backup_of_a_running_host_is_restored_and_served_elsewhere() {
         let refused = command(&["restore", "--from", &backup, "--data", &other]).await;
         assert_eq!(refused.status.code(), Some(1));
         assert!(refused.stderr.contains("is not empty"), "{}", refused.stderr);
-        // Without its key it says what is missing; with another, what is wrong.
+        // Without its key the host says what is missing; with another key, what is wrong.
         let refused = command(&["serve", "--listen", "127.0.0.1:0", "--data", &other]).await;
         assert!(refused.stderr.contains("put the key back"), "{}", refused.stderr);
         std::fs::write(format!("{other}/key"), "22".repeat(32)).expect("written");
@@ -92,7 +92,7 @@ fn a_directory_no_host_has_open_is_worked_on_directly() {
         assert!(compacted["live_bytes"].as_u64().is_some_and(|live| live > 1000), "{compacted}");
         let said = command(&["compact", "--data", &data]).await.success();
         assert!(said.stdout.contains("before") && said.stdout.contains("after"), "{}", said.stdout);
-        // No host, no token, and nobody to ask.
+        // There is no host and no token.
         let taken = command(&["backup", "--data", &data, "--to", &backup]).await.success();
         assert!(taken.stdout.contains("storage key is not in it"), "{}", taken.stdout);
         command(&["restore", "--data", &other, "--from", &backup]).await.success();
@@ -124,7 +124,7 @@ fn the_api_writes_backups_below_one_directory_alone() {
             assert_eq!(eventually("the backup's end", state).await, "done", "{name}");
         };
         take("today").await;
-        // As it was asked before there was a setting, if it lies there.
+        // The form of the request from before the setting existed still works, if the path is inside the directory.
         take(base.join("daily/2026-01-31").to_str().expect("a path")).await;
         assert!(base.join("today/manifest.json").is_file() && base.join("daily/2026-01-31/manifest.json").is_file());
         std::os::unix::fs::symlink(directory.path(), base.join("out")).expect("linked");
@@ -146,7 +146,7 @@ fn the_api_writes_backups_below_one_directory_alone() {
         assert!(!file("elsewhere").exists());
         assert_eq!(client.post("/v1/backup", &json!({ "dir": "x" })).await.0, 400);
         assert_eq!(client.post("/v1/backup", &json!({})).await.0, 400);
-        // Who may write in the data directory has it anywhere.
+        // A user who may write in the data directory can put a backup anywhere.
         let (data, elsewhere) = (file("data"), file("elsewhere"));
         let arguments = ["backup", "--data", data.to_str().expect("a path"), "--to", elsewhere.to_str().expect("a path")];
         let environment = [("HOOKWRIGHT_URL", client.url("")), ("HOOKWRIGHT_TOKEN", TOKEN.to_owned())];
@@ -154,7 +154,7 @@ fn the_api_writes_backups_below_one_directory_alone() {
         assert!(told.contains("The storage key is not in it") && elsewhere.join("manifest.json").is_file(), "{told}");
         let left = std::fs::read_dir(&data).expect("read").flatten().filter(|entry| entry.file_name().to_string_lossy().contains("note"));
         assert_eq!(left.count(), 0, "the note is gone");
-        // Who may not, as on another machine, names a place below the host's directory.
+        // Another user, for example on another machine, names a place below the host's directory.
         let (nowhere, far) = (file("nowhere"), ["backup", "--to", "far", "--data"]);
         finish(hookwright(&far).arg(&nowhere).envs(environment)).await.success();
         assert!(base.join("far/manifest.json").is_file());

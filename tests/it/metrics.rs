@@ -1,4 +1,4 @@
-//! `/metrics`: what Prometheus reads, and who may.
+//! `/metrics`: its content, and who may read it.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ fn prometheus_reads_what_was_counted_and_no_stranger_does() {
         let of = |name: &str| samples[name].as_f64();
         assert!(of("hookwright_store_commits_per_sync_sum{}") <= of("hookwright_store_commits{}"), "{samples}");
 
-        // Each has its place in the table of the page.
+        // Every metric is in the page's table.
         let served = client.send(Method::GET, "/metrics", &[], "").await.text();
         let page = pages::read(&root().join("host/docs/metrics.md"));
         let table = page.split("| metric (`hookwright_...`)").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("the table");
@@ -78,7 +78,7 @@ fn prometheus_reads_what_was_counted_and_no_stranger_does() {
     });
 }
 
-/// What stands behind these words, a sample with its labels.
+/// The value of a sample, given its name and labels.
 async fn sample(client: &Client, name: &str) -> Option<u64> {
     let text = client.send(Method::GET, "/metrics", &[], "").await.text();
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
@@ -89,7 +89,7 @@ fn how_much_waits_for_a_webhook_and_for_how_long_is_said_also_after_a_restart() 
     run(async {
         let host = TestHost::start().await;
         let endpoint = Endpoint::start().await;
-        // One delivery in a thousand seconds: the others are due, and wait.
+        // One delivery in a thousand seconds: the others are due and wait.
         let hook = json!({ "selectors": ["metrics.slow"], "request": { "url": endpoint.url("/") }, "limits": { "per_second": 0.001 } });
         host.client.webhook("slow", hook).await;
         let events: Vec<_> = (0..5).map(|_| json!({ "trigger": "metrics.slow" })).collect();
@@ -101,7 +101,7 @@ fn how_much_waits_for_a_webhook_and_for_how_long_is_said_also_after_a_restart() 
             (r#"hookwright_webhook_deliveries_waiting{webhook="slow"}"#, r#"hookwright_webhook_oldest_due_seconds{webhook="slow"}"#);
         assert_eq!((sample(&host.client, waiting).await, sample(&host.client, due).await), (Some(4), Some(61)));
         let host = host.restart().await;
-        // A process begins with a rate of its own: one goes out at once.
+        // A new process starts with a fresh rate limit, so one delivery is sent at once.
         endpoint.next_request().await;
         eventually("what waits is counted anew", async || (sample(&host.client, waiting).await == Some(3)).then_some(())).await;
         host.client.post("/v1/webhooks/slow/deactivate", &json!({})).await;
@@ -142,7 +142,7 @@ fn connections_that_are_closed_are_counted_by_reason() {
         let connected = async |host: &TestHost, number: usize| {
             let mut streams = Vec::new();
             for _ in 0..number {
-                // From an address of their own, so that the test's client finds a place.
+                // These connections use another address, so that the test's client still gets one.
                 let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
                 socket.bind("127.0.0.3:0".parse().expect("an address")).expect("bound");
                 streams.push(socket.connect(host.address()).await.expect("a connection"));
@@ -158,14 +158,14 @@ fn connections_that_are_closed_are_counted_by_reason() {
         let closed = async |host: &TestHost, reason: &str| {
             sample(&host.client, &format!("hookwright_connections_closed_total{{reason=\"{reason}\"}}")).await
         };
-        // The host closes the fifth without a word.
+        // The host closes the fifth connection without an answer.
         let host = with(4, Duration::from_secs(60)).await;
         let held = connected(&host, 4).await;
         ends(&mut connected(&host, 1).await).await;
         assert_eq!(closed(&host, "address_full").await, Some(1));
         drop(held);
         host.stop().await;
-        // It closes those that ask nothing later.
+        // It closes connections without a request later.
         let host = with(1024, Duration::from_secs(1)).await;
         ends(&mut connected(&host, 4).await).await;
         eventually("four that were slow", async || (closed(&host, "head_slow").await == Some(4)).then_some(())).await;

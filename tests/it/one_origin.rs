@@ -1,4 +1,4 @@
-//! Receivers and administrators at one origin: what a receiver answers does nothing in an administrator's name, and no other site does.
+//! Receivers and admins at one origin: neither a receiver's answer nor another site can act in an admin's name.
 
 use hookwright_tests::{Client, Endpoint, FORM, Options, TestHost, browser, host::TOKEN, interop, run};
 use http::Method;
@@ -8,7 +8,7 @@ const LOGIN: &str = "/portal/sharing/rest/login";
 const CREATE: &str = "/portal/sharing/rest/portals/self/webhooks/createWebhook";
 const SANDBOX: &str = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads";
 
-/// A receiver that answers with these headers; its code.
+/// A receiver that answers with these headers; returns its code.
 async fn answers(client: &Client, name: &str, headers: &Value) -> String {
     let script = format!("export function receive(call) {{ return {{ status: 200, headers: {headers}, body: '<script>1</script>' }} }}");
     client.script(name, &script).await;
@@ -50,14 +50,14 @@ fn whatever_a_receiver_answers_is_of_no_origin_and_is_what_it_says_it_is() {
             assert_eq!((policies(&answered), answered.header("x-content-type-options")), (vec![SANDBOX], "nosniff"), "{headers}");
             assert!(!answered.header("content-type").contains("mixed-replace"), "{headers}");
         }
-        // One of its own holds besides, and cannot take ours away.
+        // A policy of the receiver's own applies in addition, and cannot remove ours.
         for own in ["sandbox allow-scripts allow-same-origin", "default-src 'none'"] {
             let headers = json!([["content-type", "text/html"], ["Content-Security-Policy", own], ["x-content-type-options", "sniff"]]);
             let code = answers(&host.client, "own", &headers).await;
             let answered = asked(&host.client, &code, &[]).await;
             assert_eq!((policies(&answered), answered.header("x-content-type-options")), (vec![own, SANDBOX], "nosniff"));
         }
-        // What the host itself says of a call is no document, and guarded all the same.
+        // The host's own answers to calls are no documents, but get the header as well.
         let unknown = asked(&host.client, "AAAAAAAAAAAAAAAAAAAAAAAAAAAA", &[]).await;
         assert_eq!((unknown.status, unknown.header("x-content-type-options")), (404, "nosniff"));
     });
@@ -97,7 +97,7 @@ fn headers_that_act_on_the_origin_are_left_out_and_the_author_is_told() {
             });
             assert!(told && call["reply"]["headers"][&name].is_null(), "{name}: {call}");
         }
-        // No document of such an answer registers a worker for more than itself either.
+        // Such a document cannot register a service worker for more than itself either.
         assert_eq!(policies(&answered), [SANDBOX]);
     });
 }
@@ -154,7 +154,7 @@ fn a_context_leads_to_no_other_site_and_into_no_cookie() {
                 }
             }
         }
-        // What stands behind a context comes back encoded, and in one piece.
+        // The path after a context comes back encoded and complete.
         let away = nobody.send(Method::GET, "/portal/admin/services/a%2Fb%20%22%3Cc%5C", &[], "").await;
         let to = "/portal/sharing/rest/login?redirect=%2Fportal%2Fadmin%2Fservices%2Fa%2Fb%2520%2522%253Cc%255C";
         assert_eq!((away.status, away.header("location")), (303, to));
@@ -195,7 +195,7 @@ fn what_a_cookie_allows_is_done_for_our_own_pages_alone() {
             let refused = login(&headers).await;
             assert_eq!((refused.status, refused.header("set-cookie")), (403, ""), "{headers:?}: {}", refused.text());
         }
-        // A program says nothing of a page.
+        // A program sends no header about a page.
         assert_eq!(login(&[]).await.status, 303);
         let signed_in = login(&[("origin", &own), ("sec-fetch-site", "same-origin")]).await;
         let cookie = signed_in.header("set-cookie").split(';').next().expect("a pair").to_owned();
@@ -224,24 +224,24 @@ fn what_a_cookie_allows_is_done_for_our_own_pages_alone() {
         done(&create(&[with_cookie, ("origin", &own)], "").await);
         done(&create(&[with_cookie, ("sec-fetch-site", "same-origin")], "").await);
         done(&create(&[with_cookie, ("referer", &format!("{own}{CREATE}"))], "").await);
-        // Another cookie of that name may be a sibling host's: nobody is known by the two.
+        // A second cookie of that name may come from a sibling host, so the two together are not accepted.
         for both in [format!("agstoken=hwg_other; {cookie}"), format!("{cookie}; a=b; agstoken=")] {
             let refused = create(&[("cookie", &*both), ("origin", &own)], "").await;
             assert_eq!(refused["error"]["code"], 499, "{both}: {refused}");
         }
         done(&create(&[("cookie", &*format!("{cookie}; a=b; {cookie}")), ("origin", &own)], "").await);
-        // A token that is shown is nobody's cookie, wherever it is sent from.
+        // A token in a parameter or header is not the cookie, so it works from any page.
         done(&create(&[with_cookie, ("origin", &evil)], &format!("&token={TOKEN}")).await);
         let bearer = format!("Bearer {TOKEN}");
         done(&create(&[("authorization", &bearer), ("origin", &evil)], "").await);
-        // Signing somebody out is a change, too; following the link is not.
+        // Signing a user out is a change, too; following the link is not.
         let out = async |headers: &[(&str, &str)]| nobody.send(Method::GET, "/portal/sharing/rest/logout", headers, "").await.status;
         assert_eq!(out(&[with_cookie, ("sec-fetch-site", "cross-site")]).await, 403);
         assert_eq!(out(&[with_cookie, ("sec-fetch-site", "same-origin")]).await, 303);
     });
 }
 
-/// A script that tries what an administrator's page could do, and says what came of it.
+/// A script that tries what an admin's page could do, and reports the results.
 const SCRIPT: &str = r#"
 (async () => {
   const done = { origin: self.origin };
@@ -302,7 +302,7 @@ fn in_a_browser_a_receivers_page_does_nothing_in_the_name_of_who_is_signed_in() 
                 assert_eq!(page[what], "refused", "{kind}: {said:#}");
             }
         }
-        // The browser does not send the cookie from there, so that nobody is known: to the page that asks who it is.
+        // The browser does not send the cookie from there, so the page redirects to the sign-in.
         assert_eq!((&said["form"], &said["form_carried"]), (&json!(303), &json!(false)), "{said:#}");
         let list = client.form("/portal/sharing/rest/portals/self/webhooks", &[]).await;
         assert_eq!(list["total"], 0, "{list}");

@@ -1,5 +1,5 @@
-//! Requests that were built and wait, while their webhook is pointed elsewhere or given other credentials: what was built for one origin never
-//! meets the credentials of another.
+//! Requests that were built and wait while their webhook gets another URL or other credentials: a request built for one origin never gets
+//! the credentials of another.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const OLD_KEY: &str = "whsec_b2xkIGtleSBvZiB0aGUgb2xkIG9yaWdpbiwgMzIgYnl0ZXM=";
 const NEW_KEY: &str = "whsec_bmV3IGtleSBvZiB0aGUgbmV3IG9yaWdpbiwgMzIgYnl0ZXM=";
 
-/// A host, an endpoint that fails, and one that is to come.
+/// A host, an endpoint that fails, and the endpoint that replaces it.
 struct Bench {
     host: TestHost,
     old: Endpoint,
@@ -41,7 +41,7 @@ impl Bench {
         self.client().webhook("w", document).await;
     }
 
-    /// Posts an event; its one delivery, tried once.
+    /// Posts an event and returns its only delivery, tried once.
     async fn event(&self, more: Value) -> String {
         let mut event = json!({ "trigger": "moved", "data": { "n": 1 } });
         event.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
@@ -50,7 +50,8 @@ impl Bench {
         accepted["deliveries"][0]["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Lets time pass until a delivery is over; it stands still while anything is being sent, or a slow machine would see leases run out.
+    /// Advances the clock until a delivery has ended. The clock stands still during an attempt; on a slow machine, leases would expire
+    /// otherwise.
     async fn over(&self, id: &str) -> Value {
         eventually("the end of a delivery", async || {
             let delivery = self.client().delivery(id).await;
@@ -66,13 +67,13 @@ impl Bench {
     }
 }
 
-/// Whether each attempt was built again.
+/// For each attempt, whether its request was built again.
 fn rebuilt(delivery: &Value) -> Vec<bool> {
     let attempts = delivery["attempt_log"].as_array().into_iter().flatten();
     attempts.map(|attempt| attempt["rebuilt"].as_bool().expect("a flag")).collect()
 }
 
-/// What a request shows of who sends it.
+/// The credentials in a request.
 fn credentials(received: &Received) -> [String; 4] {
     ["authorization", "x-key", "secret", "x-mark"].map(|name| received.header(name).to_owned())
 }
@@ -169,7 +170,7 @@ fn a_client_certificate_is_shown_to_the_origin_it_was_given_for() {
         let id = bench.event(json!({})).await;
         bench.webhook(&new.url("/"), &tls("new-tls", &new_clients).await).await;
         let delivery = bench.over(&id).await;
-        // Each of them takes the certificates of its own authority alone.
+        // Each endpoint trusts only certificates of its own authority.
         assert_eq!((&delivery["state"], old.seen().len(), new.seen().len()), (&json!("delivered"), 1, 1), "{delivery}");
         bench.host.stop().await;
     });
@@ -190,7 +191,7 @@ fn a_token_is_kept_for_one_webhook_at_one_origin() {
             (tokens(&bench.old), tokens(&bench.new)),
             (vec!["Bearer canary-token-1".to_owned()], vec!["Bearer canary-token-2".to_owned()])
         );
-        // Another webhook has a token of its own, also at the same origin, and keeps it.
+        // Another webhook has a token of its own, even at the same origin, and keeps it.
         let other = json!({ "request": { "url": bench.new.url("/other") }, "auth": auth["auth"] });
         bench.client().webhook("other", other).await;
         for _ in 0..2 {
@@ -209,7 +210,7 @@ fn at_the_same_origin_the_same_bytes_go_out_with_the_credentials_of_the_moment()
         let with = |key: &str, token: &str| json!({ "signing": { "scheme": "standard-webhooks", "secrets": [format!("$secret:{key}")] }, "auth": { "kind": "bearer", "token": format!("$secret:{token}") } });
         bench.webhook(&bench.old.url("/first?q=1"), &with("old-key", "old")).await;
         let id = bench.event(json!({})).await;
-        // Another path, another spelling of the same origin.
+        // Another path, and another spelling of the same origin.
         let url = bench.old.url("/second").replace("http://", "HTTP://");
         bench.webhook(&url, &with("new-key", "new")).await;
         bench.old.always(Script::status(200));
@@ -358,7 +359,7 @@ fn a_webhook_deleted_and_made_again_under_its_name_inherits_nothing_that_waits()
         let id = bench.event(json!({})).await;
         assert_eq!(bench.client().delete("/v1/webhooks/w").await.0, 204);
         bench.webhook(&bench.new.url("/"), &json!({ "auth": { "kind": "bearer", "token": "$secret:new" } })).await;
-        // Also where somebody asks for it.
+        // The same if somebody asks for a resend.
         bench.client().post(&format!("/v1/deliveries/{id}/resend"), &json!({})).await;
         assert_eq!(bench.over(&id).await["state"], "cancelled");
         assert_eq!((bench.old.seen().len(), bench.new.seen().len()), (1, 0));
@@ -366,7 +367,7 @@ fn a_webhook_deleted_and_made_again_under_its_name_inherits_nothing_that_waits()
     });
 }
 
-/// A webhook whose token takes its time, so that it can be changed after its URL was read and before its credentials are.
+/// A webhook whose token request is slow, so that the webhook can be changed after its URL was read and before its credentials are.
 async fn held_by_its_token(bench: &Bench, gate: &Gate) -> Endpoint {
     let tokens = Endpoint::start().await;
     let token = |name: &str| Script::json(json!({ "access_token": name, "token_type": "Bearer", "expires_in": 600 }));
@@ -434,7 +435,7 @@ fn a_client_secret_written_while_a_token_is_refused_does_not_go_to_the_old_token
         new_tokens.always(token("canary-new"));
         let auth = |tokens: &Endpoint, secret: &str| json!({ "auth": { "kind": "oauth2", "token_endpoint": tokens.url("/token"), "client_id": "c", "client_secret": { "inline": secret } } });
         bench.webhook(&bench.old.url("/"), &auth(&old_tokens, "secret-old")).await;
-        // The token is not taken, which an admin answers by another client before another token is asked for.
+        // The token is refused. The admin changes the client before the next token is requested.
         bench.old.next(Script::status(401).behind(&gate));
         let (status, accepted) = bench.client().post("/v1/events", &json!({ "trigger": "moved", "data": { "n": 1 } })).await;
         assert_eq!(status, 202, "{accepted}");

@@ -1,4 +1,4 @@
-//! The files an operator begins with: what they name is there.
+//! The files that an operator starts with: everything they name exists.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every `hookwright_...` in a text, as the family it is of.
+/// The metric family of every `hookwright_...` in a text.
 fn metrics(text: &str) -> BTreeSet<String> {
     let words = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
     let family = |word: &str| {
@@ -27,7 +27,7 @@ fn alerts_and_the_dashboard_ask_for_metrics_there_are() {
         let served = host.client.send(Method::GET, "/metrics", &[], "").await.text();
         let mut there = metrics(&served);
         assert!(there.len() > 15, "{served}");
-        // A family without a series is not said: the page of the metrics has all.
+        // A family without a series is not in the output, but the metrics page has all of them.
         let page = read("host/docs/metrics.md");
         let table = page.split("| metric (`hookwright_...`)").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("the table");
         let names = table.lines().filter_map(|row| row.split('|').nth(1)).flat_map(|names| names.split('`')).map(str::trim);
@@ -54,7 +54,7 @@ fn the_unit_and_the_images_start_a_command_there_is_with_settings_there_are() {
             let mut command = tokio::process::Command::new(binary());
             command.args(["config", "show"]).env("HOOKWRIGHT_DATA", directory.path());
             for variable in variables.filter(|word| word.starts_with("HOOKWRIGHT_")) {
-                // As they stand there; the host refuses variables it does not know.
+                // The values are used as they are; the host refuses unknown variables.
                 let value =
                     if variable == "HOOKWRIGHT_DATA" { directory.path().display().to_string() } else { "127.0.0.1:8400".to_owned() };
                 command.env(variable, value);

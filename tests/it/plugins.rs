@@ -1,4 +1,4 @@
-//! Plugins: uploaded, staged, activated, rolled back, granted, configured, found in the inbox; a bad one changes nothing.
+//! Plugins: upload, staging, activation, rollback, grants, configuration, the inbox. A bad plugin changes nothing.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use hookwright_tests::{
 use http::Method;
 use serde_json::{Value, json};
 
-/// A webhook with this transform: what its plugin made of an invoke.
+/// Invokes a webhook with this transform and returns what its plugin sent.
 async fn answers(client: &Client, plugin: &str, endpoint: &Endpoint) -> Value {
     let webhook = format!("{plugin}-hook");
     client.webhook(&webhook, json!({ "transform": plugin, "request": { "url": endpoint.url("/") } })).await;
@@ -45,7 +45,7 @@ fn an_upload_is_active_once_it_is_answered_and_older_versions_can_be_taken_up_ag
             assert_eq!((status, &shown["active"]), (200, &json!(version)), "{shown}");
             assert_eq!(answers(client, &name, &endpoint).await["version"], expected);
         }
-        // The same bytes again are the same version.
+        // Uploading the same bytes again makes no new version.
         let (status, same) = client.try_upload(&name, "application/wasm", echo(2)).await;
         assert_eq!((status, &same["version"]), (200, &json!(2)));
         assert_eq!(answers(client, &name, &endpoint).await["version"], "0002");
@@ -181,7 +181,7 @@ fn grants_hold_what_they_say_and_no_more() {
         assert_ne!(invoked["state"], "delivered", "{invoked}");
         assert!(invoked["failure"]["detail"].as_str().is_some_and(|detail| detail.contains("guest-key")), "{invoked}");
 
-        // An event that is not granted ends the call; the caller is to come back once it is.
+        // Emitting an event without the grant ends the call; the caller is to retry once it is granted.
         let name = unique("emits");
         client.grant(&name, json!({ "triggers": ["other.*"] })).await;
         client.plugin(&name, guest("good_receiver")).await;
@@ -192,7 +192,7 @@ fn grants_hold_what_they_say_and_no_more() {
     });
 }
 
-/// What a script does with each thing an admin grants, and the grant.
+/// What a script does with each capability, and the grant for it.
 fn granted_things() -> [(&'static str, &'static str, Value); 7] {
     [
         ("secrets: own-key", "hookwright.hmacSha256('own-key', 'x')", json!({ "secrets": ["own-key"] })),
@@ -214,7 +214,7 @@ fn a_missing_grant_ends_every_call_one_way_and_no_script_can_catch_it() {
         client.webhook("target", json!({ "request": { "url": endpoint.url("/") } })).await;
         for (grant, does, grants) in granted_things() {
             let name = unique("ungranted");
-            // One grant of each kind, so that the interface is there and the thing itself is not granted.
+            // One other grant of each kind: the interface can be imported, but this use is not granted.
             let others = json!({ "secrets": ["another"], "webhooks": ["another"], "triggers": ["another"], "sessions": ["another"] });
             client.grant(&name, others).await;
             client.script(&name, &format!("export function receive() {{ try {{ {does} }} catch {{}} return 'done' }}")).await;
@@ -302,7 +302,7 @@ fn state_is_kept_from_call_to_call() {
         for expected in ["1", "2", "3"] {
             assert_eq!(client.call(&code, "", "").await.json()["message"], expected);
         }
-        // It belongs to the name, not to the version.
+        // The state belongs to the plugin's name, not to the version.
         client.script(&name, "export function receive() { const n = Number(hookwright.state.get('count')) + 1; hookwright.state.set('count', n); return `script ${n}` }").await;
         assert_eq!(client.call(&code, "", "").await.json()["message"], "script 4");
     });
@@ -345,7 +345,7 @@ fn a_plugin_cannot_aim_credentials() {
             let invoked = client.invoke(&name, json!({ "data": data })).await;
             let arrived = endpoint.seen().len();
             if invoked["state"] == "delivered" {
-                // A path that only looks like another origin may be taken as the path it is, at our own.
+                // A path that looks like another origin may be used as a path, at our own origin.
                 assert!(arrived > 0 && data.get("headers").is_none(), "{data}: {invoked}");
             } else {
                 assert_eq!(invoked["failure"]["kind"], "request_invalid", "{data}: {invoked}");
@@ -416,19 +416,19 @@ fn a_file_in_the_inbox_loads_once_and_the_api_wins_after() {
         std::fs::write(inbox.join("dropped.wasm"), echo(1)).expect("a file");
         active(1).await;
         assert_eq!(answers(client, "dropped", &endpoint).await["version"], "0001");
-        // Another content is another version.
+        // Other content is another version.
         std::fs::write(inbox.join("dropped.wasm"), echo(2)).expect("a file");
         active(2).await;
-        // The API's word is the last: the file stays, and is not taken again, nor after a restart.
+        // A choice made through the API wins over the inbox: the file stays and is not taken again, even after a restart.
         client.post("/v1/plugins/dropped/activate", &json!({ "version": 1 })).await;
         let host = host.restart().await;
         let client = &host.client;
-        // A script put there now is seen by the same scans that would have taken the file again.
+        // A script put there now is found by the same scans that would have taken the file again.
         std::fs::write(inbox.join("later.js"), "export function receive() { return 'later' }").expect("a file");
         eventually("the script", || async { (client.get("/v1/plugins/later").await.1["active"] == 1).then_some(()) }).await;
         assert_eq!(client.look("/v1/plugins/dropped").await["active"], 1);
         std::fs::remove_file(inbox.join("dropped.wasm")).expect("removed");
-        // A bad file changes nothing, and the next good one loads.
+        // A bad file changes nothing, and the next good one is loaded.
         std::fs::write(inbox.join("later.js"), "export function receive( {").expect("a file");
         std::fs::write(inbox.join("last.js"), "export function receive() { return 'last' }").expect("a file");
         eventually("the last script", || async { (client.get("/v1/plugins/last").await.1["active"] == 1).then_some(()) }).await;
@@ -472,13 +472,13 @@ fn a_restart_compiles_nothing_and_trusts_no_artifact_it_did_not_write() {
         host.client.plugin("echo", echo(1)).await;
         host.client.script("script", "export function transform() { return { body: { version: 'script' } } }").await;
         let compiler = binary();
-        // Whatever would be compiled now would fail.
+        // With this compiler, every compilation fails.
         let host = host.restart_with(|options| options.compiler = "/bin/false".into()).await;
         assert_eq!(answers(&host.client, "echo", &endpoint).await["version"], "0001");
         assert_eq!(answers(&host.client, "script", &endpoint).await["version"], "script");
         assert_eq!(host.client.try_upload("echo", "application/wasm", echo(2)).await.0, 422);
         assert_eq!(answers(&host.client, "echo", &endpoint).await["version"], "0001", "a compiler that fails changes nothing");
-        // A byte changed behind our back: the artifact is not run, but made anew.
+        // If a byte of the artifact was changed, it is not run but compiled again.
         let cache = host.data().join("cache");
         let host = host
             .restart_with(|options| {
@@ -505,7 +505,7 @@ fn a_plugin_from_the_readme_alone_builds_offline_and_loads() {
     run(async {
         let client = &shared().await.client;
         let endpoint = Endpoint::start().await;
-        // Outside the repository: the workspace must not help.
+        // The folder is outside of the repository, so that the workspace cannot help.
         let outside = tempfile::tempdir().expect("a directory");
         let toolchain = finish(tokio::process::Command::new(root().join("tests/toolchain")).arg("which")).await.success();
         finish(hookwright(&["plugin", "new", "greeting"]).current_dir(outside.path())).await.success();
@@ -513,7 +513,7 @@ fn a_plugin_from_the_readme_alone_builds_offline_and_loads() {
         let readme = std::fs::read_to_string(root().join("guest-sdk/README.md")).expect("the README");
         std::fs::write(folder.join("Cargo.toml"), block(&readme, "toml", "[package]")).expect("written");
         let source = block(&readme, "rust", "struct Greeting;");
-        // What follows the plugin itself is the README's own test of it.
+        // The code after the plugin is the README's own test of it.
         let plugin = source.split("\nlet event = ").next().expect("the plugin");
         std::fs::write(folder.join("src/lib.rs"), plugin).expect("written");
         let mut build = hookwright(&["plugin", "build", "--json"]);
@@ -536,7 +536,7 @@ fn a_plugin_from_the_readme_alone_builds_offline_and_loads() {
     });
 }
 
-/// The first block of a kind in which this line stands.
+/// The first block of a kind that contains this line.
 fn block<'a>(readme: &'a str, kind: &str, with: &str) -> &'a str {
     let open = format!("```{kind}\n");
     let blocks = readme.split(&open).skip(1).filter_map(|rest| rest.split("\n```").next());
@@ -575,16 +575,16 @@ fn what_a_transform_keeps_in_its_state_is_there_for_the_next_and_only_trying_it_
         };
         assert_eq!(seen(json!({})).await, 1);
         assert_eq!(seen(json!({})).await, 2);
-        // A call that ends badly keeps nothing, one with nothing to send keeps what it set.
+        // A call that fails keeps nothing; a call that sends nothing keeps what it set.
         assert_eq!(client.invoke(&name, json!({ "data": { "fails": true } })).await["failure"]["kind"], "plugin_rejected");
         assert_eq!(seen(json!({})).await, 3);
         client.invoke(&name, json!({ "data": { "nothing": true } })).await;
         assert_eq!(seen(json!({})).await, 5);
-        // Looking at what would be sent changes nothing.
+        // Previews and tries change nothing.
         client.post(&format!("/v1/webhooks/{name}/preview"), &json!({ "data": {} })).await;
         client.post(&format!("/v1/plugins/{name}/try"), &json!({ "event": { "trigger": "a", "data": {} } })).await;
         assert_eq!(seen(json!({})).await, 6);
-        // More than it may keep: it has failed, nothing of it is kept, and nothing was sent.
+        // A plugin that sets more than it may fails; nothing is kept or sent.
         assert_eq!(client.put(&format!("/v1/plugins/{name}/limits"), &json!({ "state_keys": 4 })).await.0, 200);
         let full = client.invoke(&name, json!({ "data": { "keys": 10 } })).await;
         assert_eq!(full["failure"]["kind"], "plugin_state_full", "{full}");

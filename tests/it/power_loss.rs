@@ -1,5 +1,5 @@
-//! What was answered is on the disk: the power is cut at many moments of one run of the real binary, and each time the real binary finds
-//! everything it had answered before.
+//! Everything that was answered is on disk: the power is cut at many moments of one run of the real binary, and each time the real binary
+//! finds everything that it had answered before.
 
 use std::{
     collections::BTreeSet,
@@ -19,16 +19,16 @@ use hookwright_tests::{
 use serde_json::json;
 
 const TOKEN: &str = "hwt_power";
-/// Events posted by each of the posters.
+/// Events that each poster posts.
 const EVENTS: usize = 60;
 const POSTERS: usize = 6;
 
-/// Cuts; `tests/run power N` asks for more.
+/// Number of cuts; `tests/run power N` sets it.
 fn cuts() -> usize {
     std::env::var("HOOKWRIGHT_TEST_POWER_CUTS").ok().and_then(|count| count.parse().ok()).unwrap_or(12)
 }
 
-/// Something that was answered, and how long the log was then.
+/// Things that were answered, and the length of the log at that time.
 type Answered = Arc<Mutex<Vec<(String, u64)>>>;
 
 fn length(log: &Path) -> u64 {
@@ -58,7 +58,7 @@ fn whenever_the_power_is_cut_everything_that_was_answered_is_there_again() {
         let log = Log::read(&log);
         assert!(log.len() > 300, "only {} steps were seen", log.len());
 
-        // What was seen is all there was.
+        // The log contains everything: the disk it describes equals the real one.
         log.disk_after(log.len(), Luck::All, &top.join("whole"));
         let below = |files: Vec<(PathBuf, Vec<u8>)>, top: &Path| {
             files.into_iter().map(|(path, bytes)| (path.strip_prefix(top).expect("below").to_owned(), bytes)).collect::<Vec<_>>()
@@ -70,7 +70,7 @@ fn whenever_the_power_is_cut_everything_that_was_answered_is_there_again() {
         }
 
         for number in 0..cuts() {
-            // At any step; or right behind an answer, when least is known beyond what was promised.
+            // Cut at any step, or right after an answer, when little more than the promise is on disk.
             let cut = match number % 2 {
                 0 => log.records_in(answered[random.below(answered.len())].1),
                 _ => random.below(log.len()) + 1,
@@ -86,7 +86,7 @@ fn whenever_the_power_is_cut_everything_that_was_answered_is_there_again() {
     });
 }
 
-/// One run: events from several at once, a compaction and an upload in between. What was answered.
+/// One run: several posters post events, with a compaction and an upload in between. Returns what was answered.
 async fn work(root: &Path, log: &Path, key: &Path) -> Vec<(String, u64)> {
     let (library, data) = (library("power_log"), root.join("data"));
     let text = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
@@ -108,7 +108,7 @@ async fn work(root: &Path, log: &Path, key: &Path) -> Vec<(String, u64)> {
             let (client, answered, log) = (process.client.clone(), Arc::clone(&answered), log.to_owned());
             tokio::spawn(async move {
                 for n in 0..EVENTS {
-                    // Some are long: those are kept in pieces, and fill the journal more than once.
+                    // Long events are stored in pieces, and fill the journal more than once.
                     let text = "x".repeat(if n % 4 == 0 { 200_000 } else { 200 });
                     let event = json!({ "trigger": "power.word", "id": format!("{poster}-{n}"), "data": text });
                     let (status, accepted) = client.post("/v1/events", &event).await;
@@ -127,7 +127,7 @@ async fn work(root: &Path, log: &Path, key: &Path) -> Vec<(String, u64)> {
     for poster in posters {
         within("the end of a poster", poster).await.expect("no answer but 202");
     }
-    // After the compaction too.
+    // More events after the compaction.
     for n in 0..20 {
         let (status, accepted) = process.client.post("/v1/events", &json!({ "trigger": "power.word", "data": n })).await;
         assert_eq!(status, 202, "{accepted}");
@@ -137,13 +137,13 @@ async fn work(root: &Path, log: &Path, key: &Path) -> Vec<(String, u64)> {
     Arc::try_unwrap(answered).expect("all posters are gone").into_inner().expect("the answers")
 }
 
-/// The real binary on what a disk holds.
+/// Runs the real binary on the content of a disk.
 async fn check(disk: &Path, original: &Path, key: &Path, promised: &BTreeSet<String>) {
-    // Compiled plugins are no records; having them spares each start some seconds.
+    // Compiled plugins are no records; copying them saves some seconds at each start.
     copy(&original.join("cache"), &disk.join("cache"));
     let key = key.to_str().expect("a path in UTF-8");
     if promised.is_empty() && !disk.join("store/current").exists() {
-        // The very first start was cut off: there is nothing to find yet.
+        // The very first start was cut off, so there is nothing to find yet.
         let started = finish(hookwright(&["backup", "--to"]).arg(disk.join("none")).arg("--data").arg(disk)).await;
         assert!(!started.stderr.contains("panicked"), "{}", started.stderr);
         return;
@@ -170,7 +170,7 @@ async fn check(disk: &Path, original: &Path, key: &Path, promised: &BTreeSet<Str
         assert!(String::from_utf8_lossy(&bytes).contains("kept"));
         assert_eq!(process.client.look("/v1/plugins/kept").await["active"], 1);
     }
-    // It takes more.
+    // The host accepts more events.
     assert_eq!(process.client.post("/v1/events", &json!({ "trigger": "power.more" })).await.0, 202);
     process.kill().await;
 }

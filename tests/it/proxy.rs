@@ -1,10 +1,10 @@
-//! Through the operator's proxy: what it is asked for, what it is not, and who says so.
+//! Requests through the operator's proxy: what the proxy is asked for, what it is not asked for, and errors that name it.
 
 use hookwright_tests::{Authority, Client, Endpoint, Process, Proxy, TokenServer, data_directory, process};
 use hookwright_tests::{host::TOKEN, run};
 use serde_json::{Value, json};
 
-/// How an invoke of a webhook at `url` ends.
+/// Invokes a webhook at `url` and returns the outcome.
 async fn invoked(client: &Client, url: &str, more: Value) -> Value {
     let mut webhook = json!({ "profile": "dialogflow-flexible", "request": { "url": url } });
     webhook.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
@@ -18,7 +18,7 @@ fn everything_goes_through_the_proxy_at_addresses_that_were_tested() {
         let directory = data_directory();
         let proxy = Proxy::start().await;
         let given = format!("http://ann:canary-proxy@{}", proxy.address);
-        // Nobody reads these: they lead nowhere.
+        // The host does not read these variables; the address leads nowhere.
         let elsewhere = "http://127.0.0.1:1";
         let environment = [
             ("HOOKWRIGHT_PROXY", given.as_str()),
@@ -60,7 +60,7 @@ fn everything_goes_through_the_proxy_at_addresses_that_were_tested() {
         let (_, checked) = client.post("/v1/webhooks/w/check", &json!({})).await;
         assert!(checked["steps"].to_string().contains(&format!("which is the proxy `{}`", proxy.address)), "{checked}");
 
-        // What may not be called, the proxy is not asked for: it stands inside, and could reach it.
+        // The proxy is not asked for forbidden addresses: it is inside the network and could reach them.
         let before = proxy.asked().len();
         let own = process.address;
         for url in [
@@ -84,7 +84,7 @@ fn everything_goes_through_the_proxy_at_addresses_that_were_tested() {
         }
         assert_eq!(proxy.asked().len(), before);
 
-        // A proxy that is gone, or refuses, is said to be the reason.
+        // If the proxy is gone or refuses, the error names the proxy as the reason.
         let closed = "https://127.0.0.1:1/?sig=canary-sig";
         let ended = invoked(client, closed, json!({})).await;
         let detail = ended["failure"]["detail"].as_str().unwrap_or_default();

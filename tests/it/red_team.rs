@@ -1,5 +1,5 @@
-//! Guests written to do harm (`tests/guests/red-team`, and some of `tests/guests/examples`): each is contained, each has a failure of its
-//! own name, and the host is as it was afterwards.
+//! Guests that try to do harm (`tests/guests/red-team`, and some of `tests/guests/examples`): each is contained, each fails with its own
+//! kind of failure, and the host is unchanged afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use hookwright_tests::{
 };
 use serde_json::{Value, json};
 
-/// Bytes of memory a host may have more after everything than before: buffers and caches that stay, and a script's compiled code.
+/// Memory in bytes by which a host may have grown in the end: buffers and caches that stay, and a script's compiled code.
 const MEMORY_ALLOWANCE_BYTES: u64 = 96 * 1024 * 1024;
 
-/// What is expected of a call of a guest: one of these failures, or (`done`) a reply that says this.
+/// The expected result of a call of a guest: one of these failures, or (`done`) a reply with this text.
 const ATTACKS: [(&str, &[&str], &str); 33] = [
     ("red_bulk_copy", &["plugin_cpu", "plugin_deadline"], "cpu_ms"),
     ("red_bulk_fill", &["plugin_cpu", "plugin_deadline"], "cpu_ms"),
@@ -57,7 +57,7 @@ struct Lab {
     host: Host,
 }
 
-/// A host in this process, with limits of the test's own; or the real binary, whose memory is nobody else's.
+/// A host in this process with limits of the test's own, or the real binary, which shares its memory with nothing else.
 enum Host {
     Here(Box<TestHost>),
     Apart { process: Box<Process>, _directory: tempfile::TempDir },
@@ -100,7 +100,7 @@ impl Lab {
         process.resident_bytes()
     }
 
-    /// How long a good plugin's delivery takes, which is to go well.
+    /// The time of a delivery with a good plugin, which must succeed.
     async fn is_well(&self) -> Duration {
         let begun = Instant::now();
         let invoked = self.client().invoke("good", json!({ "data": 1 })).await;
@@ -109,7 +109,7 @@ impl Lab {
         begun.elapsed()
     }
 
-    /// A receiver, or a transform, of this guest.
+    /// A receiver or a transform with this guest.
     async fn armed(&self, attack: &str) -> Armed {
         let name = unique("red");
         let client = self.client();
@@ -127,7 +127,7 @@ impl Lab {
         Armed::Transform(name)
     }
 
-    /// The word of its failure, and what is said of it.
+    /// The kind of the failure, and its sentence.
     async fn fired(&self, armed: &Armed) -> (String, String) {
         let client = self.client();
         let word = |failure: &Value| failure["kind"].as_str().unwrap_or("done").to_owned();
@@ -136,7 +136,7 @@ impl Lab {
                 let answered = client.call(code, "", r#"{"webhook":"good","times":50}"#).await;
                 let call = client.last_call(name).await;
                 let said = call["failure"]["detail"].as_str().map_or_else(|| answered.text(), str::to_owned);
-                // What one wrote is bounded, and nothing of a failed call is kept.
+                // The size of its log is bounded, and nothing of a failed call is kept.
                 if !call["failure"].is_null() {
                     assert_eq!(call["events"], json!([]), "{call}");
                 }
@@ -170,7 +170,7 @@ fn every_attack_is_contained_under_its_own_name() {
             assert!(kind == "plugin_deadline" || said.contains(says), "{attack}: {said}");
             lab.is_well().await;
         }
-        // Nothing got out of the one directory.
+        // Nothing outside of its directory was changed.
         let Host::Here(host) = &lab.host else { unreachable!("as it was started") };
         let data = host.data();
         let outside = ["outside", "plugin-data/outside", "y"].map(|name| data.join(name).exists());
@@ -212,7 +212,7 @@ fn the_hosts_memory_is_back_at_its_level_after_the_attacks() {
                 assert_ne!(kind, "plugin_set_aside", "{said}");
             }
         };
-        // Everything was once as large as it gets.
+        // Reach the highest use of memory once before it is measured.
         volley().await;
         let before = lab.resident_bytes();
         for _ in 0..5 {
@@ -224,10 +224,10 @@ fn the_hosts_memory_is_back_at_its_level_after_the_attacks() {
     });
 }
 
-/// Plugins that attack together, each with code of its own.
+/// Number of plugins that attack together, each with code of its own.
 const SWARM: usize = 16;
 
-/// The guest with a byte more that means nothing: other code, as far as the host can tell.
+/// The guest with one more byte without meaning, so that the host takes it for other code.
 fn variant(name: &str, number: usize) -> Vec<u8> {
     let byte = u8::try_from(number).expect("few");
     [&guest(name)[..], &forge::section(0, &[1, b'x', byte])].concat()
@@ -249,8 +249,8 @@ fn many_small_plugins_that_hold_every_instance_together_do_not_keep_another_from
             client.webhook(&name, json!({ "transform": name, "request": { "url": lab.endpoint.url("/never") } })).await;
             swarm.push(name);
         }
-        // Each alone stays within its own limits: together they want six times what there is, more than the queue holds, and each call
-        // lasts until its deadline.
+        // Each plugin stays within its own limits. Together they want six times the instances that exist, which is more than the queue
+        // holds, and each call lasts until its deadline.
         let attacks = futures::future::join_all(swarm.iter().flat_map(|name| [name, name, name]).map(async |name| {
             let invoked = client.invoke(name, json!({ "data": {} })).await;
             invoked["failure"]["kind"].as_str().unwrap_or("done").to_owned()
@@ -318,7 +318,7 @@ fn an_event_that_makes_its_own_cause_ends() {
     });
 }
 
-/// A module whose bytes were changed section by section: what a compiler of ours would never make.
+/// Modules whose bytes were changed section by section, which no compiler would make.
 mod forge {
     use wasmparser::{Parser, Payload};
 
@@ -356,7 +356,7 @@ mod forge {
         (count, [&leb(count + 1), &content[length..], entry].concat())
     }
 
-    /// The guest with one more function of this body, called at its start, and without bounds for its table.
+    /// The guest with one more function with this body, which is called at its start, and with a table without a maximum.
     pub fn with_start(module: &[u8], body: Vec<u8>) -> Vec<u8> {
         let mut imported = 0;
         for payload in Parser::new(0).parse_all(module).flatten() {
@@ -383,7 +383,7 @@ mod forge {
                     out.extend(section(3, &functions));
                 }
                 4 => {
-                    // Its one table, `1 funcref (min, max)`, without the maximum.
+                    // Its only table, `1 funcref (min, max)`, without the maximum.
                     let (min, width) = read_leb(&content[3..]);
                     assert_eq!(&content[..3], [1, 0x70, 1], "one table that has a maximum");
                     assert!(content.len() > 3 + width);
@@ -411,30 +411,30 @@ mod forge {
         [&[0, 0x03, 0x40][..], &grow, &[0x41, 0x7f, 0x46, 0x04, 0x40, 0x00, 0x0b, 0x0c, 0, 0x0b, 0x0b]].concat()
     }
 
-    /// So many blocks inside each other.
+    /// This many blocks inside each other.
     pub fn nested(depth: usize) -> Vec<u8> {
         [vec![0], [0x02, 0x40].repeat(depth), vec![0x0b; depth], vec![0x0b]].concat()
     }
 
-    /// So many locals.
+    /// This many locals.
     pub fn locals(count: u32) -> Vec<u8> {
         [vec![1], leb(count), vec![0x7e, 0x0b]].concat()
     }
 
-    /// A component in a component, and so on.
+    /// Components nested inside each other.
     pub fn components(depth: usize) -> Vec<u8> {
         const HEADER: [u8; 8] = [0, b'a', b's', b'm', 13, 0, 1, 0];
         (0..depth).fold(HEADER.to_vec(), |inner, _| [&HEADER[..], &section(4, &inner)].concat())
     }
 
-    /// So many types, in a module of nothing else.
+    /// A module with only this many types.
     pub fn types(count: u32) -> Vec<u8> {
         let entries = [0x60, 0, 0].repeat(count as usize);
         [&b"\0asm\x01\0\0\0"[..], &section(1, &[leb(count), entries].concat())].concat()
     }
 }
 
-/// One byte, one run of bytes, or the length of something is another one.
+/// Changes one byte or one run of bytes, or replaces the length of a part.
 fn mutated(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..=random.below(4) {
@@ -479,7 +479,7 @@ fn upload_bombs_are_refused_with_a_reason_and_displace_nothing() {
             let begun = Instant::now();
             let (status, problem) = lab.client().try_upload("good", "application/wasm", bytes).await;
             println!("{what}: {status} after {} ms: {}", begun.elapsed().as_millis(), problem["detail"]);
-            // What is odd but within every limit may be taken; all else is told why.
+            // Modules that are unusual but within every limit may be accepted; all others are refused with a reason.
             let is_odd = ["a function of 49 999 locals", "blocks nested 300 000 deep"].contains(&what);
             let is_taken = is_odd && status == 201;
             assert!(is_taken || matches!(status, 413 | 422), "{what}: {problem}");
@@ -492,7 +492,7 @@ fn upload_bombs_are_refused_with_a_reason_and_displace_nothing() {
     });
 }
 
-/// Minutes of `tests/run fuzz-uploads`; without, a few rounds.
+/// Minutes of `tests/run fuzz-uploads`; without it, a few rounds are run.
 fn fuzz_time() -> Option<Duration> {
     std::env::var("HOOKWRIGHT_TEST_FUZZ_MINUTES").ok()?.parse().ok().map(|minutes: u64| Duration::from_secs(60 * minutes))
 }
@@ -520,7 +520,7 @@ fn good_files_with_some_bytes_changed_are_taken_or_refused_and_nothing_breaks() 
             assert!(matches!(status, 200 | 201 | 413 | 422), "round {rounds}: {status} {problem}");
             if matches!(status, 200 | 201) {
                 taken += 1;
-                // What it gives back is anything at all; it ends one way or another.
+                // The plugin may return anything; the invocation must only end.
                 let document = json!({ "transform": "fuzzed", "request": { "url": lab.endpoint.url("/fuzzed") } });
                 let (status, problem) = client.put("/v1/webhooks/fuzzed", &document).await;
                 if matches!(status, 200 | 201) {
@@ -540,12 +540,12 @@ fn good_files_with_some_bytes_changed_are_taken_or_refused_and_nothing_breaks() 
     });
 }
 
-/// Turns of the measurement: without and with hogs, so that what else the machine does befalls both.
+/// Turns of the measurement, each without and with hogs, so that other load on the machine affects both.
 const TURNS: usize = 5;
-/// Deliveries in each.
+/// Deliveries in each turn.
 const CALLS: usize = 400;
 
-/// How long deliveries took: all of it, and the good plugin's part, from its call to its result.
+/// Times of deliveries: of the whole delivery, and of the good plugin's part, from its call to its result.
 #[derive(Default)]
 struct Times {
     whole: Vec<Duration>,
@@ -566,7 +566,7 @@ impl Times {
         }
     }
 
-    /// p50 and p99 of a plugin's part, then of the whole.
+    /// p50 and p99 of the plugin's part, then of the whole delivery.
     fn shown(&mut self) -> String {
         let of = |times: &mut Vec<Duration>| {
             times.sort();
@@ -577,12 +577,12 @@ impl Times {
     }
 }
 
-/// `tests/run red-team`: what hogs do to others' latency. Nothing is asserted of it: machines are noisy.
+/// `tests/run red-team`: how hogs change the latency of others. It asserts nothing, because machines are noisy.
 #[test]
 #[ignore = "measures; `tests/run red-team` asks for it"]
 fn others_are_served_while_plugins_hog() {
     run(async {
-        // The real binary: its threads are its own, as they are for its users.
+        // The real binary, because it has threads of its own, as in production.
         let lab = Lab::apart().await;
         let mut hogs = Vec::new();
         for attack in
@@ -592,7 +592,7 @@ fn others_are_served_while_plugins_hog() {
             let name = match &armed {
                 Armed::Receiver { name, .. } | Armed::Transform(name) => name.clone(),
             };
-            // Capped, as an admin would; and left in peace, so that they go on.
+            // Limited as an admin would do it, but high enough that they keep running.
             let limits = json!({ "concurrency": 1, "cpu_ms": 2000, "host_calls": 10_000_000 });
             assert_eq!(lab.client().put(&format!("/v1/plugins/{name}/limits"), &limits).await.0, 200);
             hogs.push((name, armed));

@@ -1,4 +1,4 @@
-//! Versions looked at before they are used: `try` and `compare` send nothing and commit nothing.
+//! Versions are tried before they are used: `try` and `compare` send nothing and commit nothing.
 
 use hookwright_tests::{
     Endpoint, TestHost,
@@ -85,7 +85,7 @@ fn a_tried_receiver_is_told_that_nothing_is_invoked_and_its_effects_are_shown_an
         assert_eq!(client.parameters("s").await["p"], Value::Null, "nothing is committed");
         let events = client.look("/v1/events?limit=500").await;
         assert!(!events.to_string().contains("rehearsed.word"));
-        // Neither the clock nor luck makes two tries differ.
+        // Clock and random numbers are the same in two tries.
         let at = json!({ "invocation": { "method": "GET" } });
         let luck =
             |tried: &Value| serde_json::from_str::<Value>(tried["reply"]["body"].as_str().expect("a body")).expect("JSON")["luck"].clone();

@@ -1,4 +1,4 @@
-//! Calls that were answered 200 and whose receiver failed for good: run again once it is mended, and none twice.
+//! Calls that were answered 200 and whose receiver failed for good: they are run again after the repair, and none has its effects twice.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use hookwright_tests::{Client, Endpoint, Gate, Process, Script, TestHost, data_d
 use http::Method;
 use serde_json::{Value, json};
 
-/// Calls of the receiver that is broken.
+/// Calls of the broken receiver.
 const CALLS: usize = 500;
 const BROKEN: &str = "export function receive(call) { throw new Rejected('no such column') }";
 const MENDED: &str = "export function receive(call) { hookwright.emit({ trigger: 'again.done', data: call.query }); return 'done' }";
 
-/// Calls of a receiver in a state.
+/// Number of a receiver's calls in a state.
 async fn count(client: &Client, receiver: &str, state: &str) -> usize {
     let mut path = format!("/v1/calls?receiver={receiver}&state={state}&limit=500");
     let mut count = 0;
@@ -24,7 +24,7 @@ async fn count(client: &Client, receiver: &str, state: &str) -> usize {
     }
 }
 
-/// How often each call's effect was committed: events `again.done`, by the call's number.
+/// How often each call's effect was committed: the number of events `again.done`, by the call's number.
 async fn effects(client: &Client) -> BTreeMap<String, usize> {
     let (mut effects, mut after) = (BTreeMap::new(), String::new());
     loop {
@@ -47,7 +47,7 @@ async fn broken_receiver(client: &Client, name: &str, more: Value) -> String {
     client.receiver(name, document).await
 }
 
-/// Has all rejected calls run again, part by part: how many were.
+/// Runs all rejected calls again, in several requests, and returns their number.
 async fn rerun_all(client: &Client, receiver: &str) -> Option<u64> {
     let (mut calls, mut after) = (0, Value::Null);
     loop {
@@ -86,7 +86,7 @@ fn five_hundred_calls_of_a_broken_receiver_are_all_run_once_it_is_mended_and_non
         for kill in 0..3 {
             let asking = process.client.clone();
             let asked = tokio::spawn(async move { rerun_all(&asking, "again").await });
-            // In the middle of it: some are done, and at the first kill the others are not even asked for, perhaps.
+            // Kill in the middle: some calls are done, and at the first kill perhaps not all reruns are requested yet.
             let at_least = 1 + kill * 100;
             eventually("some are done", || async { (count(&process.client, "again", "done").await >= at_least).then_some(()) }).await;
             process.kill().await;
@@ -109,7 +109,7 @@ fn five_hundred_calls_of_a_broken_receiver_are_all_run_once_it_is_mended_and_non
     });
 }
 
-/// Waits until a call is in a state: the call.
+/// Waits until a call is in this state, and returns it.
 async fn settled(client: &Client, id: &str, state: &str) -> Value {
     eventually(&format!("{id} is {state}"), || async {
         let call = client.look(&format!("/v1/calls/{id}")).await;
@@ -134,7 +134,7 @@ fn a_call_is_run_again_by_another_version_and_only_once_by_what_makes_it_one() {
             call.and_then(|call| call["id"].as_str()).expect("a call").to_owned()
         };
         let (first, second) = (id_of("1"), id_of("2"));
-        // The mended version is the second, and the broken one is active.
+        // The repaired version is the second; the broken one is active.
         client.script("again", MENDED).await;
         assert_eq!(client.post("/v1/plugins/again/activate", &json!({ "version": 1 })).await.0, 200);
         let (status, refused) = client.post(&format!("/v1/calls/{first}/rerun"), &json!({ "version": 9 })).await;
@@ -149,7 +149,7 @@ fn a_call_is_run_again_by_another_version_and_only_once_by_what_makes_it_one() {
         let (status, refused) = client.post(&format!("/v1/calls/{first}/rerun"), &json!({})).await;
         assert_eq!((status, &refused["detail"]), (409, &json!("the call is not run again: it was done")));
 
-        // The second was sent again meanwhile, and done: its rerun is the same call.
+        // The second call was sent again meanwhile and succeeded, so its rerun is the same call.
         assert_eq!(client.post("/v1/plugins/again/activate", &json!({ "version": 2 })).await.0, 200);
         assert_eq!(client.call(&code, "?n=2", "").await.status, 200);
         eventually("it is done", || async { (count(client, "again", "done").await == 2).then_some(()) }).await;
@@ -213,7 +213,7 @@ fn a_call_whose_code_was_revoked_before_it_could_run_is_run_all_the_same() {
     });
 }
 
-/// Sends a call that is answered 200: its identifier, once it has been run and waits for another run.
+/// Makes a call that is answered 200, and returns its identifier once it has been run and waits for another run.
 async fn waits_after_a_run(client: &Client, receiver: &str, code: &str, query: &str) -> String {
     assert_eq!(client.call(code, query, "").await.status, 200);
     eventually("it was run", || async {
@@ -238,9 +238,9 @@ fn a_call_whose_first_run_takes_long_is_not_run_again_beside_it() {
         assert_eq!(client.call(&code, "?n=1", "").await.status, 200);
         let first = client.last_call("long").await["id"].as_str().expect("an id").to_owned();
         eventually("its webhook is invoked", || async { (endpoint.seen().len() == 1).then_some(()) }).await;
-        // Less than a lease lasts.
+        // Less than the duration of a lease.
         host.advance(std::time::Duration::from_secs(90));
-        // A look at all that waits, which a rerun brings about.
+        // A rerun makes the host look at all waiting calls.
         assert_eq!(client.call(&code, "?n=2", "").await.status, 200);
         let second = client.last_call("long").await["id"].as_str().expect("an id").to_owned();
         settled(client, &second, "rejected").await;
@@ -273,7 +273,7 @@ fn slow_calls_of_one_receiver_keep_no_other_receivers_calls_waiting() {
         process.kill().await;
         let begun = endpoint.seen().len();
 
-        // None of them had ended: they are run again, as many at once as may be, and wait for the endpoint.
+        // No call had ended. They are run again, as many at once as the limit allows, and wait for the endpoint.
         let process = Process::serve(&data).await;
         let client = &process.client;
         eventually("they are run again", || async { (endpoint.seen().len() > begun).then_some(()) }).await;
@@ -288,7 +288,7 @@ fn slow_calls_of_one_receiver_keep_no_other_receivers_calls_waiting() {
     });
 }
 
-/// Calls that lack something: more than are read in one go.
+/// Number of calls that lack something: more than are read at a time.
 const LACKING: usize = 101;
 
 #[test]
@@ -296,7 +296,7 @@ fn calls_that_lack_a_grant_or_a_secret_wait_for_it_and_keep_no_other_waiting() {
     run(async {
         let host = TestHost::start().await;
         let client = &host.client;
-        // It has a grant of each kind, and not the one it needs.
+        // The receiver has a grant of each kind, but not the one it needs.
         client.grant("lacks", json!({ "triggers": ["other.*"], "secrets": ["other"] })).await;
         let lacks = |last: &str| {
             format!(
@@ -328,7 +328,7 @@ fn calls_that_lack_a_grant_or_a_secret_wait_for_it_and_keep_no_other_waiting() {
         client.script("lacks", &lacks("return 'done'")).await;
         settled(client, &last, "done").await;
 
-        // More looks than runs of a call that fails otherwise, each brought about by a rerun.
+        // The host looks more often than a failing call would be run; a rerun causes each look.
         let broken = broken_receiver(client, "broken", json!({})).await;
         assert_eq!(client.call(&broken, "?n=0", "").await.status, 200);
         let id = client.last_call("broken").await["id"].as_str().expect("an id").to_owned();

@@ -1,5 +1,5 @@
-//! The tutorial, from a portal's event to the administrator's answer. Its own blocks configure the host; this test is the outside world:
-//! the portal, the chat, the mail server and the administrator.
+//! The tutorial, from a portal's event to the admin's answer. The tutorial's own blocks configure the host; this test plays the outside
+//! world: the portal, the chat, the mail server and the admin.
 
 use hookwright_tests::{
     Client, Endpoint, Gate, MailServer, Options, Received, Script, TestHost, host::TOKEN, pages, process::finish, root, run,
@@ -9,10 +9,10 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// The key the tutorial writes down, which is the one of Slack's own documentation.
+/// The key in the tutorial, which is the example key of Slack's documentation.
 const SLACK_KEY: &[u8] = b"8f742231b10e8888abcd99yyyzzz85a5";
 
-/// The blocks of the tutorial, one script.
+/// The blocks of the tutorial as one script.
 fn tutorial() -> String {
     pages::examples(&pages::read(&root().join("host/docs/tutorial-standards.md"))).expect("the tutorial's blocks")
 }
@@ -42,13 +42,13 @@ impl World {
         &self.host.client
     }
 
-    /// The address of a receiver's code.
+    /// The path of a receiver's code.
     async fn path(&self, receiver: &str) -> String {
         let codes = self.client().look(&format!("/v1/receivers/{receiver}/codes")).await;
         format!("/api/v1/webhook/{}", codes["data"][0]["code"].as_str().expect("a code"))
     }
 
-    /// The portal tells of shares: item and group.
+    /// The portal reports shares: pairs of an item and a group.
     async fn share(&self, shares: &[(&str, &str)]) {
         let event = |(item, group): &(&str, &str)| json!({ "username": "ann", "userId": "1", "when": 5, "operation": "share", "source": "items", "id": item, "properties": { "sharedToGroups": [group] } });
         let events: Vec<_> = shares.iter().map(event).collect();
@@ -58,7 +58,7 @@ impl World {
         assert_eq!((answered.status, answered.json()), (200, json!({ "success": "true" })), "{}", answered.text());
     }
 
-    /// The administrator uses an element of a message: what the chat is answered.
+    /// The admin uses an element of a message; returns the status that the chat gets.
     async fn answer(&self, action: Value, key: &[u8]) -> u16 {
         let payload = json!({ "type": "block_actions", "user": { "id": "U1", "username": "gis-admin" }, "actions": [action] }).to_string();
         let body: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("payload", &payload).finish();
@@ -72,7 +72,7 @@ impl World {
         self.client().with_token(None).send(Method::POST, &self.path("answers").await, &headers, body).await.status
     }
 
-    /// The item the portal describes from now on.
+    /// Sets the item that the portal describes next.
     fn describes(&self, item: Value) {
         self.portal.next(Script::json(item));
     }
@@ -107,7 +107,7 @@ fn form(received: &Received) -> Value {
 fn a_share_becomes_a_file_a_score_a_message_and_an_answer() {
     run(async {
         let world = World::new().await;
-        // One shared with everyone, one inside the organization: only the first is asked for and told.
+        // One item is shared with everyone, the other inside the organization. Only the first is looked up and reported.
         world.describes(poor("Wells"));
         world.share(&[("plans", "Organization"), ("abc123", "Everyone")]).await;
         let asked = world.portal.next_request().await;
@@ -127,16 +127,16 @@ fn a_share_becomes_a_file_a_score_a_message_and_an_answer() {
         );
         let mail = world.mails.next().await;
         assert_eq!(mail.to, ["gis@example.org"]);
-        // Soft line breaks of quoted-printable (RFC 2045, 6.7) are no part of the text.
+        // Soft line breaks of quoted-printable (RFC 2045, 6.7) are not part of the text.
         let mail = mail.message.replace("=\r\n", "");
         assert!(mail.contains("Subject: Below the standards: Wells\r\n"), "{mail}");
         assert!(mail.contains("ann shared item abc123 publicly. Missing: snippet, licenseInfo, accessInformation."), "{mail}");
-        // The payload as it came, as a text file.
+        // The payload as it came in, in a text file.
         let call = world.client().last_call("portal").await;
         let file = world.host.data().join("plugin-data/payload-files").join(format!("{}.txt", call["id"].as_str().expect("an id")));
         assert_eq!(std::fs::read_to_string(&file).expect("the payload"), call["request"]["body"].as_str().expect("a body"));
 
-        // The administrator clicks: acknowledged while the portal still thinks about it.
+        // The admin's click is acknowledged while the portal is still working.
         let gate = Gate::new();
         world.portal.next(Script::json(json!({ "notSharedWith": [], "itemId": "abc123" })).behind(&gate));
         assert_eq!(world.answer(element(&message, "unshare"), SLACK_KEY).await, 200);
@@ -154,7 +154,7 @@ fn a_share_becomes_a_file_a_score_a_message_and_an_answer() {
             "{outcome}"
         );
 
-        // Writes the summary; the portal tells of an error, with 200 as it does.
+        // The admin writes the summary; the portal reports an error with status 200, as it does.
         world.portal.next(Script::json(json!({ "error": { "code": 403, "message": "not yours" } })));
         let mut input = element(&message, "set-summary");
         input["value"] = json!("Wells & springs of the north");
@@ -165,7 +165,7 @@ fn a_share_becomes_a_file_a_score_a_message_and_an_answer() {
         let outcome = world.chat.next_request().await.json();
         assert!(outcome["blocks"].to_string().contains("*outcome*: failed"), "{outcome}");
 
-        // Asks the owner.
+        // The admin asks the owner.
         world.portal.next(Script::json(json!({ "success": true })));
         assert_eq!(world.answer(element(&message, "ask-owner"), SLACK_KEY).await, 200);
         let asked = world.portal.next_request().await;
@@ -176,7 +176,7 @@ fn a_share_becomes_a_file_a_score_a_message_and_an_answer() {
         );
         world.chat.next_request().await;
 
-        // Somebody else's click.
+        // A click with a signature of another key.
         assert_eq!(world.answer(element(&message, "unshare"), b"another key").await, 401);
         assert_eq!(world.portal.seen().len(), 4, "nothing came of it");
     });
@@ -191,7 +191,7 @@ fn another_scoring_script_changes_the_next_result() {
         let message = world.chat.next_request().await.json();
         assert!(message["text"].as_str().is_some_and(|text| text.contains("(65/100)")), "{message}");
 
-        // Only the licence counts now, and all of it.
+        // In the new version only the licence counts.
         let source = tutorial();
         let source = source.split("<<'JS'\n").nth(1).and_then(|rest| rest.split("\nJS\n").next()).expect("the script");
         let line = source.lines().next().expect("its standards");
@@ -205,7 +205,7 @@ fn another_scoring_script_changes_the_next_result() {
             "{message}"
         );
 
-        // By those an item without a snippet is good enough: nobody is told. The call that scored it says by which version.
+        // By the new rules an item without a snippet is good enough, so nobody is told. The call names the version that scored it.
         world.describes(json!({ "title": "Roads", "licenseInfo": "CC BY" }));
         world.share(&[("ghi789", "Everyone")]).await;
         let scored = eventually("the item is scored", || async {
@@ -216,7 +216,7 @@ fn another_scoring_script_changes_the_next_result() {
         assert_eq!((&scored["state"], &scored["plugin"]["version"]), (&json!("done"), &json!(2)));
         assert_eq!(scored["events"].as_array().map(Vec::len), Some(1), "no event but the call's own");
         assert_eq!(world.chat.seen().len(), 2);
-        // And back.
+        // Back to the first version.
         assert_eq!(world.client().post("/v1/plugins/score/activate", &json!({ "version": 1 })).await.0, 200);
         world.describes(json!({ "title": "Roads", "licenseInfo": "CC BY" }));
         world.share(&[("ghi789", "Everyone")]).await;

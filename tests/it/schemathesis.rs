@@ -1,5 +1,5 @@
-//! Each description of the API, held against a running host by schemathesis: examples, edge values, random documents good and bad, and
-//! chains of calls that use what others made. No server error, no status, media type or document that is not described.
+//! Schemathesis checks each description of the API against a running host: with examples, edge values, random documents, and chains of
+//! calls that use earlier results. It looks for server errors, and for statuses, media types and documents that are not described.
 
 use std::{process::Stdio, time::Duration};
 
@@ -7,10 +7,10 @@ use hookwright_tests::{Client, Endpoint, Process, Script, data_directory, host::
 use serde_json::json;
 use tokio::process::Command;
 
-/// How long beyond its own time it may take to begin and to say what it found.
+/// Time that schemathesis may take beyond its time limit, to start and to report.
 const MORE: Duration = Duration::from_secs(120);
 
-/// What of its work schemathesis does: everything but chains of calls, or these alone.
+/// The parts of schemathesis's work: single calls, or chains of calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Single,
@@ -51,14 +51,14 @@ async fn attack(description: &str, part: Part, seconds: u64) {
     if part == Part::Chains {
         assert!(!said.contains("API Links:    0 covered"), "no link was followed:\n{said}");
     }
-    // It still is what it was: no call has brought down more than itself.
+    // The host is still ready, so no call broke more than itself.
     assert_eq!(process.client.get("/readyz").await.0, 200);
     let log = process.log();
     assert!(!log.contains("panicked"), "{log}");
     assert!(process.terminate().await.success());
 }
 
-/// Several of every kind, so that chains have something to begin with: what is made at random is refused more often than not.
+/// Creates several things of every kind, so that chains have a beginning: most random documents are refused.
 async fn furnish(client: &Client, endpoint: &Endpoint) {
     client.script("greets", "export function transform() { return { body: { text: 'hello' } }; }").await;
     client.script("greets", "export function transform() { return { body: { text: 'hello again' } }; }").await;

@@ -1,11 +1,11 @@
-//! Scripts: a plugin in JavaScript, put in as text.
+//! Scripts: plugins in JavaScript, uploaded as text.
 
 use std::collections::HashSet;
 
 use hookwright_tests::{Client, Endpoint, Script, run, shared, unique};
 use serde_json::{Value, json};
 
-/// What is said about a script that is refused.
+/// The error of a refused script.
 async fn refusal(client: &Client, source: &str) -> String {
     let (status, problem) = client.try_upload(&unique("refused"), "text/javascript", source.to_owned()).await;
     assert_eq!(status, 422, "{problem}");
@@ -154,7 +154,7 @@ fn what_a_script_throws_is_not_told_to_the_caller_and_stands_in_the_call() {
             assert_eq!((&call["state"], &call["failure"]["kind"]), (&json!("failed"), &json!("plugin_threw")), "{call}");
             let detail = call["failure"]["detail"].as_str().unwrap_or_default();
             assert!(detail.contains("line 3, column") && detail.contains("TypeError"), "{detail}");
-            // What the caller sent is the caller's.
+            // An error in the caller's body is reported as the caller's.
             let answered = client.call(&code, "", r#"{"a":"#).await;
             assert_eq!((answered.status, answered.json()["message"].clone()), (400, json!("the body is not JSON")));
             assert_eq!(client.last_call(&name).await["failure"]["kind"], "plugin_rejected");
@@ -215,7 +215,7 @@ fn a_script_finds_the_language_and_what_the_host_offers_and_nothing_else() {
         let client = &shared().await.client;
         let script = "export function receive() { return { body: ['process', 'require', 'fetch', 'Deno', 'std', 'os', 'performance', '__cqjs', 'wit', 'setTimeout', 'XMLHttpRequest', 'console', 'hookwright', 'JSON', 'TextEncoder'].filter((name) => typeof globalThis[name] !== 'undefined') } }";
         assert_eq!(replies(client, script, "").await, json!(["console", "hookwright", "JSON", "TextEncoder"]));
-        // What one call leaves behind is not there at the next.
+        // What one call leaves behind is gone at the next.
         let name = unique("fresh");
         client.script(&name, "let count = 0;\nexport function receive() { count += 1; globalThis.left = (globalThis.left ?? 0) + 1; return { body: [count, globalThis.left] } }").await;
         let code = client.receiver(&name, json!({ "plugin": name, "full_reply": true })).await;
@@ -244,7 +244,7 @@ fn a_script_that_does_not_end_or_hoards_ends_by_its_limit() {
         for (source, kinds) in [
             ("export function transform() { for (;;) {} }", &["plugin_deadline", "plugin_cpu"][..]),
             ("export function transform() { const hoard = []; for (;;) hoard.push(new Uint8Array(1 << 20).fill(1)) }", &["plugin_memory"]),
-            // QuickJS notices its own stack before the sandbox does.
+            // QuickJS checks its own stack before the sandbox does.
             ("export function transform() { return transform() }", &["plugin_threw", "plugin_trapped"]),
         ] {
             let plugin = unique("endless");

@@ -1,4 +1,4 @@
-//! What nobody may see, and what a guest may not reach.
+//! Secrets that nobody may see, and things that a guest may not reach.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -43,7 +43,7 @@ fn secrets_codes_and_tokens_stand_in_no_file_no_log_and_no_answer() {
         let accepted = client.event(json!({ "trigger": "canary.event", "data": {} })).await;
         assert_eq!(accepted["deliveries"][0]["state"], "delivered", "{accepted}");
         assert!(!endpoint.next_request().await.header("webhook-id").is_empty());
-        // A refusal and an error say nothing either.
+        // Refusals and errors do not contain the secret either.
         client.put("/v1/secrets/bad", &json!({ "value": "canary-newline\n" })).await;
         client.put("/v1/secrets/bad", &json!({ "value": { "canary-type": 1 } })).await;
 
@@ -92,7 +92,7 @@ fn secrets_codes_and_tokens_stand_in_no_file_no_log_and_no_answer() {
                 assert!(!holds(content, value), "{file} holds {value}");
             }
         }
-        // A URL's values are kept, since they are sent, but neither shown nor logged.
+        // A URL's values are stored, because they are sent, but they are neither shown nor logged.
         assert!(!shown.contains("canary-in-url") && !log.contains("canary-in-url"));
     });
 }
@@ -130,7 +130,7 @@ fn the_admin_token_is_printed_once_and_can_be_given() {
         let process = Process::serve(&data).await;
         assert_eq!(process.client.get("/v1/webhooks").await.0, 200);
         process.kill().await;
-        // Given by the environment: it works beside the first.
+        // A token from the environment works in addition to the first one.
         let process = Process::serve_under(&data, &[], &[("HOOKWRIGHT_ADMIN_TOKEN", "given-token")]).await;
         for token in [token.as_str(), "given-token"] {
             assert_eq!(process.client.with_token(Some(token)).get("/v1/webhooks").await.0, 200);
@@ -199,11 +199,11 @@ fn a_plugin_cannot_fill_the_disk_by_its_directory() {
         assert_eq!(client.last_call("hoarder").await["failure"]["kind"], "plugin_directory_full");
         let filled = used();
         assert!((64..1024).contains(&filled), "stopped soon after its 64 MiB, not at {filled}");
-        // The next call is none, and writes nothing.
+        // The next call is not run and writes nothing.
         assert_eq!(client.call(&code, "", "").await.status, 503);
         assert_eq!(client.last_call("hoarder").await["failure"]["kind"], "plugin_directory_full");
         assert_eq!(used(), filled);
-        // Somebody made room.
+        // An admin has made room.
         fs::remove_dir_all(&own).expect("removed");
         client.script("hoarder", "export function receive() { return 'room again' }").await;
         assert_eq!(client.call(&code, "", "").await.status, 200);
@@ -220,7 +220,7 @@ fn a_stolen_data_directory_without_its_key_opens_nothing() {
         let config = hookwright::config::Config::new(data.path(), "127.0.0.1:0".parse().expect("an address"));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let started = hookwright::host::Host::start(config, listener, std::sync::Arc::new(hookwright::clock::SystemClock), None).await;
-        // Either it does not start, and says so; or it starts and cannot read the secret. It never hands anything out.
+        // Either the host does not start and says so, or it starts and cannot read the secret. It never shows anything.
         if let Ok(host) = started {
             let secret = host.services.store.secret("key", None).await;
             assert!(!matches!(secret, Ok(Some(_))), "a secret was read with another key");

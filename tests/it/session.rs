@@ -1,11 +1,12 @@
-//! When a session counts: an attempt sees it as it was when the attempt first needed it; a later change counts from the next attempt on.
+//! When a session counts: an attempt sees the session as it was when the attempt first needed it. A later change counts from the next
+//! attempt on.
 
 use std::time::Duration;
 
 use hookwright_tests::{Endpoint, Gate, Script, TestHost, run, shared, unique, wait::eventually};
 use serde_json::json;
 
-/// Sends the parameter `p`, and says what it finds of it when the answer is there.
+/// Sends the parameter `p` as it is at the build, and returns it as it is when the answer is read.
 const SEES: &str = "export function transform() { return { body: { built: hookwright.parameters.get('p') } } }\n\
                     export function answers() { return { output: { read: hookwright.parameters.get('p') } } }";
 

@@ -1,4 +1,4 @@
-//! Signatures: the published vectors, both ways, and what the libraries of Standard Webhooks say of a delivery as it arrived.
+//! Signatures: the published test vectors in both directions, and the verdict of Standard Webhooks libraries on a real delivery.
 
 use hookwright_tests::{Endpoint, Received, TestHost, interop, run, shared, signature, unique};
 use http::Method;
@@ -22,7 +22,7 @@ fn the_published_vectors_hold_here_and_in_the_host() {
         secret::Secret,
         signature::{SignInput, SigningScheme, sign},
     };
-    // The harness's own code first: it is what every endpoint of these tests judges by.
+    // Check the test code first, because every endpoint of these tests uses it.
     assert_eq!(signature::standard(KEY, ID, &TIME_S.to_string(), BODY.as_bytes()), V1);
     let headers = |signature: &str| {
         [("webhook-id", ID), ("webhook-timestamp", &TIME_S.to_string()), ("webhook-signature", signature)]
@@ -178,7 +178,7 @@ async fn delivered() -> Received {
     endpoint.next_request().await
 }
 
-/// Asks a verifier of `tests/interop`, with the headers and the body as they arrived.
+/// Runs a verifier of `tests/interop` with the headers and the body as they arrived.
 async fn verifies(program: &str, script: &str, received: &Received, secret: &str) -> bool {
     let headers: serde_json::Map<_, _> =
         received.headers.iter().map(|(name, value)| (name.to_string(), json!(value.to_str().expect("text")))).collect();

@@ -1,4 +1,4 @@
-//! Deliveries that wait in the line of an endpoint that asks to be spared: a change of their webhook and a stop of the host reach them.
+//! Deliveries that wait for an endpoint that answers 429: a change of their webhook and a stop of the host reach them.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -6,13 +6,13 @@ use hookwright_tests::{Client, Endpoint, Gate, Process, Script, data_directory, 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-/// Events of each test: more than are sent at once.
+/// Events in each test: more than are sent at once.
 const EVENTS: usize = 40;
 /// Deliveries sent at once.
 const IN_FLIGHT: usize = 2;
 
 async fn serve(data: &Path) -> Process {
-    // A stop that waits for deliveries nobody wakes takes this long, and says so.
+    // If a stop waits for deliveries that nothing wakes, it takes this long and says so.
     Process::serve_under(data, &[], &[("HOOKWRIGHT_LIMITS_DRAIN_SECONDS_MAX", "50")]).await
 }
 
@@ -23,8 +23,8 @@ fn webhook(endpoint: &Endpoint) -> Value {
     })
 }
 
-/// A webhook with `EVENTS` deliveries, of which two are being answered and the others wait in line. The answers come once the gate opens:
-/// 429 for these two, 200 from then on.
+/// A webhook with `EVENTS` deliveries: two are being answered, the others wait in line. The answers come when the gate opens: 429 for
+/// these two, 200 for the others.
 async fn crowded(client: &Client, endpoint: &Endpoint) -> Gate {
     let gate = Gate::new();
     for _ in 0..IN_FLIGHT {
@@ -49,7 +49,7 @@ async fn states(client: &Client) -> BTreeMap<String, usize> {
     states
 }
 
-/// The two were answered 429 and wait for another try.
+/// Opens the gate: the two deliveries are answered 429 and wait for another attempt.
 async fn asked_to_be_spared(client: &Client, gate: &Gate) {
     gate.open();
     eventually("the two wait for another try", || async {

@@ -1,11 +1,11 @@
-//! A start with many plugins: what was compiled before is not compiled again, and the host is ready at once.
+//! A start with many plugins: plugins that were compiled before are not compiled again, and the host is ready at once.
 
 use std::{collections::BTreeMap, fs, path::Path, time::Instant};
 
 use hookwright_tests::{Endpoint, Process, guests::echo, run};
 use serde_json::json;
 
-/// Plugins of the short form; `tests/run startup N` asks for more.
+/// Number of plugins by default; `tests/run startup N` sets it.
 const PLUGINS: u32 = 6;
 
 fn plugins() -> u32 {
@@ -31,7 +31,7 @@ fn plugins_that_were_compiled_before_are_not_compiled_at_a_start() {
             host.client.plugin(&name, echo(number)).await;
             host.client.webhook(&name, json!({ "transform": name, "selectors": [], "request": { "url": endpoint.url("/") } })).await;
         }
-        // What the binary itself brings is compiled in the background.
+        // Built-in plugins are compiled in the background.
         hookwright_tests::wait::eventually("the built-in plugins to be compiled", || async {
             host.log().contains("the active plugins are ready").then_some(())
         })

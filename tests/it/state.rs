@@ -1,4 +1,4 @@
-//! A host as files: `apply` makes it what a folder says, `export` gives the folder back.
+//! A host as files: `apply` changes it to match a folder, `export` writes the folder.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -10,7 +10,7 @@ use hookwright_tests::{
 };
 use serde_json::{Value, json};
 
-/// A command against a host. The secrets' values are where the documents say.
+/// Runs a command against a host, with the secrets' values where the documents say.
 async fn at(client: &Client, arguments: &[&str]) -> Finished {
     let environment =
         [("HOOKWRIGHT_URL", client.url("")), ("HOOKWRIGHT_TOKEN", TOKEN.to_owned()), ("SECRET_CHAT_KEY", "canary-secret".to_owned())];
@@ -23,7 +23,7 @@ fn write(folder: &Path, file: &str, text: &str) {
     fs::write(path, text).expect("written");
 }
 
-/// Every file below a folder, with what it holds.
+/// Every file below a folder, with its content.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for kind in fs::read_dir(folder).expect("a folder").flatten() {
@@ -116,7 +116,7 @@ fn a_folder_in_yaml_says_the_same() {
         let directory = data_directory();
         let folder = directory.path().join("state");
         state(&folder);
-        // Several in one file, and what YAML 1.1 would misread.
+        // Several documents in one file, and values that YAML 1.1 would misread.
         write(
             &folder,
             "webhooks/more.yaml",
@@ -136,7 +136,7 @@ fn a_folder_in_yaml_says_the_same() {
         let again = directory.path().join("again");
         at(&second.client, &["export", "-o", again.to_str().expect("a path"), "--reveal"]).await.success();
         assert_eq!(files(&again), files(&plain));
-        // Without being told to, it writes no value that may be a credential, and says what it left out; nobody takes such a document.
+        // By default, `export` leaves out values that may be credentials and says so; such a document cannot be applied.
         let safe = directory.path().join("safe");
         let said = at(&first.client, &["export", "-o", safe.to_str().expect("a path")]).await.success();
         assert!(said.stderr.contains("webhook first: the values in the query of a URL are left out"), "{}", said.stderr);
@@ -187,7 +187,7 @@ fn what_differs_is_shown_place_by_place_and_what_is_gone_is_pruned() {
         assert_eq!(host.client.get("/v1/receivers/academy").await.0, 404);
         assert_eq!(at(&host.client, &["apply", "-f", path, "--prune"]).await.success().stdout.trim(), "nothing to change");
 
-        // What is wrong is told before anything is changed.
+        // Errors are reported before anything is changed.
         write(&folder, "webhooks/wrong.json", r#"{"name":"wrong","selector":[],"request":{"url":"https://h/"}}"#);
         let refused = at(&host.client, &["apply", "-f", path]).await;
         assert!(refused.stderr.contains("wrong.json") && refused.stderr.contains("did you mean `selectors`?"), "{}", refused.stderr);

@@ -6,10 +6,10 @@ use hookwright_tests::pages::{self, pages, read};
 
 use crate::tidy;
 
-/// A phrase that is not used, and a better one.
+/// A phrase to avoid, and a better one.
 type Phrase = (&'static str, &'static str);
 
-/// In documents and in comments.
+/// Avoided in documents and in comments.
 const EVERYWHERE: &[Phrase] = &[
     ("anew", "again, from scratch"),
     ("bit by bit", "incrementally"),
@@ -26,7 +26,7 @@ const EVERYWHERE: &[Phrase] = &[
     ("is through", "is finished"),
 ];
 
-/// In documents: comments still have some of these.
+/// Avoided in documents; comments still contain some of these.
 const IN_DOCUMENTS: &[Phrase] = &[
     ("besides", "in addition to, also"),
     ("is none", "is not a ..."),
@@ -41,10 +41,10 @@ const IN_DOCUMENTS: &[Phrase] = &[
     ("further ones", "more"),
 ];
 
-/// Where a phrase is meant: the end of a path, and the phrase. Keep it short.
+/// Exceptions: the end of a path, and the phrase. Keep the list short.
 const MEANT: &[(&str, &str)] = &[];
 
-/// The prose of a page: without its blocks and its inline code.
+/// The prose of a page, without its blocks and its inline code.
 fn prose(page: &str) -> Vec<String> {
     let mut is_code = false;
     let mut lines = Vec::new();
@@ -61,7 +61,7 @@ fn comments(source: &str) -> Vec<String> {
     source.lines().map(|line| line.trim_start().strip_prefix("//").unwrap_or_default().trim_start_matches(['/', '!']).to_owned()).collect()
 }
 
-/// Whether these lines hold the phrase as whole words, also where it goes on in the next line; the first such line.
+/// The first line that contains the phrase as whole words. The phrase may continue on the next line.
 fn found(lines: &[String], phrase: &str) -> Option<usize> {
     let is_word = |c: char| c.is_alphanumeric() || c == '\'' || c == '-';
     (0..lines.len()).find(|at| {
@@ -76,7 +76,7 @@ fn found(lines: &[String], phrase: &str) -> Option<usize> {
     })
 }
 
-/// Documents whose prose is checked: all but those that speak of a corpus or are generated from comments.
+/// The documents whose prose is checked: all except those that describe a corpus or are generated from comments.
 fn documents() -> Vec<PathBuf> {
     pages().into_iter().filter(|page| !["host/docs/files.md"].contains(&pages::name(page).as_str())).collect()
 }
@@ -116,7 +116,7 @@ fn comments_are_in_plain_english() {
     check(tidy::files("host/src", ".rs").into_iter().map(with_comments).collect(), EVERYWHERE);
 }
 
-/// No decision has a number: numbers change their meaning when a list does.
+/// Comments cite decisions by name: a number changes its meaning when the list does.
 #[test]
 fn no_comment_cites_a_number_of_a_list() {
     let mut wrong = Vec::new();

@@ -1,4 +1,5 @@
-//! Swapping while it runs: no call fails, each answer is wholly one version's, the new version answers once the PUT has returned.
+//! Plugins are swapped under load: no call fails, each answer comes from one version, and the new version answers once the PUT has
+//! returned.
 
 use std::{
     future::Future,
@@ -11,16 +12,17 @@ use std::{
 use hookwright_tests::{Endpoint, Gate, Options, Script, TestHost, guests::echo, run};
 use serde_json::json;
 
-/// Swaps of each kind; `tests/run swaps N` asks for more.
+/// Swaps of each kind; `tests/run swaps N` sets the number.
 static SWAPS: LazyLock<u32> =
     LazyLock::new(|| std::env::var("HOOKWRIGHT_TEST_SWAPS").ok().and_then(|number| number.parse().ok()).unwrap_or(200));
-/// Callers at once.
+/// Number of callers at a time.
 const CALLERS: usize = 3;
 
-/// Calls without end, while changes 1 to [`SWAPS`] are made one after the other; `version_of` a change is what is active after it.
+/// Makes calls without a pause while changes 1 to [`SWAPS`] are made one after the other. `version_of` gives the version that is active
+/// after a change.
 ///
-/// `call` answers with the version that served it. It may be none older than the one whose PUT had returned when the call began, and
-/// none newer than the one being put in when it ended.
+/// `call` returns the version that served it. That must not be older than the version whose PUT had returned when the call began, nor
+/// newer than the version that was being uploaded when the call ended.
 async fn under_calls<C, P>(
     call: impl Fn() -> C + Send + Sync + 'static,
     version_of: impl Fn(u32) -> u32 + Copy + Send + Sync + 'static,
@@ -54,7 +56,7 @@ where
         begun.store(version, Ordering::SeqCst);
         put(version).await;
         returned.store(version, Ordering::SeqCst);
-        // The next swap waits for a call: otherwise quick swaps would not be under calls at all.
+        // The next swap waits for a call; otherwise quick swaps would happen without calls.
         let before = calls.load(Ordering::SeqCst);
         while calls.load(Ordering::SeqCst) == before && !callers.iter().any(tokio::task::JoinHandle::is_finished) {
             tokio::task::yield_now().await;
@@ -73,7 +75,7 @@ fn a_plugin_is_swapped_again_and_again_under_calls() {
         let host = TestHost::with(Options::default()).await;
         let client = host.client.clone();
         let endpoint = Endpoint::start().await;
-        // What arrives is sent back, so that a call's answer is what the plugin made.
+        // The endpoint sends back what it receives, so a call's answer is what the plugin made.
         client.plugin("swapped", echo(0)).await;
         client.webhook("swapped", json!({ "transform": "swapped", "request": { "url": endpoint.url("/") } })).await;
         let digests: Vec<_> = (0..=*SWAPS).map(|version| hookwright::model::plugin::Digest::of(&echo(version)).to_string()).collect();
@@ -86,7 +88,7 @@ fn a_plugin_is_swapped_again_and_again_under_calls() {
                 let attempt = client.delivery(invoked["delivery"].as_str().expect("an id")).await["attempt_log"][0].clone();
                 let body: serde_json::Value = serde_json::from_str(attempt["request"]["body"].as_str().expect("a body")).expect("JSON");
                 let version: u32 = body["version"].as_str().expect("a version").parse().expect("a number");
-                // The bytes that ran are the ones the record names: one version, wholly.
+                // The attempt's record names the bytes that were run, so all of it is one version.
                 assert_eq!(attempt["plugin"]["digest"], digests[version as usize].as_str());
                 assert_eq!(attempt["plugin"]["version"], version + 1);
                 version
@@ -119,7 +121,7 @@ fn versions_come_and_are_rolled_back_under_calls() {
                 body["version"].as_str().expect("a version").parse().expect("a number")
             }
         };
-        // Every other change takes back the one before it.
+        // Every other change rolls back the one before.
         let version_of = |change: u32| if change % 2 == 1 { change.div_ceil(2) } else { 0 };
         let calls = under_calls(call, version_of, async |change| {
             if change % 2 == 1 {
@@ -187,7 +189,7 @@ fn a_call_in_flight_ends_on_the_version_it_began_with() {
             let (client, code) = (client.clone(), code.clone());
             tokio::spawn(async move { client.call(&code, "", "").await.json() })
         };
-        // It waits inside its webhook while the swap happens.
+        // The call waits inside its webhook while the plugin is swapped.
         endpoint.next_request().await;
         client.script("midway", &script(2)).await;
         gate.open();

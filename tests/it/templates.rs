@@ -1,9 +1,9 @@
-//! References in what an administrator wrote: URL, headers, body.
+//! References in an admin's text: URL, headers, body.
 
 use hookwright_tests::{Endpoint, Received, run, shared, unique};
 use serde_json::{Value, json};
 
-/// What arrives when a request written so is invoked with these parameters.
+/// Invokes a webhook with this request and input, and returns what arrives.
 async fn arrives(request: Value, with: Value) -> Received {
     let client = &shared().await.client;
     let endpoint = Endpoint::start().await;

@@ -1,4 +1,4 @@
-//! Rules of this repository that are worth stating, as tests: layering, heads, documentation, what may not stand in any file.
+//! Rules of this repository as tests: layering, first lines of files, documentation, and texts that no file may contain.
 
 use std::{
     fs,
@@ -35,21 +35,21 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A path as people say it.
+/// A path relative to the repository.
 fn said(path: &Path) -> String {
     let root = root().canonicalize().expect("the repository");
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     path.strip_prefix(&root).unwrap_or(&path).display().to_string()
 }
 
-/// The code of a file: without comments, and without its tests.
+/// The code of a file, without comments and tests.
 fn code(path: &Path) -> String {
     let text = read(path);
     let text = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// Modules of the host, from the pure ones up: one may import only from what stands before it.
+/// Modules of the host, the lowest first. A module may import only from modules before it.
 const MODULES: [&str; 28] = [
     "model",
     "lock",
@@ -81,7 +81,7 @@ const MODULES: [&str; 28] = [
     "lib",
 ];
 
-/// The files of `outbound`, in the same way.
+/// The files of `outbound`, by the same rule.
 const OUTBOUND: [&str; 21] = [
     "outbound/replay.rs",
     "outbound/material.rs",
@@ -106,7 +106,7 @@ const OUTBOUND: [&str; 21] = [
     "outbound.rs",
 ];
 
-/// The circles of imports there may be, each with its reason. Those of `store` are not looked at yet.
+/// The allowed circles of imports, each with its reason. Those in `store` are not checked yet.
 const CIRCLES: [(&[&str], &str); 2] = [
     (
         &["model/function/call.rs", "model/function/condition.rs", "model/function/parse.rs"],
@@ -126,7 +126,7 @@ fn sources() -> Sources {
     all.filter(|(path, _)| !is_test(path)).collect()
 }
 
-/// Imports that run up: from a row to one that does not stand before it. `row_of` says on which row a file stands.
+/// Imports that break the order: a row may only import from earlier rows. `row_of` gives the row of a file.
 fn upward(imports: &Imports, row_of: impl Fn(&str) -> Option<usize>) -> Vec<String> {
     let mut wrong = Vec::new();
     for (from, to, names) in imports.iter().flat_map(|(from, all)| all.iter().map(move |(to, names)| (from, to, names))) {
@@ -185,7 +185,7 @@ fn an_import_in_the_wrong_direction_is_found() {
         sources.get_mut(file).unwrap_or_else(|| panic!("there is no {file}")).push_str(line);
         imports(&sources)
     };
-    // However it is written: as a `use`, through what another file hands on, or as a path in the code.
+    // The import is found in every form: as a `use`, through a re-export of another file, and as a path in the code.
     for line in
         ["\nuse crate::outbound::deliverer::{self, Eyes};\n", "\nfn f() { crate::inbound::find(1); }\n", "\nuse crate::server::Face;\n"]
     {
@@ -198,7 +198,7 @@ fn an_import_in_the_wrong_direction_is_found() {
     assert!(found.iter().any(|circle| circle.contains(&"model/id.rs".to_owned())), "{found:?}");
 }
 
-/// No file of the host whose path `may` says nothing of holds one of these words.
+/// Checks that only files whose path contains one of `may` contain one of these words.
 #[track_caller]
 fn only_in(may: &[&str], words: &[&str]) {
     let mut wrong = Vec::new();
@@ -246,7 +246,7 @@ fn every_file_of_rust_says_first_what_it_is_for() {
     let mut wrong = Vec::new();
     for directory in ["host/src", "plugins", "tests/src", "tests/it", "tests/guests"] {
         for file in files(directory, ".rs") {
-            // The tests of a module stand behind its head.
+            // A module's tests come after its first lines.
             let is_tests = said(&file)
                 .split('/')
                 .any(|part| part == "tests.rs" || part == "tests" && !said(&file).starts_with("tests/") || part.ends_with("_tests.rs"));
@@ -277,12 +277,12 @@ fn an_exception_from_a_lint_gives_its_reason() {
             }
         }
     }
-    // This very file speaks of them.
+    // This file contains them itself.
     wrong.retain(|place| !place.starts_with("tests/it/tidy.rs"));
     assert_eq!(wrong, Vec::<String>::new());
 }
 
-/// Which they are, their units and their bounds is one table; the names say the unit, or what is counted.
+/// One table has all limits, with units and bounds. Their names contain the unit, or what is counted.
 #[test]
 fn every_limit_says_what_it_limits_and_in_what_unit() {
     use hookwright::config::{Limits, Retention, http::HttpSettings, otlp::OtlpLimits};
@@ -319,7 +319,7 @@ fn every_guest_of_the_tests_has_a_test() {
     for guest in files("tests/guests/examples", ".rs").into_iter().chain(files("tests/guests/red-team", ".rs")) {
         let folder = if said(&guest).contains("/red-team/") { "red_" } else { "" };
         let name = format!("{folder}{}", guest.file_stem().and_then(|name| name.to_str()).expect("a name"));
-        // `echo` is asked for by its version, and so is the corpus.
+        // Tests name the version of `echo`, and of the corpus.
         if name != "echo" && !name.starts_with("corpus_") && !tests.contains(&format!("\"{name}\"")) {
             missing.push(name);
         }
@@ -356,7 +356,7 @@ fn the_plugins_in_the_binary_are_made_of_the_sources_here() {
     }
 }
 
-/// Every file that is, or would be, committed.
+/// Every file that is committed, or would be.
 fn committed() -> Vec<PathBuf> {
     let listed = Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root()).output();
     let listed = listed.expect("git");
@@ -369,7 +369,7 @@ fn committed() -> Vec<PathBuf> {
 
 #[test]
 fn no_file_names_a_registrys_host_or_what_lies_outside() {
-    // Put together here, so that this file does not name them either.
+    // The names are composed here, so that this file does not contain them either.
     let hosts = [
         ("index.crates", "io"),
         ("static.crates", "io"),
@@ -394,7 +394,7 @@ fn no_file_names_a_registrys_host_or_what_lies_outside() {
     }
 }
 
-/// The description has one list of names: of two types of the same name it would show one, in both their places.
+/// The description has one list of names. If two types had the same name, it would show one of them in both places.
 #[test]
 fn no_two_documents_of_the_api_have_the_same_name() {
     let mut seen: std::collections::BTreeMap<String, PathBuf> = Default::default();

@@ -1,4 +1,4 @@
-//! Traces: W3C context taken and passed on, spans sent to a collector that decodes OTLP, and a collector that is of no use.
+//! Traces: W3C context is accepted and passed on, spans are sent to a collector that decodes OTLP, and a useless collector does no harm.
 
 use std::time::Duration;
 
@@ -42,14 +42,14 @@ async fn post(client: &Client, headers: &[(&str, &str)], event: Value) -> Value 
     answered.json()
 }
 
-/// Trace, span and flags of the `traceparent` an endpoint was sent.
+/// Trace, span and flags in the `traceparent` that an endpoint received.
 fn told(request: &Received) -> (String, String, String) {
     let mut fields = request.header("traceparent").split('-').skip(1).map(str::to_owned);
     let mut next = || fields.next().unwrap_or_default();
     (next(), next(), next())
 }
 
-/// The one span of this name among the children of another.
+/// The only child of a span that has this name.
 async fn child(collector: &Collector, of: &Spanned, name: &str) -> Spanned {
     let what = format!("a span `{name}` below `{}`", of.name);
     collector.span(&what, |span| span.parent == of.id && span.trace == of.trace && span.name == name).await
@@ -99,7 +99,7 @@ fn one_event_is_one_trace_from_its_acceptance_to_the_endpoint() {
         assert_eq!(said.map(|name| sent.say(name)), ["127.0.0.1", &port, "http", "POST", "200"]);
         assert_eq!((sent.kind.as_str(), sent.is_error), ("client", false));
 
-        // The endpoint is told of the request's own span, and what it is told is no part of what is signed.
+        // The endpoint gets the identifier of the request's own span. The trace headers are not signed.
         assert_eq!(told(&request), (TRACE.to_owned(), sent.id, "01".to_owned()));
         assert_eq!(request.header("tracestate"), "vendor=1,other=2");
         assert_eq!(event["deliveries"][0]["state"], "delivered", "{event}");
@@ -204,7 +204,7 @@ fn a_call_is_one_trace_with_its_verification_its_receiver_and_what_it_causes() {
         }
         let call = client.last_call("invokes").await;
         assert!(call["trace"]["traceparent"].as_str().is_some_and(|text| text.contains(&server.id)), "{call}");
-        // One that is not taken says so.
+        // A refused call has a span that says so.
         client.with_token(None).send(Method::POST, &path, &headers[..1], "{}").await;
         let refused = collector.span("a refused verification", |span| span.name == "verify" && span.is_error).await;
         assert_eq!(refused.say("error.type"), "call_unverified");
@@ -250,7 +250,7 @@ fn a_trace_begins_where_nobody_sent_one_or_none_that_is_valid() {
             assert_eq!(server.parent, "", "the first of its trace");
             assert_eq!(collector.named(&trace, "POST", 1).await[0].id, span);
         }
-        // What its caller does not record is not recorded here; the endpoint is told of it all the same.
+        // If the caller does not record a trace, neither do we; the endpoint still gets its identifier.
         let quiet = format!("00-{}-{SPAN}-00", "c".repeat(32));
         post(&host.client, &[("traceparent", &quiet)], json!({ "trigger": "traces.new" })).await;
         assert_eq!(told(&endpoint.next_request().await), ("c".repeat(32), SPAN.to_owned(), "00".to_owned()));
@@ -292,7 +292,7 @@ fn without_a_collector_a_callers_trace_is_passed_on_and_none_is_made_up() {
         let request = endpoint.next_request().await;
         assert!(!request.headers.contains_key("traceparent") && !request.headers.contains_key("tracestate"));
         assert!(event["deliveries"][0].get("trace").is_none(), "{event}");
-        // What an admin wrote stays.
+        // A header that an admin wrote is kept.
         let own = json!({ "selectors": [word], "request": { "url": endpoint.url("/"), "headers": { "traceparent": "mine" } } });
         client.webhook(&name, own).await;
         post(client, &[("traceparent", &caller())], json!({ "trigger": word })).await;
@@ -314,7 +314,7 @@ fn endpoints_are_told_of_no_trace_where_the_operator_says_so() {
     });
 }
 
-/// The value of a counter, 0 where it was not counted yet.
+/// The value of a counter; 0 if it was not counted yet.
 async fn counted(client: &Client, sample: &str) -> u64 {
     let text = client.send(Method::GET, "/metrics", &[], "").await.text();
     let line = text.lines().find_map(|line| line.strip_prefix(sample)).unwrap_or("0").trim();
@@ -342,7 +342,7 @@ fn a_collector_that_hangs_holds_up_nothing_and_what_is_lost_is_counted() {
         })
         .await;
         eventually("spans that were not taken in time", async || (counted(&host.client, NOT_TAKEN).await > 0).then_some(())).await;
-        // It stops all the same.
+        // The host stops all the same.
         host.stop().await;
     });
 }
@@ -406,7 +406,7 @@ fn a_collector_behind_tls_is_told_who_we_are() {
     });
 }
 
-/// The lines of a host's log that say this, each as JSON.
+/// The lines of a host's log with this text, each as JSON.
 fn lines(host: &Process, says: &str) -> Vec<Value> {
     let lines = host
         .log()

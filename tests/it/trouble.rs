@@ -1,4 +1,4 @@
-//! What goes wrong around a host: the disk, the directory, the clock, the one who stops it. A clear message, no panic, no loss.
+//! Trouble around a host: the disk, the data directory, the clock, signals. It gives clear messages, does not panic and loses nothing.
 
 use std::{
     collections::HashMap,
@@ -16,14 +16,14 @@ use hookwright_tests::{
 use http::Method;
 use serde_json::{Value, json};
 
-/// A disk of its own, in memory, that can be full or read-only.
+/// A disk in memory that can be full or read-only.
 struct Disk {
     path: PathBuf,
     _directory: tempfile::TempDir,
 }
 
 impl Disk {
-    /// `None`, and a line that says why, where nothing may be mounted.
+    /// `None`, with a line that says why, if this machine does not allow mounting.
     fn of(mebibytes: u32) -> Option<Self> {
         let directory = data_directory();
         let path = directory.path().join("disk");
@@ -58,7 +58,7 @@ fn configured(data: &Path, text: &str) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
-/// A host configured so.
+/// A host with this configuration file.
 async fn serve_configured(data: &Path, text: &str) -> Process {
     Process::serve_under(data, &[], &[("HOOKWRIGHT_CONFIG", &configured(data, text))]).await
 }
@@ -73,7 +73,7 @@ async fn serve_once(data: &Path) -> Finished {
     finish(hookwright(&["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data)).await
 }
 
-/// Posts long events until one is refused: what was accepted, and the refusal.
+/// Posts long events until one is refused. Returns the accepted events and the refusal.
 async fn fill(process: &Process) -> (Vec<String>, hookwright_tests::Answered) {
     let mut accepted = Vec::new();
     let text = "x".repeat(200_000);
@@ -96,12 +96,12 @@ async fn all_there(process: &Process, ids: &[String]) {
     }
 }
 
-/// What a host does that can write no more, and what it finds when it can again.
+/// Tests a host that cannot write any more, and what it finds when it can again.
 async fn outlives_a_full_disk(data: &Path, full: Process, make_room: impl FnOnce(), environment: &[(&str, &str)]) {
     let (accepted, answer) = fill(&full).await;
     assert!(accepted.len() > 10, "only {} were accepted", accepted.len());
     assert_eq!((answer.status, answer.header("retry-after").is_empty()), (503, false), "{}", answer.text());
-    // It reads what it can (sled mends some pages while it reads them, and refuses where it cannot), and says how it is.
+    // The host still answers reads where it can, and reports its state. (sled repairs some pages while it reads them, and then refuses.)
     for id in &accepted[..5] {
         let (status, event) = full.client.get(&format!("/v1/events/{id}")).await;
         assert!(status == 503 || event["data"].as_str().map(str::len) == Some(200_000), "{status} {event}");
@@ -139,7 +139,7 @@ fn a_file_that_may_not_grow_is_survived_without_a_loss() {
     run(async {
         let directory = data_directory();
         let data = directory.path().join("data");
-        // Blocks of 512 bytes; without the trap the system would end the process.
+        // Blocks of 512 bytes. Without the trap, the system would kill the process.
         let limited = ["sh", "-c", "trap '' XFSZ; ulimit -f 40000; exec \"$@\"", "sh"];
         let process = Process::serve_under(&data, &limited, &[]).await;
         outlives_a_full_disk(&data, process, || {}, &[]).await;
@@ -163,7 +163,7 @@ fn below_the_floor_nothing_new_is_taken_until_there_is_room() {
         let call = client.call(&code, "", "").await;
         assert_eq!((call.status, call.header("retry-after")), (503, "5"), "{}", call.text());
         assert_eq!(client.look("/v1/calls").await["data"].as_array().map(Vec::len), calls, "nothing half-accepted");
-        // Bad input is still told what is wrong with it; what was taken is there; the host is well.
+        // Invalid input still gets its own error, accepted events are there, and the host is healthy.
         assert_eq!(client.post("/v1/events", &json!({ "triger": "x" })).await.0, 400);
         all_there(&process, &accepted[accepted.len() - 3..]).await;
         assert_eq!(client.get("/readyz").await.0, 200);
@@ -214,7 +214,7 @@ fn damaged_files_are_refused_with_what_to_do() {
             let event = json!({ "trigger": "kept.word", "data": "x".repeat(3000), "id": n.to_string() });
             assert_eq!(process.client.post("/v1/events", &event).await.0, 202);
         }
-        // A second start writes into the tree what the journal has, a third writes a snapshot of it.
+        // The second start writes the journal's records into the tree, the third a snapshot of the tree.
         for _ in 0..2 {
             process.kill().await;
             process = Process::serve(&data).await;
@@ -235,7 +235,7 @@ fn damaged_files_are_refused_with_what_to_do() {
         let length = whole[&db].len();
         let mut flipped = whole[&db].clone();
         flipped.iter_mut().skip(length / 8).step_by(4096).for_each(|byte| *byte ^= 255);
-        // The number of its turn stands at the start of a frame.
+        // The number of a journal's turn is at the start of a frame.
         let journal = ["journal-0", "journal-1"].map(|name| generation.join(name));
         let turn = |path: &PathBuf| u64::from_le_bytes(whole[path][8..16].try_into().expect("eight bytes"));
         let journal = journal.into_iter().max_by_key(turn).expect("two files");
@@ -253,7 +253,7 @@ fn damaged_files_are_refused_with_what_to_do() {
             println!("{what}");
             let before = std::fs::read(&path).expect("a file");
             std::fs::write(&path, bytes).expect("damaged");
-            // A page is read when it is asked for; a backup asks for all of them.
+            // A page is read when it is needed; a backup reads all of them.
             let backup = directory.path().join("backup");
             let finished = match what {
                 "bytes of the db" => finish(hookwright(&["backup", "--data"]).arg(&data).arg("--to").arg(&backup)).await,
@@ -274,7 +274,7 @@ fn damaged_files_are_refused_with_what_to_do() {
         let process = Process::serve(&data).await;
         assert_eq!(process.client.look("/v1/events?limit=500").await["data"].as_array().map(Vec::len), Some(303));
         process.kill().await;
-        // The engine's settings are its own defaults: it writes them anew.
+        // The engine's settings are its defaults, so it writes them again.
         std::fs::write(generation.join("conf"), "").expect("written");
         let process = Process::serve(&data).await;
         assert_eq!(process.client.look("/v1/events?limit=500").await["data"].as_array().map(Vec::len), Some(303));
@@ -284,7 +284,7 @@ fn damaged_files_are_refused_with_what_to_do() {
     });
 }
 
-/// Events whose deliveries are in flight, or wait behind those: how many.
+/// Events whose deliveries are being sent, or wait behind those. Returns their number.
 async fn in_flight(process: &Process, endpoint: &Endpoint, gate: &Gate) -> usize {
     endpoint.always(Script::status(200).behind(gate));
     process
@@ -343,13 +343,13 @@ fn a_stop_waits_no_longer_than_its_limit_and_loses_nothing() {
         let (endpoint, gate) = (Endpoint::start().await, Gate::new());
         let process = serve_configured(&data, "limits.drain_seconds_max = 1").await;
         let count = in_flight(&process, &endpoint, &gate).await;
-        // The gate stays closed: it cannot have waited for the attempts' end.
+        // The gate stays closed, so the stop cannot have waited for the end of the attempts.
         assert!(process.terminate().await.success());
         gate.open();
         let process = Process::serve(&data).await;
         all_delivered(&process, count).await;
         assert!(process.log().contains("did not end in time"));
-        // Only those that had been sent were sent again.
+        // Only deliveries that had been sent were sent again.
         assert!(arrivals(&endpoint).values().filter(|times| **times > 1).count() <= 8, "{:?}", arrivals(&endpoint));
         process.kill().await;
     });
@@ -374,7 +374,7 @@ fn a_second_signal_ends_it_at_once_and_loses_nothing() {
     });
 }
 
-/// The clock on the wall of a process, set by a file.
+/// The wall clock of a process. A file sets it.
 struct Wall(PathBuf);
 
 impl Wall {
@@ -385,7 +385,7 @@ impl Wall {
     }
 
     fn set(&self, seconds: i64) {
-        // In place: the process has the file mapped.
+        // Write in place, because the process has mapped the file.
         let mut file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&self.0).expect("a file");
         std::io::Write::write_all(&mut file, &seconds.to_le_bytes()).expect("written");
     }
@@ -407,7 +407,7 @@ fn a_clock_that_jumps_loses_nothing_and_delays_nothing() {
         client.webhook("hook", hook).await;
         let post = |n: &'static str| json!({ "trigger": "clock.word", "id": n, "session": "s", "parameters": { "n": n } });
 
-        // Back by an hour while a delivery waits for two seconds: it waits for two seconds.
+        // The clock goes back an hour while a delivery waits for two seconds: it still waits only two seconds.
         endpoint.next(Script::status(500));
         assert_eq!(client.post("/v1/events", &post("back")).await.0, 202);
         endpoint.next_request().await;
@@ -421,7 +421,7 @@ fn a_clock_that_jumps_loses_nothing_and_delays_nothing() {
         assert_eq!(client.post("/v1/events", &post("back")).await.1["duplicate"], true);
         eventually("a line in the log", || async { process.log().contains("was set back").then_some(()) }).await;
 
-        // A day forward: what was to live for less is over, and everything works.
+        // The clock goes forward a day: what had a shorter time to live is gone, and everything works.
         endpoint.next(Script::status(500));
         assert_eq!(client.post("/v1/events", &post("forward")).await.0, 202);
         endpoint.next_request().await;
@@ -440,7 +440,7 @@ fn a_clock_that_jumps_loses_nothing_and_delays_nothing() {
         assert!(!process.log().contains("panicked"));
         process.kill().await;
 
-        // A start with the right time after a life with a wrong one.
+        // A start with the right time after a run with a wrong one.
         let process = Process::serve(&data).await;
         let deliveries: Value = process.client.look("/v1/deliveries?webhook=hook&state=delivered").await;
         assert_eq!(deliveries["data"].as_array().map(Vec::len), Some(3));
@@ -454,14 +454,14 @@ fn a_clock_that_jumps_loses_nothing_and_delays_nothing() {
 fn a_stop_ends_the_wait_for_attempts_that_are_not_made_yet() {
     run(async {
         let (directory, endpoint) = (data_directory(), Endpoint::start().await);
-        // Less than the wait, so that a stop that waits for it says so.
+        // It is shorter than the wait, so a stop that waits for it reports that.
         let environment = [("HOOKWRIGHT_LIMITS_DRAIN_SECONDS_MAX", "30")];
         let data = directory.path().join("data");
         let process = Process::serve_under(&data, &[], &environment).await;
         endpoint.always(Script::status(429).header("retry-after", "3600"));
         process.client.webhook("w", json!({ "selectors": ["stop.*"], "request": { "url": endpoint.url("/") } })).await;
         process.client.event(json!({ "trigger": "stop.now", "data": 1 })).await;
-        // The endpoint is left alone now: the next event is not tried.
+        // The endpoint's circuit breaker is open now, so the next event is not tried.
         let client = process.client.clone();
         let waiting = tokio::spawn(async move { client.post("/v1/events?wait=60s", &json!({ "trigger": "stop.now", "data": 2 })).await });
         eventually("it is accepted", || async {

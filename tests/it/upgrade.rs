@@ -1,4 +1,5 @@
-//! What a host of an older version left unfinished, opened by this one: all of it ends, nothing twice (`tests/corpus/README.md`).
+//! The data of an older version with unfinished work, opened by this version: all work ends, and nothing happens twice
+//! (`tests/corpus/README.md`).
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-/// Unpacks what a host of store format 3 left behind.
+/// Unpacks the data of a host with store format 3.
 fn unpacked() -> (TempDir, Value) {
     let directory = data_directory();
     let archive = root().join("tests/corpus/store-3.tar.gz");
@@ -29,7 +30,7 @@ fn unpacked() -> (TempDir, Value) {
     (directory, serde_json::from_slice(&facts).expect("JSON"))
 }
 
-/// The data directory alone, as a directory a host may have.
+/// Only the data directory, in a place where a host may use it.
 fn data_of(unpacked: &TempDir) -> TempDir {
     let data = data_directory();
     std::fs::remove_dir(data.path()).expect("an empty directory");
@@ -37,7 +38,7 @@ fn data_of(unpacked: &TempDir) -> TempDir {
     data
 }
 
-/// A host on the data, a minute after it was left, whose every request goes to `endpoint`.
+/// A host on this data, started a minute after the old host stopped. A proxy rule sends all its requests to `endpoint`.
 async fn host_on(data: TempDir, facts: &Value, endpoint: &Endpoint) -> TestHost {
     let rule = ProxyRule::new(&endpoint.url(""), &[], Resolve::Host).expect("a rule");
     let clock = Arc::new(TestClock::new());
@@ -51,7 +52,7 @@ fn format(data: &Path) -> Value {
     current["format"].clone()
 }
 
-/// Lets time pass until nothing is open any more; it stands still while something is being sent.
+/// Advances the clock until nothing is open. The clock stands still while something is being sent.
 async fn all_ended(host: &TestHost) {
     eventually("the end of every delivery", async || {
         let mut open = 0;
@@ -68,7 +69,7 @@ async fn all_ended(host: &TestHost) {
         if open == 0 && !is_pending {
             return Some(());
         }
-        // A call is run again by itself: time that passes for it would only end the life of keys.
+        // A call is run again without the clock; advancing it then would only let idempotency keys expire.
         if open > 0 {
             host.advance(Duration::from_secs(60));
         }
@@ -77,7 +78,7 @@ async fn all_ended(host: &TestHost) {
     .await;
 }
 
-/// What arrived, by the identifier of its delivery.
+/// The requests that arrived, by the identifier of their delivery.
 fn by_id(endpoint: &Endpoint) -> BTreeMap<String, Vec<Received>> {
     let mut found: BTreeMap<String, Vec<Received>> = BTreeMap::new();
     for received in endpoint.seen() {
@@ -104,7 +105,7 @@ fn what_an_older_version_left_unfinished_ends_on_this_one_and_nothing_is_sent_tw
         assert_eq!(format(&host.data()), json!(4), "an older version refuses it from here on");
         let client = &host.client;
 
-        // Repeats are repeats still, before anything else is done.
+        // Before anything else: repeats are still recognised.
         for (trigger, n) in [("done.x", 0), ("stored.x", 1), ("batched.x", 2)] {
             let event = json!({ "trigger": trigger, "id": format!("{trigger}-{n}"), "source": "fixture", "data": { "n": n, "é": "😀" } });
             let (status, again) = client.post("/v1/events", &event).await;
@@ -146,7 +147,7 @@ fn what_an_older_version_left_unfinished_ends_on_this_one_and_nothing_is_sent_tw
             1,
             "one is of an environment"
         );
-        // The order was kept, and the open batch closed with all that was in it.
+        // The order was kept, and the open batch was closed with all its events.
         let numbers = |path: &str| {
             let of = endpoint.seen().into_iter().filter(|received| received.path.starts_with(path));
             of.map(|received| received.json()).collect::<Vec<_>>()
@@ -155,16 +156,16 @@ fn what_an_older_version_left_unfinished_ends_on_this_one_and_nothing_is_sent_tw
         let [batch] = &numbers("/batched")[..] else { panic!("batches: {:?}", numbers("/batched")) };
         let of_batch: Vec<_> = batch.as_array().into_iter().flatten().map(|event| event["data"]["n"].clone()).collect();
         assert_eq!(of_batch, [json!(0), json!(1), json!(2)], "{batch}");
-        // The call that failed once was run again, and what it emits went out.
+        // The call that had failed once was run again, and its event was delivered.
         let asked = endpoint.seen().into_iter().filter(|received| received.path.starts_with("/gate")).count();
         assert_eq!((asked, numbers("/passed").len()), (1, 1));
         assert_eq!(numbers("/passed")[0]["data"], json!({ "id": "call-2" }));
-        // What was delivered before stays so: nothing arrives twice.
+        // Deliveries that had ended are not sent again, and nothing arrives twice.
         assert_eq!(numbers("/done"), Vec::<Value>::new());
         assert!(arrived.values().all(|received| received.len() == 1), "{arrived:?}");
         assert!(states.values().all(|(webhook, state)| state == "delivered" || (webhook == "gate" && state == "failed")), "{states:?}");
 
-        // And again after a restart: it is a store of this version now.
+        // The same after a restart, because the store has the format of this version now.
         let seen = endpoint.seen().len();
         let host = host.restart().await;
         all_ended(&host).await;
@@ -183,7 +184,7 @@ fn what_waited_on_an_older_version_follows_its_webhook_to_another_origin() {
         let host = host_on(data_of(&unpacked), &facts, &endpoint).await;
         let client = &host.client;
         client.secret("new", "of-the-new-origin").await;
-        // Rows of that version name no origin: their URL says it.
+        // Records of that version have no field for the origin; it comes from their URL.
         let patch = json!({ "request": { "url": "http://127.0.0.2/moved" }, "auth": { "token": "$secret:new" } });
         let (status, moved) = client.patch("/v1/webhooks/waiting", &patch).await;
         assert_eq!(status, 200, "{moved}");
@@ -202,7 +203,7 @@ fn what_waited_on_an_older_version_follows_its_webhook_to_another_origin() {
     });
 }
 
-/// The files of a folder, by their path in it, read as JSON where they are.
+/// The files of a folder, by their path; JSON files are parsed.
 fn documents(folder: &Path) -> BTreeMap<PathBuf, Value> {
     let read = |(path, bytes): (PathBuf, Vec<u8>)| {
         let name = path.strip_prefix(folder).expect("below it").to_owned();

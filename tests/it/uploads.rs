@@ -1,21 +1,21 @@
-//! Uploads made to cost the host more than they are: their work is in a process that can be ended, and is ended.
+//! Uploads that cost the host far more than their size: a process does the work, and the host can and does kill it.
 
 use std::{cell::Cell, time::Instant};
 
 use hookwright_tests::{Process, data_directory, run, wait::eventually};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-/// Resident memory a host may have more while it takes an upload of a megabyte: some copies of it, and what is compiled beside.
+/// Memory in bytes by which a host may grow during an upload of a megabyte: some copies of the upload, and the compilation.
 const MEMORY_ALLOWANCE_BYTES: u64 = 160 << 20;
-/// What every script here begins with.
+/// The beginning of every script here.
 const GOOD: &str = "export function transform() { return { body: 1 } }\n";
 
-/// Type arguments that may be comparisons: the parser tries both, at each of them.
+/// Type arguments that may also be comparisons: the parser tries both for each of them.
 fn slow(times: usize) -> String {
     format!("{GOOD}let x={}1", "a<".repeat(times))
 }
 
-/// Ids of the processes a host has started and that run still.
+/// Identifiers of the running child processes of a host.
 fn children(host: &Process) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", host.id())).expect("a running process");
     let children = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
@@ -27,7 +27,7 @@ fn is_running(id: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
-/// A host that has compiled everything it brings.
+/// A host that has compiled its built-in plugins.
 async fn ready(data: &std::path::Path, environment: &[(&str, &str)]) -> Process {
     let host = Process::serve_under(data, &[], environment).await;
     host.client.script("good", GOOD).await;
@@ -94,7 +94,7 @@ fn scripts_that_are_bombs_are_refused_and_the_hosts_memory_stays_what_it_was() {
 fn a_client_that_leaves_ends_the_work_on_its_upload() {
     run(async {
         let directory = data_directory();
-        // Nobody's patience: what ends it is that nobody waits.
+        // No time limit ends this work: it ends because the client has left.
         let host = ready(&directory.path().join("data"), &[("HOOKWRIGHT_LIMITS_SCRIPT_PARSE_SECONDS_MAX", "60")]).await;
         let streams = [sent(&host, "left-1", &slow(200_000)).await, sent(&host, "left-2", &slow(200_000)).await];
         let working = eventually("both at work", async || Some(children(&host)).filter(|children| children.len() == 2)).await;

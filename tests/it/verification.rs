@@ -1,5 +1,5 @@
-//! How a receiver finds out that a call is from whom it says, is new, and is meant: rules for senders no scheme knows, networks,
-//! handshakes, and calls that are taken only once.
+//! How a receiver checks a call's sender, that the call is new, and that it is meant: rules for senders without a scheme, networks,
+//! handshakes, and calls that are accepted only once.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures::future::join_all;
@@ -16,7 +16,7 @@ async fn get(client: &Client, code: &str, query: &str) -> Answered {
     client.with_token(None).send(Method::GET, &format!("/api/v1/webhook/{code}?{query}"), &[], "").await
 }
 
-/// A receiver that says `taken`, with a secret of its own; its name and code.
+/// A receiver that answers `taken`, with a secret of its own. Returns its name and code.
 async fn receiver(client: &Client, key: &str, verify: impl FnOnce(&str) -> Value, more: Value) -> (String, String) {
     let name = unique("verified");
     client.secret(&name, key).await;
@@ -163,7 +163,7 @@ fn a_crc_token_is_signed_also_for_senders_no_scheme_knows() {
     });
 }
 
-/// Headers with a signature as each sender writes it, over what the challenge signed.
+/// Headers with a signature in each sender's form, made from what the challenge signed.
 fn forged(token: &str, response: &str) -> Vec<(&'static str, String)> {
     let base64 = response.strip_prefix("sha256=").expect("the form of a `response_token`");
     let hex = hex::encode(BASE64_STANDARD.decode(base64).expect("Base64"));
@@ -197,7 +197,7 @@ fn what_a_crc_token_gets_signed_is_no_call_of_any_receiver() {
         let mut rules: Vec<Value> =
             ["esri-service", "shopify"].iter().map(|scheme| json!({ "scheme": scheme, "challenge": "crc-token" })).collect();
         rules.extend(["{body}", "{id}{body}", "{timestamp}{body}", "{timestamp}.{body}"].map(hmac));
-        // Those without a challenge of their own, under the key of those that have one.
+        // Schemes without a challenge, with the keys of those that have one.
         rules.extend([json!({ "scheme": "github" }), json!({ "scheme": "shopify" })]);
         for mut verify in rules {
             verify["secret"] = json!(format!("$secret:{secret}"));
@@ -243,7 +243,7 @@ fn what_a_crc_token_gets_signed_is_no_call_of_any_receiver() {
                 assert_eq!(answered.status, 401, "receiver {at}: {}", answered.text());
             }
         }
-        // Those who hold the key are believed as before, and so are words under a key that answers no challenge.
+        // Senders with the key are accepted as before. So are signatures with a key that answers no challenge.
         let body = r#"{"x":"signed"}"#;
         let signature = format!("sha256={}", BASE64_STANDARD.encode(hmac_sha256(b"nobody outside knows this", body.as_bytes())));
         assert_eq!(call(client, asking, &[("x-esrihook-signature", &signature)], body).await.status, 200);
@@ -301,7 +301,7 @@ fn a_call_that_came_before_is_not_run_again_unless_it_failed() {
         assert_eq!(send("b", &[]).await.json()["message"], "ran");
         let nameless = call(client, &code, &[("x-hub-signature-256", signature)], "Hello, World!").await;
         assert_eq!(nameless.status, 400, "{}", nameless.text());
-        // Whoever cannot sign learns nothing of what came before.
+        // A caller without the key does not learn whether a call was made before.
         assert_eq!(call(client, &code, &[("x-github-delivery", "a")], "Hello, World!").await.status, 401);
     });
 }

@@ -1,4 +1,4 @@
-//! Webhooks: written, changed, deleted; and what a delivery does when its endpoint does not behave.
+//! Webhooks: written, changed, deleted; and deliveries to endpoints that misbehave.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// A webhook that takes only events of the source with its own name.
+/// A webhook that only takes events whose source is its own name.
 fn to(url: &str, name: &str) -> Value {
     json!({ "selectors": ["*"], "sources": [name], "request": { "url": url } })
 }
 
-/// One event for that webhook: its delivery after the first attempt.
+/// Posts one event for that webhook and returns its delivery after the first attempt.
 async fn delivered(client: &Client, name: &str) -> Value {
     let accepted = client.event(json!({ "trigger": "something.happened", "source": name, "data": { "n": 1 } })).await;
     accepted["deliveries"][0].clone()
 }
 
-/// A delivery once it is in `state`.
+/// Waits until a delivery is in `state`, and returns it.
 async fn in_state(client: &Client, id: &str, state: &str) -> Value {
     eventually(&format!("{id} is {state}"), || async {
         let delivery = client.delivery(id).await;
@@ -234,7 +234,7 @@ fn a_waiting_delivery_can_be_cancelled_and_is_never_sent() {
         endpoint.next_request().await;
         assert_eq!(client.post(&format!("/v1/deliveries/{id}/cancel"), &json!({})).await.1["state"], "cancelled");
         host.advance(Duration::from_secs(3600));
-        // What is sent now is the next event's; the cancelled one would have come first.
+        // The next request belongs to the next event; the cancelled delivery would have come first.
         let next = delivered(client, "cancelled").await;
         assert_eq!(endpoint.next_request().await.header("webhook-id"), next["id"]);
         assert_eq!(client.delivery(id).await["state"], "cancelled");
@@ -364,7 +364,7 @@ fn an_inactive_webhook_matches_nothing_and_what_waits_for_it_is_cancelled() {
         assert_eq!(nothing["deliveries"], json!([]));
         client.post(&format!("/v1/webhooks/{name}/activate"), &json!({})).await;
         assert_eq!(delivered(client, &name).await["state"], "delivered");
-        // Recoverable: the cancelled one can still be sent.
+        // The cancelled delivery can still be resent.
         client.post(&format!("/v1/deliveries/{id}/resend"), &json!({})).await;
         in_state(client, id, "delivered").await;
     });
@@ -429,7 +429,7 @@ fn only_addresses_that_are_allowed_are_called_and_the_refusal_names_the_setting(
             let detail = problem["errors"][0]["detail"].as_str().unwrap_or_default();
             assert!(detail.contains("HOOKWRIGHT_ALLOW_NETWORKS"), "{detail}");
         }
-        // Addresses are judged where they are dialled, after a name was resolved.
+        // Addresses are checked when they are dialled, after a name was resolved.
         let closed = ["127.0.0.1", "localhost", "[::1]", "[::ffff:10.0.0.1]", "192.168.1.1", "169.254.169.254", "0.0.0.0", "2130706433"];
         for host in closed {
             let name = unique("closed");
@@ -481,7 +481,7 @@ fn a_url_that_is_a_credential_is_sent_whole_and_shown_without_its_values() {
         assert!(!client.look(&path).await.to_string().contains("canary"));
         assert!(!client.look("/v1/webhooks?limit=500").await.to_string().contains("canary%2B"));
         assert!(client.look(&format!("{path}?reveal=true")).await.to_string().contains("canary"));
-        // Writing back what was shown would lose the credential: refused. A patch of something else keeps it.
+        // Writing the redacted document back would lose the credential, so it is refused. A patch of another field keeps it.
         let mut back = client.look(&path).await;
         for own in ["id", "created_at", "updated_at"] {
             back.as_object_mut().expect("an object").remove(own);
@@ -525,7 +525,7 @@ fn a_webhook_sends_no_more_at_once_than_its_limit() {
         assert_eq!(client.post("/v1/events", &json!(events)).await.0, 202);
         endpoint.next_request().await;
         endpoint.next_request().await;
-        // Another webhook is not held up by this one, and by the time it is through a third request would have come.
+        // This webhook does not hold up another one. By the time the other has finished, a third request would have arrived.
         let free = Endpoint::start().await;
         let other = unique("free");
         client.webhook(&other, to(&free.url("/"), &other)).await;

@@ -1,5 +1,5 @@
-/* A clock on the wall that a test sets: the seconds in the file HOOKWRIGHT_TEST_CLOCK_FILE (8 bytes, little-endian) are added to it. Loaded
- * into a process with LD_PRELOAD. The clock that only counts (CLOCK_MONOTONIC) goes on as it does when somebody sets the real one. */
+/* A wall clock that a test sets: the seconds in the file HOOKWRIGHT_TEST_CLOCK_FILE (8 bytes, little-endian) are added to it. Loaded into
+ * a process with LD_PRELOAD. CLOCK_MONOTONIC does not change, just as when somebody sets the real clock. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
-/* What a process does to the files below a directory, in order, in a log: loaded into it with LD_PRELOAD.
+/* Logs what a process does to the files below a directory, in order. Loaded into the process with LD_PRELOAD.
  *
- * HOOKWRIGHT_TEST_POWER_ROOT is the directory, HOOKWRIGHT_TEST_POWER_LOG the file. `tests/it/power_loss.rs` reads the log and makes of it what
- * the disk may hold after a power cut at any moment. It also checks that the whole log makes the directory as it is: what is not
- * seen here (a call that does not go through the C library) fails that check.
+ * HOOKWRIGHT_TEST_POWER_ROOT is the directory, HOOKWRIGHT_TEST_POWER_LOG the file. From the log, `tests/it/power_loss.rs`
+ * computes what the disk may hold after a power cut at any moment. It also checks that the whole log gives the directory as it is. A change
+ * that is missed here (a call that does not go through the C library) fails that check.
  *
  * A record: kind (1 byte), number (8 bytes, little-endian), length of the path (4), length of the data (4), path, data.
  *
@@ -11,7 +11,7 @@
  *   W  written: offset (number), data
  *   S  a sync begins (number: which)     E  that sync has succeeded
  *
- * Writes and changes of names are logged when they have happened, under one lock, so that the log's order is theirs. */
+ * Writes and changes of names are logged when they have happened, under one lock, so that the log has the order in which they happened. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

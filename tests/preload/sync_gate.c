@@ -1,5 +1,5 @@
-/* A disk that is held up: every fdatasync of a process waits while the file HOOKWRIGHT_TEST_SYNC_GATE is there. That one waits is said by
- * the file HOOKWRIGHT_TEST_SYNC_GATE.reached. Loaded into a process with LD_PRELOAD. */
+/* Holds up the disk: every fdatasync of a process waits while the file HOOKWRIGHT_TEST_SYNC_GATE exists. When one begins to wait, the file
+ * HOOKWRIGHT_TEST_SYNC_GATE.reached is created. Loaded into a process with LD_PRELOAD. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <limits.h>

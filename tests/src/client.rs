@@ -1,4 +1,4 @@
-//! Speaking HTTP to a host, as its users do.
+//! An HTTP client for a host, with shortcuts for what tests often do.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::wait::within;
 /// The header of a form.
 pub const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
-/// A client of one host, with one token or none.
+/// A client of one host, with or without a token.
 #[derive(Clone)]
 pub struct Client {
     base: String,
@@ -36,7 +36,7 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// The body as JSON; `null` when it is none.
+    /// The body as JSON; `null` if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -46,7 +46,7 @@ impl Answered {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// A header's value, or nothing.
+    /// A header's value; empty if it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
@@ -55,32 +55,33 @@ impl Answered {
 impl Client {
     /// A client of the host at `address`.
     pub fn new(address: SocketAddr, token: Option<&str>) -> Self {
-        // A host closes a connection nobody used for ten seconds; one that might be closed just now is not used again.
+        // A host closes connections that are idle for ten seconds. The client stops using them earlier, so that it never uses one that is
+        // being closed.
         let pool = Pool::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(2)).build_http();
         Self { base: format!("http://{address}"), token: token.map(str::to_owned), pool }
     }
 
-    /// The token it has, for requests written by hand.
+    /// The client's token, for requests written by hand.
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
-    /// The same without a token, or with another.
+    /// The same client without a token, or with another one.
     pub fn with_token(&self, token: Option<&str>) -> Self {
         Self { token: token.map(str::to_owned), ..self.clone() }
     }
 
-    /// `http://127.0.0.1:...` and the path.
+    /// The URL of a path: `http://127.0.0.1:...` and the path.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// Sends anything and takes any answer.
+    /// Sends a request and accepts any answer.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answered {
         self.try_send(method, path, headers, body).await.unwrap_or_else(|error| panic!("{path}: no answer: {error}"))
     }
 
-    /// Sends anything; the host may be gone.
+    /// Sends a request; `Err` if the host is gone.
     pub async fn try_send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Result<Answered, String> {
         let mut request = Request::builder().method(&method).uri(self.url(path));
         if let Some(token) = &self.token {
@@ -108,27 +109,27 @@ impl Client {
         (answered.status, answered.json())
     }
 
-    /// GET.
+    /// Sends GET.
     pub async fn get(&self, path: &str) -> (u16, Value) {
         self.json(Method::GET, path, None).await
     }
 
-    /// POST of a document.
+    /// Sends POST with a document.
     pub async fn post(&self, path: &str, document: &Value) -> (u16, Value) {
         self.json(Method::POST, path, Some(document)).await
     }
 
-    /// PUT of a document.
+    /// Sends PUT with a document.
     pub async fn put(&self, path: &str, document: &Value) -> (u16, Value) {
         self.json(Method::PUT, path, Some(document)).await
     }
 
-    /// PATCH with a merge patch.
+    /// Sends PATCH with a merge patch.
     pub async fn patch(&self, path: &str, patch: &Value) -> (u16, Value) {
         self.json(Method::PATCH, path, Some(patch)).await
     }
 
-    /// POST of a form, answered in JSON (`f=json`) and 200, as ArcGIS's APIs are.
+    /// Sends POST with a form and expects 200 with JSON (`f=json`), as ArcGIS's APIs answer.
     pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Value {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).append_pair("f", "json").finish();
         let answered = self.send(Method::POST, path, &[FORM], body).await;
@@ -136,14 +137,14 @@ impl Client {
         answered.json()
     }
 
-    /// DELETE.
+    /// Sends DELETE.
     pub async fn delete(&self, path: &str) -> (u16, Value) {
         self.json(Method::DELETE, path, None).await
     }
 
-    // --- What tests do again and again. These insist on success. ---
+    // --- Shortcuts. They panic unless the request succeeds. ---
 
-    /// GET that succeeds.
+    /// Sends GET, which must succeed.
     pub async fn look(&self, path: &str) -> Value {
         succeeded("GET", path, self.get(path).await)
     }
@@ -154,14 +155,14 @@ impl Client {
         succeeded("PUT", &path, self.put(&path, &document).await)
     }
 
-    /// Writes a receiver and issues one code of it: the code.
+    /// Writes a receiver, issues a code for it and returns the code.
     pub async fn receiver(&self, name: &str, document: Value) -> String {
         let path = format!("/v1/receivers/{name}");
         succeeded("PUT", &path, self.put(&path, &document).await);
         self.code(name).await
     }
 
-    /// Issues a code.
+    /// Issues a code and returns it.
     pub async fn code(&self, receiver: &str) -> String {
         let path = format!("/v1/receivers/{receiver}/codes");
         let issued = succeeded("POST", &path, self.post(&path, &serde_json::json!({ "caller": "crm" })).await);
@@ -174,7 +175,7 @@ impl Client {
         succeeded("PUT", &path, self.put(&path, &serde_json::json!({ "value": value })).await)
     }
 
-    /// Uploads a plugin and takes any answer.
+    /// Uploads a plugin and accepts any answer.
     pub async fn try_upload(&self, name: &str, media: &str, bytes: impl Into<Bytes>) -> (u16, Value) {
         let answered = self.send(Method::PUT, &format!("/v1/plugins/{name}"), &[("content-type", media)], bytes).await;
         (answered.status, answered.json())
@@ -190,13 +191,13 @@ impl Client {
         succeeded("PUT", name, self.try_upload(name, "text/javascript", source.to_owned()).await)
     }
 
-    /// Grants.
+    /// Grants capabilities to a plugin.
     pub async fn grant(&self, plugin: &str, grants: Value) -> Value {
         let path = format!("/v1/plugins/{plugin}/grants");
         succeeded("PUT", &path, self.put(&path, &grants).await)
     }
 
-    /// Posts an event and waits for the first attempt of each delivery: the answer's `id` and `deliveries`.
+    /// Posts an event and waits for the first attempt of each delivery. The answer has `id` and `deliveries`.
     pub async fn event(&self, event: Value) -> Value {
         succeeded("POST", "/v1/events", self.post("/v1/events?wait=50s", &event).await)
     }
@@ -224,7 +225,7 @@ impl Client {
         self.with_token(None).send(method, &format!("/base/api/v1/webhook/{code}{query}"), headers, body.to_owned()).await
     }
 
-    /// The newest call of a receiver. Identifiers of the same millisecond stand in any order, so that the time decides.
+    /// The newest call of a receiver. Identifiers from the same millisecond are in no order, so calls are compared by time.
     pub async fn last_call(&self, receiver: &str) -> Value {
         let calls = self.look(&format!("/v1/calls?receiver={receiver}&limit=50")).await;
         let time = |call: &&Value| call["received_at"].as_str().and_then(|time| time.parse::<jiff::Timestamp>().ok());
@@ -232,7 +233,7 @@ impl Client {
     }
 }
 
-/// The document of a 2xx answer.
+/// The document of a 2xx answer; panics for any other status.
 #[track_caller]
 pub fn succeeded(method: &str, path: &str, (status, document): (u16, Value)) -> Value {
     assert!((200..300).contains(&status), "{method} {path} was answered {status}: {document:#}");

@@ -1,4 +1,4 @@
-//! A clock that stands until it is moved, but for a microsecond at each look: no two things happen at the same time.
+//! A clock that only moves when a test moves it, and by a microsecond at each look, so that no two things happen at the same time.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -7,23 +7,23 @@ use jiff::Timestamp;
 
 use crate::lock;
 
-/// The host's time, in the test's hand.
+/// The host's time, controlled by the test.
 #[derive(Debug)]
 pub struct TestClock(Mutex<Timestamp>);
 
 impl TestClock {
-    /// Stands at this moment.
+    /// A clock that stands at the present moment.
     pub fn new() -> Self {
         Self(Mutex::new(Timestamp::now()))
     }
 
-    /// Moves forward.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         let mut now = lock(&self.0);
         *now = now.checked_add(by).expect("a time");
     }
 
-    /// Jumps.
+    /// Sets the clock, forward or back.
     pub fn set(&self, to: Timestamp) {
         *lock(&self.0) = to;
     }

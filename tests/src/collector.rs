@@ -1,4 +1,4 @@
-//! A collector of traces: a real HTTP server that decodes what OTLP posts to it.
+//! A collector of traces: a real HTTP server that decodes the OTLP requests it receives.
 
 use std::{collections::BTreeMap, io::Read};
 
@@ -15,63 +15,63 @@ use crate::{Endpoint, Received, Script, wait::eventually};
 
 /// The collector. It listens until it is dropped.
 pub struct Collector {
-    /// What it is made of: how it answers can be changed.
+    /// The HTTP server. Tests can change its answers.
     pub endpoint: Endpoint,
 }
 
-/// A span as it arrived.
+/// A span, as it arrived.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spanned {
-    /// Its name.
+    /// The span's name.
     pub name: String,
-    /// `server`, `client`, `internal`.
+    /// The span's kind: `server`, `client` or `internal`.
     pub kind: String,
-    /// Its trace, in hexadecimal digits.
+    /// The identifier of the trace, in hexadecimal digits.
     pub trace: String,
-    /// Its identifier, in hexadecimal digits.
+    /// The span's identifier, in hexadecimal digits.
     pub id: String,
-    /// That of its parent; empty: it is the first.
+    /// The identifier of the parent span; empty for the first span.
     pub parent: String,
-    /// What tracing systems added.
+    /// The `tracestate`.
     pub state: String,
-    /// What is said of it.
+    /// The span's attributes.
     pub attributes: BTreeMap<String, String>,
     /// The spans it is linked to.
     pub links: Vec<String>,
-    /// Whether it went wrong.
+    /// Whether the span's status is an error.
     pub is_error: bool,
-    /// From and to, in nanoseconds.
+    /// Begin and end, in nanoseconds.
     pub time: (u64, u64),
-    /// Who sent it: `service.name`.
+    /// The name of the sender: `service.name`.
     pub service: String,
 }
 
 impl Spanned {
-    /// What is said of it under this name, or nothing.
+    /// The value of an attribute; empty if it is absent.
     pub fn say(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
     }
 }
 
 impl Collector {
-    /// Starts one that takes everything.
+    /// Starts a collector that accepts everything.
     pub async fn start() -> Self {
         let endpoint = Endpoint::start().await;
         endpoint.always(Script::status(200).body("").header("content-type", "application/x-protobuf"));
         Self { endpoint }
     }
 
-    /// Its URL, as a host is told it.
+    /// The collector's URL, as a host is configured with it.
     pub fn url(&self) -> String {
         self.endpoint.url("")
     }
 
-    /// Everything that was posted so far.
+    /// Every request so far.
     pub fn posted(&self) -> Vec<Received> {
         self.endpoint.seen()
     }
 
-    /// The bodies of all that, not compressed.
+    /// The bodies of all requests so far, decompressed.
     pub fn bodies(&self) -> Vec<Vec<u8>> {
         self.posted().iter().map(body).collect()
     }
@@ -82,12 +82,12 @@ impl Collector {
         self.posted().iter().flat_map(spans).collect()
     }
 
-    /// The first span that `is` it, once it is there.
+    /// Waits for the first span for which `is` is true.
     pub async fn span(&self, what: &str, is: impl Fn(&Spanned) -> bool) -> Spanned {
         eventually(what, async || self.spans().into_iter().find(&is)).await
     }
 
-    /// The spans of this name, once there are so many.
+    /// Waits until there are this many spans with this name.
     pub async fn named_anywhere(&self, name: &str, number: usize) -> Vec<Spanned> {
         eventually(&format!("{number} spans `{name}`"), async || {
             let found: Vec<_> = self.spans().into_iter().filter(|span| span.name == name).collect();
@@ -96,7 +96,7 @@ impl Collector {
         .await
     }
 
-    /// The spans of this name in a trace, in the order they began, once there are so many.
+    /// Waits until a trace has this many spans with this name, and returns them in the order in which they began.
     pub async fn named(&self, trace: &str, name: &str, number: usize) -> Vec<Spanned> {
         eventually(&format!("{number} spans `{name}`"), async || {
             let mut found: Vec<_> = self.spans().into_iter().filter(|span| span.trace == trace && span.name == name).collect();
@@ -136,7 +136,7 @@ fn spans(posted: &Received) -> Vec<Spanned> {
     found
 }
 
-/// What was posted, as it was before it was compressed.
+/// The body of a request, decompressed.
 fn body(posted: &Received) -> Vec<u8> {
     assert_eq!(posted.header("content-encoding"), "gzip");
     let mut body = Vec::new();

@@ -1,4 +1,4 @@
-//! A receiver of deliveries: a real HTTP server that records what comes in, checks its signature and answers as it is told.
+//! An endpoint for deliveries: a real HTTP server that records requests, checks their signatures and answers as a test tells it.
 
 use std::{
     collections::VecDeque,
@@ -26,12 +26,12 @@ use crate::{
     wait::within,
 };
 
-/// A request as it arrived.
+/// A request, as it arrived.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// The method.
     pub method: Method,
-    /// Path and query, as they came.
+    /// Path and query, as sent.
     pub path: String,
     /// The headers.
     pub headers: HeaderMap,
@@ -51,12 +51,12 @@ impl Received {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// A header's value, or nothing.
+    /// A header's value; empty if it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// Whether this secret signed it.
+    /// Checks that the request was signed with this secret.
     pub fn verify(&self, secret: &str) -> Result<(), String> {
         signature::verify(secret, &self.headers, &self.body)
     }
@@ -72,28 +72,28 @@ pub struct Script {
 }
 
 impl Script {
-    /// A status with an empty object.
+    /// An answer with this status and an empty object.
     pub fn status(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Bytes::from_static(b"{}"), gate: None }
     }
 
-    /// 200 with JSON.
+    /// An answer 200 with JSON.
     pub fn json(document: Value) -> Self {
         Self::status(200).body(document.to_string()).header("content-type", "application/json")
     }
 
-    /// With another body.
+    /// Sets the body.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
         Self { body: body.into(), ..self }
     }
 
-    /// With a header.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Answered only when the gate is opened.
+    /// Sends the answer only after the gate was opened.
     pub fn behind(self, gate: &Gate) -> Self {
         Self { gate: Some(gate.clone()), ..self }
     }
@@ -104,18 +104,18 @@ impl Script {
 pub struct Gate(Arc<Semaphore>);
 
 impl Gate {
-    /// Closed.
+    /// A closed gate.
     pub fn new() -> Self {
         Self(Arc::new(Semaphore::new(0)))
     }
 
-    /// Lets everything through, from now on.
+    /// Opens the gate for good.
     pub fn open(&self) {
         self.0.close();
     }
 
     async fn pass(&self) {
-        // Closing the semaphore opens the gate: nobody is ever given a permit.
+        // Closing the semaphore opens the gate: no permit is ever given out.
         drop(self.0.acquire().await);
     }
 }
@@ -128,7 +128,7 @@ impl Default for Gate {
 
 /// The endpoint. It listens until it is dropped.
 pub struct Endpoint {
-    /// Where.
+    /// The address it listens on.
     pub address: SocketAddr,
     scheme: &'static str,
     shared: Arc<Shared>,
@@ -149,7 +149,7 @@ struct State {
     seen: Vec<Received>,
 }
 
-/// Looks at a request and says how to answer it.
+/// Chooses the answer to a request.
 type Decide = Box<dyn FnMut(&Received) -> Script + Send>;
 
 impl Shared {
@@ -159,7 +159,7 @@ impl Shared {
 }
 
 impl Endpoint {
-    /// Starts one that answers 200 and `{}`.
+    /// Starts an endpoint that answers 200 and `{}`.
     pub async fn start() -> Self {
         Self::serving(None).await
     }
@@ -175,51 +175,51 @@ impl Endpoint {
         Self { address, scheme: if is_encrypted { "https" } else { "http" }, shared, arrivals: tokio::sync::Mutex::new(arrivals), server }
     }
 
-    /// The same behind TLS, as this identity; with `clients` only for those who show a certificate of that authority.
+    /// Starts an endpoint with TLS as this identity. With `clients`, clients must show a certificate of that authority.
     pub async fn start_tls(identity: &Identity, clients: Option<&Authority>) -> Self {
         let acceptor = tls::acceptor(identity, clients);
         Self::serving(Some(acceptor)).await
     }
 
-    /// `http://127.0.0.1:...` and the path.
+    /// The URL of a path: `http://127.0.0.1:...` and the path.
     pub fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", self.scheme, self.address)
     }
 
-    /// The next request that has no answer yet gets this one.
+    /// Sets the answer of the next request that has none yet.
     pub fn next(&self, script: Script) {
         self.shared.state().next.push_back(script);
     }
 
-    /// Every request that has no answer of its own gets this one.
+    /// Sets the answer of all requests without an answer of their own.
     pub fn always(&self, script: Script) {
         self.shared.state().otherwise = script;
     }
 
-    /// From now on answers 401 to what this secret did not sign.
+    /// From now on, requests that this secret did not sign are answered 401.
     pub fn trusts(&self, secret: &str) {
         self.shared.state().trusted = Some(secret.to_owned());
     }
 
-    /// From now on every request is answered as this says.
+    /// From now on, `decide` chooses the answer to every request.
     pub fn decides(&self, decide: impl FnMut(&Received) -> Script + Send + 'static) {
         self.shared.state().decides = Some(Box::new(decide));
     }
 
-    /// The next request that arrives.
+    /// Waits for the next request.
     pub async fn next_request(&self) -> Received {
         let mut arrivals = self.arrivals.lock().await;
         within("a request at the endpoint", arrivals.recv()).await.expect("the endpoint runs")
     }
 
-    /// Nothing has arrived yet, as far as this one remembers.
+    /// Forgets all requests that have arrived.
     pub async fn forget(&self) {
         let mut arrivals = self.arrivals.lock().await;
         while arrivals.try_recv().is_ok() {}
         self.shared.state().seen.clear();
     }
 
-    /// Everything that has arrived so far.
+    /// All requests that have arrived so far.
     pub fn seen(&self) -> Vec<Received> {
         self.shared.state().seen.clone()
     }
@@ -237,7 +237,7 @@ async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shar
         let Ok((stream, _)) = listener.accept().await else { return };
         let (shared, tls) = (Arc::clone(&shared), tls.clone());
         let service = service_fn(move |request| answer(Arc::clone(&shared), request));
-        // Dropped with the endpoint; a client that goes away is its own business.
+        // The task ends when the endpoint is dropped. It is no error if a client disconnects.
         connections.spawn(async move {
             let http = hyper::server::conn::http1::Builder::new();
             match tls {

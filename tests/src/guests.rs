@@ -1,13 +1,13 @@
-//! The guests of `tests/guests`, as `tests/guests/build` made them.
+//! Loads the guests that `tests/guests/build` compiled from `tests/guests`.
 
 use bytes::Bytes;
 
 use crate::root;
 
-/// What stands in `echo.wasm` in front of the four characters of its version.
+/// The text in `echo.wasm` before the four characters of its version.
 const MARKER: &[u8] = b"HOOKWRIGHT-VER:";
 
-/// A guest by its name.
+/// The bytes of a guest.
 #[track_caller]
 pub fn guest(name: &str) -> Bytes {
     let path = root().join("target/guests/out").join(format!("{name}.wasm"));
@@ -17,7 +17,7 @@ pub fn guest(name: &str) -> Bytes {
     }
 }
 
-/// A version of the guest `echo`, with bytes and a digest of its own.
+/// A version of the guest `echo`, with different bytes and so a different digest.
 pub fn echo(version: u32) -> Bytes {
     let mut bytes = guest("echo").to_vec();
     let found: Vec<_> = (0..bytes.len() - MARKER.len()).filter(|at| bytes[*at..].starts_with(MARKER)).collect();
@@ -27,7 +27,7 @@ pub fn echo(version: u32) -> Bytes {
     bytes.into()
 }
 
-/// A module as `wasm32-wasip2` and `wasm-tools component new` make one: a component that imports WASI 0.2.
+/// Makes a component that imports WASI 0.2 from a module, as `wasm32-wasip2` and `wasm-tools component new` do.
 #[track_caller]
 pub fn component(module: &[u8]) -> Vec<u8> {
     use wasi_preview1_component_adapter_provider::{WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER};

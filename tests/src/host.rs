@@ -1,4 +1,4 @@
-//! The real host, in this process: real store, real sandbox, real sockets; only the clock may be the test's.
+//! The real host in this process, with a real store, sandbox and sockets. Only the clock may be the test's.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,26 +16,26 @@ use crate::{Client, TestClock, binary, data_directory};
 /// The admin token of every host in this process.
 pub const TOKEN: &str = "hwt_the-token-of-the-tests";
 
-/// How a host differs from the usual.
+/// Options of a host.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Networks it may call; usually loopback.
+    /// Networks that the host may call; by default loopback.
     pub allow_networks: Vec<ipnet::IpNet>,
-    /// Its limits; usually the defaults.
+    /// The host's limits; by default its own defaults.
     pub limits: Limits,
-    /// Its admin token; `None`: it makes one.
+    /// The admin token; `None`: the host creates one.
     pub token: Option<String>,
-    /// What compiles its plugins.
+    /// The executable that compiles plugins.
     pub compiler: PathBuf,
-    /// Where codes are called; usually anywhere.
+    /// The bases of codes; by default any path.
     pub bases: Bases,
-    /// What sends mail; usually nothing.
+    /// The mail server; by default none.
     pub smtp: Option<Smtp>,
-    /// Where it sends traces; usually nowhere.
+    /// The collector of traces; by default none.
     pub otlp: Option<Otlp>,
-    /// Whether endpoints are told of them; usually yes.
+    /// Whether endpoints get the trace headers; by default they do.
     pub pass_trace_on: bool,
-    /// What stands between it and its endpoints; usually nothing.
+    /// The proxies between the host and its endpoints; by default none.
     pub proxies: Proxies,
 }
 
@@ -58,11 +58,11 @@ impl Default for Options {
 
 /// A host.
 pub struct TestHost {
-    /// An administrator's client.
+    /// A client with the admin token.
     pub client: Client,
-    /// What it calls now.
+    /// The host's clock, unless it uses the system's.
     pub clock: Arc<TestClock>,
-    /// The admin token it made, if it did.
+    /// The admin token, if the host created one.
     pub new_token: Option<String>,
     data: TempDir,
     options: Options,
@@ -71,17 +71,17 @@ pub struct TestHost {
 }
 
 impl TestHost {
-    /// The usual one, with a clock that stands still.
+    /// Starts a host with default options and a test clock.
     pub async fn start() -> Self {
         Self::with(Options::default()).await
     }
 
-    /// Another one, with a clock that stands still.
+    /// Starts a host with these options and a test clock.
     pub async fn with(options: Options) -> Self {
         Self::on(data_directory(), options, Arc::default(), true).await
     }
 
-    /// One on data that is there already, with a clock that stands at a time that fits it.
+    /// Starts a host on existing data, with a test clock whose time fits the data.
     pub async fn over(data: TempDir, options: Options, clock: Arc<TestClock>) -> Self {
         Self::on(data, options, clock, true).await
     }
@@ -106,28 +106,28 @@ impl TestHost {
         Self { client, clock, new_token, data, options, uses_test_clock, host }
     }
 
-    /// Its data directory.
+    /// The data directory.
     pub fn data(&self) -> PathBuf {
         self.data.path().to_owned()
     }
 
-    /// Where it listens.
+    /// The address the host listens on.
     pub fn address(&self) -> std::net::SocketAddr {
         self.host.address
     }
 
-    /// Lets time pass; what is due then is done.
+    /// Advances the clock and wakes the host, so that it does what is due.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.host.services.window.wake();
     }
 
-    /// Stops it and starts it again on the same data.
+    /// Stops the host and starts it again on the same data.
     pub async fn restart(self) -> Self {
         self.restart_with(|_| {}).await
     }
 
-    /// The same, with something changed while it is stopped.
+    /// Like `restart`, with options changed in between.
     pub async fn restart_with(self, change: impl FnOnce(&mut Options)) -> Self {
         let Self { data, mut options, clock, uses_test_clock, host, .. } = self;
         host.stop().await;
@@ -135,14 +135,14 @@ impl TestHost {
         Self::on(data, options, clock, uses_test_clock).await
     }
 
-    /// Stops it, and gives back its data.
+    /// Stops the host and returns its data directory.
     pub async fn stop(self) -> TempDir {
         self.host.stop().await;
         self.data
     }
 }
 
-/// One host for all tests of this process that need none of their own: they use names nobody else has. Its clock is the system's.
+/// One host for all tests of this process that need none of their own. They use unique names. Its clock is the system's.
 pub async fn shared() -> &'static TestHost {
     static SHARED: OnceCell<TestHost> = OnceCell::const_new();
     SHARED.get_or_init(|| TestHost::on(data_directory(), Options::default(), Arc::default(), false)).await

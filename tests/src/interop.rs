@@ -1,4 +1,4 @@
-//! Other people's libraries, as programs below `tests/interop` that read JSON and say what their library makes of it.
+//! Runs other people's libraries: programs in `tests/interop` that read JSON and print what their library makes of it.
 
 use std::{path::Path, process::Stdio};
 
@@ -7,10 +7,10 @@ use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::{root, wait::within};
 
-/// Where distributions have the browser.
+/// Paths where Linux distributions install the browser.
 const BROWSERS: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-/// The browser of this machine. `None`, said on standard error: there is none, and a test that needs one is skipped.
+/// The browser of this machine. `None`: there is none, which is reported on standard error, and the test is skipped.
 pub fn browser() -> Option<&'static str> {
     let found = BROWSERS.into_iter().find(|path| Path::new(path).exists());
     if found.is_none() {
@@ -19,7 +19,7 @@ pub fn browser() -> Option<&'static str> {
     found
 }
 
-/// What `script` of `tests/interop` says when it is given `asked`; `program` is `node`, `python3`, or one below `venv/`.
+/// The output of `script` in `tests/interop` for the input `asked`. `program` is `node`, `python3`, or a program in `venv/`.
 pub async fn interop(program: &str, script: &str, asked: &Value) -> String {
     let interop = root().join("target/interop");
     let program = if program.starts_with("venv/") { interop.join(program) } else { program.into() };

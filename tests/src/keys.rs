@@ -1,4 +1,4 @@
-//! RSA keys, made when they are wanted: none lies in the repository.
+//! RSA keys. They are generated when a test needs them, so the repository contains none.
 
 use std::sync::LazyLock;
 
@@ -7,16 +7,16 @@ use rsa::{
     pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
 };
 
-/// An account's key, both halves in PEM.
+/// An account's key pair in PEM.
 pub struct AccountKey {
-    /// PKCS #8, without a line feed at its end: as a secret is written.
+    /// The private key, in PKCS #8, without a line feed at its end, as a secret is written.
     pub private: String,
-    /// SPKI.
+    /// The public key, in SPKI.
     pub public: String,
 }
 
 impl AccountKey {
-    /// A new one.
+    /// Generates a key pair.
     pub fn new() -> Self {
         let key = PrivateKey::generate();
         let private = key.to_pkcs8_pem(LineEnding::LF).expect("a key in PEM");
@@ -24,7 +24,7 @@ impl AccountKey {
         Self { private: private.trim_end().to_owned(), public }
     }
 
-    /// The one that tests share: making one takes a while.
+    /// A key pair that tests share, because generating one takes a while.
     pub fn shared() -> &'static Self {
         static KEY: LazyLock<AccountKey> = LazyLock::new(AccountKey::new);
         &KEY

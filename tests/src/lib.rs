@@ -1,8 +1,8 @@
-//! What the tests stand on: the real host in process, endpoints that answer as they are told and check signatures themselves, a clock
-//! moved by hand, and the real binary as a child process.
+//! The tools of the tests: the real host in process, endpoints that answer as told and check signatures themselves, a clock that tests
+//! move, and the real binary as a child process.
 //!
-//! Nothing here sleeps for a fixed time: tests wait for answers, for requests that arrive, or for a condition with a deadline that
-//! only a broken host meets.
+//! Nothing here sleeps for a fixed time. Tests wait for answers, for requests that arrive, or for a condition; only a broken host reaches
+//! the deadline.
 
 pub mod client;
 pub mod clock;
@@ -53,32 +53,32 @@ use std::{
     },
 };
 
-/// One runtime for all tests of the process, so that a host can serve several of them.
+/// One runtime for all tests of the process, so that several tests can share a host.
 static RUNTIME: LazyLock<tokio::runtime::Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime"));
 
-/// Locks `mutex`, also after a test panicked with it.
+/// Locks `mutex`, even if a test panicked while it held the lock.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs a test.
+/// Runs an asynchronous test.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     RUNTIME.block_on(test)
 }
 
-/// The repository.
+/// The root of the repository.
 pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// Where cargo puts what it builds, by where this test binary is: `target/release/deps/it-...`.
+/// The directory of cargo's output, derived from the path of this test binary: `target/release/deps/it-...`.
 pub fn target() -> PathBuf {
     let this = std::env::current_exe().expect("this binary");
     this.ancestors().nth(2).expect("a test binary lies in target/release/deps").to_owned()
 }
 
-/// A name nobody else in this process has.
+/// A name that no other test of this process uses.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
@@ -98,7 +98,7 @@ pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-/// A directory for one test's data, on the disk that is built on, where a sync is a sync. `tests/run` empties its parent.
+/// A directory for one test's data. It is on the disk of the build directory, where a sync is real. `tests/run` empties its parent.
 pub fn data_directory() -> tempfile::TempDir {
     let parent = target().join("test-data");
     std::fs::create_dir_all(&parent).expect("a directory for the tests' data");

@@ -8,7 +8,7 @@ use std::{
 
 use crate::root;
 
-/// Every page that is, or would be, committed, sorted.
+/// Every page that is committed, or would be, sorted.
 pub fn pages() -> Vec<PathBuf> {
     let listed =
         Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"]).current_dir(root()).output();
@@ -18,7 +18,7 @@ pub fn pages() -> Vec<PathBuf> {
     let mut pages: Vec<_> = names.split('\0').filter(|name| !name.is_empty()).map(|name| root().join(name)).collect();
     pages.sort();
     pages.dedup();
-    // What was removed and not committed yet is listed too.
+    // Pages that were removed but not committed yet are listed, too.
     pages.retain(|page| page.is_file());
     assert!(pages.len() > 10, "{pages:?}");
     pages
@@ -34,14 +34,14 @@ pub fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The blocks of a kind in a page.
+/// The blocks of this kind in a page.
 pub fn blocks(page: &str, kind: &str) -> Vec<String> {
     let open = format!("```{kind}\n");
     page.split(&open).skip(1).filter_map(|rest| rest.split("\n```").next()).map(str::to_owned).collect()
 }
 
-/// The blocks of a page that are marked `sh run`, as one script, with the function that all of them use and the guide defines. Nothing
-/// if the page has none.
+/// The blocks of a page that are marked `sh run`, as one script, with the function that the guide defines and all blocks use. `None` if
+/// the page has no such block.
 pub fn examples(page: &str) -> Option<String> {
     let blocks = blocks(page, "sh run");
     if blocks.is_empty() {

@@ -1,8 +1,8 @@
-//! What a disk may hold after a power cut: made of the log that `tests/preload/power_log.c` writes.
+//! Computes what a disk may hold after a power cut, from the log that `tests/preload/power_log.c` writes.
 //!
-//! The rules are those of POSIX, as an enemy reads them: what a file holds is certain as far as it was synced; each sector written
-//! since is there or not. A name is certain once its directory was synced; of later changes in a directory any first few are there,
-//! since journals keep their order. Nothing else is promised, and nothing else is relied upon.
+//! The rules are the worst case that POSIX allows. The content of a file is certain as far as it was synced; each sector written since
+//! may be there or not. A name is certain once its directory was synced; of the later changes in a directory, the first few are there,
+//! because journals keep their order. The store may rely on nothing else.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,16 +12,16 @@ use std::{
 
 use crate::random::Random;
 
-/// Bytes a disk writes as one.
+/// Bytes that a disk writes together.
 const SECTOR: u64 = 512;
-/// Bytes of a record before its path.
+/// Bytes of a log record before its path.
 const HEAD: usize = 17;
 
 /// What the process did, in order.
 #[derive(Debug)]
 pub struct Log {
     records: Vec<Record>,
-    /// Where each record ends in the file.
+    /// The place in the file where each record ends.
     ends: Vec<u64>,
 }
 
@@ -33,16 +33,16 @@ struct Record {
     data: Vec<u8>,
 }
 
-/// What becomes of what was not synced.
+/// What happens to changes that were not synced.
 pub enum Luck<'a> {
-    /// All of it is there: a disk without a power cut.
+    /// All of them are on the disk, as if the power had not failed.
     All,
-    /// So many of a hundred sectors, and as it happens.
+    /// Each is on the disk with this chance, in percent.
     Chance(&'a mut Random, u64),
 }
 
 impl Luck<'_> {
-    /// Whether a sector, or a change of a length, is there.
+    /// Whether a sector, or a change of a length, is on the disk.
     fn sector(&mut self) -> bool {
         match self {
             Self::All => true,
@@ -50,7 +50,7 @@ impl Luck<'_> {
         }
     }
 
-    /// How many changes of names are there, of which so many are certain.
+    /// How many of `all` changes of names are on the disk, of which `certain` ones are certain.
     fn names(&mut self, certain: usize, all: usize) -> usize {
         match self {
             Self::All => all,
@@ -60,7 +60,7 @@ impl Luck<'_> {
 }
 
 impl Log {
-    /// Reads the log.
+    /// Reads a log.
     pub fn read(path: &Path) -> Self {
         let bytes = fs::read(path).expect("a log");
         let number = |from: usize, length: usize| {
@@ -80,7 +80,7 @@ impl Log {
         Self { records, ends }
     }
 
-    /// How many records there are: a cut comes before one of them.
+    /// Number of records. A cut happens before one of them.
     pub fn len(&self) -> usize {
         self.records.len()
     }
@@ -90,12 +90,12 @@ impl Log {
         self.records.is_empty()
     }
 
-    /// Records that were logged when the file had this length.
+    /// Number of records that were logged when the file had this length.
     pub fn records_in(&self, bytes: u64) -> usize {
         self.ends.partition_point(|end| *end <= bytes)
     }
 
-    /// Makes `to` what the disk may hold when the power goes before record `cut`.
+    /// Makes `to` what the disk may hold if the power fails before record `cut`.
     pub fn disk_after(&self, cut: usize, mut luck: Luck<'_>, to: &Path) {
         let mut model = Model { nodes: vec![Node::default()], names: HashMap::from([(String::new(), 0)]) };
         let mut begun = HashMap::new();
@@ -106,12 +106,12 @@ impl Log {
     }
 }
 
-/// A file or a directory, by what happened to it; both are synced the same way.
+/// A file or a directory, and its changes. Both are synced the same way.
 #[derive(Debug, Default)]
 struct Node {
-    /// Of a file: the records that changed what it holds.
+    /// For a file: the records that changed its content.
     content: Vec<usize>,
-    /// Of a directory.
+    /// For a directory: the changes of its names.
     names: Vec<Change>,
     is_file: bool,
     /// Everything before this record is on the disk.
@@ -123,20 +123,20 @@ struct Node {
 struct Change {
     at: usize,
     name: String,
-    /// What it stands for from then on.
+    /// The node that the name has from then on.
     node: Option<usize>,
-    /// The name it had before: both change or neither.
+    /// The old name of a renamed file: either both names change or neither.
     from: Option<String>,
 }
 
 #[derive(Debug)]
 struct Model {
     nodes: Vec<Node>,
-    /// What each path stands for while the process runs.
+    /// The node of each path while the process runs.
     names: HashMap<String, usize>,
 }
 
-/// The directory and the name in it.
+/// The directory, and the name in it.
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
@@ -163,7 +163,7 @@ impl Model {
                     self.names.insert(format!("{to}/{}", &name[below.len()..]), node);
                 }
             }
-            // What has no name any more is of no interest.
+            // A file without a name does not matter.
             b'W' | b'T' => self.names.get(path).copied().into_iter().for_each(|node| self.nodes[node].content.push(at)),
             b'S' => drop(self.names.get(path).map(|node| begun.insert(*number, (at, *node)))),
             b'E' => {

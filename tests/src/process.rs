@@ -1,4 +1,4 @@
-//! The real binary as a child process: to be killed, traced, and asked on its command line.
+//! The real binary as a child process: tests kill it, trace it, and run its commands.
 
 use std::{
     net::SocketAddr,
@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{Client, lock, target, wait::within};
 
-/// The `hookwright` binary, built beside this test binary.
+/// The path of the `hookwright` binary that was built with this test binary.
 #[track_caller]
 pub fn binary() -> PathBuf {
     let path = target().join("hookwright");
@@ -23,10 +23,10 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// What a finished command left.
+/// The result of a command that has ended.
 #[derive(Debug)]
 pub struct Finished {
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatus,
     /// Standard output.
     pub stdout: String,
@@ -35,20 +35,20 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Insists on exit code 0.
+    /// Requires exit code 0.
     #[track_caller]
     pub fn success(self) -> Self {
         assert!(self.status.success(), "{}\n--- standard output\n{}\n--- standard error\n{}", self.status, self.stdout, self.stderr);
         self
     }
 
-    /// Everything it wrote.
+    /// Standard output and standard error.
     pub fn all(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }
 }
 
-/// A `hookwright` command line, without the surrounding environment's settings.
+/// A `hookwright` command without the settings of the surrounding environment.
 pub fn hookwright(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.args(arguments);
@@ -63,18 +63,18 @@ fn clean(command: &mut Command) {
     command.stdin(Stdio::null()).kill_on_drop(true);
 }
 
-/// Runs a command to its end.
+/// Runs a command until it ends.
 pub async fn finish(command: &mut Command) -> Finished {
     let output = within(&format!("{command:?}"), command.kill_on_drop(true).output()).await.expect("the command runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Finished { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
-/// `hookwright serve` on some data, at a port of its own. Killed when it is dropped.
+/// `hookwright serve` on a data directory, at a free port. It is killed when this value is dropped.
 pub struct Process {
-    /// Where it listens.
+    /// The address it listens on.
     pub address: SocketAddr,
-    /// An administrator's client, with the token from `DATA/admin-token`.
+    /// A client with the token in `DATA/admin-token`.
     pub client: Client,
     printed: Arc<Mutex<Vec<String>>>,
     log: PathBuf,
@@ -82,12 +82,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it. Its log is added to a file beside `data`.
+    /// Starts the host. Its log is appended to a file next to `data`.
     pub async fn serve(data: &Path) -> Self {
         Self::serve_under(data, &[], &[]).await
     }
 
-    /// Starts it under another command, such as `strace`, and with environment variables.
+    /// Starts the host inside another command, such as `strace`, and with environment variables.
     pub async fn serve_under(data: &Path, wrapper: &[&str], environment: &[(&str, &str)]) -> Self {
         let own = binary();
         let own = own.to_str().expect("a path in UTF-8");
@@ -115,39 +115,39 @@ impl Process {
         Self { address, client, printed, log, child }
     }
 
-    /// Its process id: of the wrapper, if there is one.
+    /// The process identifier; that of the wrapper, if there is one.
     pub fn id(&self) -> u32 {
         self.child.id().expect("a running process")
     }
 
-    /// SIGTERM, and no wait for what comes of it.
+    /// Sends SIGTERM and does not wait.
     pub fn ask_to_stop(&self) {
         signal(self.id(), "TERM");
     }
 
-    /// `kill -9`.
+    /// Kills the process (`kill -9`).
     pub async fn kill(mut self) {
         self.child.start_kill().expect("a process to kill");
         within("the end of a killed process", self.child.wait()).await.expect("its end");
     }
 
-    /// SIGTERM, and then it drains.
+    /// Sends SIGTERM and waits until the process has drained and ended.
     pub async fn terminate(mut self) -> ExitStatus {
         signal(self.id(), "TERM");
         within("the end of a terminated process", self.child.wait()).await.expect("its end")
     }
 
-    /// Its end, when something else brings it about.
+    /// Waits until the process ends for another reason.
     pub async fn ended(mut self) -> ExitStatus {
         within("the end of a process", self.child.wait()).await.expect("its end")
     }
 
-    /// Bytes of its memory that are resident.
+    /// Resident memory of the process, in bytes.
     pub fn resident_bytes(&self) -> u64 {
         self.memory("VmRSS:")
     }
 
-    /// The most of it that was resident since [`Self::forget_resident_peak`].
+    /// Highest resident memory since [`Self::forget_resident_peak`], in bytes.
     pub fn resident_peak_bytes(&self) -> u64 {
         self.memory("VmHWM:")
     }
@@ -163,12 +163,12 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
-    /// What it has printed so far, line by line.
+    /// The lines that the process has printed so far.
     pub fn printed(&self) -> Vec<String> {
         lock(&self.printed).clone()
     }
 
-    /// Everything all processes on this data have logged.
+    /// The log of all processes on this data directory.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -183,7 +183,7 @@ async fn read(mut lines: Lines<BufReader<ChildStdout>>, printed: Arc<Mutex<Vec<S
         if let Some(address) = address
             && let Some(found) = found.take()
         {
-            // Nobody waits any more when the test is over.
+            // After the test nobody waits any more.
             let _ = found.send(address);
         }
     }

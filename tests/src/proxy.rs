@@ -1,4 +1,4 @@
-//! A real HTTP proxy on loopback: it tunnels whatever it is asked for, and remembers what that was.
+//! A real HTTP proxy on loopback: it opens every tunnel that it is asked for, and remembers the requests.
 
 use std::{
     net::SocketAddr,
@@ -13,19 +13,19 @@ use tokio::{
 
 use crate::lock;
 
-/// The longest head of a request.
+/// Longest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// The proxy. It listens until it is dropped.
 pub struct Proxy {
-    /// Where.
+    /// The address it listens on.
     pub address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
     server: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Starts one.
+    /// Starts a proxy.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -40,7 +40,7 @@ impl Proxy {
         Self { address, asked, server }
     }
 
-    /// The head of each request it got.
+    /// The heads of the requests so far.
     pub fn asked(&self) -> Vec<String> {
         lock(&self.asked).clone()
     }
@@ -55,7 +55,7 @@ impl Drop for Proxy {
 async fn tunnel(mut client: TcpStream, asked: Arc<Mutex<Vec<String>>>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") && head.len() < HEAD_BYTES_MAX {
-        // Byte by byte: what follows the head is for the tunnel.
+        // Read byte by byte, because the bytes after the head belong to the tunnel.
         let Ok(byte) = client.read_u8().await else { return };
         head.push(byte);
     }
@@ -67,7 +67,7 @@ async fn tunnel(mut client: TcpStream, asked: Arc<Mutex<Vec<String>>>) {
         None => Err("405 Method Not Allowed"),
     };
     match answer {
-        // A peer that goes away ends it, which is what a tunnel is for.
+        // If a peer disconnects, the tunnel ends.
         Ok(mut server) => {
             if client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_ok() {
                 drop(copy_bidirectional(&mut client, &mut server).await);

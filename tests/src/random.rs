@@ -1,11 +1,11 @@
-//! Numbers that only look random: a test that uses them prints its seed, and does the same again when it is given it.
+//! Pseudo-random numbers. A test prints its seed, and repeats the same run if it is given that seed.
 
-/// SplitMix64.
+/// The generator SplitMix64.
 #[derive(Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The seed of `HOOKWRIGHT_TEST_SEED`, or one of the time; printed.
+    /// A generator with the seed in `HOOKWRIGHT_TEST_SEED`, or a seed from the time. The seed is printed.
     pub fn from_environment() -> Self {
         let given = std::env::var("HOOKWRIGHT_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| jiff::Timestamp::now().as_nanosecond() as u64);
@@ -13,12 +13,12 @@ impl Random {
         Self(seed)
     }
 
-    /// Another that goes its own way.
+    /// Another generator, seeded from this one.
     pub fn fork(&mut self) -> Self {
         Self(self.draw())
     }
 
-    /// The next one.
+    /// The next number.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -27,12 +27,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// One of `0..count`.
+    /// A number in `0..count`.
     pub fn below(&mut self, count: usize) -> usize {
         (self.draw() % count.max(1) as u64) as usize
     }
 
-    /// True so often.
+    /// True with this chance in percent.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.draw() % 100 < percent
     }

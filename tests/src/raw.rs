@@ -1,4 +1,4 @@
-//! An endpoint below HTTP: it reads requests and answers with the bytes it is told to, whatever they are.
+//! An endpoint below HTTP: it reads requests and answers with any bytes that a test gives it.
 
 use std::{
     net::SocketAddr,
@@ -20,40 +20,40 @@ pub enum Reply {
     Send(Vec<u8>),
     /// Send these bytes and close the connection.
     Last(Vec<u8>),
-    /// Send these bytes and say nothing more until the other side is gone.
+    /// Send these bytes, then send nothing more until the client disconnects.
     Hold(Vec<u8>),
 }
 
 impl Reply {
-    /// Sends an answer, and goes on.
+    /// Sends an answer and reads the next request.
     pub fn send(bytes: impl Into<Vec<u8>>) -> Self {
         Self::Send(bytes.into())
     }
 
-    /// Sends what there is of an answer, and closes.
+    /// Sends an incomplete answer and closes the connection.
     pub fn last(bytes: impl Into<Vec<u8>>) -> Self {
         Self::Last(bytes.into())
     }
 
-    /// Closes without a byte.
+    /// Closes the connection without an answer.
     pub fn close() -> Self {
         Self::Last(Vec::new())
     }
 }
 
-/// A request: which connection it came on, and which of it it was, both from 1.
+/// A request: the number of its connection, and its number on that connection, both from 1.
 pub type Place = (usize, usize);
 
 /// The endpoint. It listens until it is dropped.
 pub struct RawEndpoint {
-    /// Where.
+    /// The address it listens on.
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<(Place, String)>>>,
     server: JoinHandle<()>,
 }
 
 impl RawEndpoint {
-    /// Starts one that answers each request as `reply` says.
+    /// Starts an endpoint that answers each request as `reply` says.
     pub async fn start(reply: impl Fn(Place) -> Reply + Clone + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -64,7 +64,7 @@ impl RawEndpoint {
                 let mut connections = tokio::task::JoinSet::new();
                 while let Ok((stream, _)) = listener.accept().await {
                     let (reply, seen, number) = (reply.clone(), Arc::clone(&seen), connections.len() + 1);
-                    // What the other side makes of it is what is tested.
+                    // An error of the client is what the test looks at.
                     connections.spawn(async move { drop(serve(stream, number, reply, &seen).await) });
                 }
             }
@@ -72,12 +72,12 @@ impl RawEndpoint {
         Self { address, seen, server }
     }
 
-    /// `http://127.0.0.1:...` and the path.
+    /// The URL of a path: `http://127.0.0.1:...` and the path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// The requests so far, each by its place.
+    /// The places of the requests so far.
     pub fn places(&self) -> Vec<Place> {
         lock(&self.seen).iter().map(|(place, _)| *place).collect()
     }

@@ -1,4 +1,4 @@
-//! An endpoint that speaks HTTP/2 and processes no request: it refuses each stream.
+//! An HTTP/2 endpoint that processes no request: it refuses each stream.
 
 use std::{
     net::SocketAddr,
@@ -22,23 +22,23 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
-/// The flags `END_STREAM` and, of settings, `ACK`.
+/// The flag `END_STREAM`, which for SETTINGS is `ACK`.
 const END_OR_ACK: u8 = 1;
-/// The error code.
+/// The error code of a refused stream (RFC 9113, section 7).
 const REFUSED_STREAM: u32 = 7;
-/// What a client says first.
+/// Length of the preface that a client sends first.
 const PREFACE_BYTES: usize = 24;
 
 /// The endpoint. It listens until it is dropped.
 pub struct RefusingEndpoint {
-    /// Where.
+    /// The address it listens on.
     pub address: SocketAddr,
     refused: Arc<AtomicUsize>,
     _serving: JoinSet<()>,
 }
 
 impl RefusingEndpoint {
-    /// Starts one as `identity`.
+    /// Starts an endpoint as `identity`.
     pub async fn start(identity: &Identity) -> Self {
         let mut config = rustls::ServerConfig::clone(acceptor(identity, None).config());
         config.alpn_protocols = vec![b"h2".to_vec()];
@@ -55,7 +55,7 @@ impl RefusingEndpoint {
                     let (tls, refused) = (tls.clone(), Arc::clone(&refused));
                     connections.spawn(async move {
                         if let Some(stream) = accept(&tls, stream).await {
-                            // A client that leaves has been refused all it asked.
+                            // An error means that the client disconnected. All its requests were refused.
                             drop(refuse(stream, &refused).await);
                         }
                     });
@@ -65,12 +65,12 @@ impl RefusingEndpoint {
         Self { address, refused, _serving: serving }
     }
 
-    /// `https://127.0.0.1:...` and the path.
+    /// The URL of a path: `https://127.0.0.1:...` and the path.
     pub fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.address)
     }
 
-    /// How many requests were refused.
+    /// Number of refused requests.
     pub fn refused(&self) -> usize {
         self.refused.load(Ordering::SeqCst)
     }

@@ -1,11 +1,11 @@
-//! Standard Webhooks 1.0.0 as a receiver checks it, written from the specification and apart from the host's own code.
+//! Standard Webhooks 1.0.0 for endpoints of tests, written from the specification and independent of the host's code.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ed25519_dalek::{Signature, VerifyingKey};
 use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
-/// HMAC-SHA256 (RFC 2104), by hand.
+/// HMAC-SHA256 (RFC 2104), without a library.
 pub fn hmac_sha256(key: &[u8], text: &[u8]) -> [u8; 32] {
     const BLOCK: usize = 64;
     let mut block = [0u8; BLOCK];
@@ -17,13 +17,13 @@ pub fn hmac_sha256(key: &[u8], text: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(block.map(|byte| byte ^ 0x5c)).chain_update(inner).finalize().into()
 }
 
-/// The header `webhook-signature` a sender with this secret (`whsec_...`) makes.
+/// The header `webhook-signature` that a sender with this secret (`whsec_...`) makes.
 pub fn standard(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> String {
     let key = BASE64_STANDARD.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).expect("a secret in Base64");
     format!("v1,{}", BASE64_STANDARD.encode(hmac_sha256(&key, &signed_text(id, timestamp, body))))
 }
 
-/// Whether a delivery was signed with this secret: `whsec_...`, or `whpk_...` for an Ed25519 public key.
+/// Checks that a delivery was signed with this secret: `whsec_...`, or `whpk_...` for an Ed25519 public key.
 pub fn verify(secret: &str, headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).ok_or_else(|| format!("`{name}` is missing"));
     let (id, timestamp, signatures) = (header("webhook-id")?, header("webhook-timestamp")?, header("webhook-signature")?);

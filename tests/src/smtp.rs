@@ -1,4 +1,4 @@
-//! A mail server on loopback: takes what it is told to take (RFC 5321), over TLS where it has an identity, and keeps it.
+//! A mail server on loopback (RFC 5321): it accepts and keeps mails, over TLS if it has an identity.
 
 use std::sync::{
     Arc, Mutex,
@@ -21,24 +21,24 @@ use crate::{
     wait::within,
 };
 
-/// A mail that was taken.
+/// A mail that the server accepted.
 #[derive(Clone, Debug, Default)]
 pub struct Taken {
-    /// `MAIL FROM`.
+    /// The address in `MAIL FROM`.
     pub from: String,
-    /// `RCPT TO`, each.
+    /// The addresses in `RCPT TO`.
     pub to: Vec<String>,
-    /// The message, with CRLF, dots unstuffed.
+    /// The message, with CRLF and without dot-stuffing.
     pub message: String,
-    /// Who logged in: user and password.
+    /// The login: user and password.
     pub login: Option<(String, String)>,
     /// Whether the connection was encrypted.
     pub encrypted: bool,
 }
 
-/// The server. Ends when it is dropped.
+/// The server. It stops when this value is dropped.
 pub struct MailServer {
-    /// Its port on 127.0.0.1.
+    /// The port on 127.0.0.1.
     pub port: u16,
     taken: tokio::sync::Mutex<mpsc::UnboundedReceiver<Taken>>,
     refusal: Arc<Mutex<Option<String>>>,
@@ -53,12 +53,12 @@ impl Drop for MailServer {
 }
 
 impl MailServer {
-    /// One that speaks plainly.
+    /// Starts a server without TLS.
     pub async fn start() -> Self {
         Self::with(None).await
     }
 
-    /// One that offers `STARTTLS` as `identity`, and takes no mail before it.
+    /// Starts a server that offers `STARTTLS` as `identity` and accepts no mail before it.
     pub async fn starttls(identity: &Identity) -> Self {
         Self::with(Some(acceptor(identity, None))).await
     }
@@ -76,7 +76,7 @@ impl MailServer {
                 let session = Session { sender: sender.clone(), refuses: Arc::clone(&refuses), lingers: Arc::clone(&never_ends) };
                 let tls = tls.clone();
                 tokio::spawn(async move {
-                    // A client that breaks off has nothing more to say.
+                    // A client that disconnects is no error.
                     drop(session.begin(stream, tls).await);
                 });
             }
@@ -84,7 +84,7 @@ impl MailServer {
         Self { port, taken: tokio::sync::Mutex::new(taken), refusal, lingers, serving }
     }
 
-    /// What a host is told to send by it: plainly, as nobody, from `webhooks@example.org`.
+    /// The settings of a host that sends through this server: without TLS and login, from `webhooks@example.org`.
     pub fn settings(&self) -> Smtp {
         Smtp {
             host: "127.0.0.1".to_owned(),
@@ -97,17 +97,17 @@ impl MailServer {
         }
     }
 
-    /// The next mail.
+    /// Waits for the next mail.
     pub async fn next(&self) -> Taken {
         within("a mail", async { self.taken.lock().await.recv().await }).await.expect("a server")
     }
 
-    /// From now on says nothing to `QUIT`, and leaves the connection open.
+    /// From now on the server does not answer `QUIT` and leaves the connection open.
     pub fn linger(&self) {
         self.lingers.store(true, Ordering::Relaxed);
     }
 
-    /// From now on every recipient is refused so; `None`: taken again.
+    /// From now on every recipient is refused with this answer; `None`: recipients are accepted again.
     pub fn refuse(&self, answer: Option<&str>) {
         *lock(&self.refusal) = answer.map(str::to_owned);
     }
@@ -129,7 +129,7 @@ impl Session {
         Ok(())
     }
 
-    /// Until the end, or until TLS is asked for.
+    /// Talks to a client until it leaves or asks for TLS.
     async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -203,7 +203,7 @@ fn address(rest: &str) -> String {
     rest.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
 }
 
-/// RFC 4616.
+/// The user and the password of `AUTH PLAIN` (RFC 4616).
 fn login(text: &str) -> Option<(String, String)> {
     let decoded = String::from_utf8(BASE64_STANDARD.decode(text).ok()?).ok()?;
     let mut parts = decoded.split('\0').skip(1);

@@ -1,4 +1,4 @@
-//! Certificate authorities, servers and clients made for one test: real certificates, real handshakes.
+//! Certificate authorities, servers and clients for one test, with real certificates and real handshakes.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
-    /// Its certificate in PEM.
+    /// The authority's certificate in PEM.
     pub pem: String,
 }
 
@@ -25,12 +25,12 @@ pub struct Authority {
 pub struct Identity {
     /// The certificate.
     pub certificate: String,
-    /// The key, without a line feed at its end: as a secret is written.
+    /// The key, without a line feed at its end, as a secret is written.
     pub key: String,
 }
 
 impl Authority {
-    /// A new one.
+    /// Makes a new authority.
     pub fn new() -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
@@ -39,12 +39,13 @@ impl Authority {
         Self { pem: certificate.pem(), certificate: certificate.der().clone(), issuer: Issuer::new(params, key) }
     }
 
-    /// A server at one of these names or addresses. With none of them it says who it is in its subject alone.
+    /// Issues a certificate for a server with these names or addresses. Without any, the server's name is only in the certificate's
+    /// subject.
     pub fn server(&self, names: &[&str]) -> Identity {
         self.issue(names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A client.
+    /// Issues a certificate for a client.
     pub fn client(&self) -> Identity {
         self.issue(&["client.example"], ExtendedKeyUsagePurpose::ClientAuth)
     }
@@ -69,7 +70,7 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// A connection to `address`, whose certificate is checked, offering these protocols.
+    /// Connects to `address`, checks its certificate and offers these protocols.
     pub async fn connect(
         &self,
         address: std::net::SocketAddr,
@@ -86,7 +87,7 @@ impl Authority {
     }
 }
 
-/// What speaks TLS for a server.
+/// Accepts TLS connections as `identity`. With `clients`, clients must show a certificate of that authority.
 pub(crate) fn acceptor(identity: &Identity, clients: Option<&Authority>) -> TlsAcceptor {
     let provider = Arc::new(ring::default_provider());
     let config = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().expect("versions");
@@ -109,7 +110,7 @@ pub(crate) async fn accept(tls: &TlsAcceptor, stream: TcpStream) -> Option<TlsSt
     match tls.accept(stream).into_fallible().await {
         Ok(stream) => Some(stream),
         Err((_, mut stream)) => {
-            // The alert is written; closing with something unread would take it back.
+            // The alert has been sent. Read what is left before closing, because a reset would discard the alert.
             drop(stream.shutdown().await);
             drop(tokio::io::copy(&mut stream, &mut tokio::io::sink()).await);
             None
@@ -117,9 +118,9 @@ pub(crate) async fn accept(tls: &TlsAcceptor, stream: TcpStream) -> Option<TlsSt
     }
 }
 
-/// What stands before a host on the internet: ends TLS as `identity` and passes the bytes on to `behind`. Ends when it is dropped.
+/// A TLS proxy in front of a host: it ends TLS as `identity` and passes the bytes on to `behind`. It stops when this value is dropped.
 pub struct TlsFront {
-    /// Where it listens, on 127.0.0.1.
+    /// The port on 127.0.0.1.
     pub port: u16,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -131,7 +132,7 @@ impl Drop for TlsFront {
 }
 
 impl TlsFront {
-    /// Starts one.
+    /// Starts the proxy.
     pub async fn start(identity: &Identity, behind: std::net::SocketAddr) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -141,7 +142,7 @@ impl TlsFront {
                 let tls = tls.clone();
                 tokio::spawn(async move {
                     if let (Some(mut outside), Ok(mut inside)) = (accept(&tls, stream).await, TcpStream::connect(behind).await) {
-                        // Either end may go away as it likes.
+                        // It is no error if either end disconnects.
                         drop(tokio::io::copy_bidirectional(&mut outside, &mut inside).await);
                     }
                 });

@@ -1,4 +1,5 @@
-//! A token endpoint (RFC 6749, 7523) that believes nothing: it checks the client or the signed assertion, and knows the tokens it gave.
+//! A token endpoint (RFC 6749, 7523) that checks everything: the client or the signed assertion. It remembers the tokens that it gave
+//! out.
 
 use std::{
     collections::BTreeMap,
@@ -18,28 +19,28 @@ use crate::{Endpoint, Identity, Received, Script, lock};
 
 /// The token endpoint.
 pub struct TokenServer {
-    /// Where it listens; what it was asked.
+    /// Where it listens, and the HTTP server that records the requests.
     pub endpoint: Endpoint,
     state: Arc<Mutex<State>>,
 }
 
 struct State {
-    /// Secrets of clients, by identifier.
+    /// The secrets of clients, by identifier.
     clients: BTreeMap<String, String>,
-    /// The public key of the account that signs assertions, in PEM.
+    /// The public key, in PEM, of the account that signs assertions.
     account: Option<String>,
-    /// Seconds a token is good.
+    /// Lifetime of a token in seconds.
     life: u64,
     given: Vec<String>,
 }
 
 impl TokenServer {
-    /// One that knows a client and, perhaps, an account's public key.
+    /// Starts a server that knows a client and, if given, an account's public key.
     pub async fn start(client: (&str, &str), account: Option<&str>) -> Self {
         Self::on(Endpoint::start().await, client, account)
     }
 
-    /// The same behind TLS.
+    /// The same with TLS.
     pub async fn start_tls(identity: &Identity, client: (&str, &str)) -> Self {
         Self::on(Endpoint::start_tls(identity, None).await, client, None)
     }
@@ -56,22 +57,22 @@ impl TokenServer {
         server
     }
 
-    /// Gives tokens this long a life, from now on.
+    /// Sets the lifetime of tokens from now on.
     pub fn life(&self, seconds: u64) {
         lock(&self.state).life = seconds;
     }
 
-    /// Changes a client's secret: the old one is refused.
+    /// Changes a client's secret. The old one is refused.
     pub fn rotate(&self, id: &str, secret: &str) {
         lock(&self.state).clients.insert(id.to_owned(), secret.to_owned());
     }
 
-    /// Believes what this account's key signed, and nobody else's.
+    /// From now on accepts only assertions that this account's key signed.
     pub fn believe(&self, public_key: &str) {
         lock(&self.state).account = Some(public_key.to_owned());
     }
 
-    /// The tokens it gave, in order.
+    /// The tokens that were given out, in order.
     pub fn given(&self) -> Vec<String> {
         lock(&self.state).given.clone()
     }
@@ -116,7 +117,7 @@ impl State {
     }
 }
 
-/// Who asks: by the header, or by the form.
+/// The client's identifier and secret, from the header or the form.
 fn client(asked: &Received, form: &BTreeMap<String, String>) -> Option<(String, String)> {
     match asked.header("authorization").strip_prefix("Basic ") {
         Some(pair) => {
@@ -130,16 +131,16 @@ fn client(asked: &Received, form: &BTreeMap<String, String>) -> Option<(String, 
     }
 }
 
-/// What stands before the digest in a signature with SHA-256 (RFC 8017, 9.2, note 1).
+/// The bytes before the digest in a signature with SHA-256 (RFC 8017, 9.2, note 1).
 const SHA_256_PREFIX: [u8; 19] =
     [0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
 
-/// One of the parts of a JSON Web Token that are JSON: 0 is its header, 1 its claims.
+/// A JSON part of a JSON Web Token: 0 is its header, 1 its claims.
 pub fn token_part(token: &str, index: usize) -> Option<Value> {
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(index)?).ok()?).ok()
 }
 
-/// The claims of an assertion this key signed for this audience, now.
+/// The claims of an assertion, if this key signed it for this audience and it is valid now.
 pub fn claims(token: &str, public_key: &str, audience: &str) -> Option<Value> {
     let (signed, signature) = token.rsplit_once('.')?;
     let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;

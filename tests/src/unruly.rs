@@ -1,4 +1,4 @@
-//! An endpoint that misbehaves by chance, below HTTP where it must: it answers, refuses, cuts an answer off, drips, or hangs.
+//! An endpoint that misbehaves at random, below HTTP where necessary: it answers, refuses, cuts an answer off, drips, or hangs.
 
 use std::{
     collections::HashMap,
@@ -16,19 +16,19 @@ use tokio::{
 
 use crate::{Random, lock};
 
-/// Between two bytes of an answer that drips.
+/// Time between two bytes of a dripping answer.
 const DRIP: Duration = Duration::from_millis(50);
 
-/// Where it listens, and what it has seen. It listens until it is dropped.
+/// The endpoint and what it has seen. It listens until it is dropped.
 pub struct Unruly {
-    /// Where.
+    /// The address it listens on.
     pub address: SocketAddr,
     seen: Arc<Mutex<HashMap<String, usize>>>,
     server: JoinHandle<()>,
 }
 
 impl Unruly {
-    /// Starts one that behaves well so often of a hundred times.
+    /// Starts an endpoint that behaves well with the chance `well`, in percent.
     pub async fn start(mut random: Random, well: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -40,7 +40,7 @@ impl Unruly {
                 while let Ok((stream, _)) = listener.accept().await {
                     let random = random.fork();
                     let seen = Arc::clone(&seen);
-                    // What the other side makes of it is what is tested.
+                    // An error of the client is what the test looks at.
                     connections.spawn(async move { drop(serve(stream, random, well, &seen).await) });
                 }
             }
@@ -48,7 +48,7 @@ impl Unruly {
         Self { address, seen, server }
     }
 
-    /// How often each `webhook-id` arrived whole, however it was answered.
+    /// How often each `webhook-id` arrived completely, whatever the answer was.
     pub fn seen(&self) -> HashMap<String, usize> {
         lock(&self.seen).clone()
     }
@@ -60,7 +60,7 @@ impl Drop for Unruly {
     }
 }
 
-/// Answers one request after the other on a connection.
+/// Answers the requests on a connection one after the other.
 async fn serve(stream: TcpStream, mut random: Random, well: u64, seen: &Mutex<HashMap<String, usize>>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
@@ -86,7 +86,7 @@ async fn serve(stream: TcpStream, mut random: Random, well: u64, seen: &Mutex<Ha
         }
         match random.below(5) {
             0 => stream.write_all(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n").await?,
-            // Closed with an answer half given, and by a reset.
+            // Close the connection in the middle of an answer, with a reset.
             1 => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{").await?;
                 stream.get_ref().set_zero_linger()?;
@@ -101,7 +101,7 @@ async fn serve(stream: TcpStream, mut random: Random, well: u64, seen: &Mutex<Ha
                     stream.write_all(b" ").await?;
                 }
             }
-            // Until the other side gives up.
+            // Wait until the client gives up.
             _ => {
                 stream.read_u8().await?;
             }

@@ -1,13 +1,13 @@
-//! Waiting for what the outside only shows when it is looked at. The deadline is for broken hosts: no test's result depends on it.
+//! Waits for a condition that can only be polled from outside. The deadline is for broken hosts: no test's result depends on it.
 
 use std::{future::Future, time::Duration};
 
-/// How long anything may take before a test gives up.
+/// Longest time that anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks.
+/// Time between two polls.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Looks until there is something to see.
+/// Polls until `look` returns a value.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let looking = async {
         loop {
@@ -20,7 +20,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: 
     within(what, looking).await
 }
 
-/// Waits for `work`, which a working host ends long before the deadline.
+/// Waits for `work`, which a working host finishes long before the deadline.
 pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, work).await {
         Ok(done) => done,

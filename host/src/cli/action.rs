@@ -1,4 +1,4 @@
-//! `hookwright action`: service actions, what receivers can be bound to.
+//! `hookwright action`: service actions, which receivers can be bound to.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -13,23 +13,23 @@ use super::{
 };
 use crate::model::receiver::ActionSpec;
 
-/// Service actions: what calls can have done, with their parameters. Receivers are bound to them.
+/// Service actions: parameters and handling that several receivers share.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// List all, by name.
+    /// List the service actions, sorted by name.
     #[command(after_help = "Example:\n  hookwright action list")]
     List {
-        /// How much of the list.
+        /// The length of the list.
         #[command(flatten)]
         page: Page,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Show one as JSON: what `apply` takes, and the receivers bound to it.
+    /// Show a service action as JSON, as `apply` takes it, and the receivers bound to it.
     #[command(after_help = "Example:\n  hookwright action show refresh")]
     Show(Named),
-    /// Create or replace those of a file: a document in JSON, TOML or YAML, or several, each with its `name`.
+    /// Create or replace the service actions in a file: one or several documents in JSON, TOML or YAML, each with its `name`.
     #[command(
         after_help = "Example:\n  echo '{\"name\":\"refresh\",\"parameters\":{\"dos\":{\"type\":\"integer\",\"required\":true}},\"plugin\":\"erp\"}' | \
         hookwright action apply -f -"
@@ -38,11 +38,11 @@ pub enum Action {
         /// The file; - is standard input.
         #[arg(short, long)]
         file: PathBuf,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Delete one that no receiver is bound to.
+    /// Delete a service action to which no receiver is bound.
     #[command(after_help = "Example:\n  hookwright action delete refresh")]
     Delete(Named),
 }
@@ -50,14 +50,13 @@ pub enum Action {
 /// A service action on a host.
 #[derive(Debug, Args)]
 pub struct Named {
-    /// The action.
+    /// The service action's name.
     name: String,
     #[command(flatten)]
     at: At,
 }
 
 impl Action {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             match self {

@@ -1,4 +1,4 @@
-//! `hookwright apply`: makes a host what a folder says.
+//! `hookwright apply`: changes a host to match the documents in a folder.
 
 use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
@@ -17,8 +17,8 @@ use super::{
 /// Characters of a value that are shown.
 const VALUE_CHARS_MAX: usize = 80;
 
-/// Make a host what a folder says: webhooks, receivers, actions, services, plugins with their files, values of profiles, and secrets by
-/// reference. What is so already is left alone; a second time changes nothing.
+/// Change a host to match a folder: webhooks, receivers, actions, services, plugins with their files, values of profiles, and secrets by
+/// reference. What already matches is left alone, so a second run changes nothing.
 #[derive(Debug, Args)]
 #[command(
     after_help = "The folder has folders `secrets`, `services`, `profiles`, `plugins`, `actions`, `receivers`, `webhooks`; in them stand documents in
@@ -37,20 +37,20 @@ pub struct Apply {
     /// The folder.
     #[arg(short, long, value_name = "DIR")]
     folder: PathBuf,
-    /// Show what would change, and change nothing.
+    /// Only show what would change.
     #[arg(long)]
     dry_run: bool,
-    /// Delete what the host has and the folder has not. Values of profiles stay.
+    /// Delete what the host has but the folder does not. Values of profiles stay.
     #[arg(long)]
     prune: bool,
-    /// Write secrets again, though the host has them: their values cannot be compared.
+    /// Write secrets even if the host has them, because their values cannot be compared.
     #[arg(long)]
     secrets: bool,
     #[command(flatten)]
     at: At,
 }
 
-/// Something to do.
+/// A change to make.
 struct Change {
     kind: Kind,
     name: String,
@@ -59,7 +59,6 @@ struct Change {
 }
 
 impl Apply {
-    /// Does it.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let wanted = of_folder(&self.folder)?;
         let api = self.at.open()?;
@@ -92,7 +91,7 @@ impl Apply {
         Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// What is to be done: written in the order of kinds, deleted in the opposite one.
+    /// The changes to make. Documents are written in the order of kinds and deleted in the opposite order.
     fn changes(&self, mut now: State, wanted: State) -> Vec<Change> {
         let known: BTreeSet<_> = wanted.keys().cloned().collect();
         let mut changes = Vec::new();
@@ -111,7 +110,7 @@ impl Apply {
     }
 }
 
-/// What a profile's document leaves out is left as it is.
+/// Whether a document matches the host's. Fields that a profile's document leaves out do not count.
 fn says_the_same(kind: Kind, now: &Document, wanted: &Document) -> bool {
     if kind != Kind::Profile {
         return now.value == wanted.value;
@@ -171,7 +170,7 @@ impl Change {
         Ok(())
     }
 
-    /// Grants and limits come before the bytes that may need them.
+    /// Set grants and limits before the bytes are uploaded, because the bytes may need them.
     async fn plugin(&self, api: &Api, path: &str, wanted: &Document) -> anyhow::Result<()> {
         let now = self.now.as_ref().map(|now| &now.value);
         let differs = |part: &str| match now {
@@ -205,7 +204,7 @@ fn text(changes: &[Change], is_dry: bool) -> String {
         lines.push(format!("{} {} {}", change.sign(), change.kind.word(), change.name));
         for (at, now, wanted) in change.differences() {
             let [now, wanted] = [now, wanted].map(|value| short(&value.to_string(), VALUE_CHARS_MAX));
-            // What of a URL differs may be what is not shown.
+            // Two URLs that look alike may differ in the redacted part.
             let says = if now == wanted { format!("{now}, in what is not shown") } else { format!("{now} -> {wanted}") };
             lines.push(format!("    {at}: {says}"));
         }

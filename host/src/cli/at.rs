@@ -1,4 +1,4 @@
-//! What every command that speaks to a host has in common: which host, how much of a list, and how the answer is shown.
+//! What all commands that use a host's API share: the choice of the host, paging, and how answers are shown.
 
 use std::{path::Path, process::ExitCode};
 
@@ -12,51 +12,50 @@ use super::{
     output,
 };
 
-/// The longest page the host gives.
+/// The longest page that a host gives.
 const PAGE_MAX: usize = 500;
-/// What stays as it is in a segment of a path (RFC 3986, `unreserved`).
+/// Characters that are not percent-encoded in a segment of a path (RFC 3986, `unreserved`).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Which host, and how its answer is shown.
+/// Which host to use, and how to show its answer.
 #[derive(Debug, Args)]
 pub struct At {
     #[command(flatten)]
     target: Target,
-    /// Print what the host answered, as JSON.
+    /// Print the host's answer as JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// How much of a list.
+/// Which part of a list to show.
 #[derive(Debug, Args)]
 pub struct Page {
-    /// How many at most, newest first where it matters.
+    /// The most entries to show, newest first where the order is by time.
     #[arg(long, default_value = "50", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// Go on where a list ended.
+    /// Continue after the end of an earlier list.
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
 }
 
 impl At {
-    /// The host.
     pub fn open(&self) -> anyhow::Result<Api> {
         self.target.open()
     }
 
-    /// The host that has the data directory `data` open: the token is the one that lies there, unless another is named.
+    /// The host that has the data directory `data` open. Unless another token is named, the one in that directory is used.
     pub fn open_beside(&self, data: &Path) -> anyhow::Result<Api> {
         self.target.open_beside(data)
     }
 
-    /// Prints an answer: as it came if JSON is asked for, else what `text` makes of it.
+    /// Prints an answer: as JSON if that is wanted, otherwise as the text that `text` makes of it.
     pub fn show(&self, answer: &Value, text: impl FnOnce(&Value) -> String) -> anyhow::Result<ExitCode> {
         let shown = if self.json { output::pretty(answer) } else { text(answer) };
         output::print(&shown)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Prints a list as a table of these columns.
+    /// Prints a list as a table with these columns.
     pub fn show_list(&self, list: &Value, head: &[&str], row: impl Fn(&Value) -> Vec<String>) -> anyhow::Result<ExitCode> {
         self.show(list, |list| {
             let rows = list["data"].as_array().into_iter().flatten().map(row);
@@ -68,7 +67,7 @@ impl At {
         })
     }
 
-    /// Deletes what is at `path`, and says so.
+    /// Deletes what is at `path`, and prints that.
     pub async fn delete(&self, path: &str, what: &str) -> anyhow::Result<ExitCode> {
         self.open()?.call(Method::DELETE, path, None).await?;
         self.show(&json!({ "deleted": what }), |_| format!("{what} is deleted"))
@@ -76,7 +75,7 @@ impl At {
 }
 
 impl Page {
-    /// The list at `path`: pages are gathered until there are enough.
+    /// The list at `path`. Pages are fetched until there are enough entries.
     pub async fn fetch(&self, api: &Api, path: &str, filters: &[(&str, Option<&str>)]) -> anyhow::Result<Value> {
         let wanted = self.limit as usize;
         let mut data: Vec<Value> = Vec::new();
@@ -95,12 +94,12 @@ impl Page {
     }
 }
 
-/// A text as one segment of a path: a session's name may hold slashes.
+/// A text as one segment of a path. A session's name, for example, may contain slashes.
 pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
-/// A path with the parameters that are given.
+/// A path with those of the query parameters that have a value.
 pub fn with_query<'a>(path: &str, parameters: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in parameters {

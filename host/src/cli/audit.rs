@@ -16,16 +16,16 @@ use super::{
     after_help = "Examples:\n  hookwright audit --kind webhook --name chat\n  hookwright audit --who crm --since 2026-01-01T00:00:00Z --json"
 )]
 pub struct Audit {
-    /// By this token: its name or `tok_...`; `hookwright` is the host itself.
+    /// Only changes by this token: its name or `tok_...`; `hookwright` is the host itself.
     #[arg(long)]
     who: Option<String>,
-    /// Of things of this kind: webhook, receiver, code, secret, token, plugin, ...
+    /// Only changes of things of this kind: webhook, receiver, code, secret, token, plugin, ...
     #[arg(long)]
     kind: Option<String>,
-    /// Of things of this name.
+    /// Only changes of the thing with this name.
     #[arg(long)]
     name: Option<String>,
-    /// Made since then (RFC 3339).
+    /// Only changes at or after this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     #[command(flatten)]
@@ -35,7 +35,6 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             let Self { who, kind, name, since, page, at } = self;

@@ -1,4 +1,4 @@
-//! `hookwright backup`: everything a store holds, in a directory of its own.
+//! `hookwright backup`: copies everything a store holds into a directory.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -16,13 +16,13 @@ use crate::{
     store::Note,
 };
 
-/// Take a backup; the host may go on working.
+/// Take a backup. The host may keep running.
 #[derive(Debug, Args)]
 #[command(
     after_help = "The storage key (DATA/key, or HOOKWRIGHT_KEY_FILE) is not in a backup: keep a copy of it elsewhere.\n\nExample:\n  hookwright backup --data ./data --to /var/backups/hookwright/2026-01-31"
 )]
 pub struct Backup {
-    /// Where it goes: a directory that does not exist or is empty. Of a host on another machine: a name below its setting `backup_dir`.
+    /// The target: a directory that does not exist or is empty. For a host on another machine: a name below its setting `backup_dir`.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     #[command(flatten)]
@@ -30,7 +30,6 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// Takes it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let to = std::path::absolute(&self.to)?;
         let taken = match self.place.worker()? {

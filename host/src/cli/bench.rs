@@ -1,7 +1,7 @@
-//! `hookwright bench`: how fast this build is on this machine, against a bare server in the same run.
+//! `hookwright bench`: measures how fast this build is on this machine, compared with a bare server in the same run.
 //!
-//! Load generator, host, store and endpoints share this process and its processors; requests go over loopback on connections that
-//! stay open. Every accepted event must arrive at its endpoint with a good signature, or the run fails.
+//! Load generator, host, store and endpoints share this process and its processors. Requests go over loopback on connections that stay
+//! open. Every accepted event must arrive at its endpoint with a valid signature, or the run fails.
 
 use std::{
     path::{Path, PathBuf},
@@ -30,7 +30,7 @@ pub mod sandbox;
 mod stages;
 mod table;
 
-/// Measure accepting, delivering, answering and the sandbox against a bare server in the same run.
+/// Measure accepting, delivering, answering and the sandbox, compared with a bare server in the same run.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  hookwright bench\n  hookwright bench --events 2000 --json\n  hookwright bench --only plugin --only script\n  hookwright bench --data /var/lib/hookwright-bench"
@@ -39,25 +39,24 @@ pub struct Bench {
     /// Seconds for each measurement [default: 3].
     #[arg(long, conflicts_with = "events", value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: Option<u64>,
-    /// Requests for each measurement instead.
+    /// Number of requests for each measurement, instead of a time.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     events: Option<u64>,
-    /// Measure only what has this in its name, beside the bare server; repeat for more.
+    /// Measure only parts whose name contains this, and the bare server; repeat for more.
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
-    /// Connections at once.
+    /// Number of connections that are open at once.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: u16,
-    /// Directory for the store, removed afterwards: the disk that is measured [default: the system's temporary directory].
+    /// Directory for the store, on the disk to measure; it is removed afterwards [default: the system's temporary directory].
     #[arg(long)]
     data: Option<PathBuf>,
-    /// One JSON document instead of the table.
+    /// Print one JSON document instead of the table.
     #[arg(long)]
     json: bool,
 }
 
 impl Bench {
-    /// Measures everything.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         if std::env::var_os("RUST_LOG").is_some() {
             log_to_stderr(LogFormat::Auto);
@@ -85,7 +84,8 @@ impl Bench {
     }
 }
 
-/// A host on a directory, with the plugins of the binary ready. `compiler`: what compiles for it, if not this executable.
+/// Starts a host on a directory and waits until the plugins of the binary are ready. `compiler`: the executable that compiles plugins, if
+/// not this one.
 pub async fn start(data: &Path, compiler: Option<PathBuf>) -> anyhow::Result<Host> {
     let listener = TcpListener::bind(LOOPBACK).await.context("cannot listen on 127.0.0.1")?;
     let mut config = Config::new(data, listener.local_addr()?);

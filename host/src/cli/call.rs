@@ -1,4 +1,4 @@
-//! `hookwright call`: what came in, and what became of it.
+//! `hookwright call`: lists inbound calls, shows them and runs them again.
 
 use std::process::ExitCode;
 
@@ -15,17 +15,17 @@ use super::{
     webhook::exchange,
 };
 
-/// What came in, and what became of it.
+/// Inbound calls and their outcomes.
 #[derive(Debug, Subcommand)]
 pub enum Call {
-    /// List calls, newest first; rejected ones too.
+    /// List calls, newest first, including rejected ones.
     List(List),
-    /// Show one: what came in, the verdict of the verification, the reply, the log.
+    /// Show a call: the request, the verdict of the verification, the reply, the log.
     #[command(after_help = "Example:\n  hookwright call show cal_06h1h7gqv0zef9www3vn67kb84")]
     Show {
-        /// `cal_...`
+        /// The call's identifier, `cal_...`.
         id: String,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
@@ -39,39 +39,39 @@ pub enum Call {
     after_help = "Examples:\n  hookwright call rerun cal_06h1h7gqv0zef9www3vn67kb84\n  hookwright call rerun --receiver refresh --since 2026-11-24T08:00:00Z --dry-run"
 )]
 pub struct Rerun {
-    /// `cal_...`; or say which by `--receiver`.
+    /// The call's identifier, `cal_...`; or choose calls with `--receiver`.
     #[arg(required_unless_present = "receiver", conflicts_with = "receiver")]
     id: Option<String>,
-    /// All that failed for good, of this receiver.
+    /// Run all calls of this receiver that failed for good.
     #[arg(long)]
     receiver: Option<String>,
-    /// `failed`, or `rejected`: those that its plugin rejected.
+    /// The state of the calls: `failed`, or `rejected`, which means rejected by the receiver's plugin.
     #[arg(long, value_parser = ["failed", "rejected"], default_value = "failed", conflicts_with = "id")]
     state: String,
-    /// That came in at or after this time (RFC 3339).
+    /// Only calls that came in at or after this time (RFC 3339).
     #[arg(long, conflicts_with = "id")]
     since: Option<Timestamp>,
-    /// That came in before this time.
+    /// Only calls that came in before this time.
     #[arg(long, conflicts_with = "id")]
     until: Option<Timestamp>,
     /// The version of the receiver's plugin that runs them [default: the active one].
     #[arg(long)]
     version: Option<u32>,
-    /// Say how many there are, and change nothing.
+    /// Only count the calls.
     #[arg(long, conflicts_with = "id")]
     dry_run: bool,
     #[command(flatten)]
     at: At,
 }
 
-/// Which calls.
+/// Which calls to list.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hookwright call list --receiver refresh --state rejected")]
 pub struct List {
-    /// Of this receiver.
+    /// Only calls of this receiver.
     #[arg(long)]
     receiver: Option<String>,
-    /// In this state.
+    /// Only calls in this state.
     #[arg(long, value_parser = ["pending", "done", "rejected", "failed"])]
     state: Option<String>,
     #[command(flatten)]
@@ -81,7 +81,6 @@ pub struct List {
 }
 
 impl Call {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             match self {
@@ -139,7 +138,7 @@ impl Rerun {
         })
     }
 
-    /// One part of many.
+    /// One part of a rerun of many calls.
     async fn part(&self, api: &Api, after: &Value) -> anyhow::Result<Value> {
         let Self { receiver, state, since, until, version, .. } = self;
         let body = json!({ "receiver": receiver, "state": state, "since": since, "until": until, "version": version, "after": after });
@@ -154,7 +153,7 @@ impl Rerun {
     }
 }
 
-/// What is kept in place of the body of a call that was turned away.
+/// Shown in place of the body of a rejected call, whose body is not kept.
 fn not_kept(call: &Value) -> String {
     let digest = &call["request"]["body_not_kept"];
     let (bytes, sha256) = (cell(digest, "/bytes"), cell(digest, "/sha256"));

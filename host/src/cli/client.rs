@@ -1,4 +1,4 @@
-//! The HTTP client the other subcommands speak to a host with.
+//! The HTTP client with which the other subcommands use a host's API.
 
 use std::{
     collections::BTreeMap,
@@ -21,10 +21,10 @@ use crate::{
     transport::TlsSettings,
 };
 
-/// How long an answer may take: an upload compiles before it answers.
+/// Longest time to wait for an answer. An upload is compiled before it is answered.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(120);
 
-/// Which host, and who asks.
+/// Which host to use, and with which token.
 #[derive(Clone, Debug, Args)]
 pub struct Target {
     /// The host's address (HOOKWRIGHT_URL) [default: http://127.0.0.1:8400].
@@ -36,16 +36,16 @@ pub struct Target {
     /// Certificate authorities in PEM to trust instead of the public ones (HOOKWRIGHT_CA_FILE).
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// A host of ~/.config/hookwright/config.toml: `[profiles.NAME]` with `url`, `token_file` and, if need be, `ca_file`. With it,
+    /// A host in ~/.config/hookwright/config.toml: `[profiles.NAME]` with `url`, `token_file` and, if needed, `ca_file`. With --profile,
     /// HOOKWRIGHT_URL, HOOKWRIGHT_TOKEN and HOOKWRIGHT_CA_FILE are not read.
     #[arg(long, env = "HOOKWRIGHT_PROFILE", value_name = "NAME")]
     profile: Option<String>,
 }
 
-/// Where hosts are looked up by name, below the folder of the user's configuration.
+/// The file in which hosts are found by name, below the user's configuration folder.
 const PROFILES: &str = "hookwright/config.toml";
 
-/// The file of hosts.
+/// The content of that file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Hosts {
@@ -53,7 +53,7 @@ struct Hosts {
     profiles: BTreeMap<String, Profile>,
 }
 
-/// One of them: its address and its token belong together.
+/// One host of the file: its address and its token belong together.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Profile {
@@ -77,12 +77,12 @@ impl Profile {
     }
 }
 
-/// A variable of the environment that says something.
+/// The value of an environment variable, unless it is empty.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-/// The host where nothing names another.
+/// The host that is used if none is named.
 const DEFAULT_URL: &str = "http://127.0.0.1:8400";
 
 fn token_in(path: &Path, hint: &str) -> anyhow::Result<Secret> {
@@ -90,32 +90,30 @@ fn token_in(path: &Path, hint: &str) -> anyhow::Result<Secret> {
     Ok(Secret::new(text.trim()))
 }
 
-/// A host, spoken to over its API.
+/// A host, used through its API.
 pub struct Api {
     url: String,
     token: Secret,
     client: Client<hyper_rustls::HttpsConnector<hyper_util::client::legacy::connect::HttpConnector>, Full<Bytes>>,
 }
 
-/// What a host answered.
+/// The answer of a host.
 #[derive(Debug)]
 pub struct Answered {
-    /// The status.
     pub status: u16,
-    /// The body, as JSON if it is any, as text otherwise.
+    /// The body: as JSON if it is JSON, otherwise as text.
     pub body: Value,
 }
 
 impl Target {
-    /// The host, with the token read.
     pub fn open(&self) -> anyhow::Result<Api> {
         self.open_beside(Path::new("data"))
     }
 
-    /// The same; a token that is named nowhere is looked for in `data`.
+    /// Like `open`; if no token is named, it is looked for in the data directory `data`.
     pub fn open_beside(&self, data: &Path) -> anyhow::Result<Api> {
         if let Some(name) = self.profile.as_deref().filter(|name| !name.is_empty()) {
-            // The token of one host is never sent to another.
+            // Never send the token of one host to another.
             if self.url.is_some() || self.token_file.is_some() || self.ca_file.is_some() {
                 bail!("a profile is a host and its token: --url and --token-file do not go with it, nor does --ca-file");
             }
@@ -136,18 +134,17 @@ impl Target {
 }
 
 impl Api {
-    /// The host at `url`.
     pub fn new(url: impl Into<String>, token: Secret) -> Self {
         Self::connecting(url, token, HttpsConnectorBuilder::new().with_webpki_roots())
     }
 
-    /// The same, whose certificate is of one of the authorities in a file, if there is one.
+    /// Like `new`, but trusts the certificate authorities in `ca_file`, if it is given.
     fn trusting(url: String, token: Secret, ca_file: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = ca_file else { return Ok(Self::new(url, token)) };
         let place = || format!("the certificate authorities in {} (--ca-file, HOOKWRIGHT_CA_FILE)", path.display());
         let pem = std::fs::read_to_string(path).with_context(place)?;
         let mut config = (**TlsSettings::from_pem(&[pem], None).with_context(place)?.config()).clone();
-        // The connector says itself which versions it speaks.
+        // The connector sets the ALPN protocols itself.
         config.alpn_protocols.clear();
         Ok(Self::connecting(url, token, HttpsConnectorBuilder::new().with_tls_config(config)))
     }
@@ -157,13 +154,13 @@ impl Api {
         Self { url: url.into().trim_end_matches('/').to_owned(), token, client: Client::builder(TokioExecutor::new()).build(connector) }
     }
 
-    /// Sends a document and takes any answer.
+    /// Sends a document and accepts an answer of any status.
     pub async fn send(&self, method: Method, path: &str, media: &str, body: impl Into<Bytes>) -> anyhow::Result<Answered> {
         let (status, bytes) = self.exchange(method, path, media, body).await?;
         Ok(Answered::new(status, &bytes))
     }
 
-    /// The bytes at `path`.
+    /// Downloads the bytes at `path`.
     pub async fn download(&self, path: &str) -> anyhow::Result<Bytes> {
         let (status, bytes) = self.exchange(Method::GET, path, "application/json", "").await?;
         if status == 200 {
@@ -193,7 +190,7 @@ impl Api {
         }
     }
 
-    /// Sends JSON and insists on a 2xx answer.
+    /// Sends JSON and requires a 2xx answer.
     pub async fn call(&self, method: Method, path: &str, document: Option<&Value>) -> anyhow::Result<Value> {
         let body = document.map(Value::to_string).unwrap_or_default();
         self.send(method, path, "application/json", body).await?.success()
@@ -206,7 +203,7 @@ impl Answered {
         Self { status, body: serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned())) }
     }
 
-    /// The body of a 2xx answer; otherwise an error that says what the host said.
+    /// The body of a 2xx answer. Any other answer becomes an error with the host's sentence.
     pub fn success(self) -> anyhow::Result<Value> {
         if (200..300).contains(&self.status) {
             return Ok(self.body);

@@ -1,4 +1,4 @@
-//! `hookwright compact`: the store gives back the space it does not need.
+//! `hookwright compact`: gives back disk space that the store no longer needs.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use super::{
     runtime::block_on,
 };
 
-/// Give back the space the store does not need. A running host does so by itself; this is for those who want it now.
+/// Give back disk space that the store no longer needs. A running host also does that by itself.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  hookwright compact --data ./data\n  hookwright compact --url https://hooks.example.com --token-file ./admin-token --data ./none"
@@ -23,7 +23,6 @@ pub struct Compact {
 }
 
 impl Compact {
-    /// Does it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let done = match self.place.worker()? {
             Worker::Here(offline) => {

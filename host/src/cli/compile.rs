@@ -1,4 +1,4 @@
-//! `hookwright compile`: one compilation, in a process that can be killed and limited.
+//! `hookwright compile`: one compilation, in a process that can be killed and whose memory is limited.
 
 use std::process::ExitCode;
 
@@ -14,7 +14,6 @@ pub struct Compile {
 }
 
 impl Compile {
-    /// Compiles and says how it went.
     pub fn run(self) -> ExitCode {
         compile_main(&self.args)
     }

@@ -1,4 +1,4 @@
-//! `hookwright completion`: what a shell completes commands and flags with.
+//! `hookwright completion`: prints scripts with which shells complete commands and flags.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::output;
 
-/// Print what a shell completes commands and flags with.
+/// Print a script with which a shell completes commands and flags.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hookwright completion bash > /etc/bash_completion.d/hookwright
@@ -19,7 +19,6 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// Prints it, for `command`.
     pub fn run(self, mut command: Command) -> anyhow::Result<ExitCode> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "hookwright", &mut script);

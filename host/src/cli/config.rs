@@ -1,4 +1,5 @@
-//! `hookwright config`: what is set, by whom, and whether a file is right. Also the flags of everything that starts a host.
+//! `hookwright config`: shows settings and where they come from, and checks a file. Also defines the flags of every command that starts a
+//! host.
 
 use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf, process::ExitCode};
 
@@ -20,32 +21,30 @@ use crate::{
   hookwright config show --config /etc/hookwright.toml
   hookwright config check /etc/hookwright.toml")]
 pub enum ConfigCommand {
-    /// Every setting: what holds, its unit, its bounds, its default, and who said so. No secret is shown.
+    /// Show every setting: its value, unit, bounds and default, and where the value comes from. Secrets are not shown.
     #[command(after_help = "Examples:
   hookwright config show
   HOOKWRIGHT_LIMITS_BACKLOG_MAX=1000 hookwright config show --json | jq '.data[] | select(.origin != \"default\")'")]
     Show(Box<Show>),
-    /// Read a file as a start would, without the environment, and tell everything that is wrong with it.
+    /// Read a file as the host would at start, without the environment, and report everything that is wrong.
     #[command(
         after_help = "Exit code: 0 it is right, 1 it is not; what is wrong is on standard error.\n\nExample:\n  hookwright config check /etc/hookwright.toml"
     )]
     Check(Check),
 }
 
-/// `config show`.
 #[derive(Debug, Args)]
 pub struct Show {
     #[command(flatten)]
     configured: Configured,
-    /// Only what somebody set.
+    /// Only settings that are set somewhere.
     #[arg(long)]
     set_only: bool,
-    /// Print JSON, with the variable of each and what it is.
+    /// Print JSON, with the variable and the description of each setting.
     #[arg(long)]
     json: bool,
 }
 
-/// `config check`.
 #[derive(Debug, Args)]
 pub struct Check {
     /// The file (TOML).
@@ -55,13 +54,14 @@ pub struct Check {
     json: bool,
 }
 
-/// Where a configuration comes from: a file (TOML), over it the environment (`HOOKWRIGHT_` and the key in capitals), over both these flags.
+/// Where the configuration comes from: a file (TOML), the environment (`HOOKWRIGHT_` and the key in capitals), and flags. Later ones
+/// override earlier ones.
 #[derive(Debug, Args)]
 pub struct Configured {
-    /// Configuration file (TOML); the environment and flags win over it.
+    /// Configuration file (TOML); the environment and flags override it.
     #[arg(long, env = "HOOKWRIGHT_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Any setting, as `hookwright config show` names it; repeat.
+    /// Any setting, named as in `hookwright config show`; repeat for more.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     set: Vec<(String, Secret)>,
     /// Data directory (HOOKWRIGHT_DATA) [default: ./data].
@@ -70,24 +70,26 @@ pub struct Configured {
     /// Address to listen on (HOOKWRIGHT_LISTEN) [default: 127.0.0.1:8400].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Network the host may call besides public addresses, also by plain http (HOOKWRIGHT_ALLOW_NETWORKS); repeat, or separate by commas.
+    /// A network that the host may call in addition to public addresses, also over plain http (HOOKWRIGHT_ALLOW_NETWORKS); repeat, or
+    /// separate by commas.
     #[arg(long = "allow-network", value_name = "NETWORK")]
     allow_networks: Vec<String>,
-    /// Proxy for every host, http://[USER:PASSWORD@]HOST:PORT, in place of the file's `[[proxy]]` (HOOKWRIGHT_PROXY); it is asked for addresses
-    /// that were tested here. HTTP_PROXY and its like are not read.
+    /// The proxy for all hosts, http://[USER:PASSWORD@]HOST:PORT, instead of the file's `[[proxy]]` (HOOKWRIGHT_PROXY). The proxy gets
+    /// addresses that the host has checked. HTTP_PROXY and similar variables are not read.
     #[arg(long, value_name = "URL", value_parser = secret)]
     proxy: Option<Secret>,
-    /// File with the storage key, 64 hexadecimal digits (HOOKWRIGHT_KEY_FILE) [default: DATA/key, made at the first start].
+    /// File with the storage key, 64 hexadecimal digits (HOOKWRIGHT_KEY_FILE) [default: DATA/key, created at the first start].
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Where callers find the host: scheme, host and port (HOOKWRIGHT_PUBLIC_URL) [default: as in the admin's own request].
+    /// The address under which callers reach the host: scheme, host and port (HOOKWRIGHT_PUBLIC_URL) [default: as in the admin's own
+    /// request].
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// Path before /api/v1/webhook/CODE, and the environment it stands for: /123456/TEST1=test (HOOKWRIGHT_BASES). With any of them codes
-    /// are found at these alone; repeat, or separate by commas.
+    /// A path before /api/v1/webhook/CODE, and the environment it selects: /123456/TEST1=test (HOOKWRIGHT_BASES). If any is set, codes
+    /// are accepted only at these paths; repeat, or separate by commas.
     #[arg(long = "base", value_name = "PATH[=ENVIRONMENT]")]
     bases: Vec<String>,
-    /// How the log on standard error is written: auto, text or json (HOOKWRIGHT_LOG_FORMAT) [default: auto, text on a terminal].
+    /// Format of the log on standard error: auto, text or json (HOOKWRIGHT_LOG_FORMAT) [default: auto, which is text on a terminal].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
 }
@@ -103,7 +105,6 @@ fn secret(text: &str) -> Result<Secret, String> {
 }
 
 impl Configured {
-    /// Reads all of it.
     pub fn load(self) -> anyhow::Result<Loaded> {
         let file = self.config.clone().map(read).transpose()?;
         Ok(Written { file, variables: variables(), flags: self.flags() }.load()?)
@@ -139,7 +140,6 @@ fn variables() -> Vec<(String, Secret)> {
 }
 
 impl ConfigCommand {
-    /// Does it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Show(show) => show.run(),

@@ -1,4 +1,4 @@
-//! `hookwright delivery`: what was owed, what was tried.
+//! `hookwright delivery`: lists deliveries, shows their attempts, resends and cancels them.
 
 use std::process::ExitCode;
 
@@ -13,38 +13,38 @@ use super::{
     webhook::exchange,
 };
 
-/// What was owed, what was tried.
+/// Deliveries and their attempts.
 #[derive(Debug, Subcommand)]
 pub enum Delivery {
     /// List deliveries, newest first.
     List(List),
-    /// Show one with its attempts: requests, answers, logs.
+    /// Show a delivery with its attempts: requests, answers, logs.
     #[command(after_help = "Example:\n  hookwright delivery show dlv_00000000000jrb7dmdcqgyfmz8dhk")]
     Show(Named),
-    /// Send one once more, under the same identifier.
+    /// Send a delivery once more. It keeps its identifier.
     #[command(after_help = "Example:\n  hookwright delivery resend dlv_00000000000jrb7dmdcqgyfmz8dhk")]
     Resend(Named),
-    /// Give up on one that is pending or waiting.
+    /// Cancel a delivery that is pending or waiting.
     #[command(after_help = "Example:\n  hookwright delivery cancel dlv_00000000000jrb7dmdcqgyfmz8dhk")]
     Cancel(Named),
 }
 
-/// Which deliveries.
+/// Which deliveries to list.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  hookwright delivery list --state failed\n  hookwright delivery list --webhook chat --since 2026-01-31T08:00:00Z --limit 500"
 )]
 pub struct List {
-    /// Of this webhook.
+    /// Only deliveries of this webhook.
     #[arg(long)]
     webhook: Option<String>,
-    /// In this state.
+    /// Only deliveries in this state.
     #[arg(long, value_parser = ["pending", "sending", "waiting", "delivered", "failed", "refused", "cancelled"])]
     state: Option<String>,
-    /// Of this event.
+    /// Only deliveries of this event.
     #[arg(long)]
     event: Option<String>,
-    /// Made since then, RFC 3339.
+    /// Only deliveries created at or after this time, RFC 3339.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     #[command(flatten)]
@@ -56,14 +56,13 @@ pub struct List {
 /// A delivery on a host.
 #[derive(Debug, Args)]
 pub struct Named {
-    /// `dlv_...`
+    /// The delivery's identifier, `dlv_...`.
     id: String,
     #[command(flatten)]
     at: At,
 }
 
 impl Delivery {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             match self {

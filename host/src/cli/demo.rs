@@ -1,7 +1,7 @@
-//! `hookwright demo`: one story through a real host over real HTTP, told so that a person understands it.
+//! `hookwright demo`: a story on a real host over real HTTP that shows what the product does.
 //!
-//! The host, its store and three vendors' endpoints live in this process and a temporary directory. Everything is configured
-//! over the API, every endpoint verifies what it gets by itself, and the demo fails if anything is not as it is told.
+//! The host, its store and the endpoints of three vendors run in this process and a temporary directory. Everything is configured over
+//! the API. Every endpoint verifies what it receives by itself. If anything differs from the story, the demo fails.
 
 use std::{io::Write, process::ExitCode, sync::Arc, time::Instant};
 
@@ -36,13 +36,13 @@ mod world;
 #[command(after_help = "Without --once it keeps serving and prints three curl lines to try. RUST_LOG=info shows the host's own log.\n\n\
     Example:\n  hookwright demo --once")]
 pub struct Demo {
-    /// Exit after the story: 0 if every step went as told.
+    /// Exit after the story: 0 if every step succeeded.
     #[arg(long)]
     once: bool,
 }
 
 impl Demo {
-    /// Tells the story, then serves until told to stop.
+    /// Tells the story, then serves until the process is asked to stop.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         if std::env::var_os("RUST_LOG").is_some() {
             log_to_stderr(LogFormat::Auto);
@@ -77,11 +77,11 @@ async fn tell(page: &Page, host: &Host, world: &mut World, directory: &std::path
     }
 }
 
-/// Starts a host on a free port, with every plugin compiled.
+/// Starts a host on a free port and waits until every plugin is compiled.
 async fn start(page: &Page, data: &std::path::Path) -> anyhow::Result<Host> {
     let listener = TcpListener::bind(LOOPBACK).await.context("cannot listen on 127.0.0.1")?;
     let mut config = Config::new(data, listener.local_addr()?);
-    // Its own endpoints are on loopback, which a host calls only when it is told so.
+    // The demo's endpoints are on loopback, which a host calls only if it is allowed.
     config.allow_networks = vec!["127.0.0.0/8".parse()?];
     let host = Host::start(config, listener, Arc::new(SystemClock), None).await.context("the host did not start")?;
     let begun = Instant::now();
@@ -95,7 +95,7 @@ async fn start(page: &Page, data: &std::path::Path) -> anyhow::Result<Host> {
     Ok(host)
 }
 
-/// What to try while it keeps serving.
+/// Prints commands to try while the host keeps serving.
 fn invite(page: &Page, host: &Host, token: &Secret, places: &Places) {
     let url = format!("http://{}", host.address);
     let token = token.expose_str().unwrap_or_default();
@@ -114,6 +114,6 @@ fn invite(page: &Page, host: &Host, token: &Secret, places: &Places) {
         format!("# call a code, as the agent does\ncurl -s '{}' -d '{call}'", places.agent),
     ];
     let mut out = std::io::stdout().lock();
-    // Whole lines, whatever the terminal's width: they are there to be copied. If standard output is closed, nobody reads them.
+    // Print whole lines, whatever the terminal's width, because they are meant to be copied. A closed standard output is no error.
     drop(writeln!(out, "\n{}\n\n{url}  admin token: {token}\n", lines.join("\n\n")));
 }

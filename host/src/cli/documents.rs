@@ -1,4 +1,4 @@
-//! Files of documents: JSON, TOML or YAML, by how their names end.
+//! Reads and writes files of documents. The file name's extension chooses JSON, TOML or YAML.
 
 use std::{fs, path::Path};
 
@@ -7,19 +7,19 @@ use serde_json::Value;
 
 use super::output;
 
-/// How a file holds documents.
+/// The format of a file of documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// JSON (RFC 8259): one document, or several in an array.
     Json,
     /// TOML: one document.
     Toml,
-    /// YAML 1.2: one document, several in an array, or several divided by `---`.
+    /// YAML 1.2: one document, several in an array, or several separated by `---`.
     Yaml,
 }
 
 impl Format {
-    /// The format of a file of this name; `None`: it holds no documents.
+    /// The format of a file, by its extension; `None`: files with this name hold no documents.
     pub fn of_file(file: &Path) -> Option<Self> {
         match file.extension()?.to_str()? {
             "json" => Some(Self::Json),
@@ -29,13 +29,14 @@ impl Format {
         }
     }
 
-    /// A text's documents.
+    /// Parses the documents in a text.
     pub fn read(self, text: &str) -> anyhow::Result<Vec<Value>> {
         let documents: Vec<Value> = match self {
             Self::Json => vec![serde_json::from_str(text).context("it is not JSON")?],
             Self::Toml => vec![toml::from_str(text).context("it is not TOML")?],
             Self::Yaml => {
-                // `no` is a country, not a refusal (YAML 1.2, 10.2.1.2); and an error quotes no line, in which a credential may stand.
+                // Strict booleans: `no` is a string (YAML 1.2, 10.2.1.2). No snippet: an error must not quote a line that may hold a
+                // credential.
                 let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
                 serde_saphyr::from_multiple_with_options(text, options).context("it is not YAML")?
             }
@@ -48,17 +49,15 @@ impl Format {
     }
 }
 
-/// How a document is written.
+/// The format in which documents are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Written {
-    /// As JSON.
     Json,
-    /// As YAML.
     Yaml,
 }
 
 impl Written {
-    /// What the name of such a file ends with.
+    /// The extension of files in this format.
     pub fn ending(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -66,7 +65,6 @@ impl Written {
         }
     }
 
-    /// A document as the text of a file.
     pub fn text(self, document: &Value) -> anyhow::Result<String> {
         match self {
             Self::Json => Ok(format!("{}\n", output::pretty(document))),
@@ -75,7 +73,6 @@ impl Written {
     }
 }
 
-/// The documents in a file.
 pub fn read(file: &Path) -> anyhow::Result<Vec<Value>> {
     let Some(format) = Format::of_file(file) else { bail!("{} is neither .json nor .toml nor .yaml", file.display()) };
     let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
@@ -112,7 +109,7 @@ mod tests {
         }
         let refused = format!("{:#}", read("token: canary\n  bad: [").expect_err("refused"));
         assert!(!refused.contains("canary") && refused.contains("line"), "{refused}");
-        // Anchors that refer to each other do not grow without bound.
+        // Nested anchors do not make the document grow without bound.
         let bomb = (0..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| format!("{text}a{0}: &a{0} [*a{n}, *a{n}]\n", n + 1));
         assert!(read(&bomb).is_err());
     }

@@ -1,7 +1,7 @@
-//! A small HTTP/1.1 server for the subcommands that stand in for somebody's endpoint: `demo`, `sink`, `bench`.
+//! A small HTTP/1.1 server for the subcommands that play an endpoint: `demo`, `sink`, `bench`.
 //!
-//! It shares nothing with the host's own server, and [`standard_webhooks`] nothing with the host's signing: what they say of a
-//! delivery is evidence.
+//! It shares no code with the host's own server, and [`standard_webhooks`] shares none with the host's signing. So what they find out
+//! about a delivery is independent evidence.
 
 use std::{
     convert::Infallible,
@@ -23,29 +23,25 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub mod standard_webhooks;
 
-/// Bytes of a request's body.
+/// Longest body of a request, in bytes.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long a stop waits for answers that are being written.
+/// Longest time a stop waits for answers that are being written.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Any free port of this machine, reachable from this machine alone.
+/// Any free port, reachable only from this machine.
 pub const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// One request as it arrived.
+/// A request that arrived.
 #[derive(Clone, Debug)]
 pub struct Arrived {
-    /// The method.
     pub method: Method,
     /// Path and query, as sent.
     pub target: String,
-    /// Headers.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Bytes,
 }
 
 impl Arrived {
-    /// A header's value as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -56,40 +52,35 @@ impl Arrived {
     }
 }
 
-/// What is answered.
+/// An answer.
 #[derive(Clone, Debug)]
 pub struct Said {
-    /// The status.
     pub status: u16,
     /// The media type of the body.
     pub content_type: &'static str,
-    /// The body.
     pub body: Bytes,
 }
 
 impl Said {
-    /// JSON.
     pub fn json(status: u16, document: &serde_json::Value) -> Self {
         Self { status, content_type: "application/json", body: document.to_string().into() }
     }
 
-    /// Text.
     pub fn text(status: u16, text: impl Into<Bytes>) -> Self {
         Self { status, content_type: "text/plain; charset=utf-8", body: text.into() }
     }
 }
 
-/// A listening server; it ends with this value.
+/// A server that listens. It stops when this value is dropped.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// Where it listens.
     pub address: SocketAddr,
     serving: JoinHandle<()>,
     stop: DropGuard,
 }
 
 impl Endpoint {
-    /// Listens, and has `answer` say what each request gets.
+    /// Starts to listen. `answer` gives the answer to each request.
     pub async fn start(listen: SocketAddr, answer: impl Fn(Arrived) -> Said + Send + Sync + 'static) -> std::io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
@@ -98,15 +89,15 @@ impl Endpoint {
         Ok(Self { address, serving, stop: stop.drop_guard() })
     }
 
-    /// Its address as a URL without a path.
+    /// The server's address as a URL without a path.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Lets the answers that are being written end, then stops.
+    /// Waits for the answers that are being written, then stops.
     pub async fn stop(self) {
         drop(self.stop);
-        // A panic has been shown where it happened.
+        // A panic was already reported where it happened.
         drop(self.serving.await);
     }
 }
@@ -121,7 +112,7 @@ async fn serve<F: Fn(Arrived) -> Said + Send + Sync + 'static>(listener: TcpList
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else { continue };
-        // Answers are small: waiting to fill a packet would only delay them.
+        // Answers are small. Waiting to fill a packet would only delay them.
         drop(stream.set_nodelay(true));
         let answer = Arc::clone(&answer);
         let service = service_fn(move |request| {

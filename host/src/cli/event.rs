@@ -1,4 +1,4 @@
-//! `hookwright event`: post events and look at them.
+//! `hookwright event`: posts events, lists and shows them.
 
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ mod tail;
 
 use listed::source;
 
-/// Post events and look at them.
+/// Post events, list and show them.
 #[derive(Debug, Subcommand)]
 pub enum Event {
     /// Post an event. It is on disk when this returns.
@@ -26,19 +26,19 @@ pub enum Event {
     /// List events, newest first.
     #[command(after_help = "Example:\n  hookwright event list --limit 20")]
     List {
-        /// How much of the list.
+        /// The length of the list.
         #[command(flatten)]
         page: Page,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
     /// Show an event with its deliveries.
     #[command(after_help = "Example:\n  hookwright event show evt_06h1h7gqv0zef9www3vn67kb84")]
     Show {
-        /// `evt_...`
+        /// The event's identifier, `evt_...`.
         id: String,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
@@ -53,7 +53,7 @@ pub enum Event {
     hookwright event send order.paid --session s1 --param size=3 --param fruit=apple --data - < order.json\n\n\
     With --wait the exit code is 1 unless there is a delivery and every one was delivered.")]
 pub struct Send {
-    /// What happened: a path (`/items/abc123/share`) or a word (`user.created`).
+    /// The trigger: a path (`/items/abc123/share`) or a word (`user.created`).
     trigger: String,
     /// The event's data: JSON, @FILE, or - for standard input.
     #[arg(long)]
@@ -61,13 +61,14 @@ pub struct Send {
     /// The session it belongs to.
     #[arg(long)]
     session: Option<String>,
-    /// A session parameter to set in the same commit: name=value, where JSON is taken as such (`null` removes); repeat for more.
+    /// A session parameter to set in the same commit: name=value. A value that is JSON is taken as JSON (`null` removes the parameter);
+    /// repeat for more.
     #[arg(long = "param", value_name = "NAME=VALUE")]
     parameters: Vec<Pair>,
-    /// Who says so.
+    /// The producer of the event.
     #[arg(long)]
     source: Option<String>,
-    /// The producer's identifier: the same again is a repeat.
+    /// The producer's identifier. An event with the same source and identifier is a repeat.
     #[arg(long)]
     id: Option<String>,
     /// When it happened, RFC 3339 [default: now].
@@ -76,10 +77,10 @@ pub struct Send {
     /// The environment it happened in.
     #[arg(long)]
     environment: Option<String>,
-    /// Anything else worth carrying: name=text; repeat for more.
+    /// A further attribute: name=text; repeat for more.
     #[arg(long = "attribute", value_name = "NAME=TEXT")]
     attributes: Vec<Pair>,
-    /// Wait for the first attempts of its deliveries, such as 5s; 60s at most.
+    /// Wait for the first attempts of its deliveries, such as 5s; at most 60s.
     #[arg(long)]
     wait: Option<String>,
     #[command(flatten)]
@@ -87,7 +88,6 @@ pub struct Send {
 }
 
 impl Event {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Send(send) => block_on(send.run()),
@@ -170,7 +170,7 @@ async fn show(id: String, at: At) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// How many webhooks an event matched; if none, why.
+/// How many webhooks an event matched; if none, the reasons.
 fn matched(answer: &Value) -> String {
     match answer["matched"].as_u64() {
         None => String::new(),
@@ -186,11 +186,11 @@ fn matched(answer: &Value) -> String {
     }
 }
 
-/// What became of an event.
+/// A table of an event's deliveries.
 fn deliveries(deliveries: &Value) -> String {
     let rows = deliveries.as_array().into_iter().flatten().map(|delivery| {
         let mut row: Vec<String> = ["/id", "/webhook", "/state", "/attempts"].iter().map(|part| cell(delivery, part)).collect();
-        // Who may not read deliveries is told how they went alone.
+        // A token that may not read deliveries gets only their outcomes.
         let is_outcome = delivery.get("failure_kind").is_some();
         let (status, failure) = match is_outcome {
             true => ("/http_status", "/failure_kind"),

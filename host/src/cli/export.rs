@@ -1,4 +1,4 @@
-//! `hookwright export`: what a host was told, as the folder `apply` takes.
+//! `hookwright export`: writes a host's documents into a folder, in the form that `apply` takes.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::model::request::redact::is_redacted;
 
-/// Write what a host was told into a folder, in the form `apply` takes. Secrets, codes and tokens are not in it.
+/// Write a host's documents into a folder, in the form that `apply` takes. Secrets, codes and tokens are left out.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Of a secret only its name is written, and a variable of the environment from which `apply` takes its value on a host that has none.
@@ -31,13 +31,13 @@ Examples:
   hookwright export -o ./state --format yaml"
 )]
 pub struct Export {
-    /// The folder: one that does not exist or is empty.
+    /// The folder. It must not exist, or be empty.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// How documents are written.
+    /// The format of the documents.
     #[arg(long, value_enum, default_value_t = Written::Json)]
     format: Written,
-    /// Write the values in the queries of URLs too (scope `admin`): keep the folder accordingly.
+    /// Include the values in the queries of URLs (scope `admin`). Protect the folder accordingly.
     #[arg(long)]
     reveal: bool,
     #[command(flatten)]
@@ -45,7 +45,6 @@ pub struct Export {
 }
 
 impl Export {
-    /// Writes it.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         if fs::read_dir(&self.output).is_ok_and(|mut entries| entries.next().is_some()) {
             bail!("{} is not empty: an export stands alone, so that nothing old is taken for it", self.output.display());
@@ -58,7 +57,7 @@ impl Export {
         for ((kind, name), document) in &state {
             let (value, beside) = exported(*kind, name, document);
             let folder = self.output.join(kind.folder());
-            // A service's folder is part of its name.
+            // A service's name contains its folder.
             let file = format!("{}.{}", name.replace('/', "_"), self.format.ending());
             write(&folder, &file, self.format.text(&value)?.as_bytes())?;
             if let Some((file, bytes)) = beside {
@@ -91,7 +90,7 @@ impl Export {
     }
 }
 
-/// Whether a URL in it has lost the values of its query.
+/// Whether the document contains a URL with redacted query values.
 fn has_redacted_url(document: &Value) -> bool {
     match document {
         Value::String(text) => is_redacted(text),

@@ -1,4 +1,4 @@
-//! What commands are given: `name=value`, documents, text from files and standard input.
+//! Reads the input of commands: `name=value`, documents, text from files and standard input.
 
 use std::{
     io::Read,
@@ -22,7 +22,7 @@ use super::{
 /// The file name that means standard input.
 const STDIN: &str = "-";
 
-/// `name=value`: a value that is JSON is taken as such, any other as text.
+/// `name=value`. A value that is JSON is taken as JSON, any other as text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
     name: String,
@@ -39,23 +39,23 @@ impl FromStr for Pair {
     }
 }
 
-/// An object of pairs; of two with the same name the last counts.
+/// An object made of pairs. If a name occurs twice, the last pair counts.
 pub fn object(pairs: &[Pair]) -> Map<String, Value> {
     pairs.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect()
 }
 
-/// Like [`object`], with text for values.
+/// Like [`object`], with text values.
 pub fn texts(pairs: &[Pair]) -> Map<String, Value> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     pairs.iter().map(|pair| (pair.name.clone(), Value::from(text(&pair.value)))).collect()
 }
 
-/// JSON on the command line, in a file (`@FILE`) or on standard input (`-`).
+/// JSON given on the command line, in a file (`@FILE`) or on standard input (`-`).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
-    /// As given.
+    /// The value, given on the command line.
     Here(Value),
-    /// In a file, or on standard input.
+    /// A file, or standard input.
     File(PathBuf),
 }
 
@@ -72,7 +72,6 @@ impl FromStr for Data {
 }
 
 impl Data {
-    /// The value.
     pub fn read(&self) -> anyhow::Result<Value> {
         match self {
             Self::Here(value) => Ok(value.clone()),
@@ -81,7 +80,7 @@ impl Data {
     }
 }
 
-/// A file's bytes; `-` is standard input.
+/// Reads a file's bytes; `-` is standard input.
 pub fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     if file.as_os_str() != STDIN {
         return std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()));
@@ -91,7 +90,7 @@ pub fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A file's JSON; `-` is standard input.
+/// Reads JSON from a file; `-` is standard input.
 pub fn read_json(file: &Path) -> anyhow::Result<Value> {
     serde_json::from_slice(&read(file)?).with_context(|| format!("{} is not JSON", shown(file)))
 }
@@ -100,12 +99,12 @@ fn shown(file: &Path) -> String {
     if file.as_os_str() == STDIN { "standard input".to_owned() } else { file.display().to_string() }
 }
 
-/// Writes the documents of a file, each under its name, and says what became of each. `Spec` is what the host reads them as: a document
-/// that says nothing new is not written.
+/// Writes the documents of a file, each under its name, and prints the result of each. `Spec` is the type as which the host reads them. A
+/// document that equals the host's is not written.
 pub async fn apply<Spec: Serialize + DeserializeOwned>(at: &At, collection: &str, file: &Path) -> anyhow::Result<ExitCode> {
     let documents = match Format::of_file(file) {
         Some(_) => documents::read(file)?,
-        // Standard input, or a name that says nothing.
+        // Standard input, or a name without an extension we know.
         None => Format::Json.read(&String::from_utf8_lossy(&read(file)?)).with_context(|| format!("{} cannot be taken", shown(file)))?,
     };
     let named = documents.into_iter().enumerate().map(|(index, document)| match document["name"].as_str() {
@@ -140,9 +139,9 @@ async fn put_if_new<Spec: Serialize + DeserializeOwned>(
     document: &Value,
 ) -> anyhow::Result<&'static str> {
     let path = format!("/v1/{collection}/{}", segment(name));
-    // The document as the host would show it. What it cannot be read as, the host refuses with a better reason.
+    // Bring the document into the form in which the host shows it. If it cannot be read, let the host refuse it: its error is better.
     if let Ok(spec) = serde_json::from_value::<Spec>(document.clone()) {
-        // Without this a webhook's URL comes with its query values redacted; a receiver has none.
+        // A webhook's URL is shown with redacted query values unless we ask for them. A receiver has no URL.
         let reveal = if collection == "webhooks" { "?reveal=true" } else { "" };
         let current = api.send(Method::GET, &format!("{path}{reveal}"), "application/json", "").await?;
         if current.status == StatusCode::OK.as_u16() && written(current.body) == serde_json::to_value(spec)? {
@@ -155,7 +154,7 @@ async fn put_if_new<Spec: Serialize + DeserializeOwned>(
     Ok(if status == StatusCode::CREATED.as_u16() { "created" } else { "replaced" })
 }
 
-/// A document without what only the host writes: what `show` prints can be applied.
+/// A document without the fields that only the host writes. So the output of `show` can be applied.
 fn written(mut document: Value) -> Value {
     if let Some(fields) = document.as_object_mut() {
         fields.retain(|name, _| !matches!(name.as_str(), "id" | "created_at" | "updated_at"));

@@ -1,4 +1,4 @@
-//! `hookwright key`: the storage key, which everything in the store is sealed with.
+//! `hookwright key`: the storage key, with which the store is encrypted.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -13,14 +13,14 @@ use super::{
 };
 use crate::store::{Rotated, StorageKey, rotate};
 
-/// The storage key: what everything in the store is sealed with.
+/// The storage key, with which the store is encrypted.
 #[derive(Debug, Subcommand)]
 pub enum Key {
-    /// Seal everything with another key; no host may have the directory open.
+    /// Encrypt the store with another key. No host may have the data directory open.
     Rotate(Rotate),
 }
 
-/// What it works on.
+/// Which data directory and which keys.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  hookwright key rotate --data ./data\n  \
     hookwright key rotate --data ./data --key-file /etc/hookwright/key --new-key-file /etc/hookwright/key-2\n\n\
@@ -31,19 +31,18 @@ pub struct Rotate {
     /// Data directory.
     #[arg(long, env = "HOOKWRIGHT_DATA", default_value = "data")]
     data: PathBuf,
-    /// File with the key that holds now [default: DATA/key].
+    /// File with the present key [default: DATA/key].
     #[arg(long, env = "HOOKWRIGHT_KEY_FILE", requires = "new_key_file")]
     key_file: Option<PathBuf>,
     /// File with the new key, 64 hexadecimal digits, as from `openssl rand -hex 32` [default: a new one in DATA/key].
     #[arg(long, requires = "key_file")]
     new_key_file: Option<PathBuf>,
-    /// Print what was done as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
 
 impl Key {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Rotate(rotate) => rotate.run(),

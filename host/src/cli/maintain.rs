@@ -1,5 +1,5 @@
-//! What `backup` and `compact` have in common: on a data directory no host has open they work themselves; otherwise the host does, asked
-//! over its API.
+//! What `backup` and `compact` share: they work on a data directory themselves if no host has it open, and otherwise ask the host over
+//! its API.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,40 +18,38 @@ use super::{
 };
 use crate::store::{Offline, StoreError};
 
-/// How often the host is asked how far it is.
+/// Time between two questions to the host about its progress.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
-/// Which store: a directory, or the host that has it open.
+/// Which store: a data directory, or the host that has it open.
 #[derive(Debug, Args)]
 pub struct Place {
-    /// Data directory; when a host has it open, or when there is none here, the host at --url is asked [default: ./data].
+    /// Data directory. If a host has it open, or if it does not exist here, the host at --url is asked [default: ./data].
     #[arg(long, env = "HOOKWRIGHT_DATA")]
     data: Option<PathBuf>,
-    /// The host, and how its answer is shown.
+    /// The host, and how to show its answer.
     #[command(flatten)]
     pub at: At,
 }
 
 /// Who does the work.
 pub enum Worker {
-    /// We.
+    /// This process.
     Here(Box<Offline>),
-    /// The host.
+    /// A host.
     Host {
-        /// That one.
         api: Box<Api>,
-        /// Whether its data directory is the one here.
+        /// Whether the host has the data directory of this machine open.
         is_here: bool,
     },
 }
 
 impl Place {
-    /// The data directory.
     pub fn data(&self) -> &Path {
         self.data.as_deref().unwrap_or(Path::new("data"))
     }
 
-    /// Who can do it.
+    /// Finds out who can do the work.
     pub fn worker(&self) -> anyhow::Result<Worker> {
         match Offline::open(self.data()) {
             Ok(offline) => Ok(Worker::Here(Box::new(offline))),
@@ -65,7 +63,7 @@ impl Place {
     }
 }
 
-/// Has the host do it, and tells how far it is; its last word.
+/// Has the host do the work and shows its progress. Returns its last report.
 pub async fn through(api: &Api, what: &str, path: &str, document: Option<&Value>) -> anyhow::Result<Value> {
     let line = counting(what);
     let mut shown = api.call(Method::POST, path, document).await?;

@@ -1,16 +1,17 @@
 //! Text for people: aligned tables and facts.
 //!
-//! Much of it came from outside (an endpoint's answer, a caller's body): control characters are shown, never sent to the terminal.
+//! Much of the text comes from outside (an endpoint's answer, a caller's body). Control characters are shown but never sent to the
+//! terminal.
 
 use std::io::{ErrorKind, Write};
 
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-/// Characters of free text in a table: what is needed whole is in the JSON.
+/// Characters of free text in a table. The JSON output has all of it.
 const TEXT_CHARS_MAX: usize = 60;
 
-/// Prints a text and ends the line. A reader that went away (`| head`) is no error.
+/// Prints a text and a line break. It is no error if nobody reads the output (`| head`).
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
@@ -19,12 +20,12 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// JSON as people read it.
+/// Indented JSON.
 pub fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-/// Columns under their heads.
+/// A table with these column headings.
 pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head);
@@ -40,7 +41,7 @@ pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Stri
     table.trim_fmt()
 }
 
-/// Names and values, one a line; what has no value is left out.
+/// Names and values, one on each line. Names without a value are left out.
 pub fn facts(facts: &[(&str, String)]) -> String {
     let told: Vec<_> = facts.iter().filter(|(_, value)| !value.is_empty() && value != "-").collect();
     let width = told.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
@@ -48,7 +49,7 @@ pub fn facts(facts: &[(&str, String)]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A value of a document as a cell: `-` where there is none.
+/// A value of a document as a cell; `-` if it is absent.
 pub fn cell(document: &Value, pointer: &str) -> String {
     match document.pointer(pointer) {
         None | Some(Value::Null) => "-".to_owned(),
@@ -63,12 +64,12 @@ pub fn cell(document: &Value, pointer: &str) -> String {
     }
 }
 
-/// Free text of a document as a cell: its beginning.
+/// The beginning of a text in a document, as a cell.
 pub fn text(document: &Value, pointer: &str) -> String {
     short(&cell(document, pointer), TEXT_CHARS_MAX)
 }
 
-/// A time to the second: the rest says nothing to people.
+/// A time without fractions of a second, which people do not need.
 pub fn time(document: &Value, pointer: &str) -> String {
     let text = cell(document, pointer);
     match text.split_once('.') {
@@ -77,12 +78,12 @@ pub fn time(document: &Value, pointer: &str) -> String {
     }
 }
 
-/// Whether there is anything at this place.
+/// Whether the document has a value at this pointer.
 pub fn is_there(document: &Value, pointer: &str) -> bool {
     cell(document, pointer) != "-"
 }
 
-/// Every line with spaces before it.
+/// Indents every line by this number of spaces.
 pub fn indented(text: &str, spaces: usize) -> String {
     let before = " ".repeat(spaces);
     let lines = text.lines().map(|line| if line.is_empty() { String::new() } else { format!("{before}{line}") });
@@ -99,7 +100,7 @@ pub fn short(text: &str, chars: usize) -> String {
     if text.chars().count() <= chars { text } else { text.chars().take(chars.saturating_sub(1)).chain(['…']).collect() }
 }
 
-/// A text whose control characters do nothing to a terminal.
+/// A text in which control characters are replaced, so that they cannot affect the terminal.
 pub fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {

@@ -38,46 +38,45 @@ pub enum Plugin {
     Dev(dev::Dev),
     /// Upload a version. It is checked, compiled and tried before it replaces anything.
     Push(push::Push),
-    /// List all plugins, those in the binary too.
+    /// List the plugins, including those in the binary.
     #[command(after_help = "Example:\n  hookwright plugin list")]
     List(At),
-    /// Show one: versions, grants, configuration.
+    /// Show a plugin: versions, grants, configuration.
     #[command(after_help = "Example:\n  hookwright plugin show slack")]
     Show(versions::Named),
-    /// Use another version.
+    /// Activate another version.
     #[command(after_help = "Examples:\n  hookwright plugin activate greeting 3\n  hookwright plugin activate slack builtin")]
     Activate(versions::Activate),
-    /// Go back to what was active before, or to the one in the binary.
+    /// Go back to the version that was active before, or to the one in the binary.
     #[command(after_help = "Example:\n  hookwright plugin rollback greeting")]
     Rollback(versions::Named),
-    /// Try a version on an event, a call, or something past. Nothing is sent.
+    /// Try a plugin on an event, a call, a past delivery or a past call. Nothing is sent.
     Try(try_out::TryOut),
     /// Show how another version would have built the last deliveries. Nothing is sent.
     Compare(try_out::Compare),
-    /// Show what it wrote while it served deliveries and calls.
+    /// Show what a plugin wrote to its log for deliveries and calls.
     Log(log::Log),
-    /// Grant capabilities. What is named is added to what the plugin has.
+    /// Grant capabilities. They are added to those the plugin has.
     Grant(grant::Grant),
-    /// Show its limits, with units, defaults and maxima, and set some.
+    /// Show the limits of a plugin, with units, defaults and maxima, and set some.
     Limits(limits::Limits),
-    /// Let a plugin that was set aside because it kept failing be called again.
+    /// Close the circuit breaker of a plugin that kept failing, so that it is called again.
     #[command(after_help = "Example:\n  hookwright plugin resume greeting")]
     Resume(versions::Named),
-    /// Show who did what with it, when.
+    /// Show who changed what in a plugin, and when.
     #[command(after_help = "Example:\n  hookwright plugin history greeting --json")]
     History(versions::Named),
-    /// Replace the configuration: a JSON object.
+    /// Replace the configuration with a JSON object.
     #[command(
         after_help = "Examples:\n  hookwright plugin config slack slack.json\n  echo '{\"channel\":\"#gis\"}' | hookwright plugin config slack -"
     )]
     Config(versions::Config),
-    /// Delete one nothing refers to: versions, configuration, grants, limits, history, state.
+    /// Delete a plugin that nothing refers to: versions, configuration, grants, limits, history, state.
     #[command(after_help = "Example:\n  hookwright plugin delete greeting")]
     Delete(versions::Named),
 }
 
 impl Plugin {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::New(new) => new.run(),

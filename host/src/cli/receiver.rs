@@ -1,4 +1,4 @@
-//! `hookwright receiver`: what answers inbound calls, and the codes that make it callable.
+//! `hookwright receiver`: receivers, which answer inbound calls, and the codes that make them callable.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -14,60 +14,60 @@ use super::{
 };
 use crate::model::receiver::ReceiverSpec;
 
-/// What answers inbound calls, and the codes that make it callable.
+/// Receivers, which answer inbound calls, and the codes that make them callable.
 #[derive(Debug, Subcommand)]
 pub enum Receiver {
-    /// List all, by name.
+    /// List the receivers, sorted by name.
     #[command(after_help = "Example:\n  hookwright receiver list")]
     List {
-        /// How much of the list.
+        /// The length of the list.
         #[command(flatten)]
         page: Page,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Show one as JSON: what `apply` takes.
+    /// Show a receiver as JSON, as `apply` takes it.
     #[command(after_help = "Example:\n  hookwright receiver show crm > crm.json")]
     Show(Named),
-    /// Create or replace those of a file: a document in JSON, TOML or YAML, or several, each with its `name`.
+    /// Create or replace the receivers in a file: one or several documents in JSON, TOML or YAML, each with its `name`.
     #[command(after_help = "Examples:\n  hookwright receiver apply -f refresh.json\n  \
         echo '{\"name\":\"refresh\",\"reply\":{\"message\":\"client $call.parameters.id\"}}' | hookwright receiver apply -f -")]
     Apply {
         /// The file; - is standard input.
         #[arg(short, long)]
         file: PathBuf,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Delete one and its codes.
+    /// Delete a receiver and its codes.
     #[command(after_help = "Example:\n  hookwright receiver delete crm")]
     Delete(Named),
     /// Issue a code to a caller. The code is the credential of its calls.
     Code(Code),
-    /// List the codes of one, in clear, with what became of them. Looking is logged.
+    /// List the codes of a receiver in clear text, with their calls and refusals. The audit log records that they were shown.
     Codes(Codes),
-    /// Mail the codes of one: one mail, with the codes in its text and in a file.
+    /// Mail the codes of a receiver: one mail, with the codes in its text and in a file.
     Mail(Mail),
-    /// List calls that were turned away before they reached a receiver, newest first: which code, and why.
+    /// List calls that were refused before they reached a receiver, newest first: the code and the reason.
     #[command(after_help = "Example:\n  hookwright receiver refusals --limit 20")]
     Refusals {
-        /// How many.
+        /// The most refusals to show.
         #[arg(long, default_value = "50", value_parser = clap::value_parser!(u32).range(1..=500))]
         limit: u32,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Revoke a code: from now on it is as unknown as a wrong one.
+    /// Revoke a code. From now on it is refused like a code that never existed.
     #[command(after_help = "Example:\n  hookwright receiver revoke refresh cod_0123456789abcdef0123")]
     Revoke {
-        /// The receiver.
+        /// The receiver's name.
         name: String,
         /// The code's identifier, `cod_...`.
         id: String,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
@@ -76,43 +76,43 @@ pub enum Receiver {
 /// A receiver on a host.
 #[derive(Debug, Args)]
 pub struct Named {
-    /// The receiver.
+    /// The receiver's name.
     name: String,
     #[command(flatten)]
     at: At,
 }
 
-/// The codes of a receiver.
+/// Which codes to list, and how.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  hookwright receiver codes refresh\n  \
     hookwright receiver codes refresh --caller crm --url-only | wl-copy          the clipboard (macOS: pbcopy; X11: xclip)")]
 pub struct Codes {
     #[command(flatten)]
     named: Named,
-    /// Only those of this caller.
+    /// Only codes of this caller.
     #[arg(long)]
     caller: Option<String>,
-    /// Print the URLs of those that can be called, and nothing else.
+    /// Print only the URLs of the codes that can be called.
     #[arg(long)]
     url_only: bool,
 }
 
-/// Codes to mail.
+/// Which codes to mail, and to whom.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hookwright receiver mail refresh --to integrations@example.com")]
 pub struct Mail {
     #[command(flatten)]
     named: Named,
-    /// To whom; repeat for more. Everybody among them gets every code of the mail.
+    /// An address to mail to; repeat for more. Each of them gets all codes of the mail.
     #[arg(long, required = true)]
     to: Vec<String>,
-    /// A code's identifier, `cod_...`; repeat for more [default: every one that can be called].
+    /// A code's identifier, `cod_...`; repeat for more [default: every code that can be called].
     #[arg(long)]
     code: Vec<String>,
-    /// What it is about.
+    /// The subject of the mail.
     #[arg(long)]
     subject: Option<String>,
-    /// What stands before the codes.
+    /// Text before the codes.
     #[arg(long)]
     text: Option<String>,
 }
@@ -122,27 +122,27 @@ pub struct Mail {
 #[command(after_help = "Examples:\n  hookwright receiver code refresh --caller crm --prefix CRM\n  \
     hookwright receiver code refresh --caller erp --existing old-code.txt --expires 2027-01-01T00:00:00Z")]
 pub struct Code {
-    /// The receiver.
+    /// The receiver's name.
     name: String,
-    /// To whom it is issued.
+    /// To whom the code is issued.
     #[arg(long)]
     caller: String,
-    /// A readable beginning: up to 64 letters and digits.
+    /// A readable beginning of the code: up to 64 letters and digits.
     #[arg(long)]
     prefix: Option<String>,
-    /// Take over the code in this file, at least 24 characters; - is standard input.
+    /// Use the code in this file instead of a new one. It needs at least 24 characters; - is standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "prefix")]
     existing: Option<PathBuf>,
-    /// When it ends, RFC 3339 [default: never].
+    /// When the code expires, RFC 3339 [default: never].
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
-    /// Calls it allows in a minute [default: as many as come].
+    /// Calls the code allows in a minute [default: no rate limit].
     #[arg(long, value_name = "N")]
     per_minute: Option<u32>,
-    /// Let the caller's earlier codes end after this number of seconds [default: they stay].
+    /// Seconds after which the caller's earlier codes expire [default: they stay].
     #[arg(long, value_name = "SECONDS")]
     overlap_seconds: Option<u32>,
-    /// Print the URL and nothing else, as for a clipboard.
+    /// Print only the URL, for example for a clipboard.
     #[arg(long)]
     url_only: bool,
     #[command(flatten)]
@@ -150,7 +150,6 @@ pub struct Code {
 }
 
 impl Receiver {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             match self {

@@ -1,4 +1,4 @@
-//! `hookwright restore`: a data directory, from a backup.
+//! `hookwright restore`: makes a data directory from a backup.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{output, progress};
 use crate::store;
 
-/// Make a data directory of a backup.
+/// Make a data directory from a backup.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Put the storage key back yourself, as DATA/key or with HOOKWRIGHT_KEY_FILE: it is not in a backup.\n\nExample:\n  hookwright restore --from /var/backups/hookwright/2026-01-31 --data ./data"
@@ -17,16 +17,15 @@ pub struct Restore {
     /// The backup.
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
-    /// The data directory: one that does not exist, or is empty but for `key`.
+    /// The data directory. It must not exist, or be empty except for `key`.
     #[arg(long, env = "HOOKWRIGHT_DATA")]
     data: PathBuf,
-    /// Print what was restored as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
 
 impl Restore {
-    /// Does it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let bar = progress::bytes("restore");
         let restored = store::restore(&self.from, &self.data, |done, total| {

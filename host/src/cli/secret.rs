@@ -1,4 +1,4 @@
-//! `hookwright secret`: values that go in and never come out.
+//! `hookwright secret`: secrets, which can be written but never read.
 
 use std::{
     io::IsTerminal,
@@ -18,43 +18,42 @@ use super::{
     runtime::block_on,
 };
 
-/// Values that go in and never come out; documents refer to them as `$secret:name`.
+/// Secrets, which can be written but never read. Documents refer to them as `$secret:name`.
 #[derive(Debug, Subcommand)]
 pub enum Secret {
-    /// Write a new version, from a file or standard input: on the command line everybody could read it.
+    /// Write a new version of a secret, from a file or standard input. On the command line, other users could see it.
     #[command(
         after_help = "Examples:\n  hookwright secret put route-key --file route-key.txt\n  pass show route-key | hookwright secret put route-key\n\n\
         A line break at the end is left out; --raw keeps it."
     )]
     Put {
-        /// Its name.
+        /// The secret's name.
         name: String,
-        /// Where the value is [default: standard input].
+        /// The file with the value [default: standard input].
         #[arg(long)]
         file: Option<PathBuf>,
-        /// Take it byte for byte, a line break at its end too.
+        /// Take the value byte for byte, including a line break at its end.
         #[arg(long)]
         raw: bool,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// List names and versions.
+    /// List the names and versions of secrets.
     #[command(after_help = "Example:\n  hookwright secret list")]
     List(At),
-    /// Delete one nothing refers to, with all its versions.
+    /// Delete a secret that nothing refers to, with all its versions.
     #[command(after_help = "Example:\n  hookwright secret delete chat-key")]
     Delete {
-        /// Its name.
+        /// The secret's name.
         name: String,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
 }
 
 impl Secret {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             match self {

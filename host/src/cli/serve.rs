@@ -1,4 +1,4 @@
-//! `hookwright serve`: the host.
+//! `hookwright serve`: runs the host.
 
 use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc};
 
@@ -67,7 +67,7 @@ impl Serve {
             () = host.stop() => Ok(ExitCode::SUCCESS),
             asked_again = signals.next() => {
                 asked_again?;
-                // What was answered is on the disk; what was being sent is sent again.
+                // Everything that was answered is on disk, and deliveries that are being sent are sent again.
                 tracing::warn!("asked a second time: ending at once; what was in flight is tried again at the next start");
                 std::process::exit(1);
             }
@@ -90,7 +90,7 @@ impl Serve {
     }
 }
 
-/// As many descriptors as the system lets us have: each connection takes one.
+/// Raises the limit of file descriptors to the highest that the system allows. Each connection takes one.
 fn raise_descriptors() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -99,30 +99,31 @@ fn raise_descriptors() {
     }
 }
 
-/// Structured logs on standard error. `RUST_LOG` narrows them.
+/// Writes logs to standard error. `RUST_LOG` filters them.
 pub fn log_to_stderr(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    // A log on a full disk is no reason to fail: reporting that it cannot be written would panic where it cannot be written.
+    // A full disk must not stop the host: by default, the failure to write a log line is reported to standard error, and that panics if
+    // it fails too.
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
-    // A second call (tests, the demo) keeps the first one's subscriber.
+    // If it is called again (by tests or the demo), the first subscriber stays.
     let is_text = match format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
     drop(match is_text {
-        // Colours are for eyes.
+        // Colours only make sense on a terminal.
         true => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         false => builder.json().try_init(),
     });
 }
 
-/// Ends when the process is asked to stop.
+/// Returns when the process is asked to stop.
 pub async fn stop_signal() -> anyhow::Result<()> {
     StopSignals::new()?.next().await
 }
 
-/// Each time the process is asked to stop.
+/// Reports each request to stop the process.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,

@@ -16,40 +16,39 @@ use super::{
 /// The parameters of a session.
 #[derive(Debug, Subcommand)]
 pub enum Session {
-    /// Show them.
+    /// Show the parameters of a session.
     #[command(after_help = "Example:\n  hookwright session show s1")]
     Show {
-        /// The session.
+        /// The session's name.
         id: String,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Set some: a value that is JSON is taken as such, any other as text; `null` removes.
+    /// Set parameters. A value that is JSON is taken as JSON, any other as text; `null` removes the parameter.
     #[command(after_help = "Example:\n  hookwright session set s1 fruit=apple size=3 'basket=[\"a\",\"b\"]' coupon=null")]
     Set {
-        /// The session.
+        /// The session's name.
         id: String,
-        /// The parameters.
+        /// The parameters to set.
         #[arg(required = true, value_name = "NAME=VALUE")]
         parameters: Vec<Pair>,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Forget a session.
+    /// Delete a session.
     #[command(after_help = "Example:\n  hookwright session delete s1")]
     Delete {
-        /// The session.
+        /// The session's name.
         id: String,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
 }
 
 impl Session {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             match self {
@@ -79,7 +78,7 @@ fn tell(at: &At, answer: &Value) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Parameters, one a line, as `session set` would take them.
+/// Parameters, one on each line, as `session set` would take them.
 pub fn shown(parameters: &Map<String, Value>) -> String {
     let told: Vec<(&str, String)> = parameters.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect();
     facts(&told)

@@ -1,4 +1,4 @@
-//! `hookwright sink`: receives, verifies, prints, answers as told. For trying a webhook out without an endpoint.
+//! `hookwright sink`: an endpoint for trying a webhook out. It receives, verifies and prints deliveries, and answers as configured.
 
 use std::{
     io::Write,
@@ -27,7 +27,7 @@ use crate::model::{
     signature::{self, VerifyInput, VerifyScheme},
 };
 
-/// Receive deliveries, verify them, print them, answer as told.
+/// Receive deliveries, verify and print them, and answer as configured.
 #[derive(Debug, Args)]
 #[command(after_help = "What cannot be verified is answered 401, and makes the exit code 1.\n\n\
     Examples:\n  hookwright sink --secret-file route-key\n  hookwright sink --fail-first 2 --answer '{\"distance\":12}' --count 3 --json")]
@@ -35,7 +35,8 @@ pub struct Sink {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8401")]
     listen: SocketAddr,
-    /// The key or shared value the sender signs with, such as `whsec_...`. Others on this machine see command lines: prefer a file.
+    /// The key or shared value with which the sender signs, such as `whsec_...`. Other users of this machine can see command lines, so
+    /// prefer a file.
     #[arg(long, env = "HOOKWRIGHT_SINK_SECRET", hide_env_values = true, conflicts_with = "secret_file")]
     secret: Option<String>,
     /// File that holds it. Several may be named, so that a key can be replaced: what one of them signed is verified.
@@ -48,8 +49,8 @@ pub struct Sink {
     /// Status to answer with.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
     status: u16,
-    /// Body to answer with, such as '{"distance":12}'; JSON is sent as JSON, anything else as text [default: {"received":true} with a status of
-    /// success that has a body].
+    /// Body to answer with, such as '{"distance":12}'. JSON is sent as JSON, anything else as text [default: {"received":true}, if the
+    /// status is a success that has a body].
     #[arg(long)]
     answer: Option<String>,
     /// Answer 503 to this many requests first.
@@ -58,15 +59,15 @@ pub struct Sink {
     /// Stop after this many requests.
     #[arg(long)]
     count: Option<u64>,
-    /// One JSON object per line.
+    /// Print one JSON object on each line.
     #[arg(long)]
     json: bool,
 }
 
-/// What is answered where nothing else is asked for: a first answer to bind to.
+/// The default answer. It has a field that a binding can read.
 const RECEIVED: &str = r#"{"received":true}"#;
 
-/// What `--scheme` takes: those that need nothing but a secret.
+/// The values of `--scheme`: the schemes that need only a secret.
 const SCHEMES: &str = "standard-webhooks, github, esri-service, esri-organization, stripe, slack, shopify, basic, bearer";
 
 fn scheme(text: &str) -> Result<VerifyScheme, String> {
@@ -75,7 +76,7 @@ fn scheme(text: &str) -> Result<VerifyScheme, String> {
     scheme.ok_or_else(|| format!("one of {SCHEMES}"))
 }
 
-/// What every request needs to know.
+/// The settings that every request needs.
 struct Rules {
     scheme: VerifyScheme,
     secrets: Vec<Secret>,
@@ -85,7 +86,7 @@ struct Rules {
 }
 
 impl Sink {
-    /// Runs until it has received what was asked for, or is told to stop.
+    /// Runs until it has received `count` requests, or until the process is asked to stop.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let rules = self.rules()?;
         let (received, unverified) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -146,7 +147,8 @@ impl Sink {
 }
 
 impl Rules {
-    /// Prints a request and says what it gets; the flag is absent where nothing is to be verified.
+    /// Prints a request and gives the answer to it. The flag says whether the request was valid; it is absent if there is nothing to
+    /// verify.
     fn receive(&self, number: u64, arrived: &Arrived) -> (Said, Option<bool>) {
         let now = Timestamp::now();
         let input = VerifyInput::of(&arrived.headers, &arrived.body, now.as_second());
@@ -184,7 +186,7 @@ impl Rules {
     }
 }
 
-/// A line on standard output. Nobody reading it any more is no reason to stop answering.
+/// Prints a line on standard output. If nobody reads it, the sink still goes on answering.
 fn print(line: &str) {
     drop(writeln!(std::io::stdout().lock(), "{line}"));
 }

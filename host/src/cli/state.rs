@@ -1,6 +1,6 @@
-//! What a host is told to be, as files: a folder for each kind, a document for each name, and the files of plugins beside theirs.
+//! The documents of a host as files: a folder for each kind, a file for each document, and the files of plugins next to their documents.
 //!
-//! A document is held against the host's in one form: as the host reads it, without what only the host writes.
+//! Two documents are compared in one form: as the host reads them, without the fields that only the host writes.
 
 mod source;
 
@@ -34,30 +34,26 @@ use crate::model::{
     webhook::WebhookSpec,
 };
 
-/// Kinds of documents, in the order they are written: what others refer to comes first.
+/// Kinds of documents, in the order in which they are written: a document may only refer to documents of earlier kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Where the value of a secret is found.
+    /// A secret: only where its value comes from.
     Secret,
-    /// A service webhooks may be about.
+    /// A service that webhooks may be about.
     Service,
     /// The site-wide values of a profile.
     Profile,
     /// A plugin: its file, configuration, grants, limits.
     Plugin,
-    /// A service action.
     Action,
-    /// A receiver.
     Receiver,
-    /// A webhook.
     Webhook,
 }
 
 impl Kind {
-    /// All of them.
     pub const ALL: [Self; 7] = [Self::Secret, Self::Service, Self::Profile, Self::Plugin, Self::Action, Self::Receiver, Self::Webhook];
 
-    /// The folder, and the collection in the API.
+    /// The name of the folder, which is also the name of the collection in the API.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Secret => "secrets",
@@ -70,12 +66,12 @@ impl Kind {
         }
     }
 
-    /// The word for one.
+    /// The word for one document of this kind.
     pub fn word(self) -> &'static str {
         self.folder().trim_end_matches('s')
     }
 
-    /// The address of one of this name.
+    /// The path of the document with this name in the API.
     pub fn path(self, name: &str) -> String {
         // A service's folder is a segment of its own.
         let name = name.split('/').map(segment).collect::<Vec<_>>().join("/");
@@ -83,10 +79,10 @@ impl Kind {
     }
 }
 
-/// Everything, by kind and name.
+/// All documents, by kind and name.
 pub type State = BTreeMap<(Kind, String), Document>;
 
-/// What a folder says. Everything in it must be understood: what is passed over would be missed later.
+/// The documents of a folder. Every file in it must be understood: one that we skipped would be missed later.
 pub fn of_folder(folder: &Path) -> anyhow::Result<State> {
     let mut state = State::new();
     for entry in sorted(folder)? {
@@ -102,7 +98,7 @@ pub fn of_folder(folder: &Path) -> anyhow::Result<State> {
         for file in sorted(&entry)? {
             match Format::of_file(&file) {
                 Some(_) => files.push(file),
-                // The files of plugins are named by their documents.
+                // Files of plugins are read when a document names them.
                 None if kind == Kind::Plugin && PluginKind::of_file(&file.to_string_lossy()).is_some() => {}
                 None => bail!("{} is neither .json nor .toml nor .yaml", file.display()),
             }
@@ -127,7 +123,7 @@ fn sorted(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// A document in the form it is compared in. `file`: where it stands, for what lies beside it.
+/// A document in the form in which documents are compared. `file`: its path, to find files next to it.
 fn document(kind: Kind, mut value: Value, file: Option<&Path>) -> anyhow::Result<Document> {
     let stem = file.and_then(|file| file.file_stem()?.to_str());
     let fields = value.as_object_mut().ok_or_else(|| anyhow!("it must be an object"))?;
@@ -153,7 +149,7 @@ fn document(kind: Kind, mut value: Value, file: Option<&Path>) -> anyhow::Result
     }
 }
 
-/// As the host reads it, and would show it.
+/// The document as the host reads it and would show it.
 fn as_read<T: Serialize + DeserializeOwned>(value: Value) -> anyhow::Result<Value> {
     let spec: T = read(value).map_err(|problem| anyhow!("{} {}", problem.pointer, problem.detail))?;
     let Value::Object(mut fields) = serde_json::to_value(spec)? else { bail!("it is no object") };
@@ -161,7 +157,6 @@ fn as_read<T: Serialize + DeserializeOwned>(value: Value) -> anyhow::Result<Valu
     Ok(fields.into())
 }
 
-/// The site-wide values of a profile.
 #[derive(Debug, Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProfileValues {
@@ -172,12 +167,11 @@ struct ProfileValues {
     deactivation: Option<Deactivation>,
 }
 
-/// A plugin's document.
 #[derive(Debug, Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PluginDocument {
     name: String,
-    /// The file, beside the document; none: what the binary holds.
+    /// The plugin's file, relative to the document; absent: the plugin in the binary.
     #[serde(default)]
     file: Option<PathBuf>,
     #[serde(default)]
@@ -186,7 +180,7 @@ struct PluginDocument {
     grants: Grants,
     #[serde(default)]
     limits: PluginLimitsSpec,
-    /// Its own rule; none: the host's.
+    /// The plugin's own rule; absent: the host's.
     #[serde(default)]
     rollback: Option<RollbackRule>,
 }
@@ -219,16 +213,16 @@ fn comparable(
     json!({ "name": name, "file": digest, "config": config, "grants": grants, "limits": limits, "rollback": rollback })
 }
 
-/// How much of itself a host is asked for.
+/// Which optional parts to get from a host.
 #[derive(Clone, Copy)]
 pub struct Wanted {
-    /// The files of plugins too.
+    /// The files of plugins.
     pub bytes: bool,
-    /// The values in the queries of URLs too; for administrators.
+    /// The values in the queries of URLs. They need the scope `admin`.
     pub query_values: bool,
 }
 
-/// What a host says of itself.
+/// The documents of a host.
 pub async fn of_host(api: &Api, wanted: Wanted) -> anyhow::Result<State> {
     let mut state = State::new();
     for kind in Kind::ALL {
@@ -239,7 +233,7 @@ pub async fn of_host(api: &Api, wanted: Wanted) -> anyhow::Result<State> {
                 Kind::Secret => Some(Document { value: json!({ "name": name }), bytes: None, source: None }),
                 Kind::Profile => changed_values(&name, &shown)?,
                 Kind::Plugin => plugin_of_host(api, &name, &shown, wanted.bytes).await?,
-                // The list shows URLs without the values of their queries.
+                // The list shows URLs with redacted query values, so get the webhook itself.
                 Kind::Webhook if wanted.query_values => {
                     Some(document(kind, api.call(Method::GET, &format!("{}?reveal=true", kind.path(&name)), None).await?, None)?)
                 }
@@ -266,7 +260,7 @@ async fn list(api: &Api, kind: Kind) -> anyhow::Result<Vec<Value>> {
     }
 }
 
-/// The site-wide values of a profile, where they are not what the binary has.
+/// The site-wide values of a profile, if they differ from those in the binary.
 fn changed_values(name: &str, shown: &Value) -> anyhow::Result<Option<Document>> {
     let values = |profile: &Value| {
         json!({ "name": name, "timeout_ms": profile["timeout_ms"]["default"], "response_bytes_max": profile["response_bytes_max"]["default"],
@@ -278,7 +272,7 @@ fn changed_values(name: &str, shown: &Value) -> anyhow::Result<Option<Document>>
     Ok(before.is_none_or(|before| before.value != now.value).then_some(now))
 }
 
-/// A plugin somebody uploaded or set something of.
+/// A plugin that was uploaded or of which something was set.
 async fn plugin_of_host(api: &Api, name: &str, shown: &Value, with_bytes: bool) -> anyhow::Result<Option<Document>> {
     let version = shown["versions"].as_array().into_iter().flatten().find(|version| version["version"] == shown["active"]);
     let digest = version.map(|version| serde_json::from_value(version["digest"].clone())).transpose()?;
@@ -300,11 +294,11 @@ async fn plugin_of_host(api: &Api, name: &str, shown: &Value, with_bytes: bool) 
     Ok(Some(Document { value, bytes, source: None }))
 }
 
-/// Places in which `wanted` says something else than `now`, as JSON Pointers with both values; URLs without what may be a credential.
+/// The places in which `wanted` differs from `now`: JSON Pointers with both values. URLs are shown without what may be a credential.
 pub fn differences(now: &Value, wanted: &Value) -> Vec<(String, Value, Value)> {
     let mut found = Vec::new();
     walk("", now, wanted, Lists::Whole, &mut |at, now, wanted| found.push((at.to_owned(), shown(at, now), shown(at, wanted))));
-    // By name, at each level.
+    // Sort by name, at each level.
     found.sort_by(|(one, ..), (other, ..)| one.split('/').cmp(other.split('/')));
     found
 }
@@ -321,7 +315,7 @@ fn shown(at: &str, value: &Value) -> Value {
     }
 }
 
-/// A document as a file has it, with the name of a plugin's file in place of its digest, and a secret's variable.
+/// A document as it is written to a file: with the name of a plugin's file instead of its digest, and with the variable of a secret.
 pub fn exported(kind: Kind, name: &str, document: &Document) -> (Value, Option<(String, Bytes)>) {
     let mut value = document.value.clone();
     let mut beside = None;

@@ -1,4 +1,4 @@
-//! `hookwright template`: webhooks to begin with.
+//! `hookwright template`: webhooks to start from.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
@@ -13,44 +13,43 @@ use super::{
 };
 use crate::model::integration::{Api, Integration};
 
-/// Webhooks to begin with: Salesforce CRM, Slack, any JSON API with OAuth.
+/// Webhooks to start from: Salesforce CRM, Slack, any JSON API with OAuth.
 #[derive(Debug, Subcommand)]
 pub enum Template {
-    /// List what there is.
+    /// List the templates.
     #[command(after_help = "Example:\n  hookwright template list")]
     List {
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
     /// Show what must be filled in.
     #[command(after_help = "Example:\n  hookwright template show slack")]
     Show {
-        /// The service.
+        /// The name of the service.
         service: String,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Print a webhook with everything filled in: what `webhook apply -f -` takes.
+    /// Print a webhook with all values filled in, as `webhook apply -f -` takes it.
     #[command(after_help = "Example:\n  hookwright template fill slack post-message --set channel=C024BE91L --set token=slack-token \
         | hookwright webhook apply -f -")]
     Fill {
-        /// The service.
+        /// The name of the service.
         service: String,
-        /// What of it.
+        /// Which of the service's APIs to call.
         api: String,
-        /// A value: name=value; repeat for more.
+        /// A value to fill in: name=value; repeat for more.
         #[arg(long = "set", value_name = "NAME=VALUE")]
         values: Vec<String>,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
 }
 
 impl Template {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             match self {
@@ -103,7 +102,7 @@ fn fields(api: &Api) -> String {
     format!("{}: {}\n{}", api.name, api.title, api.fields.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
-/// Values as they are written: here everything is text.
+/// The values as the API takes them: all of them are text.
 fn written(values: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let pair = |text: &String| {
         let (name, value) = text.split_once('=').ok_or_else(|| anyhow!("`--set {text}`: it must be name=value"))?;

@@ -1,4 +1,4 @@
-//! `hookwright token`: who may do what over the API.
+//! `hookwright token`: the tokens of the API and their scopes.
 
 use std::process::ExitCode;
 
@@ -13,60 +13,60 @@ use super::{
     runtime::block_on,
 };
 
-/// Tokens for the API: each allows what its scopes say, and ends when it is to.
+/// Tokens for the API. A token allows what its scopes say, until it expires or is revoked.
 #[derive(Debug, Subcommand)]
 pub enum Token {
-    /// Make a token. It is shown this once; the host keeps only its hash.
+    /// Create a token. Its text is shown only once, because the host keeps only its hash.
     #[command(after_help = "Examples:\n  hookwright token create crm --scope events:write\n  \
         hookwright token create dashboards --scope read --expires 90d\n\n\
         Scopes: admin, read, events:write, invoke, plugins:write; of ArcGIS: webhooks:organization, webhooks:geoprocessing,\n\
         webhooks:feature, publish:server.")]
     Create {
-        /// For people: unique.
+        /// The token's name; it must be unique.
         name: String,
-        /// What it allows; may be given several times.
+        /// A scope of the token; repeat for more.
         #[arg(long = "scope", required = true, value_name = "SCOPE")]
         scopes: Vec<String>,
-        /// Requests it may make in a minute [default: as many as the host says].
+        /// Requests the token may make in a minute [default: the host's default].
         #[arg(long, value_name = "REQUESTS")]
         per_minute: Option<u32>,
-        /// When it ends: a time (RFC 3339), or how long it lives, such as `12h` or `90d` [default: when it is revoked].
+        /// When the token expires: a time (RFC 3339), or its lifetime, such as `12h` or `90d` [default: when it is revoked].
         #[arg(long, value_parser = end)]
         expires: Option<End>,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
     /// List tokens, without their text.
     #[command(after_help = "Example:\n  hookwright token list")]
     List(At),
-    /// Put a new token in the place of one: the same name, scopes and limit. It is shown this once.
+    /// Rotate a token: create a new one with the same name, scopes and rate limit. Its text is shown only once.
     #[command(after_help = "Example:\n  hookwright token rotate tok_3f2a9c01d5e6b7a8c9d0 --overlap-seconds 3600")]
     Rotate {
-        /// The id of the old one, `tok_...`.
+        /// The identifier of the old token, `tok_...`.
         id: String,
-        /// How long the old one goes on, in seconds [default: it ends at once].
+        /// How long the old token stays valid, in seconds [default: it ends at once].
         #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
         overlap_seconds: u32,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Revoke a token: what it was given to can do nothing more.
+    /// Revoke a token. From now on it allows nothing.
     #[command(after_help = "Example:\n  hookwright token revoke tok_06h1h7gqv0zef9www3vn67kb84")]
     Revoke {
-        /// Its id, `tok_...`.
+        /// The token's identifier, `tok_...`.
         id: String,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
 }
 
-/// When a token ends.
+/// When a token expires.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
-    /// Then.
+    /// At this time.
     At(Timestamp),
     /// After this number of hours.
     Hours(i64),
@@ -96,7 +96,6 @@ impl End {
 }
 
 impl Token {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             match self {

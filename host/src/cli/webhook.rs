@@ -22,102 +22,103 @@ mod named;
 use exchange::log;
 use named::{Named, path};
 
-/// Outbound subscriptions: what is sent where for which events.
+/// Outbound subscriptions: which events are sent where, and how.
 #[derive(Debug, Subcommand)]
 pub enum Webhook {
-    /// List all, by name.
+    /// List the webhooks, sorted by name.
     #[command(after_help = "Example:\n  hookwright webhook list --limit 20")]
     List {
-        /// How much of the list.
+        /// The length of the list.
         #[command(flatten)]
         page: Page,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Show one as JSON: what `apply` takes, once its URL is revealed.
+    /// Show a webhook as JSON. With its URL revealed, it is what `apply` takes.
     #[command(after_help = "Example:\n  hookwright webhook show chat --reveal > chat.json")]
     Show {
-        /// The webhook.
+        /// The webhook's name.
         name: String,
-        /// Show the URL's query values, which are redacted otherwise. Needs the scope `admin`.
+        /// Show the query values of URLs, which are redacted otherwise. Needs the scope `admin`.
         #[arg(long)]
         reveal: bool,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Create one: where events are sent, and which.
+    /// Create a webhook: where to send events, and which.
     Create(create::Create),
-    /// Create or replace those of a file: a document in JSON, TOML or YAML, or several, each with its `name`.
+    /// Create or replace the webhooks in a file: one or several documents in JSON, TOML or YAML, each with its `name`.
     #[command(after_help = "Examples:\n  hookwright webhook apply -f chat.json\n  \
         echo '{\"name\":\"chat\",\"selectors\":[\"/items/share\"],\"request\":{\"url\":\"https://chat.example/in\"}}' | hookwright webhook apply -f -")]
     Apply {
         /// The file; - is standard input.
         #[arg(short, long)]
         file: PathBuf,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Run the whole pipeline of one now: build, sign, send, bind.
+    /// Run the whole pipeline of a webhook now: build, sign, send, bind.
     #[command(after_help = "Example:\n  hookwright webhook invoke stock --session s1 --param fruit=apple --param size=3\n\n\
         The exit code is 1 unless it was delivered.")]
     Invoke(With),
-    /// Show the exact request `invoke` would send. Nothing is sent, stored or bound.
+    /// Show the exact request that `invoke` would send. Nothing is sent, stored or bound.
     #[command(after_help = "Example:\n  hookwright webhook preview stock --param fruit=apple --param size=3")]
     Preview {
-        /// What to show, and what it is run with.
+        /// The webhook, and its input.
         #[command(flatten)]
         with: With,
-        /// Show the URL's query values that the document spells out, which are redacted otherwise. Needs the scope `admin`, and is in the audit log.
+        /// Show the literal query values of URLs, which are redacted otherwise. Needs the scope `admin`; the audit log records it.
         #[arg(long)]
         reveal: bool,
     },
-    /// Send a test: an invoke with `{"test":true}` as data.
+    /// Send a test: an invocation with the data `{"test":true}`.
     #[command(after_help = "Example:\n  hookwright webhook test chat")]
     Test(Named),
-    /// Check whether the endpoint can be reached: token, name, address policy, connection, TLS, an answer to a `HEAD`.
+    /// Check whether a webhook's endpoint can be reached: bearer token, name, address policy, connection, TLS, an answer to a `HEAD`.
     #[command(after_help = "Example:\n  hookwright webhook check stock\n\nThe exit code is 1 unless every step went well.")]
     Check {
-        /// The webhook.
+        /// The webhook's name.
         name: String,
         /// The environment whose overrides apply.
         #[arg(long)]
         environment: Option<String>,
-        /// Which host.
+        /// The host to use.
         #[command(flatten)]
         at: At,
     },
-    /// Switch one on.
+    /// Activate a webhook.
     #[command(after_help = "Example:\n  hookwright webhook activate chat")]
     Activate(Named),
-    /// Switch one off. What is pending for it is cancelled, and can be resent.
+    /// Deactivate a webhook. Its pending deliveries are cancelled; they can be resent.
     #[command(after_help = "Example:\n  hookwright webhook deactivate chat")]
     Deactivate(Named),
-    /// Send again what failed, was cancelled or could not be built of one.
+    /// Send deliveries of a webhook again that failed, were cancelled or could not be built.
     #[command(after_help = "Example:\n  hookwright webhook recover chat --since 2026-11-24T08:00:00Z")]
     Recover(again::Recover),
-    /// Deliver past events to one: it is new, or another version of its plugin is to build them.
+    /// Deliver past events to a webhook, because it is new or another version of its plugin is to build them.
     #[command(after_help = "Example:\n  hookwright webhook replay chat --since 2026-11-01T00:00:00Z --version 3")]
     Replay(again::Replay),
-    /// Delete one. What is pending for it is cancelled.
+    /// Delete a webhook. Its pending deliveries are cancelled.
     #[command(after_help = "Example:\n  hookwright webhook delete chat")]
     Delete(Named),
 }
 
-/// A webhook, and what it is run with.
+/// A webhook, and the input it is run with.
 #[derive(Debug, Args)]
 pub struct With {
-    /// The webhook.
+    /// The webhook's name.
     name: String,
     /// The session whose parameters are read and bound.
     #[arg(long)]
     session: Option<String>,
-    /// A session parameter to set first: name=value, where JSON is taken as such (`null` removes); repeat for more.
+    /// A session parameter to set first: name=value. A value that is JSON is taken as JSON (`null` removes the parameter); repeat for
+    /// more.
     #[arg(long = "param", value_name = "NAME=VALUE")]
     parameters: Vec<Pair>,
-    /// `$event.data`: JSON, @FILE, or - for standard input.
+    /// The value of `$event.data`: JSON, @FILE, or - for standard input.
     #[arg(long)]
     data: Option<Data>,
     /// For Dialogflow (tag, text, language, intent, page, messages, payload): JSON, @FILE, or - for standard input.
@@ -131,7 +132,6 @@ pub struct With {
 }
 
 impl Webhook {
-    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             match self {
@@ -210,7 +210,7 @@ impl With {
     }
 }
 
-/// Says how far one gets on the way to the endpoint.
+/// Prints the steps on the way to the endpoint.
 async fn check(at: &At, name: &str, environment: Option<&str>) -> anyhow::Result<ExitCode> {
     let answer = at.open()?.call(Method::POST, &format!("{}/check", path(name)), Some(&json!({ "environment": environment }))).await?;
     at.show(&answer, |answer| {
@@ -224,7 +224,7 @@ async fn check(at: &At, name: &str, environment: Option<&str>) -> anyhow::Result
     Ok(ExitCode::from(u8::from(answer["reachable"] != json!(true))))
 }
 
-/// Says how an invoke ended; one that was not delivered is a failure, and one whose answer could not be read.
+/// Prints the outcome of an invocation. It is a failure if it was not delivered, or if its answer could not be read.
 fn ended(at: &At, answer: &Value) -> anyhow::Result<ExitCode> {
     at.show(answer, |answer| {
         let attempts = if answer["attempts"] == 1 { "attempt" } else { "attempts" };

@@ -1,4 +1,4 @@
-//! `/v1/actions`: service actions, what receivers can be bound to.
+//! `/v1/actions`: service actions, which receivers can be bound to.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -15,17 +15,17 @@ use crate::{
     services::Services,
 };
 
-/// A service action as shown.
+/// A service action, as an answer shows it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ActionView {
-    /// As written.
+    /// The document, as it was written.
     #[serde(flatten)]
     pub spec: ActionSpec,
-    /// The receivers bound to it.
+    /// Names of the receivers that are bound to it.
     pub receivers: Vec<String>,
-    /// When it was first written.
+    /// When the service action was created.
     pub created_at: Timestamp,
-    /// When it was last written.
+    /// When the service action was last written.
     pub updated_at: Timestamp,
 }
 
@@ -34,9 +34,9 @@ fn view(snapshot: &Snapshot, entry: &ActionEntry) -> ActionView {
     ActionView { spec: entry.spec.clone(), receivers, created_at: entry.created_at, updated_at: entry.updated_at }
 }
 
-/// Service actions by name.
+/// List the service actions, sorted by name.
 #[utoipa::path(get, path = "/v1/actions", tag = "actions",
-    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the previous page")),
     responses((status = 200, description = "a page", body = List<ActionView>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&["limit", "after"])?;
@@ -48,8 +48,8 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     ok(&List { data: data.into_iter().take(limit).map(|(_, entry)| view(&snapshot, entry)).collect(), next })
 }
 
-/// Create or replace a service action. The receivers bound to it follow at once.
-#[utoipa::path(put, path = "/v1/actions/{name}", tag = "actions", request_body = ActionSpec, params(("name" = String, Path, description = "its name")),
+/// Create or replace a service action. The change holds for the receivers bound to it at once.
+#[utoipa::path(put, path = "/v1/actions/{name}", tag = "actions", request_body = ActionSpec, params(("name" = String, Path, description = "the service action's name")),
     responses((status = 201, description = "created", body = ActionView), (status = 200, description = "replaced", body = ActionView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
@@ -62,19 +62,19 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
     created(is_new, &view(&services.catalog.snapshot(), &entry))
 }
 
-/// A service action, with the receivers bound to it.
-#[utoipa::path(get, path = "/v1/actions/{name}", tag = "actions", params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "the action", body = ActionView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+/// Get a service action and the names of the receivers bound to it.
+#[utoipa::path(get, path = "/v1/actions/{name}", tag = "actions", params(("name" = String, Path, description = "the service action's name")),
+    responses((status = 200, description = "the action", body = ActionView), (status = 404, body = ProblemDetails, description = "there is no service action with this name", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     let snapshot = services.catalog.snapshot();
     let entry = snapshot.actions.get(asked.path(0)).ok_or_else(|| ApiError::NotFound(format!("action `{}`", asked.path(0))))?;
     ok(&view(&snapshot, entry))
 }
 
-/// Delete a service action no receiver is bound to.
-#[utoipa::path(delete, path = "/v1/actions/{name}", tag = "actions", params(("name" = String, Path, description = "its name")),
-    responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "receivers are bound to it", content_type = "application/problem+json")))]
+/// Delete a service action to which no receiver is bound.
+#[utoipa::path(delete, path = "/v1/actions/{name}", tag = "actions", params(("name" = String, Path, description = "the service action's name")),
+    responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no service action with this name", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "receivers are bound to the service action", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     services.catalog.delete_action(asked.path(0)).await?;
     no_content()

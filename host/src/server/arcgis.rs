@@ -1,7 +1,7 @@
-//! `/{context}/sharing/rest/...` and `/{context}/admin/...`: organization and service webhooks as ArcGIS's REST APIs have them, over the
-//! same webhooks as `/v1`. Its parameters, its answers in three formats, its errors, its tokens.
+//! `/{context}/sharing/rest/...` and `/{context}/admin/...`: ArcGIS's REST APIs for organization and service webhooks. They show and
+//! change the same webhooks as `/v1`.
 //!
-//! `Place` finds the address, `route` says what answers it, `page` writes it for people.
+//! `Place` finds the address, `route` chooses what answers it, `page` writes an answer as HTML.
 
 use http::{Method, Response, header::CONTENT_TYPE, request::Parts};
 
@@ -29,9 +29,10 @@ pub use asked::Place;
 use asked::{Asked, Format};
 use page::Shown;
 
-/// Answers one request. Who asks is looked for in its head first, and only then in its form.
+/// Answers one request. We look for a token in the head first and only then in the form, because an unauthenticated form is read only in
+/// part.
 pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut RequestBody) -> Response<Body> {
-    // No other method shows or does anything.
+    // Other methods have no meaning in these APIs.
     if ![Method::GET, Method::HEAD, Method::POST].contains(&parts.method) {
         return ApiError::MethodNotAllowed("GET, HEAD, POST".to_owned()).into_response();
     }
@@ -76,12 +77,13 @@ pub async fn answer(services: &Services, place: Place, parts: &Parts, body: &mut
             Err(error) => refused(&asked, error),
         }
     };
-    // Everything that changes something is a POST.
+    // Every change is a POST. It is finished even if the client disconnects.
     if parts.method == Method::POST { to_the_end(&services.tasks, working).await } else { working.await }
 }
 
-/// Refuses requests that a page of another site has a browser send in its user's name: everything the cookie alone allows, and signing in or
-/// out. Today's browsers say where a request comes from. A client that does not may sign in, and sends its token itself for the rest.
+/// Refuses a request that a page of another site could make a browser send with the user's cookie. That concerns every request that only
+/// the cookie allows, and signing in or out. Current browsers say where a request comes from. A client that does not say it may sign in;
+/// for everything else it must send its token itself.
 fn is_own(place: &Place, method: &Method, token: Option<&Carried>, page: &Page) -> Result<(), ApiError> {
     let by_cookie = matches!(token, Some(Carried::ByCookie(_)));
     let acts = method == Method::POST && (by_cookie || place.changes_the_cookie());
@@ -99,8 +101,8 @@ fn is_own(place: &Place, method: &Method, token: Option<&Carried>, page: &Page) 
     }
 }
 
-/// Adds the parameters in the body to `form`. Pages, clients and `curl -d` send forms. If the head carries no valid token, only the first bytes of
-/// the form are read, where a token may stand; without one, those bytes still say in which format the answer is written.
+/// Adds the parameters in the body to `form`. Pages, clients and `curl -d` send forms. If the head carries no valid token, we read only
+/// the first bytes of the form to find a token there. If they hold none, they still say in which format to answer.
 async fn take_form(services: &Services, place: &Place, parts: &Parts, body: &mut RequestBody, form: &mut Form) -> Result<(), ApiError> {
     let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -109,12 +111,12 @@ async fn take_form(services: &Services, place: &Place, parts: &Parts, body: &mut
     }
     let (fields_max, bytes_max) = (services.limits.http.fields_max, services.limits.request_bytes_max);
     let strangers_max = services.limits.http.stranger_form_bytes_max.min(bytes_max);
-    // A cookie does not count in a request that a page of another site sent.
+    // The cookie does not count in a request that a page of another site sent.
     let token = access::token_in(&parts.headers, form)
         .filter(|token| matches!(token, Carried::Shown(_)) || origin::of(&parts.headers, services) == Page::Ours);
     let mut who = token.and_then(|token| access::known(services, token.text()));
     if who.is_none() && !place.asks_who() && !body.begin(strangers_max, None).await? {
-        // The field behind the last `&` may be incomplete.
+        // The field after the last `&` may be incomplete.
         let read = body.so_far();
         let whole = read.iter().rposition(|byte| *byte == b'&').unwrap_or_default();
         let begun = Form(fields(&read[..whole], fields_max)?);
@@ -129,7 +131,7 @@ async fn take_form(services: &Services, place: &Place, parts: &Parts, body: &mut
     Ok(())
 }
 
-/// What answers which address. The tables of the documentation, "Webhooks", of the two APIs.
+/// Chooses the handler for a path. The paths are those of the tables in "Webhooks" of both APIs' documentation.
 async fn route(asked: &Asked<'_>) -> Result<Shown, ApiError> {
     let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
     match path.as_slice() {
@@ -168,7 +170,7 @@ fn written(asked: &Asked<'_>, shown: Shown) -> Response<Body> {
     response
 }
 
-/// An error, in the form the caller asked for. ArcGIS answers 200 in JSON, whatever went wrong: the code stands in the body.
+/// Writes an error in the format the caller asked for. In JSON, ArcGIS always answers 200 and puts the error's code into the body.
 fn refused(asked: &Asked<'_>, error: ApiError) -> Response<Body> {
     let (status, error) = error.into_arcgis(asked.has_token);
     match asked.format {

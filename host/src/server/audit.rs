@@ -1,5 +1,5 @@
-//! `/v1/audit`: who changed what. Changes of documents are written down by the store, with the change; what an admin does otherwise is
-//! written down here, after it.
+//! `/v1/audit`: who changed what. The store records a change of a document together with the change; this file records the other actions
+//! of admins, after they are done.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, request::Parts};
 use jiff::Timestamp;
@@ -17,19 +17,19 @@ use crate::{
     services::Services,
 };
 
-/// The header that names a request, coming in and going out.
+/// The header with a request's identifier, in requests and answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Characters of a request's identifier that is taken from a client.
+/// Longest request identifier that is taken over from a client, in characters.
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
-/// Characters kept of a request's method and path.
+/// Characters of a request's method and path that the audit log keeps.
 const REQUEST_CHARS_MAX: usize = 500;
 
-/// What admins may do by other methods than GET that changes nothing.
+/// Routes with a method other than GET that change nothing.
 const CHANGES_NOTHING: [&str; 4] =
     ["/v1/webhooks/{name}/test", "/v1/webhooks/{name}/check", "/v1/plugins/{name}/try", "/v1/plugins/{name}/compare"];
 
-/// The identifier a client gave its request, or a new one.
+/// The identifier that the client gave its request, or a new one.
 pub fn request_id(headers: &HeaderMap) -> HeaderValue {
     let may_stand = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:=+/@".contains(byte);
     let given = headers.get(REQUEST_ID).filter(|id| (1..=REQUEST_ID_CHARS_MAX).contains(&id.len()) && id.as_bytes().iter().all(may_stand));
@@ -37,7 +37,7 @@ pub fn request_id(headers: &HeaderMap) -> HeaderValue {
     given.cloned().or_else(|| made().ok()).unwrap_or_else(|| HeaderValue::from_static("req_"))
 }
 
-/// On whose behalf a request is.
+/// Who made a request and how: for the audit log.
 pub fn origin(parts: &Parts, token: &TokenRecord) -> Origin {
     Origin {
         who: format!("token {}", token.name),
@@ -47,18 +47,18 @@ pub fn origin(parts: &Parts, token: &TokenRecord) -> Origin {
     }
 }
 
-/// Whether what is asked under a scope may change what admins look after, or show what is secret. Events and invocations do neither, and
-/// are many.
+/// Whether a request with this scope may change administrators' documents or show secrets. Requests for events and invocations do
+/// neither, and there are too many of them for the audit log.
 pub fn concerns_admins(scope: Scope) -> bool {
     !matches!(scope, Scope::EventsWrite | Scope::Invoke)
 }
 
-/// Whether a route changes what admins look after.
+/// Whether a route changes administrators' documents.
 pub fn changes_something(method: &Method, path: &str, scope: Option<Scope>) -> bool {
     *method != Method::GET && matches!(scope, Some(Scope::Admin | Scope::PluginsWrite)) && !CHANGES_NOTHING.contains(&path)
 }
 
-/// What was done by a request that changed no document: its last word, and what it was done to.
+/// The audit entry of a request that changed no document: the last word of its route, and the thing it was about.
 pub fn plain(method: &Method, route: &str, path: &[String]) -> Deed {
     let mut words = route.split('/').filter(|word| !word.is_empty() && *word != "v1");
     let kind = words.next().map_or("", |kind| match kind {
@@ -75,11 +75,11 @@ pub fn plain(method: &Method, route: &str, path: &[String]) -> Deed {
     Deed::plain(action, kind, path.join("/"))
 }
 
-/// What admins changed, newest first: each change with the document before and after it, secrets left out.
+/// List what admins changed, newest first. Each change shows the document before and after it, without secrets.
 #[utoipa::path(get, path = "/v1/audit", tag = "audit",
-    params(("who" = Option<String>, Query, description = "by this token: its name or `tok_...`; or `hookwright`"), ("kind" = Option<String>, Query, description = "of this kind, such as `webhook`"),
-        ("name" = Option<String>, Query, description = "of this name"), ("since" = Option<String>, Query, description = "made since then, RFC 3339"),
-        ("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    params(("who" = Option<String>, Query, description = "only changes by this token: its name or `tok_...`; or `hookwright` for the host itself"), ("kind" = Option<String>, Query, description = "only changes of things of this kind, such as `webhook`"),
+        ("name" = Option<String>, Query, description = "only changes of the thing with this name"), ("since" = Option<String>, Query, description = "only changes at or after this time, RFC 3339"),
+        ("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the previous page")),
     responses((status = 200, description = "a page", body = List<AuditEntry>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&["who", "kind", "name", "since", "limit", "after"])?;

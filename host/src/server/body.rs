@@ -1,5 +1,5 @@
-//! The body of a request. Nothing is read before a handler asks for it, and no more than the budgets (`bodies`) have room for. The rest of a
-//! refused body is discarded within bounds.
+//! The body of a request. It is read when a handler asks for it, within the budgets of `bodies`; the rest of a refused body is read and
+//! discarded, up to a limit.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -16,23 +16,23 @@ use crate::{
     services::Services,
 };
 
-/// Bytes reserved for a body that does not say how long it is. If it is longer, room for the longest allowed body is reserved.
+/// Bytes reserved for a body of unknown length. If the body turns out longer, room for the longest allowed body is reserved.
 const FIRST_BYTES: usize = 64 * 1024;
-/// Bytes of a refused body that are read and discarded.
+/// Most bytes of a refused body that are read and discarded.
 const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// How long a client may go on sending a refused body.
+/// Longest time in which the rest of a refused body is read and discarded.
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The body of a request that is being answered. Dropping it gives back the room it holds.
+/// The body of a request that is being answered. Dropping it gives back the memory it reserved.
 pub struct RequestBody {
     incoming: Incoming,
     services: Services,
-    /// The length the client gave.
+    /// The length that the client announced; absent: it announced none.
     announced: Option<usize>,
-    /// The sender's address. Absent: a trusted proxy sent it and does not say for whom.
+    /// The sender's address; absent: a trusted proxy sent the request and named no client.
     address: Option<IpAddr>,
     is_http2: bool,
-    /// The client waits for `100 Continue`: it sends no body unless the host reads it.
+    /// The client waits for `100 Continue`: it sends no body until the host reads.
     expects_continue: bool,
     buffer: Buffer,
     is_whole: bool,
@@ -40,7 +40,8 @@ pub struct RequestBody {
     deadline: Option<Instant>,
 }
 
-/// The bytes read so far. One piece is kept as it came; several are copied together, because pieces may be as short as a byte.
+/// The bytes read so far. A single piece is kept without a copy; several are copied together, because a piece may be as short as one
+/// byte.
 enum Buffer {
     One(Bytes),
     Several(BytesMut),
@@ -76,7 +77,7 @@ impl Buffer {
 }
 
 impl RequestBody {
-    /// The body of the request with these `parts`, which `remote` sends.
+    /// The body of the request with these `parts`, sent by `remote`.
     pub fn new(incoming: Incoming, services: Services, parts: &Parts, remote: IpAddr) -> Self {
         let settings = &services.limits.http;
         Self {
@@ -93,16 +94,16 @@ impl RequestBody {
         }
     }
 
-    /// Reads all of it, if it is no longer than `max`. `token`: whose budget it counts for, besides the address's.
+    /// Reads the whole body, if it has at most `max` bytes. The bytes count in the budget of the sender's address and in that of `token`.
     pub async fn read(&mut self, max: usize, token: Option<&TokenRecord>) -> Result<Bytes, ApiError> {
-        // A body that announces too many bytes is refused before the client is told to send it.
+        // Refuse a body that announces too many bytes before the client is told to send it.
         if self.announced.is_some_and(|bytes| bytes > max) || !self.begin(max, token).await? {
             return Err(ApiError::TooLarge(max));
         }
         Ok(std::mem::replace(&mut self.buffer, Buffer::One(Bytes::new())).into_bytes())
     }
 
-    /// Reads until the body is complete or has more than `bytes`. True: it is complete.
+    /// Reads until the body is complete or more than `bytes` are read. Returns whether it is complete.
     pub async fn begin(&mut self, bytes: usize, token: Option<&TokenRecord>) -> Result<bool, ApiError> {
         while !self.is_whole {
             let length = self.buffer.bytes().len();
@@ -117,17 +118,14 @@ impl RequestBody {
         Ok(self.buffer.bytes().len() <= bytes)
     }
 
-    /// The length the client gave.
     pub fn announced(&self) -> Option<usize> {
         self.announced
     }
 
-    /// Whether the request has no body.
     pub fn is_empty(&self) -> bool {
         self.is_whole && self.buffer.bytes().is_empty()
     }
 
-    /// The bytes read so far.
     pub fn so_far(&self) -> &[u8] {
         self.buffer.bytes()
     }
@@ -137,7 +135,6 @@ impl RequestBody {
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + time_max);
         match tokio::time::timeout_at(deadline, self.incoming.frame()).await {
             Ok(Some(Ok(frame))) => {
-                // Trailers are ignored.
                 if let Ok(piece) = frame.into_data() {
                     self.buffer.push(piece);
                 }
@@ -167,14 +164,14 @@ impl RequestBody {
             () = services.stop.cancelled() => return Err(ApiError::Unavailable("the host is stopping".to_owned())),
         };
         self.held.push(taken.map_err(|full| ApiError::Unavailable(full.to_string()))?);
-        // The time spent waiting for room is not the client's.
+        // The client gets back the time that it spent waiting for memory.
         if let Some(deadline) = &mut self.deadline {
             *deadline += begun.elapsed();
         }
         Ok(())
     }
 
-    /// Gives back the room beyond the body's length.
+    /// Gives back the memory that was reserved beyond the body's length.
     fn give_room_back(&mut self) {
         let mut left = self.buffer.bytes().len() as u64;
         for held in &mut self.held {
@@ -183,14 +180,15 @@ impl RequestBody {
         }
     }
 
-    /// Reads and discards what a client goes on sending after its answer. If the connection were closed at once, the client's system would
-    /// discard the answer unread (RFC 9112, section 9.6). Too long a body, too slow a client and a stop of the host end it.
+    /// Reads and discards what the client still sends after it was answered. If we closed the connection at once, the client's system
+    /// would discard the answer unread (RFC 9112, section 9.6). It stops after too many bytes, after too much time, and when the host
+    /// stops.
     pub fn leave(self) {
         let Self { mut incoming, services, is_http2, expects_continue, .. } = self;
         if incoming.is_end_stream() || expects_continue {
             return;
         }
-        // Streams share the connection's window, so each takes longer.
+        // Streams share the window of their connection, so each takes longer.
         let time_max = if is_http2 { services.limits.http.body_time_max.max(DISCARD_TIME_MAX) } else { DISCARD_TIME_MAX };
         let stop = services.stop.clone();
         tokio::spawn(tokio::time::timeout(time_max, async move {

@@ -1,41 +1,40 @@
-//! Who asks: on which connection, from which address.
+//! Where a request comes from: the listener, the connection, the sender's address.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// What may be asked on a listener.
+/// What a listener answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Face {
-    /// Everything: there is one listener.
+    /// Everything: there is only one listener.
     Everything,
-    /// Codes and how the host is; administrators have a listener of their own.
+    /// Codes, and whether the host is healthy. Admins have another listener.
     Public,
-    /// Everything but codes.
+    /// Everything except codes.
     Admin,
 }
 
-/// Who asks, as the connection shows it.
+/// The connection that a request came on.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
-    /// The other end.
+    /// The address of the other end.
     pub remote: SocketAddr,
-    /// What may be asked here.
     pub face: Face,
-    /// Whether it came by TLS.
+    /// Whether the connection uses TLS.
     pub is_encrypted: bool,
 }
 
-/// Who sent a request, and to which of our faces.
+/// The sender of a call, once proxies are accounted for, and where it was sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
-    /// Who sends it.
+    /// The sender's address.
     pub remote: SocketAddr,
-    /// What may be asked there.
     pub face: Face,
-    /// Whether it was sent to a name that serves codes alone.
+    /// Whether it was sent to a host name that serves only codes.
     pub is_apart: bool,
 }
 
-/// Whom connections are counted for: of IPv6 the network a customer is given, not the address he may choose in it.
+/// The address by which connections are counted. For IPv6 it is the network that a customer gets, because he can choose any address in
+/// it.
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

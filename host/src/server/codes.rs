@@ -1,4 +1,4 @@
-//! `/v1/receivers/{name}/codes`: the strings that make a receiver callable; and `/v1/refusals`, the calls that named none.
+//! `/v1/receivers/{name}/codes`: the codes that make a receiver callable; `/v1/refusals`: calls that were refused because of their code.
 
 use std::{fmt::Write, time::Duration};
 
@@ -27,41 +27,41 @@ use crate::{
     volatile::refusals::Refusal,
 };
 
-/// The longest text a mail of codes may begin with, in characters.
+/// Longest text that a mail of codes may begin with, in characters.
 const MAIL_TEXT_CHARS_MAX: usize = 4000;
 
-/// A code as shown to an admin.
+/// A code, as an admin sees it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CodeView {
-    /// What it is revoked by.
+    /// The identifier, with which the code is revoked.
     pub id: String,
-    /// The code itself: it is the credential of a call.
+    /// The code itself. It is the credential of a call.
     pub code: String,
-    /// Where to call it: the first of `urls`.
+    /// The address to call: the first of `urls`.
     pub url: String,
-    /// Where it can be called: one for each configured base. Where none is configured, the path before `/api` is free.
+    /// All addresses to call: one for each configured base. If no base is configured, the path before `/api` can be anything.
     pub urls: Vec<String>,
-    /// `url` with the receiver's parameters behind it (RFC 6570): `{...}` stands for a value.
+    /// `url` followed by the receiver's parameters, as a URI template (RFC 6570): each `{...}` is replaced by a value.
     pub url_template: String,
-    /// To whom it was issued.
+    /// To whom the code was issued.
     pub caller: String,
-    /// What it is now.
+    /// Whether the code can be called now.
     pub state: CodeState,
-    /// When it was made.
+    /// When the code was created.
     pub created_at: Timestamp,
-    /// When it ends.
+    /// When the code expires; null: it never expires.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked.
+    /// When the code was revoked; null: it was not.
     pub revoked_at: Option<Timestamp>,
-    /// Calls it allows in a minute.
+    /// Calls it allows in a minute; null: there is no rate limit.
     pub per_minute: Option<u32>,
-    /// Calls that came in by it.
+    /// Number of calls made with this code.
     pub calls: u64,
-    /// When it was last called.
+    /// When the code was last called; null: never.
     pub last_called_at: Option<Timestamp>,
-    /// Calls turned away since the host started: expired, revoked, too many, or at another base.
+    /// Calls refused since the host started: the code was expired or revoked, the rate limit was reached, or the base was wrong.
     pub refused: u64,
-    /// When one was last turned away.
+    /// When a call was last refused; null: none since the host started.
     pub last_refused_at: Option<Timestamp>,
 }
 
@@ -90,7 +90,7 @@ fn view(services: &Services, asked: &Asked, record: &CodeRecord, used: CodeUse) 
     })
 }
 
-/// `?dos={dos}&refreshCustomer={refreshCustomer}`, or nothing.
+/// The receiver's parameters as a query, such as `?dos={dos}&refreshCustomer={refreshCustomer}`; empty without parameters.
 fn parameters_of(services: &Services, receiver: &str) -> String {
     let snapshot = services.catalog.snapshot();
     let parameters = snapshot.receivers.get(receiver).into_iter().flat_map(|entry| entry.receiver.parameters.keys());
@@ -98,7 +98,6 @@ fn parameters_of(services: &Services, receiver: &str) -> String {
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }
 
-/// The records of a receiver's codes, oldest first.
 fn records(services: &Services, receiver: &str) -> Result<Vec<CodeRecord>, ApiError> {
     let snapshot = services.catalog.snapshot();
     if !snapshot.receivers.contains_key(receiver) {
@@ -117,7 +116,7 @@ async fn views(services: &Services, asked: &Asked, records: &[CodeRecord]) -> Re
 /// Issue a code to a caller.
 #[utoipa::path(post, path = "/v1/receivers/{name}/codes", tag = "receivers", request_body = CodeSpec, params(("name" = String, Path, description = "the receiver")),
     responses((status = 201, description = "the code", body = CodeView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "no such receiver", content_type = "application/problem+json"),
+        (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "the code exists already", content_type = "application/problem+json")))]
 pub async fn post(services: Services, asked: Asked) -> Answer {
     let spec: CodeSpec = asked.json()?;
@@ -128,7 +127,7 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
     }
     let code = match spec.code {
         Some(code) => code,
-        // 64 bytes leave more than twice what 24 letters need after the few that are dropped.
+        // A code has 24 letters. 64 random bytes are more than twice what they need, although a few bytes are dropped.
         None => make_code(spec.prefix.as_deref().unwrap_or_default(), random::<64>()),
     };
     let now = services.clock.now();
@@ -186,9 +185,9 @@ fn problems(spec: &CodeSpec) -> Vec<Problem> {
     wrong.into_iter().filter(|(_, is_wrong, _)| *is_wrong).map(|(pointer, _, detail)| Problem::new(pointer, detail)).collect()
 }
 
-/// The codes of a receiver, in clear. Looking is written to the audit log.
+/// List the codes of a receiver, in clear text. The audit log records that they were shown.
 #[utoipa::path(get, path = "/v1/receivers/{name}/codes", tag = "receivers", params(("name" = String, Path, description = "the receiver")),
-    responses((status = 200, description = "its codes", body = List<CodeView>), (status = 404, body = ProblemDetails, description = "no such receiver", content_type = "application/problem+json")))]
+    responses((status = 200, description = "its codes", body = List<CodeView>), (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json")))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     let receiver = asked.path(0);
     let data = views(&services, &asked, &records(&services, receiver)?).await?;
@@ -198,10 +197,10 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     ok(&List { data, next: None })
 }
 
-/// Revoke a code: from now on it is as unknown as a wrong one.
+/// Revoke a code. From now on it is refused like a code that never existed.
 #[utoipa::path(delete, path = "/v1/receivers/{name}/codes/{id}", tag = "receivers",
     params(("name" = String, Path, description = "the receiver"), ("id" = String, Path, description = "`cod_...`")),
-    responses((status = 204, description = "revoked"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+    responses((status = 204, description = "revoked"), (status = 404, body = ProblemDetails, description = "there is no code with this identifier", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let snapshot = services.catalog.snapshot();
     let found = snapshot.codes.values().find(|code| code.receiver == asked.path(0) && code.id == asked.path(1));
@@ -211,40 +210,40 @@ pub async fn delete(services: Services, asked: Asked) -> Answer {
     no_content()
 }
 
-/// To whom codes are mailed.
+/// Where to mail codes, and which.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CodeMailInput {
-    /// 1 to 50 addresses. Everybody among them gets every code of the mail.
+    /// 1 to 50 addresses. Each of them gets all codes of the mail.
     #[schema(example = json!(["integrations@example.com"]))]
     pub to: Vec<String>,
-    /// Which codes, by their identifiers; absent: every one that can be called now.
+    /// Identifiers of the codes to mail; absent: every code that can be called now.
     #[serde(default)]
     pub codes: Option<Vec<String>>,
-    /// What it is about; absent: the receiver's name.
+    /// The subject of the mail; absent: the receiver's name.
     #[serde(default)]
     pub subject: Option<String>,
-    /// What stands before the codes.
+    /// Text before the codes.
     #[serde(default)]
     pub text: Option<String>,
 }
 
-/// A mail that was taken.
+/// A mail that the mail server accepted.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CodeMailed {
-    /// To whom.
+    /// The addresses it was sent to.
     pub to: Vec<String>,
-    /// The codes in it, by their identifiers.
+    /// Identifiers of the codes in the mail.
     pub codes: Vec<String>,
-    /// What the mail server said.
+    /// The mail server's answer.
     pub answer: String,
 }
 
-/// Mail codes of a receiver: one mail, with the codes in its text and in a CSV file. Written to the audit log, without the codes.
+/// Mail codes of a receiver. It is one mail, with the codes in its text and in a CSV file. The audit log records it without the codes.
 #[utoipa::path(post, path = "/v1/receivers/{name}/codes/mail", tag = "receivers", request_body = CodeMailInput, params(("name" = String, Path, description = "the receiver")),
-    responses((status = 200, description = "the mail server took it", body = CodeMailed), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "no such receiver, or no such code", content_type = "application/problem+json"),
-        (status = 422, body = ProblemDetails, description = "the mail server did not take it, or none is configured", content_type = "application/problem+json")))]
+    responses((status = 200, description = "the mail server accepted it", body = CodeMailed), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+        (status = 404, body = ProblemDetails, description = "there is no such receiver or code", content_type = "application/problem+json"),
+        (status = 422, body = ProblemDetails, description = "the mail server did not accept it, or no mail server is configured", content_type = "application/problem+json")))]
 pub async fn mail(services: Services, asked: Asked) -> Answer {
     let input: CodeMailInput = asked.json()?;
     let receiver = asked.path(0);
@@ -296,7 +295,7 @@ pub async fn mail(services: Services, asked: Asked) -> Answer {
 
 fn text(receiver: &str, before: Option<&str>, codes: &[CodeView]) -> String {
     let mut text = before.map_or_else(String::new, |before| format!("{}\n\n", before.trim_end()));
-    // Writing to a text cannot fail.
+    // Writing to a `String` cannot fail.
     let _ = writeln!(text, "Receiver: {receiver}");
     for code in codes {
         let _ = writeln!(text, "\nCode WebHook: {}\nURL: {}\nCaller: {}", code.code, code.url_template, code.caller);
@@ -308,7 +307,7 @@ fn text(receiver: &str, before: Option<&str>, codes: &[CodeView]) -> String {
     text
 }
 
-/// RFC 4180. A cell is never read as a formula: none begins with `=`, `+`, `-` or `@`.
+/// The codes as CSV (RFC 4180). No cell begins with `=`, `+`, `-` or `@`, because a spreadsheet would read it as a formula.
 fn csv(codes: &[CodeView]) -> String {
     let cell = |text: &str| {
         let safe = if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text.to_owned() };
@@ -319,9 +318,10 @@ fn csv(codes: &[CodeView]) -> String {
     std::iter::once("Code WebHook,URL,Caller,Until\r\n".to_owned()).chain(codes.iter().map(row)).collect()
 }
 
-/// Calls that were turned away before they reached a receiver, newest first, since the host started. Their callers were not told why.
+/// List the calls that were refused before they reached a receiver, newest first, since the host started. Their callers were not told the
+/// reason.
 #[utoipa::path(get, path = "/v1/refusals", tag = "receivers", params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default")),
-    responses((status = 200, description = "the newest of at most 1000", body = List<Refusal>)))]
+    responses((status = 200, description = "the newest; the host keeps 1000", body = List<Refusal>)))]
 pub async fn refusals(services: Services, asked: Asked) -> Answer {
     asked.only(&["limit"])?;
     let (limit, _) = asked.page()?;

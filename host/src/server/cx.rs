@@ -1,4 +1,5 @@
-//! `/v3` and `/v3beta1`: webhooks as Dialogflow CX's API has them, over the same webhooks as `/v1`. Its JSON, its errors, its pages.
+//! `/v3` and `/v3beta1`: Dialogflow CX's API for webhooks, with its JSON, errors and pages. It shows and changes the same webhooks as
+//! `/v1`.
 
 use std::sync::Arc;
 
@@ -26,20 +27,18 @@ use crate::{
 pub mod description;
 pub mod environments;
 
-/// A page's length unless `pageSize` says otherwise, and the longest (Dialogflow CX, `ListWebhooksRequest`).
+/// Length of a page if `pageSize` is not given, and the longest (Dialogflow CX, `ListWebhooksRequest`).
 const PAGE_SIZE: PageSize = PageSize { default: 100, max: 1000 };
-/// What Google's clients may add to any address ("System parameters").
+/// Query parameters that Google's clients may add to any request ("System parameters").
 const SYSTEM_PARAMETERS: [&str; 8] = ["$alt", "alt", "$prettyPrint", "prettyPrint", "key", "quotaUser", "$.xgafv", "$unique"];
 
-/// How long a page is.
 struct PageSize {
-    /// Where `pageSize` is 0 or left out.
+    /// Used if `pageSize` is 0 or absent.
     default: usize,
-    /// Whatever it says.
+    /// The longest page, whatever `pageSize` says.
     max: usize,
 }
 
-/// A page of webhooks.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Page {
@@ -61,7 +60,7 @@ fn of_agent(services: &Services, agent: &str) -> Vec<Arc<WebhookEntry>> {
     snapshot.webhooks.values().filter(|entry| entry.spec.labels.get(AGENT_LABEL).is_some_and(|label| label == agent)).cloned().collect()
 }
 
-/// The webhook a path names, if it is that agent's.
+/// The webhook that a path names, if it belongs to the agent in the path.
 fn find(services: &Services, asked: &Asked) -> Result<Arc<WebhookEntry>, ApiError> {
     let (agent, name) = (agent(asked), asked.path(3));
     let entry = services.catalog.snapshot().webhooks.get(name).cloned();
@@ -70,7 +69,8 @@ fn find(services: &Services, asked: &Asked) -> Result<Arc<WebhookEntry>, ApiErro
         .ok_or_else(|| ApiError::NotFound(format!("webhook `{agent}/webhooks/{name}`")))
 }
 
-/// The document as this caller may see it: a URL may be a credential (decision: urls-are-credentials), which only an admin sees whole.
+/// The document as this caller may see it. Only an admin sees a whole URL, because it may be a credential (decision:
+/// urls-are-credentials).
 fn visible(asked: &Asked, entry: &WebhookEntry) -> WebhookSpec {
     let mut spec = entry.spec.clone();
     if !asked.allows(Scope::Admin) {
@@ -83,20 +83,19 @@ fn shown(asked: &Asked, entry: &WebhookEntry) -> Value {
     with_encoding(asked, cx::of_spec(&visible(asked, entry)).unwrap_or_default())
 }
 
-/// Enumerations as the caller asks for them.
+/// Writes enumerations as names or numbers, as the caller asked.
 fn with_encoding(asked: &Asked, webhook: Value) -> Value {
     let by_number = ["$alt", "alt"].iter().any(|name| asked.query(name).is_some_and(|alt| alt.contains("enum-encoding=int")));
     if by_number { cx::with_numbers(webhook) } else { webhook }
 }
 
-/// The webhooks of an agent.
 pub async fn list(services: Services, asked: Asked) -> Answer {
     only(&asked, &["pageSize", "pageToken"])?;
     let (webhooks, next_page_token) = page(&asked, of_agent(&services, &agent(&asked)), &PAGE_SIZE, |entry| &entry.spec.name)?;
     ok(&Page { webhooks: webhooks.iter().map(|entry| shown(&asked, entry)).collect(), next_page_token })
 }
 
-/// The page of `all`, which is sorted by `key`, that is asked for, and the token of the next.
+/// The requested page of `all`, sorted by `key`, and the token of the next page.
 fn page<T>(asked: &Asked, mut all: Vec<T>, sizes: &PageSize, key: impl Fn(&T) -> &str) -> Result<(Vec<T>, String), ApiError> {
     let size = asked.query_as::<usize>("pageSize", "a number from 0 on")?.filter(|size| *size > 0).unwrap_or(sizes.default);
     let after = asked.query("pageToken").unwrap_or_default();
@@ -106,20 +105,19 @@ fn page<T>(asked: &Asked, mut all: Vec<T>, sizes: &PageSize, key: impl Fn(&T) ->
     Ok((all, next))
 }
 
-/// A webhook.
 pub async fn get(services: Services, asked: Asked) -> Answer {
     only(&asked, &[])?;
     ok(&shown(&asked, &*find(&services, &asked)?))
 }
 
-/// Creates a webhook; its name is made here.
+/// Creates a webhook. The host chooses its name.
 pub async fn create(services: Services, asked: Asked) -> Answer {
     only(&asked, &[])?;
     let name = format!("cx-{}", hex::encode(random::<10>()));
     write(&services, &asked, asked.json()?, &name, None).await
 }
 
-/// Changes the fields of `updateMask`, or all of them.
+/// Changes the fields named in `updateMask`; without a mask, all of them.
 pub async fn patch(services: Services, asked: Asked) -> Answer {
     only(&asked, &["updateMask"])?;
     let entry = find(&services, &asked)?;
@@ -131,7 +129,7 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
     write(&services, &asked, written, asked.path(3), Some(entry)).await
 }
 
-/// Deletes a webhook; one that environments override only by `force`.
+/// Deletes a webhook. If environments override it, that needs `force`.
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     only(&asked, &["force"])?;
     let entry = find(&services, &asked)?;

@@ -1,4 +1,4 @@
-//! `/v1/deliveries`: what was owed, what was tried.
+//! `/v1/deliveries`: deliveries and their attempts.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -20,19 +20,18 @@ use crate::{
 /// A delivery with all its attempts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeliveryWithAttempts {
-    /// The delivery.
     #[serde(flatten)]
     pub delivery: Delivery,
-    /// Oldest first. Requests as sent, secrets redacted; answers capped.
+    /// The attempts, oldest first. Requests are shown as sent but without secrets; answers are cut off at the size limit.
     #[serde(rename = "attempt_log")]
     pub attempts: Vec<Attempt>,
 }
 
-/// Deliveries, newest first.
+/// List the deliveries, newest first.
 #[utoipa::path(get, path = "/v1/deliveries", tag = "deliveries",
-    params(("webhook" = Option<String>, Query, description = "of this webhook: its name, or its id when it is gone"), ("event" = Option<String>, Query, description = "of this event"),
-        ("state" = Option<DeliveryState>, Query, description = "in this state"), ("since" = Option<String>, Query, description = "made since then, RFC 3339"),
-        ("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    params(("webhook" = Option<String>, Query, description = "only deliveries of this webhook: its name, or its identifier if it was deleted"), ("event" = Option<String>, Query, description = "only deliveries of this event"),
+        ("state" = Option<DeliveryState>, Query, description = "only deliveries in this state"), ("since" = Option<String>, Query, description = "only deliveries created at or after this time, RFC 3339"),
+        ("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the previous page")),
     responses((status = 200, description = "a page", body = List<Delivery>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&["webhook", "event", "state", "since", "limit", "after"])?;
@@ -48,14 +47,14 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     ok(&List { data: page.data, next: page.next })
 }
 
-/// Deliveries are kept under the webhook's identifier; that of one that is gone still finds them.
+/// The identifier of a webhook, given its name. Deliveries are stored by identifier, so the identifier of a deleted webhook works, too.
 fn webhook_id(services: &Services, name: &str) -> WebhookId {
     services.catalog.snapshot().webhooks.get(name).map_or_else(|| WebhookId(name.to_owned()), |entry| entry.id.clone())
 }
 
-/// A delivery with its attempts.
+/// Get a delivery with its attempts.
 #[utoipa::path(get, path = "/v1/deliveries/{id}", tag = "deliveries", params(("id" = String, Path, description = "`dlv_...`")),
-    responses((status = 200, description = "the delivery", body = DeliveryWithAttempts), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+    responses((status = 200, description = "the delivery", body = DeliveryWithAttempts), (status = 404, body = ProblemDetails, description = "there is no delivery with this identifier", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     let id = DeliveryId(asked.path(0).to_owned());
     let delivery = services.store.delivery(&id).await?.ok_or_else(|| missing(&id))?;
@@ -67,10 +66,10 @@ fn missing(id: &DeliveryId) -> ApiError {
     ApiError::NotFound(format!("delivery `{id}`"))
 }
 
-/// Send once more, under the same id.
+/// Send a delivery once more. It keeps its identifier.
 #[utoipa::path(post, path = "/v1/deliveries/{id}/resend", tag = "deliveries", params(("id" = String, Path, description = "`dlv_...`")),
-    responses((status = 200, description = "pending again", body = Delivery), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "it is still on its way", content_type = "application/problem+json")))]
+    responses((status = 200, description = "the delivery is pending again", body = Delivery), (status = 404, body = ProblemDetails, description = "there is no delivery with this identifier", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "it has not ended yet", content_type = "application/problem+json")))]
 pub async fn resend(services: Services, asked: Asked) -> Answer {
     let id = DeliveryId(asked.path(0).to_owned());
     let existing = services.store.delivery(&id).await?.ok_or_else(|| missing(&id))?;
@@ -82,10 +81,10 @@ pub async fn resend(services: Services, asked: Asked) -> Answer {
     ok(&delivery)
 }
 
-/// Give up on a delivery that is pending or waiting.
+/// Cancel a delivery that is pending or waiting.
 #[utoipa::path(post, path = "/v1/deliveries/{id}/cancel", tag = "deliveries", params(("id" = String, Path, description = "`dlv_...`")),
-    responses((status = 200, description = "cancelled", body = Delivery), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "it is being sent or over", content_type = "application/problem+json")))]
+    responses((status = 200, description = "cancelled", body = Delivery), (status = 404, body = ProblemDetails, description = "there is no delivery with this identifier", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "it is being sent or has ended", content_type = "application/problem+json")))]
 pub async fn cancel(services: Services, asked: Asked) -> Answer {
     let id = DeliveryId(asked.path(0).to_owned());
     services.store.delivery(&id).await?.ok_or_else(|| missing(&id))?;

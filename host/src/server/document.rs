@@ -1,4 +1,4 @@
-//! Documents as they are written: with the name of their address, and patched.
+//! Reads documents that admins write: the name in the path, and merge patches.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::model::merge_patch::merge;
 
-/// A document may repeat the name of its address, not contradict it.
+/// Checks the name in a document: it may repeat the name in the path but not contradict it.
 pub fn named(written: &mut String, of_path: &str) -> Result<(), ApiError> {
     if written.is_empty() {
         of_path.clone_into(written);
@@ -21,7 +21,6 @@ pub fn named(written: &mut String, of_path: &str) -> Result<(), ApiError> {
     }
 }
 
-/// The body of a PATCH.
 pub fn merge_patch(asked: &Asked) -> Result<Value, ApiError> {
     let media = asked.media_type();
     if !matches!(media.as_str(), "" | "application/json" | "application/merge-patch+json" | "application/x-www-form-urlencoded") {
@@ -31,7 +30,7 @@ pub fn merge_patch(asked: &Asked) -> Result<Value, ApiError> {
     if patch.is_object() { Ok(patch) } else { Err(ApiError::invalid("", "a merge patch is a JSON object")) }
 }
 
-/// A document with a merge patch on it.
+/// A document with a merge patch applied to it.
 pub fn merged<T: Serialize + DeserializeOwned>(document: &T, patch: &Value) -> Result<T, ApiError> {
     let mut value = serde_json::to_value(document).map_err(|error| ApiError::Internal(Box::new(error)))?;
     merge(&mut value, patch);

@@ -1,4 +1,4 @@
-//! Connections: who is let in, TLS, how long what may take, and their end. What is asked on them is the router's business.
+//! Connections: limits on their number, TLS, time limits, and their end. The router answers the requests on them.
 
 use std::{
     collections::HashMap,
@@ -37,26 +37,24 @@ pub mod response;
 use activity::Activity;
 pub use certificates::{Certificates, TlsError};
 
-/// HTTP/2 streams that were reset by us for what the client did wrong, after which the connection is ended.
+/// HTTP/2 streams that we may reset because of a client's protocol errors before the connection is ended.
 const LOCAL_RESETS_MAX: usize = 256;
 
-/// How long a connection that is to end may take for it when nothing is being answered on it.
+/// Longest time a connection may take to end when no request is being answered on it.
 const END_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Between two looks at what a connection does.
+/// Time between two checks of what a connection does.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// One listener: where, for whom, and as whom.
+/// One listener.
 pub struct Listener {
-    /// Its socket.
     pub socket: TcpListener,
-    /// What may be asked on it.
     pub face: Face,
-    /// Its certificate; absent: plain HTTP.
+    /// Absent: plain HTTP.
     pub certificates: Option<Certificates>,
 }
 
-/// What connections of all listeners share.
+/// The connection limits that all listeners share.
 #[derive(Clone)]
 pub struct Gate {
     connections: Arc<Semaphore>,
@@ -64,12 +62,11 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Nobody is there.
     pub fn new(settings: &HttpSettings) -> Self {
         Self { connections: Arc::new(Semaphore::new(settings.connections_max)), by_address: Arc::default() }
     }
 
-    /// Lets a connection in, unless its address has as many as it may.
+    /// Admits a connection, unless its address has reached its limit of connections.
     fn enter(&self, remote: IpAddr, settings: &HttpSettings) -> Option<Entered> {
         if settings.trusts(remote) {
             return Some(Entered { gate: self.clone(), address: None });
@@ -85,7 +82,7 @@ impl Gate {
     }
 }
 
-/// A connection that was let in; dropped with it.
+/// An admitted connection. Dropping it frees its place.
 struct Entered {
     gate: Gate,
     address: Option<IpAddr>,
@@ -104,7 +101,7 @@ impl Drop for Entered {
     }
 }
 
-/// Serves until the host stops, then lets what is in flight end.
+/// Accepts connections until the host stops, then waits for the requests in progress.
 pub async fn serve(listener: Listener, gate: Gate, services: Services) {
     let Listener { socket, face, certificates } = listener;
     let settings = &services.limits.http;
@@ -113,7 +110,7 @@ pub async fn serve(listener: Listener, gate: Gate, services: Services) {
     let builder = Arc::new(builder(settings));
     let mut turned_away = Pause::default();
     loop {
-        // The permit comes first: a connection we cannot serve yet is not taken from the queue.
+        // Take the permit first: then a connection that we cannot serve yet stays in the system's queue.
         let accepted = tokio::select! {
             () = services.stop.cancelled() => break,
             accepted = async {
@@ -125,7 +122,7 @@ pub async fn serve(listener: Listener, gate: Gate, services: Services) {
         let (stream, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, mostly: a pause lets some be given back.
+                // Usually no file descriptor is free. Some are freed during the pause.
                 tracing::warn!(%error, "a connection cannot be accepted");
                 services.metrics.closed(ClosedFor::NotAccepted);
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -140,7 +137,7 @@ pub async fn serve(listener: Listener, gate: Gate, services: Services) {
             }
             continue;
         };
-        // Answers are small: waiting to fill a packet would only delay them.
+        // Answers are small. Waiting to fill a packet would only delay them.
         drop(stream.set_nodelay(true));
         let connection = Connection {
             builder: Arc::clone(&builder),
@@ -169,7 +166,7 @@ fn builder(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(settings.streams_max)
-        // What is not read yet is in memory: for each connection no more than this.
+        // Unread data stays in memory; the windows limit how much of it each connection has.
         .initial_stream_window_size(settings.stream_window)
         .initial_connection_window_size(settings.connection_window)
         .max_header_list_size(u32::try_from(settings.head_bytes_max).unwrap_or(u32::MAX))
@@ -178,7 +175,6 @@ fn builder(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// One connection.
 struct Connection {
     builder: Arc<auto::Builder<TokioExecutor>>,
     router: Arc<Router>,
@@ -197,7 +193,7 @@ impl Connection {
         let shaken = tokio::time::timeout(limit, async {
             certificates.acceptor().accept(stream).await.inspect_err(|error| tracing::debug!(%error, remote = %self.remote, "no TLS")).ok()
         });
-        // A client that takes too long is dropped. A client cut off by a stop had sent no request yet.
+        // A client that takes too long is dropped. If a stop cuts a client off here, it had sent no request yet.
         let stop = self.services.stop.clone();
         tokio::select! {
             biased;
@@ -246,7 +242,7 @@ impl Connection {
                     ending = Some(Instant::now());
                 }
                 _ = looks.tick() => match ending {
-                    // What is being answered ends first; a stop is bounded as a whole.
+                    // Requests in progress are answered first. The time limit for a whole stop bounds this wait.
                     Some(since) if !activity.is_answering() && since.elapsed() >= END_TIME_MAX && activity.is_still(END_TIME_MAX) => return,
                     Some(_) => {}
                     None if activity.is_over(&settings) => {
@@ -261,7 +257,7 @@ impl Connection {
     }
 }
 
-/// At most one line of log in a second.
+/// Allows one line of log a second.
 #[derive(Default)]
 struct Pause(Option<Instant>);
 

@@ -1,4 +1,4 @@
-//! `/v1/events`: what happened.
+//! `/v1/events`: accepts events and shows them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -35,47 +35,46 @@ mod input;
 
 pub use input::EventInput;
 
-/// The longest `wait`.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// One event, or several: all or none.
+/// One event, or several. Several are accepted together or not at all.
 #[derive(Debug, ToSchema)]
 #[schema(as = EventsInput)]
 #[expect(dead_code, reason = "it describes the body, which is read piece by piece")]
 pub enum EventsInput {
-    /// One.
+    /// One event.
     One(Box<EventInput>),
-    /// Several.
+    /// Several events.
     Several(Vec<EventInput>),
 }
 
 /// One accepted event.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AcceptedEvent {
-    /// The event, or the first of which this one is a repeat.
+    /// The event's identifier. For a repeat it is that of the first copy.
     pub id: EventId,
-    /// Whether it is a repeat.
+    /// Whether the event is a repeat of one accepted before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
-    /// How many webhooks it matched; absent where it is a repeat.
+    /// Number of webhooks it matched; absent if it is a repeat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matched: Option<usize>,
-    /// Why it matched none, for tokens with the scope `read`.
+    /// Why it matched no webhook. Only tokens with the scope `read` see it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mismatches: Vec<Mismatch>,
-    /// With `wait`: what became of its deliveries.
+    /// Its deliveries, if `wait` was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deliveries: Option<Vec<WaitedFor>>,
 }
 
-/// Several accepted events, in the order posted.
+/// Several accepted events, in the order they were posted.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AcceptedEvents {
-    /// Their identifiers.
+    /// Identifiers of the events.
     pub ids: Vec<EventId>,
-    /// How many webhooks each matched; null where it is a repeat.
+    /// Number of webhooks each event matched; null if the event is a repeat.
     pub matched: Vec<Option<usize>>,
-    /// With `wait`: each with its deliveries.
+    /// Each event with its deliveries, if `wait` was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<AcceptedEvent>>,
 }
@@ -83,67 +82,66 @@ pub struct AcceptedEvents {
 /// A delivery and its last attempt.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeliveryView {
-    /// The delivery.
     #[serde(flatten)]
     pub delivery: Delivery,
-    /// What was made of it last.
+    /// The last attempt; null: none was made.
     pub last_attempt: Option<Attempt>,
 }
 
-/// A delivery that was waited for.
+/// A delivery that the request waited for.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum WaitedFor {
-    /// All of it, to who may read deliveries.
+    /// All of it, for tokens that may read deliveries.
     Whole(Box<DeliveryView>),
-    /// How it went, to everybody else.
+    /// Only its outcome, for all other tokens.
     Outcome(DeliveryOutcome),
 }
 
-/// How a delivery went, and nothing of what was sent or answered.
+/// The outcome of a delivery, without what was sent or answered.
 #[derive(Debug, Serialize, ToSchema)]
-// Closed, so that an answer fits one of the two descriptions alone.
+// `deny_unknown_fields`, so that an answer fits only one of the two schemas.
 #[serde(deny_unknown_fields)]
 pub struct DeliveryOutcome {
-    /// `dlv_...`
+    /// The delivery's identifier, `dlv_...`.
     pub id: DeliveryId,
     /// The webhook's name.
     pub webhook: String,
-    /// Where it stands.
+    /// The delivery's state.
     pub state: DeliveryState,
-    /// What the endpoint answered last, if it answered.
+    /// Status of the endpoint's last answer; null: it has not answered.
     pub http_status: Option<u16>,
-    /// Why the last attempt did not work, in one word.
+    /// Why the last attempt failed, in one word; null: it did not fail.
     pub failure_kind: Option<FailureKind>,
 }
 
 /// An event and its deliveries.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventView {
-    /// The event.
     #[serde(flatten)]
     pub event: Event,
-    /// What it owes.
+    /// The deliveries of the event.
     pub deliveries: Vec<Delivery>,
 }
 
-/// Post events. They are on disk when this answers.
+/// Post events. The events are on disk when this answers.
 ///
-/// The answer says how many webhooks each matched. Tokens with the scope `read` are told why an event matched none.
+/// The answer says how many webhooks each event matched. Tokens with the scope `read` also learn why an event matched none.
 ///
-/// JSON, or CloudEvents 1.0 in binary, structured or batched form. With `wait` the answer comes when all deliveries had their
-/// first attempt, or when the wait is over; it shows each with its last attempt to tokens with the scope `read`, and to others how it went.
+/// The body is JSON, or CloudEvents 1.0 in binary, structured or batched form. With `wait`, the answer comes when every delivery has had
+/// its first attempt, or when the time is over. Tokens with the scope `read` then see each delivery with its last attempt; other tokens
+/// see only the outcome.
 #[utoipa::path(post, path = "/v1/events", tag = "events",
-    params(("wait" = Option<String>, Query, description = "`5s`: up to 60 seconds"),
-           ("Idempotency-Key" = Option<String>, Header, description = "stands in for `id`"),
-           ("traceparent" = Option<String>, Header, description = "the trace it belongs to (W3C Trace Context); one that is not valid is none"),
-           ("tracestate" = Option<String>, Header, description = "what tracing systems added to it")),
+    params(("wait" = Option<String>, Query, description = "how long to wait for the first attempts, such as `5s`; at most 60 seconds"),
+           ("Idempotency-Key" = Option<String>, Header, description = "the `id` of an event that has none; only for a single event"),
+           ("traceparent" = Option<String>, Header, description = "the trace the request belongs to (W3C Trace Context); an invalid one is ignored"),
+           ("tracestate" = Option<String>, Header, description = "what tracing systems added to the trace")),
     request_body = EventsInput,
-    responses((status = 202, description = "on disk", body = AcceptedEvent), (status = 200, description = "waited for", body = AcceptedEvent),
+    responses((status = 202, description = "the events are on disk", body = AcceptedEvent), (status = 200, description = "the events are on disk, and the wait is over", body = AcceptedEvent),
         (status = 400, body = super::respond::ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 415, body = super::respond::ProblemDetails, description = "not JSON", content_type = "application/problem+json"),
-        (status = 422, body = super::respond::ProblemDetails, description = "the key was used with another body", content_type = "application/problem+json"),
-        (status = 503, body = super::respond::ProblemDetails, description = "not now: the disk is full or nearly so; nothing was accepted", content_type = "application/problem+json")))]
+        (status = 422, body = super::respond::ProblemDetails, description = "the idempotency key was used before with another body", content_type = "application/problem+json"),
+        (status = 503, body = super::respond::ProblemDetails, description = "the disk is full or nearly full; nothing was accepted", content_type = "application/problem+json")))]
 pub async fn post(services: Services, asked: Asked) -> Answer {
     asked.only(&["wait"])?;
     let wait = asked.query("wait").map(parse_wait).transpose()?;
@@ -180,7 +178,7 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
         error => error.into(),
     })?;
     if let Some(wait) = wait {
-        // Over when all had their first attempt, or when the time is over; the attempts go on either way.
+        // Wait until all deliveries have had their first attempt, or until the time is over. The attempts continue in both cases.
         let tried = async {
             futures::future::join_all(started).await;
             for outcome in &outcomes {
@@ -209,9 +207,9 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
     }
 }
 
-/// Events, newest first.
+/// List the events, newest first.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
-    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the previous page")),
     responses((status = 200, description = "a page", body = List<Event>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&["limit", "after"])?;
@@ -220,9 +218,9 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     ok(&List { data: page.data, next: page.next })
 }
 
-/// An event with its deliveries.
+/// Get an event with its deliveries.
 #[utoipa::path(get, path = "/v1/events/{id}", tag = "events", params(("id" = String, Path, description = "`evt_...`")),
-    responses((status = 200, description = "the event", body = EventView), (status = 404, body = super::respond::ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+    responses((status = 200, description = "the event", body = EventView), (status = 404, body = super::respond::ProblemDetails, description = "there is no event with this identifier", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     let id = EventId(asked.path(0).to_owned());
     let event = services.store.event(&id).await?.ok_or_else(|| ApiError::NotFound(format!("event `{id}`")))?;
@@ -230,15 +228,15 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
     ok(&EventView { event, deliveries })
 }
 
-/// Removes an event's data and the record of its deliveries; what is still pending is cancelled.
+/// Delete an event's data and its deliveries. Pending deliveries are cancelled.
 #[utoipa::path(delete, path = "/v1/events/{id}", tag = "events", params(("id" = String, Path, description = "`evt_...`")),
-    responses((status = 204, description = "gone"), (status = 404, body = super::respond::ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+    responses((status = 204, description = "deleted"), (status = 404, body = super::respond::ProblemDetails, description = "there is no event with this identifier", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let id = EventId(asked.path(0).to_owned());
     if services.store.delete_event(id.clone()).await? { no_content() } else { Err(ApiError::NotFound(format!("event `{id}`"))) }
 }
 
-/// What became of an event, before its deliveries are looked at.
+/// The answer for an accepted event, without its deliveries.
 fn accepted_event(services: &Services, outcome: Outcome, may_read: bool) -> AcceptedEvent {
     let Outcome { id, new } = outcome;
     let matched = new.as_ref().map(|(_, matched)| *matched);
@@ -249,11 +247,11 @@ fn accepted_event(services: &Services, outcome: Outcome, may_read: bool) -> Acce
     AcceptedEvent { id, duplicate: matched.is_none(), matched, mismatches, deliveries: None }
 }
 
-/// Between two looks at deliveries that are not sent from memory.
+/// Time between two checks of deliveries that are sent from the store.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Waits until every delivery of an event was tried or is over: those that are not sent from memory, too. A stop of the host ends the
-/// wait: what was not tried by then is tried at the next start.
+/// Waits until every delivery of an event was tried or has ended, including those that are sent from the store. A stop of the host ends
+/// the wait; deliveries that were not tried by then are tried after the next start.
 async fn first_attempts(services: &Services, id: &EventId) {
     while !services.stop.is_cancelled() {
         let deliveries = services.store.whole_event_deliveries(id).await.unwrap_or_default();
@@ -265,7 +263,7 @@ async fn first_attempts(services: &Services, id: &EventId) {
     }
 }
 
-/// An event's deliveries, each with its last attempt, or, for who may not read, with how that went.
+/// An event's deliveries: each with its last attempt, or only its outcome if the caller may not read deliveries.
 async fn waited_for(services: &Services, id: &EventId, may_read: bool) -> Result<Vec<WaitedFor>, StoreError> {
     let mut views = Vec::new();
     for delivery in services.store.event_deliveries(id).await? {
@@ -285,14 +283,14 @@ impl DeliveryView {
     }
 }
 
-/// The events of a request, whatever their form, and whether they came as a list.
+/// The events of a request in any of the formats, and whether they came as a list.
 fn read(asked: &Asked) -> Result<(Vec<EventInput>, bool), ApiError> {
     if let Some(found) = cloudevents::read(asked)? {
         return Ok(found);
     }
     let media = asked.media_type();
     if !matches!(media.as_str(), "" | "application/json" | "application/x-www-form-urlencoded") {
-        // curl's `-d` says it is a form when nobody says otherwise; what it sends is JSON all the same, or refused as none.
+        // `curl -d` declares a form by default, but the data is usually JSON. So we parse it as JSON.
         return Err(ApiError::UnsupportedMedia(format!("events are `application/json` or CloudEvents, not `{media}`")));
     }
     match super::request::parse::<Value>(&asked.body)? {
@@ -322,8 +320,8 @@ fn parse_wait(text: &str) -> Result<Duration, ApiError> {
     }
 }
 
-/// The trace of an event: that of its request, or, where the caller named none, the one the event says it was made in (CloudEvents 1.0,
-/// "Distributed Tracing" extension).
+/// The trace of an event: that of the request, or else the one in the event's attributes (CloudEvents 1.0, "Distributed Tracing"
+/// extension).
 fn trace_of(asked: &Asked, attributes: &BTreeMap<String, String>) -> Option<TraceContext> {
     let attribute = |name: &str| attributes.get(name).map(String::as_str);
     let made_in = attribute(TRACEPARENT).filter(|_| !asked.headers.contains_key(TRACEPARENT));

@@ -1,4 +1,5 @@
-//! `{base}/api/v1/webhook/{code}`: where the world calls. The word `webhook` is matched in any case (Divalto's documentation writes both).
+//! `{base}/api/v1/webhook/{code}`: inbound calls. The word `webhook` is matched in any case, because Divalto's documentation writes it
+//! both ways.
 
 use bytes::Bytes;
 use http::{Response, request::Parts, uri::PathAndQuery};
@@ -16,27 +17,26 @@ use crate::{
     services::Services,
 };
 
-/// The name of all these addresses in metrics and traces: a code is a credential.
+/// The route's name in metrics and traces. It leaves out the code, which is a credential.
 const ROUTE: &str = "{base}/api/v1/webhook/{code}";
 
 /// An address that names a code.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CodePath {
-    /// What stands before `/api/v1/webhook`.
+    /// The path before `/api/v1/webhook`.
     pub base: String,
-    /// The code.
     pub code: String,
-    /// What stands behind it, with its slash; or nothing.
+    /// The path after the code, with its leading slash; may be empty.
     pub rest: String,
 }
 
 impl CodePath {
-    /// Reads `path`; `None`: it names no code.
+    /// Reads `path`; `None`: the path names no code.
     pub fn find(path: &str) -> Option<Self> {
         const MARK: &str = "/api/v1/webhook/";
-        // ASCII lower case keeps every byte where it is.
+        // Lower-casing ASCII does not move any byte.
         let at = path.to_ascii_lowercase().find(MARK)?;
-        // Only the last word may be written in any case.
+        // Only the word `webhook` may be written in any case.
         if !path[at..].starts_with("/api/v1/") {
             return None;
         }
@@ -46,7 +46,7 @@ impl CodePath {
     }
 }
 
-/// Answers a call. Whom it is for, and what its head says of who sends it, is looked at before any of its body is read.
+/// Answers a call. The code and the head are checked before any of the body is read.
 pub async fn answer(services: Services, path: CodePath, parts: Parts, body: &mut RequestBody, sent: Sent) -> Response<Body> {
     let reply = reply(&services, path, parts, body, sent).await;
     receivers_reply(reply.status, reply.headers, reply.body, !sent.is_apart)
@@ -101,7 +101,7 @@ fn url_called(services: &Services, parts: &Parts) -> Secret {
 /// Has the head of a call looked at, and then its body read. An error is the answer to it.
 async fn head_and_body(services: &Services, target: &Target, inbound: &mut Received, body: &mut RequestBody) -> Result<(), Reply> {
     let announced = match body.announced() {
-        // Of a body that does not say how long it is, only so much is read as tells a probe from a call.
+        // If the length is unknown, read only as much as distinguishes a probe from a call.
         None if target.may_be_probe(&inbound.method) => {
             let is_whole = body.begin(PROBE_BYTES_MAX, None).await.map_err(unread)?;
             is_whole.then(|| body.so_far().len())
@@ -113,7 +113,7 @@ async fn head_and_body(services: &Services, target: &Target, inbound: &mut Recei
     Ok(())
 }
 
-/// The answer to a call whose body cannot be read.
+/// The reply to a call whose body cannot be read.
 fn unread(error: ApiError) -> Reply {
     match error {
         ApiError::TooLarge(max) => Reply::message(413, &format!("the body is longer than {max} bytes")),

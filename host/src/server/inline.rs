@@ -1,5 +1,5 @@
-//! Credentials that stand in a document itself, as `{"inline":"..."}` where `$secret:name` could: each becomes a secret of its own, so
-//! that none is ever kept in clear or shown.
+//! Inline credentials: `{"inline":"..."}` in a document, in place of `$secret:name`. Each is stored as a secret of its own, so that it is
+//! never kept or shown in clear text.
 
 use std::collections::BTreeSet;
 
@@ -15,9 +15,9 @@ use crate::{
     services::Services,
 };
 
-/// Characters of the owner's name in them, for people.
+/// Characters of the owner's name in the secret's name, so that people recognise it.
 const OWNER_CHARS_MAX: usize = 24;
-/// The parts of documents that hold credentials.
+/// The parts of a document that may hold credentials.
 const PARTS: [&str; 4] = ["auth", "tls", "signing", "verify"];
 
 /// A credential that was taken out of a document.
@@ -26,12 +26,12 @@ pub struct Inline {
     value: Secret,
 }
 
-/// The credential among `taken` that a reference left in the document stands for.
+/// The value of the credential that was replaced by `reference`, if it is among `taken`.
 pub fn given<'a>(taken: &'a [Inline], reference: &SecretRef) -> Option<&'a Secret> {
     taken.iter().find(|inline| inline.name == reference.name).map(|inline| &inline.value)
 }
 
-/// Takes every inline credential out of a document of `kind` (`webhook`, `receiver`) and leaves a reference in its place.
+/// Takes every inline credential out of a document of `kind` (`webhook` or `receiver`) and leaves a reference in its place.
 pub fn take(document: &mut Value, kind: &str, owner: &str) -> Result<Vec<Inline>, ApiError> {
     let mut found = Vec::new();
     let mut at = Place { kind, owner, found: &mut found };
@@ -85,7 +85,7 @@ impl Place<'_> {
         Ok(())
     }
 
-    /// The same for the same place, so that writing a document again rotates its credential.
+    /// The name of a credential's secret. It depends only on the place in the document, so writing the document again rotates the secret.
     fn name(&self, pointer: &str) -> String {
         let digest = Sha256::digest(format!("{}/{}{pointer}", self.kind, self.owner));
         let owner: String = self.owner.chars().take(OWNER_CHARS_MAX).collect();
@@ -93,7 +93,7 @@ impl Place<'_> {
     }
 }
 
-/// Keeps what was taken. A value that is there already makes no new version.
+/// Stores the credentials. If a value is unchanged, no new version is created.
 pub async fn keep(services: &Services, taken: Vec<Inline>) -> Result<(), ApiError> {
     for Inline { name, value } in taken {
         let current = services.store.secret(&name, None).await?;
@@ -105,7 +105,7 @@ pub async fn keep(services: &Services, taken: Vec<Inline>) -> Result<(), ApiErro
     Ok(())
 }
 
-/// Deletes those of these secrets that were inline and that nobody refers to any more.
+/// Deletes those secrets in `before` that were inline and that no document refers to any more.
 pub async fn forget<'a>(services: &Services, before: impl IntoIterator<Item = &'a SecretRef>) -> Result<(), ApiError> {
     let names: BTreeSet<&str> = before.into_iter().filter(|secret| secret.is_inline()).map(|secret| secret.name.as_str()).collect();
     let snapshot = services.catalog.snapshot();

@@ -1,4 +1,4 @@
-//! `/v1/webhooks/{name}/invoke`, `preview`, `test`: the pipeline on demand.
+//! `/v1/webhooks/{name}/invoke`, `preview`, `test` and `check`: runs a webhook's pipeline on demand.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -24,18 +24,18 @@ use crate::{
     transport::{Probe, Step},
 };
 
-/// What to invoke with.
+/// The input of an invocation.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InvokeBody {
     /// The session whose parameters are read and bound.
     #[serde(default)]
     pub session: Option<String>,
-    /// Merged into the session first; null removes.
+    /// Merged into the session before the request is built; null removes a parameter.
     #[serde(default)]
     #[schema(value_type = Object, example = json!({"fruit": "apple", "size": 3}))]
     pub parameters: Map<String, Value>,
-    /// `$event.data`.
+    /// The value of `$event.data`.
     #[serde(default)]
     pub data: Value,
     /// For Dialogflow: tag, text, language, intent, page, messages, payload.
@@ -47,32 +47,32 @@ pub struct InvokeBody {
     pub environment: Option<String>,
 }
 
-/// How it ended.
+/// The outcome of an invocation.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct InvokeAnswer {
-    /// The delivery, with its attempts.
+    /// The identifier of the delivery that records the attempts.
     pub delivery: DeliveryId,
     /// `delivered`, `failed` or `refused`.
     pub state: DeliveryState,
-    /// The endpoint's status, if it answered.
+    /// Status of the endpoint's answer; null: it did not answer.
     pub http_status: Option<u16>,
-    /// `webhook.error...` when it failed, or when the answer of an endpoint that accepted could not be read.
+    /// `webhook.error...` if the invocation failed, or if the endpoint accepted but its answer could not be read.
     pub error_event: Option<String>,
-    /// Why it failed; of one that is `delivered`, why its answer could not be read for bindings or by the plugin's `answers`.
-    /// The sentence is shown to tokens with the scope `read`.
+    /// Why the invocation failed. If it is `delivered`: why the answer could not be read, for bindings or by the plugin's `answers`. Only
+    /// tokens with the scope `read` see the sentence.
     pub failure: Option<Failure>,
     /// Session parameters that were set (null: removed).
     #[schema(value_type = Object)]
     pub parameters: Map<String, Value>,
-    /// What the `answers` plugin returned.
+    /// What the plugin's `answers` returned.
     pub output: Option<Value>,
-    /// Bindings whose path matched nothing; all of them where the answer could not be read.
+    /// Bindings whose path matched nothing. If the answer could not be read, these are all bindings.
     pub unmatched: Vec<String>,
     /// References to parameters that were not set.
     pub unset: Vec<String>,
-    /// Attempts made.
+    /// Number of attempts.
     pub attempts: u32,
-    /// How long the last attempt took.
+    /// Duration of the last attempt.
     pub duration_ms: u64,
 }
 
@@ -81,11 +81,11 @@ pub struct InvokeAnswer {
 pub struct PreviewAnswer {
     /// The request; null: nothing would be sent.
     pub request: Option<RecordedRequest>,
-    /// Why it would not be sent.
+    /// Why nothing would be sent.
     pub failure: Option<Failure>,
-    /// The plugin that built it.
+    /// The plugin that built the request; null: no plugin did.
     pub plugin: Option<PluginUse>,
-    /// What it wrote.
+    /// What the plugin wrote to its log.
     pub log: GuestLog,
     /// References to parameters that are not set.
     pub unset: Vec<String>,
@@ -99,12 +99,12 @@ fn request_of(services: &Services, asked: &Asked, body: InvokeBody) -> invocatio
 
 /// Run the whole pipeline of a webhook now: build, sign, send, bind.
 #[utoipa::path(post, path = "/v1/webhooks/{name}/invoke", tag = "webhooks", request_body = InvokeBody,
-    params(("name" = String, Path, description = "its name"),
-        ("traceparent" = Option<String>, Header, description = "the trace it belongs to (W3C Trace Context); one that is not valid is none"),
-        ("tracestate" = Option<String>, Header, description = "what tracing systems added to it")),
-    responses((status = 200, description = "how it ended, well or badly", body = InvokeAnswer),
-        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "inactive", content_type = "application/problem+json")))]
+    params(("name" = String, Path, description = "the webhook's name"),
+        ("traceparent" = Option<String>, Header, description = "the trace the request belongs to (W3C Trace Context); an invalid one is ignored"),
+        ("tracestate" = Option<String>, Header, description = "what tracing systems added to the trace")),
+    responses((status = 200, description = "the outcome, successful or not", body = InvokeAnswer),
+        (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "the webhook is inactive", content_type = "application/problem+json")))]
 pub async fn invoke(services: Services, asked: Asked) -> Answer {
     let body: InvokeBody = asked.json()?;
     let request = request_of(&services, &asked, body);
@@ -116,13 +116,14 @@ pub async fn invoke(services: Services, asked: Asked) -> Answer {
     ok(&answer)
 }
 
-/// Show the exact request `invoke` would send. Nothing is sent, stored or bound, a plugin is only tried out, and nothing is counted.
+/// Show the exact request that `invoke` would send. Nothing is sent, stored, bound or counted.
 ///
-/// Values that come from references are shown, credentials never. To tokens that are no admin's, signatures and what the webhook's document
-/// spells out in headers and in the query are `(redacted)`, and a plugin's own signatures are made with a key that is nobody's.
+/// Values of references are shown, credentials never. Unless the token has the scope `admin`, the answer shows `(redacted)` for
+/// signatures and for values that the webhook's document contains literally in headers and in the query; a plugin then signs with a
+/// stand-in key.
 #[utoipa::path(post, path = "/v1/webhooks/{name}/preview", tag = "webhooks", request_body = InvokeBody,
-    params(("name" = String, Path, description = "its name"), ("reveal" = Option<bool>, Query, description = "show the query values the document spells out (scope `admin`)")),
-    responses((status = 200, description = "the request", body = PreviewAnswer), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+    params(("name" = String, Path, description = "the webhook's name"), ("reveal" = Option<bool>, Query, description = "show the query values that the document contains literally (scope `admin`)")),
+    responses((status = 200, description = "the request", body = PreviewAnswer), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn preview(services: Services, asked: Asked) -> Answer {
     asked.only(&["reveal"])?;
     let eyes = if asked.reveals()? { Eyes::Revealed } else { eyes(&asked) };
@@ -135,10 +136,10 @@ pub async fn preview(services: Services, asked: Asked) -> Answer {
     ok(&PreviewAnswer { request: attempt.request, failure: outcome.err(), plugin: attempt.plugin, log: attempt.log, unset: attempt.unset })
 }
 
-/// Send a test: an invoke with `{"test":true}` as data.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/test", tag = "webhooks", params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "how it ended", body = InvokeAnswer), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "it is inactive", content_type = "application/problem+json"),
+/// Send a test: an invocation with the data `{"test":true}`.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/test", tag = "webhooks", params(("name" = String, Path, description = "the webhook's name")),
+    responses((status = 200, description = "the outcome, successful or not", body = InvokeAnswer), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "the webhook is inactive", content_type = "application/problem+json"),
         (status = 503, body = ProblemDetails, description = "the disk is nearly full", content_type = "application/problem+json")))]
 pub async fn test(services: Services, asked: Asked) -> Answer {
     let trace = asked.trace.clone();
@@ -159,18 +160,18 @@ pub struct CheckBody {
 /// Whether the endpoint can be reached.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CheckAnswer {
-    /// Whether every step went well. What the endpoint answers does not matter: it is there.
+    /// Whether every step succeeded. The status of the endpoint's answer does not matter.
     pub reachable: bool,
-    /// What it answered to a `HEAD` without credentials.
+    /// Status of the answer to a `HEAD` request without credentials.
     pub http_status: Option<u16>,
-    /// Credentials, name, address, connection, TLS, answer; it ends with the first step that fails.
+    /// The steps: credentials, name, address, connection, TLS, answer. The list ends with the first step that fails.
     pub steps: Vec<Step>,
 }
 
-/// Check whether a webhook's endpoint can be reached: its token, its name, the address policy, the connection, TLS, an answer. References
-/// in the URL stand for nothing.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/check", tag = "webhooks", request_body = CheckBody, params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "what was found, well or badly", body = CheckAnswer), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+/// Check whether a webhook's endpoint can be reached: its bearer token, its name, the address policy, the connection, TLS, an answer.
+/// References in the URL are replaced by nothing.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/check", tag = "webhooks", request_body = CheckBody, params(("name" = String, Path, description = "the webhook's name")),
+    responses((status = 200, description = "the steps, successful or not", body = CheckAnswer), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn check(services: Services, asked: Asked) -> Answer {
     let body: CheckBody = if asked.body.is_empty() { CheckBody::default() } else { asked.json()? };
     let Probe { steps, status } = invocation::check(&services, asked.path(0), body.environment.as_deref()).await?;

@@ -1,5 +1,5 @@
-//! `/v1/backup` and `/v1/compact`: work on the whole store, begun by a POST, looked at by a GET. Restoring needs a host that is not
-//! running: `hookwright restore`.
+//! `/v1/backup` and `/v1/compact`: operations on the whole store, begun by a POST and shown by a GET. A restore needs a host that is
+//! stopped: `hookwright restore`.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,56 +14,56 @@ use crate::{
     store::{Compacted, Manifest, OperationStatus, StoreError, below},
 };
 
-/// What a backup leaves out and a restore needs.
+/// A backup leaves the storage key out; a restore needs it.
 const KEY_NOTE: &str = "the storage key is not in the backup: keep a copy of it elsewhere, without it the backup cannot be read";
 
-/// What is said where the operator has named no directory.
+/// The error if the operator has configured no directory.
 const NOWHERE: &str =
     "the host has no directory for backups: set `backup_dir` (HOOKWRIGHT_BACKUP_DIR), or run `hookwright backup --to DIR` on its machine";
 
-/// Where a backup goes: one of the two.
+/// Where a backup goes: exactly one of the two fields.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupInput {
-    /// A directory that does not exist or is empty: a name below the host's setting `backup_dir`, or the path of a place there.
+    /// A directory that does not exist or is empty: a name below the host's setting `backup_dir`, or a path inside it.
     #[schema(example = "2026-01-31", min_length = 1, max_length = 512)]
     pub directory: Option<String>,
-    /// What a note is called that lies in the host's data directory and says where: how `hookwright backup` has it go anywhere on the
-    /// host's machine.
+    /// The name of a file in the host's data directory that holds the path of the backup. With it, `hookwright backup` can put a backup
+    /// anywhere on the host's machine.
     #[schema(example = "5f0e7c1c9a3b4d2e8f60718293a4b5c6", min_length = 32, max_length = 32)]
     pub note: Option<String>,
 }
 
-/// How far an operation is.
+/// The state of an operation.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationState {
     /// None was begun since the host started.
     None,
-    /// It is under way.
+    /// The operation is running.
     Running,
-    /// It ended well.
+    /// The operation succeeded.
     Done,
-    /// It failed.
+    /// The operation failed.
     Failed,
 }
 
-/// What every operation has.
+/// What all operations have in common.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OperationView {
-    /// How far it is.
+    /// The operation's state.
     pub state: OperationState,
-    /// When it began.
+    /// When the operation began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<Timestamp>,
-    /// When it ended.
+    /// When the operation ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// Records copied so far.
     pub records: u64,
-    /// Bytes of their keys and values.
+    /// Bytes of the keys and values of these records.
     pub bytes: u64,
-    /// Why it failed.
+    /// Why the operation failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -71,44 +71,42 @@ pub struct OperationView {
 /// The last backup since the host started.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BackupView {
-    /// How far it is.
     #[serde(flatten)]
     pub operation: OperationView,
-    /// The moment it shows.
+    /// The moment whose state the backup holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_at: Option<Timestamp>,
-    /// The number of the last event or invoke in it.
+    /// The number of the last event or invocation in the backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
-    /// Plugins, by their bytes, in it.
+    /// Number of plugin files in the backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugins: Option<usize>,
-    /// What is not in it.
+    /// What the backup leaves out.
     pub note: &'static str,
 }
 
-/// The last compaction that was asked for since the host started.
+/// The last compaction that was requested since the host started.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CompactView {
-    /// How far it is.
     #[serde(flatten)]
     pub operation: OperationView,
-    /// Bytes of the store's file before.
+    /// Size of the store's file before the compaction, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before_bytes: Option<u64>,
-    /// Bytes of the store's file after.
+    /// Size of the store's file after the compaction, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_bytes: Option<u64>,
-    /// Bytes of the keys and values in it.
+    /// Bytes of the keys and values in the store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live_bytes: Option<u64>,
 }
 
-/// Begin a backup: everything the store holds at one moment, and the plugins' bytes. Work goes on meanwhile.
+/// Begin a backup: all records of the store at one moment, and the plugins' files. The host keeps working.
 #[utoipa::path(post, path = "/v1/backup", tag = "maintenance", request_body = BackupInput,
     responses((status = 202, description = "begun", body = BackupView),
-        (status = 409, body = ProblemDetails, description = "one is under way", content_type = "application/problem+json"),
-        (status = 422, body = ProblemDetails, description = "the directory cannot be made", content_type = "application/problem+json")))]
+        (status = 409, body = ProblemDetails, description = "a backup is in progress", content_type = "application/problem+json"),
+        (status = 422, body = ProblemDetails, description = "the directory cannot be created", content_type = "application/problem+json")))]
 pub async fn post_backup(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
     let input: BackupInput = asked.json()?;
@@ -142,32 +140,32 @@ pub async fn post_backup(services: Services, asked: Asked) -> Answer {
     accepted(&backup_view(&services))
 }
 
-/// How it stands with the last backup.
+/// Get the state of the last backup.
 #[utoipa::path(get, path = "/v1/backup", tag = "maintenance", responses((status = 200, description = "the last backup since the host started", body = BackupView)))]
 pub async fn get_backup(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
     ok(&backup_view(&services))
 }
 
-/// Begin a compaction: the store gives back the space it does not need. It does so by itself; this is for those who want it now.
+/// Begin a compaction: the store gives back disk space that it no longer needs. The host also does that by itself.
 #[utoipa::path(post, path = "/v1/compact", tag = "maintenance",
     responses((status = 202, description = "begun", body = CompactView),
-        (status = 409, body = ProblemDetails, description = "one is under way", content_type = "application/problem+json")))]
+        (status = 409, body = ProblemDetails, description = "a compaction is in progress", content_type = "application/problem+json")))]
 pub async fn post_compact(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
-    // It goes on without being waited for, and says in the log how it ended.
+    // Nobody waits for the compaction. The log says how it ended.
     drop(services.store.begin_compaction()?);
     accepted(&compact_view(&services))
 }
 
-/// How it stands with the last compaction.
+/// Get the state of the last compaction.
 #[utoipa::path(get, path = "/v1/compact", tag = "maintenance", responses((status = 200, description = "the last compaction since the host started", body = CompactView)))]
 pub async fn get_compact(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
     ok(&compact_view(&services))
 }
 
-/// What is wrong with a directory is wrong with the document that names it.
+/// An error about the directory becomes an error of the field that names it.
 fn misplaced(error: StoreError) -> ApiError {
     match error {
         StoreError::NotEmpty { .. } | StoreError::Misplaced { .. } => ApiError::invalid("/directory", error.to_string()),

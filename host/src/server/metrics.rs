@@ -1,4 +1,4 @@
-//! `/metrics`: what is counted, for Prometheus.
+//! `/metrics`: the counters and timings, for Prometheus.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,9 +14,9 @@ use crate::{
     store::StoreStats,
 };
 
-/// What is counted and timed, in the OpenMetrics format.
+/// Get all metrics, in the OpenMetrics format.
 #[utoipa::path(get, path = "/metrics", tag = "health",
-    responses((status = 200, description = "all of it", body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")))]
+    responses((status = 200, description = "the metrics", body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
     let StoreStats { commits, syncs, compactions, leases, waiting, deliveries_waiting, bytes_on_disk, bytes_live, failed, .. } =
@@ -49,7 +49,7 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
     text(MEDIA_TYPE, services.metrics.text(moment))
 }
 
-/// What is said of endpoints, by webhook: the highest first, of as many as are named.
+/// A figure of each webhook, the highest first; the number of webhooks that are named is limited.
 fn by_webhook<T: Copy + Ord>(
     snapshot: &Snapshot,
     endpoints: impl IntoIterator<Item = (EndpointId, T)>,
@@ -67,7 +67,7 @@ fn by_webhook<T: Copy + Ord>(
     found
 }
 
-/// Memory of the process that is resident, as Linux says; 0 where nobody does.
+/// Resident memory of the process, as Linux reports it; 0 on other systems.
 fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());

@@ -1,4 +1,4 @@
-//! `/openapi.json`: the description of this API, made from the types and handlers themselves.
+//! `/openapi.json`: the OpenAPI description, made from the types and handlers.
 
 mod links;
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::model;
 
-/// What of the description no route says.
+/// The parts of the description that belong to no route.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Hookwright", description = "A webhook engine whose transforms and receivers are sandboxed WebAssembly plugins, swapped while it runs.",
@@ -35,8 +35,8 @@ impl Modify for Bearer {
     }
 }
 
-/// What is shown is what was written and more, in one object; what is written is closed to fields nobody knows. Where the one refers to
-/// the other, it so refuses its own fields: there, the fields stand themselves.
+/// A response contains the request's fields plus more. Request schemas forbid unknown fields, so we copy the fields in instead of using
+/// `$ref`.
 fn open_views(document: &mut Value) {
     fn open(value: &mut Value, schemas: &serde_json::Map<String, Value>) {
         match value {
@@ -58,12 +58,12 @@ fn open_views(document: &mut Value) {
     open(document, &schemas);
 }
 
-/// The description as JSON, of these routes; `described` is what their handlers say of themselves.
+/// The description of these routes as JSON. `described` holds what their handlers say.
 pub fn describe(routes: &[Route], described: OpenApiDocument) -> Value {
     let mut description = Description::openapi();
     description.merge(described);
     let mut document = serde_json::to_value(description).unwrap_or_default();
-    // Which operations need which scope is written once, in the routes.
+    // The routes say which operation needs which scope, and nothing else does.
     for route in routes {
         let operation = document.pointer_mut(&format!(
             "/paths/{}/{}",

@@ -1,5 +1,5 @@
-//! From where a browser says that a request comes. It counts wherever a cookie does: a page of another site can have a browser send any
-//! request, and the browser adds the cookie.
+//! Which page a browser says a request comes from. It matters for every request with a cookie: a page of another site can make a browser
+//! send any request, and the browser adds the cookie.
 
 use http::{
     HeaderMap, HeaderName,
@@ -11,33 +11,32 @@ use url::Url;
 use super::request::FORWARDED_PROTO;
 use crate::services::Services;
 
-/// What a browser says of the page, in a word (Fetch Metadata, section 2.4).
+/// What a browser says about the page that sent a request, in one word (Fetch Metadata, section 2.4).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The page a request comes from.
+/// The page that a request comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Page {
-    /// From a page of ours, or from the browser's user.
+    /// A page of ours, or none: the user typed the address.
     Ours,
-    /// It does not say: no browser of today.
+    /// The request does not say. No current browser leaves it out.
     Unsaid,
-    /// From a page of another site, with the header that says so.
+    /// A page of another site, and the header that says so.
     Elsewhere(String),
 }
 
-/// Where a request with these headers comes from.
 pub fn of(headers: &HeaderMap, services: &Services) -> Page {
     let ours = services.bases.public_url.as_deref().filter(|url| {
-        // Pages of receivers stand there.
+        // A host name that serves only codes does not count as ours, because receivers write its pages.
         Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(|host| !services.limits.http.serves_codes_alone(host)))
     });
     read(headers, ours)
 }
 
-/// `ours`: the origin callers use, where it is configured.
+/// `ours`: the origin that callers use, if it is configured.
 fn read(headers: &HeaderMap, ours: Option<&str>) -> Page {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    // A sibling's page may be anybody's, and our cookie is sent from there.
+    // A page of a sibling host may belong to anybody, and the browser sends our cookie from there.
     if let Some(site) = text(&SEC_FETCH_SITE).filter(|site| !["same-origin", "none"].contains(site)) {
         return Page::Elsewhere(format!("`Sec-Fetch-Site` says `{}`", site.escape_default()));
     }
@@ -51,8 +50,8 @@ fn read(headers: &HeaderMap, ours: Option<&str>) -> Page {
     if headers.contains_key(SEC_FETCH_SITE) { Page::Ours } else { Page::Unsaid }
 }
 
-/// Whether a page stands where this request was sent to. Whether a proxy in front took it by TLS is not always said: where it is, the page was
-/// taken by TLS, too.
+/// Whether the page has the origin that this request was sent to. We do not always know whether a proxy in front received the request by
+/// TLS; if it has the header for it, the page must be `https`.
 fn is_own(page: &Url, headers: &HeaderMap, ours: Option<&str>) -> bool {
     if ours.and_then(|ours| Url::parse(ours).ok()).is_some_and(|ours| ours.origin() == page.origin()) {
         return true;
@@ -60,7 +59,7 @@ fn is_own(page: &Url, headers: &HeaderMap, ours: Option<&str>) -> bool {
     let is_encrypted = headers.get(FORWARDED_PROTO).is_some_and(|scheme| scheme == "https");
     let sent_to = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
     let Some(sent_to) = sent_to.filter(|_| page.scheme() == "https" || page.scheme() == "http" && !is_encrypted) else { return false };
-    // Read by the same rules, so that a default port, capitals and spellings of addresses make no difference.
+    // Both are parsed by the same rules, so that a default port, capitals and spellings of addresses make no difference.
     Url::parse(&format!("{}://{sent_to}", page.scheme())).is_ok_and(|sent_to| sent_to.origin() == page.origin())
 }
 

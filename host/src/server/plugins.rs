@@ -1,4 +1,4 @@
-//! `/v1/plugins`: upload, activate, configure, grant, delete; in `conduct` what bounds them and what becomes of those that fail.
+//! `/v1/plugins`: upload, activate, configure, grant, delete. Limits, rollback and the circuit breaker are in `conduct`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -21,26 +21,26 @@ mod view;
 
 use view::{ChangedPlugin, PluginView, actor, changed, find, shown};
 
-/// An upload as answered.
+/// The answer to an upload.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UploadView {
-    /// The plugin.
+    /// The plugin's name.
     pub name: String,
-    /// The version these bytes are.
+    /// The number of the version with these bytes.
     pub version: Option<u32>,
-    /// Their digest.
+    /// The digest of the bytes.
     pub digest: Digest,
-    /// What the bytes are.
+    /// What the bytes are: a module, a component or a script.
     pub kind: PluginKind,
-    /// What it can do.
+    /// What the plugin can do.
     pub exports: Vec<Export>,
-    /// The `hookwright:plugin/*` interfaces it imports.
+    /// The `hookwright:plugin/*` interfaces that it imports.
     pub imports: Vec<String>,
-    /// Those that nothing is granted for.
+    /// The imported interfaces for which a grant is missing.
     pub missing_grants: Vec<String>,
     /// `active` or `staged`.
     pub state: &'static str,
-    /// Bytes uploaded.
+    /// Bytes that were uploaded.
     pub size_bytes: u64,
 }
 
@@ -53,28 +53,28 @@ pub struct ActivateInput {
     pub version: Value,
 }
 
-/// Plugins by name, the ones in the binary too.
-#[utoipa::path(get, path = "/v1/plugins", tag = "plugins", responses((status = 200, description = "all of them", body = List<PluginView>)))]
+/// List the plugins, sorted by name, including those in the binary.
+#[utoipa::path(get, path = "/v1/plugins", tag = "plugins", responses((status = 200, description = "all plugins", body = List<PluginView>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
     ok(&List { data: services.plugins.list().into_iter().map(shown).collect(), next: None })
 }
 
-/// A plugin with its versions.
-#[utoipa::path(get, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "the plugin", body = PluginView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+/// Get a plugin with its versions.
+#[utoipa::path(get, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "the plugin's name")),
+    responses((status = 200, description = "the plugin", body = PluginView), (status = 404, body = ProblemDetails, description = "there is no plugin with this name", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     ok(&shown(find(&services, asked.path(0))?))
 }
 
-/// Upload a version. It is checked, compiled and tried before it replaces anything; what was active stays when it does not load.
+/// Upload a version. It is checked, compiled and tried before it replaces anything. If it does not load, the active version stays.
 #[utoipa::path(put, path = "/v1/plugins/{name}", tag = "plugins",
-    params(("name" = String, Path, description = "its name: lower-case letters, digits and `-`"), ("activate" = Option<bool>, Query, description = "false: store it, do not use it")),
+    params(("name" = String, Path, description = "the plugin's name: lower-case letters, digits and `-`"), ("activate" = Option<bool>, Query, description = "false: store the version but do not activate it")),
     request_body(content(([u8] = "application/wasm"), (String = "text/javascript"), (String = "text/typescript")), description = "a wasm32-wasip1 module, a component, or a script"),
-    responses((status = 201, description = "a new version", body = UploadView), (status = 200, description = "these bytes were known", body = UploadView),
+    responses((status = 201, description = "a new version", body = UploadView), (status = 200, description = "these bytes were uploaded before", body = UploadView),
         (status = 413, body = ProblemDetails, description = "too long", content_type = "application/problem+json"),
         (status = 415, body = ProblemDetails, description = "neither wasm nor a script", content_type = "application/problem+json"),
-        (status = 422, body = ProblemDetails, description = "it does not load, and why", content_type = "application/problem+json")))]
+        (status = 422, body = ProblemDetails, description = "the version does not load; the error says why", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
     asked.only(&["activate"])?;
     let activate = asked.query_as("activate", "true or false")?.unwrap_or(true);
@@ -104,11 +104,11 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
     )
 }
 
-/// The bytes of an uploaded version, as they were uploaded.
+/// Get the bytes of a version, as they were uploaded.
 #[utoipa::path(get, path = "/v1/plugins/{name}/versions/{version}", tag = "plugins",
-    params(("name" = String, Path, description = "its name"), ("version" = u32, Path, description = "the version's number")),
+    params(("name" = String, Path, description = "the plugin's name"), ("version" = u32, Path, description = "the version's number")),
     responses((status = 200, description = "the bytes", content(([u8] = "application/wasm"), (String = "text/javascript"), (String = "text/typescript"))),
-        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+        (status = 404, body = ProblemDetails, description = "there is no plugin or version of this name", content_type = "application/problem+json")))]
 pub async fn version(services: Services, asked: Asked) -> Answer {
     let none = || ApiError::NotFound(format!("version `{}` of the plugin `{}`", asked.path(1), asked.path(0)));
     let number: u32 = asked.path(1).parse().map_err(|_| none())?;
@@ -118,10 +118,10 @@ pub async fn version(services: Services, asked: Asked) -> Answer {
     bytes(version.kind.media_type(), stored)
 }
 
-/// Use another version: an older one is a rollback.
-#[utoipa::path(post, path = "/v1/plugins/{name}/activate", tag = "plugins", request_body = ActivateInput, params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "active", body = ChangedPlugin), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
+/// Activate another version. Activating an older one is a rollback.
+#[utoipa::path(post, path = "/v1/plugins/{name}/activate", tag = "plugins", request_body = ActivateInput, params(("name" = String, Path, description = "the plugin's name")),
+    responses((status = 200, description = "activated", body = ChangedPlugin), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+        (status = 404, body = ProblemDetails, description = "there is no plugin or version of this name", content_type = "application/problem+json"),
         (status = 422, body = ProblemDetails, description = "a grant is missing", content_type = "application/problem+json")))]
 pub async fn activate(services: Services, asked: Asked) -> Answer {
     let input: ActivateInput = asked.json()?;
@@ -136,17 +136,17 @@ pub async fn activate(services: Services, asked: Asked) -> Answer {
     changed(&services, &asked)
 }
 
-/// Configure a plugin. A webhook's or receiver's own configuration is merged over it.
-#[utoipa::path(put, path = "/v1/plugins/{name}/config", tag = "plugins", request_body(content = Object, description = "the configuration"), params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "configured", body = ChangedPlugin), (status = 400, body = ProblemDetails, description = "no object", content_type = "application/problem+json")))]
+/// Configure a plugin. The configuration of a webhook or receiver is merged over it.
+#[utoipa::path(put, path = "/v1/plugins/{name}/config", tag = "plugins", request_body(content = Object, description = "the configuration"), params(("name" = String, Path, description = "the plugin's name")),
+    responses((status = 200, description = "configured", body = ChangedPlugin), (status = 400, body = ProblemDetails, description = "the configuration is not an object", content_type = "application/problem+json")))]
 pub async fn put_config(services: Services, asked: Asked) -> Answer {
     let config: Map<String, Value> = asked.json()?;
     services.plugins.set_config(asked.path(0), Value::Object(config), actor(&asked)).await?;
     changed(&services, &asked)
 }
 
-/// Grant capabilities to a plugin; possible before its first upload.
-#[utoipa::path(put, path = "/v1/plugins/{name}/grants", tag = "plugins", request_body = Grants, params(("name" = String, Path, description = "its name")),
+/// Grant capabilities to a plugin. That is possible before its first upload.
+#[utoipa::path(put, path = "/v1/plugins/{name}/grants", tag = "plugins", request_body = Grants, params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "granted", body = PluginView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put_grants(services: Services, asked: Asked) -> Answer {
     let grants: Grants = asked.json()?;
@@ -159,10 +159,10 @@ pub async fn put_grants(services: Services, asked: Asked) -> Answer {
     ok(&shown(find(&services, asked.path(0))?))
 }
 
-/// Delete a plugin nobody uses.
-#[utoipa::path(delete, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "its name")),
-    responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "something uses it", content_type = "application/problem+json")))]
+/// Delete a plugin that nothing uses.
+#[utoipa::path(delete, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "the plugin's name")),
+    responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no plugin with this name", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "something uses the plugin", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let name = asked.path(0);
     let users = services.catalog.snapshot().users_of_plugin(name);

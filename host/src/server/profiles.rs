@@ -18,34 +18,34 @@ use crate::{
     services::Services,
 };
 
-/// The site-wide values of a profile that may be changed (ArcGIS's "advanced settings").
+/// The site-wide values of a profile that can be changed (ArcGIS's "advanced settings").
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProfilePatch {
-    /// Milliseconds for one attempt, within the profile's range.
+    /// Time limit of one attempt in milliseconds, within the profile's range.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
-    /// Bytes of an answer, within the profile's range.
+    /// Longest answer in bytes, within the profile's range.
     #[serde(default)]
     pub response_bytes_max: Option<u64>,
     /// When a failed delivery is tried again.
     #[serde(default)]
     pub retry: Option<Retry>,
-    /// When a webhook that keeps failing is switched off.
+    /// When a webhook that keeps failing is deactivated.
     #[serde(default)]
     pub deactivation: Option<Deactivation>,
 }
 
-/// All profiles.
-#[utoipa::path(get, path = "/v1/profiles", tag = "profiles", responses((status = 200, description = "all of them", body = List<Profile>)))]
+/// List the profiles.
+#[utoipa::path(get, path = "/v1/profiles", tag = "profiles", responses((status = 200, description = "all profiles", body = List<Profile>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
     ok(&List { data: services.catalog.snapshot().profiles.values().cloned().collect(), next: None })
 }
 
-/// A profile.
-#[utoipa::path(get, path = "/v1/profiles/{name}", tag = "profiles", params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "the profile", body = Profile), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+/// Get a profile.
+#[utoipa::path(get, path = "/v1/profiles/{name}", tag = "profiles", params(("name" = String, Path, description = "the profile's name")),
+    responses((status = 200, description = "the profile", body = Profile), (status = 404, body = ProblemDetails, description = "there is no profile with this name", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     ok(&find(&services, asked.path(0))?)
 }
@@ -54,10 +54,10 @@ fn find(services: &Services, name: &str) -> Result<Profile, ApiError> {
     services.catalog.snapshot().profiles.get(name).cloned().ok_or_else(|| ApiError::NotFound(format!("profile `{name}`")))
 }
 
-/// Set site-wide values. Every webhook that inherits from the profile follows at once.
-#[utoipa::path(patch, path = "/v1/profiles/{name}", tag = "profiles", request_body = ProfilePatch, params(("name" = String, Path, description = "its name")),
+/// Set site-wide values of a profile. They hold at once for every webhook that inherits from it.
+#[utoipa::path(patch, path = "/v1/profiles/{name}", tag = "profiles", request_body = ProfilePatch, params(("name" = String, Path, description = "the profile's name")),
     responses((status = 200, description = "changed", body = Profile), (status = 400, body = ProblemDetails, description = "out of range", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+        (status = 404, body = ProblemDetails, description = "there is no profile with this name", content_type = "application/problem+json")))]
 pub async fn patch(services: Services, asked: Asked) -> Answer {
     let patch: ProfilePatch = parse_value(merge_patch(&asked)?)?;
     let mut profile = find(&services, asked.path(0))?;

@@ -1,4 +1,4 @@
-//! `/v1/receivers`: what answers calls.
+//! `/v1/receivers`: receivers, which answer inbound calls.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,15 +17,15 @@ use crate::{
     services::Services,
 };
 
-/// A receiver as shown.
+/// A receiver, as an answer shows it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReceiverView {
-    /// As written.
+    /// The document, as it was written.
     #[serde(flatten)]
     pub spec: ReceiverSpec,
-    /// When it was first written.
+    /// When the receiver was created.
     pub created_at: Timestamp,
-    /// When it was last written.
+    /// When the receiver was last written.
     pub updated_at: Timestamp,
 }
 
@@ -37,9 +37,9 @@ pub(super) fn find(services: &Services, name: &str) -> Result<std::sync::Arc<Rec
     services.catalog.snapshot().receivers.get(name).cloned().ok_or_else(|| ApiError::NotFound(format!("receiver `{name}`")))
 }
 
-/// Receivers by name.
+/// List the receivers, sorted by name.
 #[utoipa::path(get, path = "/v1/receivers", tag = "receivers",
-    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the previous page")),
     responses((status = 200, description = "a page", body = List<ReceiverView>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&["limit", "after"])?;
@@ -48,25 +48,25 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
 }
 
 /// Create or replace a receiver.
-#[utoipa::path(put, path = "/v1/receivers/{name}", tag = "receivers", request_body = ReceiverSpec, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(put, path = "/v1/receivers/{name}", tag = "receivers", request_body = ReceiverSpec, params(("name" = String, Path, description = "the receiver's name")),
     responses((status = 201, description = "created", body = ReceiverView), (status = 200, description = "replaced", body = ReceiverView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
     write(&services, asked.json()?, asked.path(0)).await
 }
 
-/// A receiver.
-#[utoipa::path(get, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "the receiver", body = ReceiverView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+/// Get a receiver.
+#[utoipa::path(get, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "the receiver's name")),
+    responses((status = 200, description = "the receiver", body = ReceiverView), (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     ok(&view(&*find(&services, asked.path(0))?))
 }
 
 /// Change a receiver (RFC 7396).
-#[utoipa::path(patch, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(patch, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "the receiver's name")),
     request_body(content = Object, description = "a JSON Merge Patch of the receiver"),
     responses((status = 200, description = "changed", body = ReceiverView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+        (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json")))]
 pub async fn patch(services: Services, asked: Asked) -> Answer {
     let mut document = serde_json::to_value(&find(&services, asked.path(0))?.spec).map_err(|error| ApiError::Internal(Box::new(error)))?;
     merge(&mut document, &merge_patch(&asked)?);
@@ -74,8 +74,8 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
 }
 
 /// Delete a receiver and its codes.
-#[utoipa::path(delete, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "its name")),
-    responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+#[utoipa::path(delete, path = "/v1/receivers/{name}", tag = "receivers", params(("name" = String, Path, description = "the receiver's name")),
+    responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let before = find(&services, asked.path(0));
     services.catalog.delete_receiver(asked.path(0)).await?;

@@ -1,4 +1,4 @@
-//! `/v1/webhooks/{name}/recover` and `/replay`: what was not delivered once more, and the past for whom it is new.
+//! `/v1/webhooks/{name}/recover` and `/replay`: sends failed deliveries again, and delivers past events.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,45 +17,45 @@ use crate::{
     services::Services,
 };
 
-/// What to recover.
+/// Which deliveries to recover.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecoverInput {
-    /// Deliveries that were owed at or after this time.
+    /// Deliveries created at or after this time.
     pub since: Timestamp,
 }
 
-/// What was recovered.
+/// The result of a recovery.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Recovered {
-    /// Deliveries that are pending again, under their old identifiers.
+    /// Number of deliveries that are pending again. They keep their identifiers.
     pub recovered: u64,
 }
 
-/// What to replay.
+/// Which events to replay.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayInput {
-    /// Events accepted at or after this time; absent: from the oldest kept.
+    /// Events accepted at or after this time; absent: from the oldest that is kept.
     #[serde(default)]
     pub since: Option<Timestamp>,
     /// Events accepted before this time; absent: up to the newest.
     #[serde(default)]
     pub until: Option<Timestamp>,
-    /// The version of the webhook's plugin that builds the requests; absent: what the webhook says.
+    /// The version of the webhook's plugin that builds the requests; absent: the version that the webhook names.
     #[serde(default)]
     pub version: Option<u32>,
-    /// `next` of a replay that was not through, to go on with it.
+    /// `next` of a replay that had not finished, to continue it.
     #[serde(default)]
     pub after: Option<String>,
 }
 
-/// How far a replay came.
+/// The progress of a replay.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReplayView {
-    /// Deliveries made by this call; their identifiers are their own.
+    /// Number of deliveries created by this request. They have new identifiers.
     pub deliveries: u64,
-    /// To be given as `after` to go on; null: that was all.
+    /// To continue, give this as `after`; null: the replay has finished.
     pub next: Option<String>,
 }
 
@@ -68,12 +68,13 @@ fn active(services: &Services, name: &str) -> Result<Arc<WebhookEntry>, ApiError
     }
 }
 
-/// Send again what failed, was cancelled or could not be built.
+/// Send deliveries again that failed, were cancelled or could not be built.
 ///
-/// What the webhook's plugin rejected stays as it is. Deliveries keep their identifiers. Invocations are left out: nobody waits for their answer any more.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/recover", tag = "webhooks", request_body = RecoverInput, params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "pending again", body = Recovered), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "it is inactive", content_type = "application/problem+json")))]
+/// Deliveries that the webhook's plugin rejected are left out, and invocations, because nobody waits for their answers any more.
+/// Deliveries keep their identifiers.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/recover", tag = "webhooks", request_body = RecoverInput, params(("name" = String, Path, description = "the webhook's name")),
+    responses((status = 200, description = "the number of deliveries that are pending again", body = Recovered), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "the webhook is inactive", content_type = "application/problem+json")))]
 pub async fn recover(services: Services, asked: Asked) -> Answer {
     let input: RecoverInput = asked.json()?;
     let entry = active(&services, asked.path(0))?;
@@ -84,13 +85,13 @@ pub async fn recover(services: Services, asked: Asked) -> Answer {
 
 /// Deliver past events again, or for the first time.
 ///
-/// The webhook's selectors, sources and filter choose among the events that are kept. It stands outside any order, and goes alone where
-/// the webhook batches. A long replay is answered in parts: go on with `after` until `next` is null.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/replay", tag = "webhooks", request_body = ReplayInput, params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "made so far", body = ReplayView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "it is inactive", content_type = "application/problem+json"),
-        (status = 503, body = ProblemDetails, description = "too much waits already", content_type = "application/problem+json")))]
+/// The webhook's selectors, sources and filter choose among the events that are kept. A replayed delivery belongs to no lane and to no
+/// batch. A long replay is answered in parts: continue with `after` until `next` is null.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/replay", tag = "webhooks", request_body = ReplayInput, params(("name" = String, Path, description = "the webhook's name")),
+    responses((status = 200, description = "the deliveries created so far", body = ReplayView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+        (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "the webhook is inactive", content_type = "application/problem+json"),
+        (status = 503, body = ProblemDetails, description = "the backlog is full", content_type = "application/problem+json")))]
 pub async fn replay(services: Services, asked: Asked) -> Answer {
     let input: ReplayInput = asked.json()?;
     let entry = active(&services, asked.path(0))?;
@@ -106,7 +107,7 @@ pub async fn replay(services: Services, asked: Asked) -> Answer {
     ok(&ReplayView { deliveries: progress.deliveries, next: progress.next.map(|next| format!("{run:016x}-{next}")) })
 }
 
-/// The replay's number and the place it goes on from.
+/// The replay's number, and the place from which it continues.
 fn cursor_parts(cursor: &str) -> Option<(u64, u64)> {
     let (run, from) = cursor.split_once('-')?;
     Some((u64::from_str_radix(run, 16).ok()?, from.parse().ok()?))

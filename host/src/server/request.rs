@@ -1,4 +1,4 @@
-//! What came in, parsed once at the door: path, query, token, body.
+//! A request of the API, parsed: path, query, token, body.
 
 use std::sync::Arc;
 
@@ -13,60 +13,54 @@ use crate::model::{
     trace::TraceContext,
 };
 
-/// A page's length unless `limit` says otherwise.
+/// Length of a page if `limit` is not given.
 pub const LIMIT_DEFAULT: usize = 50;
-/// The longest page.
 pub const LIMIT_MAX: usize = 500;
-/// How a client speaks to whatever stands in front of the host.
+/// The scheme that the client used towards the proxy in front of the host.
 pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// A request to the API.
 #[derive(Debug)]
 pub struct Asked {
     /// Values of `{...}` in the path, in order.
     pub path: Vec<String>,
-    /// Query parameters, decoded.
     pub query: Vec<(String, String)>,
-    /// Headers.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Bytes,
-    /// Whose token it carries; absent on open addresses.
+    /// The token of the request; absent on routes that need none.
     pub token: Option<Arc<TokenRecord>>,
-    /// The trace it belongs to.
+    /// The trace the request belongs to.
     pub trace: Option<TraceContext>,
 }
 
 impl Asked {
-    /// Whether the token may do what takes `scope`: an answer shows no more than a GET with the same token would.
+    /// Whether the token has `scope`. Handlers use it so that an answer shows no more than a GET with the same token would.
     pub fn allows(&self, scope: Scope) -> bool {
         self.token.as_ref().is_some_and(|token| token.allows(scope))
     }
 
-    /// Whether secrets and what an admin wrote out are to be shown, which `?reveal=true` asks and an admin alone may.
+    /// Whether to show secrets and literal values: `?reveal=true` asks for it, and only an admin may.
     pub fn reveals(&self) -> Result<bool, ApiError> {
         let reveal = self.query_as("reveal", "true or false")?.unwrap_or(false);
         if reveal && !self.allows(Scope::Admin) { Err(ApiError::Forbidden("admin".to_owned())) } else { Ok(reveal) }
     }
 
-    /// The `index`th `{...}` of the path.
+    /// The value of the `{...}` with this index in the path.
     pub fn path(&self, index: usize) -> &str {
         self.path.get(index).map_or("", String::as_str)
     }
 
-    /// A query parameter.
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Refuses query parameters the address does not know.
+    /// Refuses query parameters that the route does not know.
     pub fn only(&self, known: &[&str]) -> Result<(), ApiError> {
         let Some((unknown, _)) = self.query.iter().find(|(key, _)| !known.contains(&key.as_str())) else { return Ok(()) };
         let hint = nearest(unknown, known.iter().copied()).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         Err(ApiError::invalid("", format!("there is no query parameter `{unknown}` here{hint}")))
     }
 
-    /// A query parameter of a type that reads from JSON text or plain text.
+    /// A query parameter of a type that can be read from JSON or plain text.
     pub fn query_as<T: DeserializeOwned>(&self, name: &str, wants: &str) -> Result<Option<T>, ApiError> {
         let Some(text) = self.query(name) else { return Ok(None) };
         let quoted = serde_json::Value::String(text.to_owned());
@@ -74,7 +68,7 @@ impl Asked {
         read.map(Some).ok_or_else(|| ApiError::invalid("", format!("the query parameter `{name}` must be {wants}, not `{text}`")))
     }
 
-    /// `limit` and `after`.
+    /// The query parameters `limit` and `after`.
     pub fn page(&self) -> Result<(usize, Option<String>), ApiError> {
         let limit = self.query_as::<usize>("limit", "a number from 1 to 500")?.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_MAX).contains(&limit) {
@@ -83,19 +77,20 @@ impl Asked {
         Ok((limit, self.query("after").map(str::to_owned)))
     }
 
-    /// The body as a document. An empty body reads as `{}`.
+    /// The body as a document. An empty body is read as `{}`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         parse(if self.body.trim_ascii().is_empty() { b"{}" } else { &self.body })
     }
 
-    /// The media type of the body, lower case, without parameters.
+    /// The media type of the body, in lower case, without parameters.
     pub fn media_type(&self) -> String {
         let value = self.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
     }
 }
 
-/// `https://gis.example`: where the client sees the host. What stands in front says so in `X-Forwarded-Proto`.
+/// The origin under which the client sees the host, such as `https://gis.example`. A proxy in front gives the scheme in
+/// `X-Forwarded-Proto`.
 pub fn origin(headers: &HeaderMap) -> String {
     let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let host = header(HOST).unwrap_or("localhost");
@@ -103,7 +98,8 @@ pub fn origin(headers: &HeaderMap) -> String {
     format!("{scheme}://{host}")
 }
 
-/// The fields of a form or a query, decoded: at most `max`. Each costs many times its bytes, so they are counted before they are read.
+/// The fields of a form or a query, decoded; at most `max`. A field takes many times its bytes in memory, so the fields are counted
+/// first.
 pub fn fields(encoded: &[u8], max: usize) -> Result<Vec<(String, String)>, ApiError> {
     if memchr::memchr_iter(b'&', encoded).count() >= max {
         return Err(ApiError::invalid("", format!("a form and a query have at most {max} fields (`http.fields_max`)")));
@@ -111,7 +107,7 @@ pub fn fields(encoded: &[u8], max: usize) -> Result<Vec<(String, String)>, ApiEr
     Ok(url::form_urlencoded::parse(encoded).into_owned().collect())
 }
 
-/// A JSON document; what is wrong comes with its pointer and the nearest known name.
+/// Parses a JSON document. An error has the pointer to the fault and the nearest known name.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let document = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -125,7 +121,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     Ok(document)
 }
 
-/// A document in a value already parsed.
+/// Reads a document from a value that is already parsed.
 pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, ApiError> {
     problem::read(value).map_err(|problem| ApiError::problems(vec![problem]))
 }

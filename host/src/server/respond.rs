@@ -1,4 +1,4 @@
-//! Answers: JSON, and errors as RFC 9457 problem details. The only place that knows status codes.
+//! Answers: JSON, and errors as RFC 9457 problem details. No other file knows status codes.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -22,78 +22,76 @@ use crate::{
     volatile::pace::Paced,
 };
 
-/// Bytes of an answer.
 pub type Body = Full<Bytes>;
 
-/// What a handler gives back.
+/// The result of a handler.
 pub type Answer = Result<Response<Body>, ApiError>;
 
-/// The status of an answer.
 pub fn status_of(answer: &Answer) -> u16 {
     answer.as_ref().map_or_else(ApiError::status, Response::status).as_u16()
 }
 
-/// Why a request was not done.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// No token, or one nobody knows.
+    /// The token is missing or unknown.
     #[error("a token is needed: `Authorization: Bearer <token>`")]
     Unauthorized,
-    /// A token without the scope.
+    /// The token lacks this scope.
     #[error("the token lacks the scope `{0}`")]
     Forbidden(String),
-    /// There is no such thing.
+    /// The thing with this name does not exist.
     #[error("there is no {0}")]
     NotFound(String),
-    /// The address exists, the method does not.
+    /// The path exists, but not with this method. Holds the methods it has.
     #[error("this address takes {0}")]
     MethodNotAllowed(String),
-    /// The request or its document is wrong.
+    /// The request or its document is not valid.
     #[error("{detail}")]
     Invalid {
         /// What is wrong as a whole.
         detail: String,
-        /// What is wrong where.
+        /// What is wrong in which field.
         problems: Vec<Problem>,
     },
-    /// It cannot be done as things stand.
+    /// The present state does not allow it.
     #[error("{0}")]
     Conflict(String),
-    /// The document is well formed and cannot be taken.
+    /// The document is well formed but cannot be accepted.
     #[error("{0}")]
     Unprocessable(String),
-    /// The token made as many requests as it may.
+    /// The token's rate limit is reached.
     #[error(transparent)]
     TooMany(#[from] Paced),
-    /// The body is too long.
+    /// The body has more bytes than this.
     #[error("the body is longer than {0} bytes")]
     TooLarge(usize),
-    /// A form is longer than what is read of one before it is known whose it is.
+    /// The form is longer than the part that is read before its sender is known.
     #[error(
         "there is no valid token in the header, the query, a cookie or the first {0} bytes of the form, and no more of a form is read without one"
     )]
     WhoseForm(usize),
-    /// A browser sent it from a page of another site, with a cookie of ours.
+    /// A browser sent the request from a page of another site, with our cookie.
     #[error("{0}")]
     Foreign(String),
-    /// The body is of a kind that cannot be read.
+    /// The host cannot read bodies of this media type.
     #[error("{0}")]
     UnsupportedMedia(String),
-    /// Not now.
+    /// The host cannot do it now.
     #[error("{0}")]
     Unavailable(String),
-    /// Our fault.
+    /// An error of the host itself.
     #[error("something went wrong inside; the log has the details")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl ApiError {
-    /// One thing wrong with a document.
+    /// An error about one field.
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::problems(vec![Problem::new(pointer, detail)])
     }
 
-    /// Several things wrong with a document.
+    /// An error about several fields.
     pub fn problems(problems: Vec<Problem>) -> Self {
         Self::Invalid { detail: "the document is not valid; `errors` says where".to_owned(), problems }
     }
@@ -115,7 +113,7 @@ impl ApiError {
         }
     }
 
-    /// The answer as Google's APIs give it (`google.rpc.Status` in JSON).
+    /// The error in the format of Google's APIs (`google.rpc.Status` in JSON).
     pub fn into_google(self) -> Response<Body> {
         let status = self.status();
         self.report();
@@ -154,11 +152,11 @@ impl ApiError {
         response
     }
 
-    /// The status and the error as ArcGIS's APIs give it. `has_token`: whether the caller gave a token, good or not.
+    /// The status and the error in the format of ArcGIS's APIs. `has_token`: whether the caller sent a token, valid or not.
     pub fn into_arcgis(self, has_token: bool) -> (u16, serde_json::Value) {
         self.report();
         let status = self.status().as_u16();
-        // 498 and 499 are ArcGIS's own.
+        // The codes 498 and 499 are ArcGIS's own.
         let (code, message) = match &self {
             Self::Unauthorized if has_token => (498, "Invalid token.".to_owned()),
             Self::Unauthorized => (499, "Token Required.".to_owned()),
@@ -184,7 +182,6 @@ impl ApiError {
         }
     }
 
-    /// The answer.
     pub fn into_response(self) -> Response<Body> {
         let status = self.status();
         self.report();
@@ -208,7 +205,7 @@ impl ApiError {
     }
 }
 
-/// A problem under the name its parameter has.
+/// A problem, with the name that its parameter has in the form.
 fn named(problem: &Problem) -> String {
     match problem.pointer.trim_start_matches('/') {
         "" => problem.detail.clone(),
@@ -219,16 +216,16 @@ fn named(problem: &Problem) -> String {
 /// Problem details (RFC 9457).
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProblemDetails {
-    /// `about:blank`: the title says what the status says.
+    /// Always `about:blank`: the title is the text of the status.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The status in words.
+    /// The text of the status.
     pub title: String,
-    /// The status.
+    /// The status code.
     pub status: u16,
     /// What happened, and what would be right.
     pub detail: String,
-    /// What is wrong where.
+    /// What is wrong in which field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Problem>,
 }
@@ -236,13 +233,13 @@ pub struct ProblemDetails {
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct List<T> {
-    /// This page.
+    /// The entries of this page.
     pub data: Vec<T>,
-    /// What to give as `after` for the next page; null: this is the last.
+    /// For the next page, give this as `after`; null: this is the last page.
     pub next: Option<String>,
 }
 
-/// A page of the documents behind the name `after`: at most `limit`, and as many as fit into [`PAGE_BYTES_MAX`], but one at least.
+/// A page of the documents after the name `after`: at most `limit`, and at most [`PAGE_BYTES_MAX`] bytes, but at least one document.
 pub fn page_of<'a, E: 'a, T: Serialize>(
     documents: impl IntoIterator<Item = (&'a String, &'a E)>,
     (limit, after): (usize, Option<String>),
@@ -263,12 +260,12 @@ pub fn page_of<'a, E: 'a, T: Serialize>(
     list
 }
 
-/// 200 with a text of some kind.
+/// 200 with a text of this media type.
 pub fn text(media: &'static str, text: String) -> Answer {
     Ok(reply(200, vec![(header::CONTENT_TYPE.to_string(), media.to_owned())], text.into()))
 }
 
-/// 200 with bytes of some kind.
+/// 200 with bytes of this media type.
 pub fn bytes(media: &'static str, bytes: Bytes) -> Answer {
     Ok(reply(200, vec![(header::CONTENT_TYPE.to_string(), media.to_owned())], bytes))
 }
@@ -300,17 +297,17 @@ pub fn json<T: Serialize>(document: &T) -> Response<Body> {
     write(StatusCode::OK, "application/json", document)
 }
 
-/// 200 with JSON for people.
+/// 200 with indented JSON, for people.
 pub fn pretty(document: &serde_json::Value) -> Response<Body> {
     with(StatusCode::OK, "application/json", format!("{document:#}\n").into())
 }
 
-/// 200 with a page.
+/// 200 with an HTML page.
 pub fn page(html: String) -> Response<Body> {
     page_with(StatusCode::OK.as_u16(), html)
 }
 
-/// A page with a status of its own. It loads nothing, runs nothing, sends its forms only here, and stands in nobody's frame.
+/// An HTML page with this status. It loads nothing, runs no script, sends its forms only to us, and cannot be framed.
 pub fn page_with(status: u16, html: String) -> Response<Body> {
     let mut response =
         with(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), "text/html; charset=utf-8", html.into());
@@ -323,7 +320,7 @@ pub fn page_with(status: u16, html: String) -> Response<Body> {
     response
 }
 
-/// 303: look there.
+/// 303: the client should get `to`.
 pub fn see_other(to: &str) -> Response<Body> {
     let mut response = with(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", Bytes::new());
     if let Ok(to) = HeaderValue::from_str(to) {
@@ -332,7 +329,6 @@ pub fn see_other(to: &str) -> Response<Body> {
     response
 }
 
-/// Sets a cookie.
 pub fn set_cookie(response: &mut Response<Body>, cookie: &str) {
     if let Ok(cookie) = HeaderValue::from_str(cookie) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -346,11 +342,11 @@ fn with(status: StatusCode, media: &'static str, body: Bytes) -> Response<Body> 
     response
 }
 
-/// The policy for receivers' answers at an origin where administrators have pages: such a page may do everything, but has no origin.
+/// The policy for receivers' answers at an origin where admins have pages. Such an answer may do everything, but it gets no origin.
 const RECEIVERS_POLICY: &str = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads";
 
-/// A receiver's reply. `shares_origin`: administrators have pages at the same origin; then the reply gets `RECEIVERS_POLICY`. A policy that the
-/// receiver sets itself stays: browsers enforce all policies of a response.
+/// A receiver's reply. `shares_origin`: admins have pages at the same origin, so the reply gets `RECEIVERS_POLICY`. A policy that the
+/// receiver sets itself stays too: browsers enforce all policies of a response.
 pub fn receivers_reply(status: u16, headers: Vec<(String, String)>, body: Bytes, shares_origin: bool) -> Response<Body> {
     let mut response = reply(status, headers, body);
     let headers = response.headers_mut();
@@ -366,7 +362,7 @@ pub fn reply(status: u16, headers: Vec<(String, String)>, body: Bytes) -> Respon
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in headers {
-        // A map of headers has room for some 32 000; what is beyond that is left out.
+        // A header map has room for about 32 000 headers. We drop the rest.
         if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name), HeaderValue::try_from(value)) {
             let _ = response.headers_mut().try_append(name, value);
         }
@@ -426,7 +422,7 @@ impl From<CatalogError> for ApiError {
 }
 
 impl From<Failure> for ApiError {
-    /// Something that had to be sent at once was not.
+    /// The caller wanted something sent at once, and that failed.
     fn from(failure: Failure) -> Self {
         Self::Unprocessable(format!("not sent: {} ({})", failure.detail, failure.kind.as_str()))
     }

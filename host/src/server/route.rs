@@ -1,4 +1,4 @@
-//! One address and method, and what answers it.
+//! A route of the API: path, method, scope and handler.
 
 use futures::future::BoxFuture;
 use http::Method;
@@ -6,24 +6,22 @@ use http::Method;
 use super::{request::Asked, respond::Answer};
 use crate::{model::token::Scope, services::Services};
 
-/// What answers a route.
+/// The function that answers a route.
 pub type Handler = fn(Services, Asked) -> BoxFuture<'static, Answer>;
 
-/// One address and method.
 #[derive(Clone)]
 pub struct Route {
-    /// The method.
     pub method: Method,
-    /// The path, with `{...}`.
+    /// The path pattern, with `{...}` for values.
     pub path: &'static str,
-    /// What a token must allow; `None`: open.
+    /// The scope that a token needs; `None`: no token is needed.
     pub scope: Option<Scope>,
-    /// Bytes of a body; `None`: what the limits say for API requests.
+    /// Whether the body may be as long as a plugin, instead of as long as the limit for API requests.
     pub(super) upload: bool,
     pub(super) handler: Handler,
 }
 
-/// `put_webhooks_name`: unique, because method and path are.
+/// The route's identifier in the description, such as `put_webhooks_name`. It is unique because method and path are.
 pub fn operation_id(route: &Route) -> String {
     let words = route.path.split('/').filter(|word| !word.is_empty() && *word != "v1");
     let name: Vec<_> = words.map(|word| word.trim_matches(['{', '}']).replace(['-', '.'], "_")).collect();

@@ -1,4 +1,4 @@
-//! Which address is what: one table. The OpenAPI description is checked against it by a test.
+//! The table of all routes, and the look-up in it. A test checks the OpenAPI description against it.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -34,7 +34,7 @@ macro_rules! routes {
     };
 }
 
-/// A table of routes, and the description made of what their handlers say of themselves.
+/// Makes a table of routes, and the description of their handlers.
 macro_rules! described_routes {
     ($(#[$meta:meta])* $table:ident, $description:ident { $($method:ident $path:literal $scope:expr => $($handler:ident)::+;)* }) => {
         $(#[$meta])*
@@ -42,7 +42,7 @@ macro_rules! described_routes {
             routes! { $($method $path $scope => $($handler)::+;)* }
         }
 
-        /// What the handlers of the routes say of themselves.
+        /// What the handlers of the routes say about themselves.
         #[derive(OpenApi)]
         #[openapi(paths($($($handler)::+),*))]
         struct $description;
@@ -154,7 +154,7 @@ described_routes! {
     }
 }
 
-/// Every route of the API. Codes are matched apart: their base path is anybody's.
+/// All routes of the API. Codes are matched elsewhere, because the path before them is free.
 pub fn routes() -> Vec<Route> {
     let mut routes = own_routes();
     for route in &mut routes {
@@ -163,7 +163,7 @@ pub fn routes() -> Vec<Route> {
     routes
 }
 
-/// Dialogflow CX's addresses, in both versions. They have their own form of errors.
+/// The routes of Dialogflow CX's API, in both versions. They have their own error format.
 pub fn cx_routes() -> Vec<Route> {
     routes! {
         GET "/v3/projects/{project}/locations/{location}/agents/{agent}/webhooks" READ => cx::list;
@@ -202,19 +202,19 @@ pub fn cx_description() -> &'static Value {
     &CX_DESCRIPTION
 }
 
-/// This description.
+/// Get this description.
 #[utoipa::path(get, path = "/openapi.json", tag = "health", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 async fn document(_services: Services, _asked: Asked) -> Answer {
     ok(description())
 }
 
-/// The description of Dialogflow CX's API.
+/// Get the description of Dialogflow CX's API.
 #[utoipa::path(get, path = "/openapi-v3.json", tag = "health", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 async fn cx_document(_services: Services, _asked: Asked) -> Answer {
     ok(cx_description())
 }
 
-/// The routes, ready to be looked up.
+/// The routes, in a form that can be searched by path.
 pub struct Router {
     paths: matchit::Router<BTreeMap<String, Route>>,
 }
@@ -226,7 +226,6 @@ impl Default for Router {
 }
 
 impl Router {
-    /// All routes.
     pub fn new() -> Self {
         let mut by_path: BTreeMap<&str, BTreeMap<String, Route>> = BTreeMap::new();
         for route in routes().into_iter().chain(cx_routes()) {
@@ -241,7 +240,6 @@ impl Router {
         Self { paths }
     }
 
-    /// Answers one request.
     pub async fn answer(
         &self,
         services: Services,
@@ -274,7 +272,7 @@ impl Router {
             .value
             .get(head_as_get.as_str())
             .ok_or_else(|| ApiError::MethodNotAllowed(found.value.keys().cloned().collect::<Vec<_>>().join(", ")))?;
-        // Authorisation comes first: a stranger does not even learn whether the body is valid.
+        // Check the token first, so that a stranger does not even learn whether the body is valid.
         let token = match route.scope {
             None => None,
             Some(scope) => Some(authorize(&services, parts.headers.get(AUTHORIZATION), scope)?),
@@ -290,13 +288,13 @@ impl Router {
         }
         let max = if route.upload { services.limits.plugin_bytes_max } else { services.limits.request_bytes_max };
         let query = fields(parts.uri.query().unwrap_or_default().as_bytes(), services.limits.http.fields_max)?;
-        // Open routes take no body, and a GET has no use for one.
+        // Routes without a scope take no body, and a GET needs none.
         let body = match &token {
             Some(token) if route.method != Method::GET => body.read(max, Some(token)).await?,
             _ => Bytes::new(),
         };
         let deed = audit::changes_something(&route.method, route.path, route.scope).then(|| audit::plain(&route.method, route.path, &path));
-        // The work on an upload ends when its client leaves; what it changes then is made sure of there.
+        // The work on an upload stops when its client disconnects. The upload handler itself makes sure that changes are finished.
         let outlasts_client = deed.is_some() && !route.upload;
         let (store, tasks) = (services.store.clone(), services.tasks.clone());
         // Health checks and metrics are not traced.
@@ -309,7 +307,7 @@ impl Router {
         let answering = (route.handler)(services, asked);
         let working = async move {
             let answer = answering.await?;
-            // What changed a document was written down with it.
+            // A change of a document was recorded together with the change. Only other actions are recorded here.
             if let Some(deed) = deed.filter(|_| !store.has_noted()) {
                 store.note(deed).await?;
             }
@@ -321,7 +319,7 @@ impl Router {
     }
 }
 
-/// Whether a listener with this face knows a path, which may name a code, at all.
+/// Whether a listener with this face answers this path. `is_code`: the path names a code.
 fn may_ask(face: Face, is_code: bool, path: &str) -> bool {
     match face {
         Face::Everything => true,

@@ -1,4 +1,4 @@
-//! `/v1/secrets`: values that go in and never come out.
+//! `/v1/secrets`: secrets, which can be written but never read.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,26 +13,26 @@ use crate::{
     services::Services,
 };
 
-/// Bytes of a secret.
+/// Longest value of a secret, in bytes.
 const SECRET_BYTES_MAX: usize = 64 * 1024;
 
-/// A secret as written.
+/// A secret to write.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretInput {
     /// The value.
     pub value: String,
-    /// Take it with its trailing newline, which is refused otherwise: it is mostly an accident.
+    /// Whether to accept a trailing newline. Otherwise it is refused, because it is usually an accident.
     #[serde(default)]
     pub raw: bool,
 }
 
-/// A secret as shown: never its value.
+/// A secret without its value.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SecretView {
-    /// Its name.
+    /// The secret's name.
     pub name: String,
-    /// The newest version.
+    /// Number of the newest version.
     pub version: u32,
     /// All versions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -42,13 +42,13 @@ pub struct SecretView {
 /// A version of a secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SecretVersionView {
-    /// Its number.
+    /// The version's number.
     pub version: u32,
-    /// When it was written.
+    /// When the version was written.
     pub created_at: Timestamp,
 }
 
-/// Secrets by name, without their values.
+/// List the secrets without their values, sorted by name.
 #[utoipa::path(get, path = "/v1/secrets", tag = "secrets", responses((status = 200, description = "all of them", body = List<SecretView>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
@@ -66,7 +66,7 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
 }
 
 /// Write a new version of a secret.
-#[utoipa::path(put, path = "/v1/secrets/{name}", tag = "secrets", request_body = SecretInput, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(put, path = "/v1/secrets/{name}", tag = "secrets", request_body = SecretInput, params(("name" = String, Path, description = "the secret's name")),
     responses((status = 201, description = "the first version", body = SecretView), (status = 200, description = "a further version", body = SecretView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
@@ -84,7 +84,7 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
     created(version == 1, &SecretView { name: name.to_owned(), version, versions: Vec::new() })
 }
 
-/// What is wrong with a secret's value.
+/// Checks a secret's value. `Err` says what is wrong with it.
 pub fn check_value(value: &str, is_raw: bool) -> Result<(), String> {
     if value.is_empty() || value.len() > SECRET_BYTES_MAX {
         return Err(format!("1 to {SECRET_BYTES_MAX} bytes"));
@@ -95,10 +95,10 @@ pub fn check_value(value: &str, is_raw: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// Delete a secret nobody refers to.
-#[utoipa::path(delete, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path, description = "its name")),
-    responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "something refers to it", content_type = "application/problem+json")))]
+/// Delete a secret that nothing refers to.
+#[utoipa::path(delete, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path, description = "the secret's name")),
+    responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no secret with this name", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "something refers to the secret", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let name = asked.path(0);
     let mut users = services.catalog.snapshot().users_of_secret(name);

@@ -1,4 +1,4 @@
-//! `/v1/services`: the services webhooks may be about.
+//! `/v1/services`: the services that webhooks may be about.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -19,15 +19,15 @@ use crate::{
     services::Services,
 };
 
-/// A service as shown.
+/// A service, as an answer shows it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ServiceView {
-    /// As written.
+    /// The document, as it was written.
     #[serde(flatten)]
     pub spec: ServiceSpec,
-    /// When it was first written.
+    /// When the service was created.
     pub created_at: Timestamp,
-    /// When it was last written.
+    /// When the service was last written.
     pub updated_at: Timestamp,
 }
 
@@ -35,14 +35,14 @@ fn view(entry: &ServiceEntry) -> ServiceView {
     ServiceView { spec: entry.spec.clone(), created_at: entry.created_at, updated_at: entry.updated_at }
 }
 
-/// The name an address gives: of a service in no folder, or in one.
+/// The name in a path: of a service without a folder, or `folder/name`.
 fn name(asked: &Asked) -> String {
     asked.path.join("/")
 }
 
-/// Services by name.
+/// List the services, sorted by name.
 #[utoipa::path(get, path = "/v1/services", tag = "services",
-    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the previous page")),
     responses((status = 200, description = "a page", body = List<ServiceView>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&["limit", "after"])?;
@@ -55,11 +55,11 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     ok(&List { data: data.into_iter().map(|(_, entry)| view(entry)).collect(), next })
 }
 
-/// Create or replace a service in no folder.
+/// Create or replace a service that is in no folder.
 #[utoipa::path(put, path = "/v1/services/{name}", tag = "services", request_body = ServiceSpec, params(("name" = String, Path, description = "`Water.FeatureServer`")),
     responses((status = 201, description = "created", body = ServiceView), (status = 200, description = "replaced", body = ServiceView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "its webhooks need what it would no longer be", content_type = "application/problem+json")))]
+        (status = 409, body = ProblemDetails, description = "existing webhooks need what the change takes away", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
     write(&services, asked.json()?, &name(&asked)).await
 }
@@ -69,32 +69,32 @@ pub async fn put(services: Services, asked: Asked) -> Answer {
     params(("folder" = String, Path, description = "`Utilities`"), ("name" = String, Path, description = "`Water.FeatureServer`")),
     responses((status = 201, description = "created", body = ServiceView), (status = 200, description = "replaced", body = ServiceView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "its webhooks need what it would no longer be", content_type = "application/problem+json")))]
+        (status = 409, body = ProblemDetails, description = "existing webhooks need what the change takes away", content_type = "application/problem+json")))]
 pub async fn put_in_folder(services: Services, asked: Asked) -> Answer {
     put(services, asked).await
 }
 
-/// A service in no folder.
+/// Get a service that is in no folder.
 #[utoipa::path(get, path = "/v1/services/{name}", tag = "services", params(("name" = String, Path, description = "`Water.FeatureServer`")),
-    responses((status = 200, description = "the service", body = ServiceView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+    responses((status = 200, description = "the service", body = ServiceView), (status = 404, body = ProblemDetails, description = "there is no service with this name", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     ok(&view(&*find(&services, &name(&asked))?))
 }
 
-/// A service in a folder.
+/// Get a service in a folder.
 #[utoipa::path(get, path = "/v1/services/{folder}/{name}", tag = "services",
     params(("folder" = String, Path, description = "`Utilities`"), ("name" = String, Path, description = "`Water.FeatureServer`")),
-    responses((status = 200, description = "the service", body = ServiceView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+    responses((status = 200, description = "the service", body = ServiceView), (status = 404, body = ProblemDetails, description = "there is no service with this name", content_type = "application/problem+json")))]
 pub async fn get_in_folder(services: Services, asked: Asked) -> Answer {
     get(services, asked).await
 }
 
-/// Change a service in no folder (RFC 7396).
+/// Change a service that is in no folder (RFC 7396).
 #[utoipa::path(patch, path = "/v1/services/{name}", tag = "services", params(("name" = String, Path, description = "`Water.FeatureServer`")),
     request_body(content = Object, description = "a JSON Merge Patch of the service"),
     responses((status = 200, description = "changed", body = ServiceView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "its webhooks need what it would no longer be", content_type = "application/problem+json")))]
+        (status = 404, body = ProblemDetails, description = "there is no service with this name", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "existing webhooks need what the change takes away", content_type = "application/problem+json")))]
 pub async fn patch(services: Services, asked: Asked) -> Answer {
     let name = name(&asked);
     let spec = merged(&find(&services, &name)?.spec, &merge_patch(&asked)?)?;
@@ -106,16 +106,16 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
     params(("folder" = String, Path, description = "`Utilities`"), ("name" = String, Path, description = "`Water.FeatureServer`")),
     request_body(content = Object, description = "a JSON Merge Patch of the service"),
     responses((status = 200, description = "changed", body = ServiceView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "its webhooks need what it would no longer be", content_type = "application/problem+json")))]
+        (status = 404, body = ProblemDetails, description = "there is no service with this name", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "existing webhooks need what the change takes away", content_type = "application/problem+json")))]
 pub async fn patch_in_folder(services: Services, asked: Asked) -> Answer {
     patch(services, asked).await
 }
 
-/// Delete a service in no folder.
+/// Delete a service that is in no folder.
 #[utoipa::path(delete, path = "/v1/services/{name}", tag = "services", params(("name" = String, Path, description = "`Water.FeatureServer`")),
-    responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "it has webhooks", content_type = "application/problem+json")))]
+    responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no service with this name", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "the service has webhooks", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let name = name(&asked);
     let users = webhooks_of(&services, &find(&services, &name)?.spec);
@@ -130,8 +130,8 @@ pub async fn delete(services: Services, asked: Asked) -> Answer {
 /// Delete a service in a folder.
 #[utoipa::path(delete, path = "/v1/services/{folder}/{name}", tag = "services",
     params(("folder" = String, Path, description = "`Utilities`"), ("name" = String, Path, description = "`Water.FeatureServer`")),
-    responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "it has webhooks", content_type = "application/problem+json")))]
+    responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no service with this name", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "the service has webhooks", content_type = "application/problem+json")))]
 pub async fn delete_in_folder(services: Services, asked: Asked) -> Answer {
     delete(services, asked).await
 }
@@ -151,12 +151,11 @@ async fn write(services: &Services, mut spec: ServiceSpec, name: &str) -> Answer
     created(is_new, &view(&entry))
 }
 
-/// A service this host knows.
 pub fn find(services: &Services, name: &str) -> Result<std::sync::Arc<ServiceEntry>, ApiError> {
     services.catalog.snapshot().services.get(name).cloned().ok_or_else(|| ApiError::NotFound(format!("service `{name}`")))
 }
 
-/// The webhooks about a service, and what they ask of it.
+/// The webhooks about a service, and what each requires of it.
 fn webhooks_of(services: &Services, service: &ServiceSpec) -> Vec<(String, ServiceRule)> {
     let snapshot = services.catalog.snapshot();
     let about = snapshot.webhooks.values().filter_map(|entry| {
@@ -167,14 +166,14 @@ fn webhooks_of(services: &Services, service: &ServiceSpec) -> Vec<(String, Servi
     about.collect()
 }
 
-/// The services a webhook names: as its sources, or as what its selectors begin with.
+/// The services that a webhook names: in its sources, or at the beginning of its selectors.
 fn named_in(spec: &WebhookSpec) -> Vec<(String, ServiceName)> {
     let places = [("sources", &spec.sources), ("selectors", &spec.selectors)];
     let texts = places.into_iter().flat_map(|(place, texts)| texts.iter().enumerate().map(move |(index, text)| (place, index, text)));
     texts.filter_map(|(place, index, text)| Some((format!("/{place}/{index}"), ServiceName::of_path(text)?))).collect()
 }
 
-/// What keeps a webhook from being about the services it names. One this host does not know may be anything.
+/// Refuses a webhook that does not fit the services it names. A service that this host does not know fits every webhook.
 pub fn check(services: &Services, spec: &WebhookSpec) -> Result<(), ApiError> {
     let snapshot = services.catalog.snapshot();
     let Some(rule) = snapshot.profiles.get(&spec.profile).and_then(|profile| profile.service.as_ref()) else { return Ok(()) };

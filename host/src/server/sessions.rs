@@ -1,4 +1,4 @@
-//! `/v1/sessions/{id}/parameters`: named bags of values.
+//! `/v1/sessions/{id}/parameters`: the parameters of a session.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -11,15 +11,15 @@ use super::{
 };
 use crate::services::Services;
 
-/// A session's parameters.
+/// The parameters of a session.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SessionParameters {
-    /// By name.
+    /// The values by parameter name.
     #[schema(value_type = Object)]
     pub parameters: Map<String, Value>,
 }
 
-/// A session's parameters; one nobody used is empty.
+/// Get the parameters of a session. A session that was never used is empty.
 #[utoipa::path(get, path = "/v1/sessions/{id}/parameters", tag = "sessions", params(("id" = String, Path, description = "the session")),
     responses((status = 200, description = "its parameters", body = SessionParameters)))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
@@ -27,7 +27,7 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
     ok(&SessionParameters { parameters: session.parameters.into_map() })
 }
 
-/// Merge into a session's parameters (RFC 7396 at the first level): null removes.
+/// Merge into the parameters of a session (RFC 7396 at the first level): null removes a parameter.
 #[utoipa::path(patch, path = "/v1/sessions/{id}/parameters", tag = "sessions", params(("id" = String, Path, description = "the session")),
     request_body(content = Object, description = "the parameters, as a bare object"),
     responses((status = 200, description = "its parameters now", body = SessionParameters), (status = 400, body = super::respond::ProblemDetails, description = "no object", content_type = "application/problem+json")))]
@@ -39,7 +39,7 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
         if !crate::model::binding::is_parameter_name(&name) {
             return Err(ApiError::invalid(crate::model::problem::segment(&name), crate::model::binding::PARAMETER_NAME_RULE));
         }
-        // RFC 7396 merges objects within objects; nulls inside a value written again vanish as it says.
+        // RFC 7396 merges objects into objects. Merging into null also drops the nulls inside a new value, as the RFC says.
         let mut merged = current.parameters.get(&name).cloned().unwrap_or_default();
         crate::model::merge_patch::merge(&mut merged, &value);
         changes.push((name, (!value.is_null()).then_some(merged)));
@@ -48,9 +48,9 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
     ok(&SessionParameters { parameters: session.parameters.into_map() })
 }
 
-/// Forget a session.
+/// Delete a session.
 #[utoipa::path(delete, path = "/v1/sessions/{id}/parameters", tag = "sessions", params(("id" = String, Path, description = "the session")),
-    responses((status = 204, description = "gone")))]
+    responses((status = 204, description = "deleted")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     services.store.delete_session(asked.path(0)).await?;
     no_content()

@@ -1,4 +1,4 @@
-//! `/v1/tokens`: who may do what.
+//! `/v1/tokens`: the tokens of this API and their scopes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,70 +16,69 @@ use crate::{
     services::Services,
 };
 
-/// Characters of a token's name.
+/// Longest name of a token, in characters.
 const NAME_CHARS_MAX: usize = 128;
 
-/// A token to be made.
+/// A token to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenSpec {
-    /// For people, and the user name in ArcGIS's forms: unique.
+    /// The unique name: shown to people, and the user name in ArcGIS's forms.
     #[schema(example = "ann")]
     pub name: String,
-    /// What it allows.
+    /// The scopes the token has.
     #[serde(default)]
     pub scopes: Vec<Scope>,
-    /// A named set of scopes, in addition.
+    /// A named set of scopes, in addition to `scopes`.
     #[serde(default)]
     pub role: Option<Role>,
-    /// When it ends; absent: when it is revoked.
+    /// When the token expires; absent: it is valid until it is revoked.
     #[serde(default)]
     pub expires: Option<Timestamp>,
-    /// Requests it may make in a minute, 1 to 600000; absent: as many as the host's default says.
+    /// Requests the token may make in a minute, 1 to 600000; absent: the host's default.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
 }
 
-/// How a token is rotated.
+/// How to rotate a token.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateInput {
-    /// How long the old one goes on beside the new one: 0 to 2592000 seconds (30 days).
+    /// How long the old token stays valid after the new one was created: 0 to 2592000 seconds (30 days).
     #[serde(default)]
     pub overlap_seconds: u32,
-    /// When the new one ends; absent: as long after now as the old one was made to last.
+    /// When the new token expires; absent: it gets the lifetime of the old one, from now.
     #[serde(default)]
     pub expires: Option<Timestamp>,
 }
 
-/// A token as shown.
+/// A token, without its text.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TokenView {
-    /// What it is revoked by.
+    /// The identifier, with which the token is revoked.
     pub id: String,
-    /// For people.
+    /// The unique name.
     pub name: String,
-    /// What it allows.
+    /// The scopes the token has.
     pub scopes: Vec<Scope>,
-    /// When it was made.
+    /// When the token was created.
     pub created_at: Timestamp,
-    /// When it ends.
+    /// When the token expires; null: it is valid until it is revoked.
     pub expires_at: Option<Timestamp>,
-    /// Requests it may make in a minute; absent: as many as the host's default says.
+    /// Requests the token may make in a minute; absent: the host's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
-    /// The one that takes its place since it was rotated.
+    /// The identifier of the token that replaces this one; absent: it was not rotated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<String>,
 }
 
-/// A token that was just made.
+/// A token that was just created.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MadeToken {
-    /// As it is shown from now on.
     #[serde(flatten)]
     pub view: TokenView,
-    /// The token itself: shown once, only its hash is kept.
+    /// The token's text. It is shown only once, because the host keeps only its hash.
     pub token: String,
 }
 
@@ -89,7 +88,7 @@ fn view(record: &TokenRecord) -> TokenView {
     TokenView { id: record.id(), name, scopes, created_at, expires_at, requests_per_minute, replaced_by }
 }
 
-/// All tokens, without their text.
+/// List the tokens, without their text.
 #[utoipa::path(get, path = "/v1/tokens", tag = "tokens", responses((status = 200, description = "all of them", body = List<TokenView>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
@@ -98,9 +97,9 @@ pub async fn list(services: Services, asked: Asked) -> Answer {
     ok(&List { data, next: None })
 }
 
-/// Make a token.
+/// Create a token.
 #[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = TokenSpec,
-    responses((status = 201, description = "the token, shown this once", body = MadeToken), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+    responses((status = 201, description = "the token; its text is shown only once", body = MadeToken), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "the name is taken", content_type = "application/problem+json")))]
 pub async fn post(services: Services, asked: Asked) -> Answer {
     let TokenSpec { name, mut scopes, role, expires, requests_per_minute } = asked.json()?;
@@ -136,11 +135,11 @@ fn made() -> String {
     format!("hwt_{}", hex::encode(random::<24>()))
 }
 
-/// Put a new token in the place of one, with its name, scopes and limit; the old one goes on for as long as is said.
+/// Rotate a token: create a new one with the same name, scopes and rate limit. The old one stays valid for the given time.
 #[utoipa::path(post, path = "/v1/tokens/{id}/rotate", tag = "tokens", request_body = RotateInput, params(("id" = String, Path, description = "`tok_...`")),
-    responses((status = 201, description = "the new token, shown this once", body = MadeToken), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "it was rotated before, or has ended", content_type = "application/problem+json")))]
+    responses((status = 201, description = "the new token; its text is shown only once", body = MadeToken), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+        (status = 404, body = ProblemDetails, description = "there is no token with this identifier", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "the token was rotated before or has expired", content_type = "application/problem+json")))]
 pub async fn rotate(services: Services, asked: Asked) -> Answer {
     let RotateInput { overlap_seconds, expires } = asked.json()?;
     if overlap_seconds > OVERLAP_SECONDS_MAX {
@@ -176,10 +175,10 @@ fn find(services: &Services, id: &str) -> Result<Arc<TokenRecord>, ApiError> {
     found.ok_or_else(|| ApiError::NotFound(format!("token `{id}`")))
 }
 
-/// Revoke a token, and what was generated from it.
+/// Revoke a token, and the ArcGIS tokens that were generated from it.
 #[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path, description = "`tok_...`")),
-    responses((status = 204, description = "revoked"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "it is the one that asks", content_type = "application/problem+json")))]
+    responses((status = 204, description = "revoked"), (status = 404, body = ProblemDetails, description = "there is no token with this identifier", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "it is the token of this request", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     let record = find(&services, asked.path(0))?;
     if asked.token.as_ref().is_some_and(|own| own.hash == record.hash) {

@@ -1,4 +1,4 @@
-//! `/v1/triggers`: what can happen, as far as it is known beforehand. Paths and words of one's own need no entry.
+//! `/v1/triggers`: the triggers that are known beforehand. Other paths and words can be used without an entry here.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,28 +16,28 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
-    /// Items, groups, users and roles of an ArcGIS organization. Closed: there are no others.
+    /// Items, groups, users and roles of an ArcGIS organization. An organization has no other triggers.
     Organization,
-    /// Changes of a feature service, which the event names as its `source`.
+    /// Changes of a feature service. The event names the service as its `source`.
     FeatureService,
-    /// The end of a geoprocessing service's job.
+    /// The end of a job of a geoprocessing service.
     GeoprocessingService,
 }
 
-/// Something that can happen.
+/// A trigger that is known beforehand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TriggerView {
-    /// What a webhook writes in `selectors`, with `<...>` for what it fills in.
+    /// What a webhook writes in `selectors`; `<...>` is to be filled in.
     #[schema(example = "/items/<itemID>/share")]
     pub selector: String,
-    /// What an event that fires it is called.
+    /// The trigger of an event that the selector matches.
     #[schema(example = "/items/<itemID>/share")]
     pub trigger: String,
-    /// What it is about.
+    /// What the trigger is about.
     pub subject: Subject,
-    /// What it means, in English and in French.
+    /// What the trigger means, in English and in French.
     pub description: Text,
-    /// What the event's `properties` hold, always as a list; null: nothing.
+    /// The property of the event's `properties`, which is always a list; null: there is none.
     pub property: Option<Property>,
 }
 
@@ -68,9 +68,9 @@ fn all() -> Vec<TriggerView> {
     views
 }
 
-/// What can happen: the triggers of ArcGIS Enterprise ("Webhook event triggers"), on one page.
+/// List the triggers of ArcGIS Enterprise ("Webhook event triggers"), on one page.
 #[utoipa::path(get, path = "/v1/triggers", tag = "triggers",
-    params(("subject" = Option<Subject>, Query, description = "only those about it")),
+    params(("subject" = Option<Subject>, Query, description = "only triggers about this")),
     responses((status = 200, description = "all of them", body = List<TriggerView>)))]
 pub async fn list(_services: Services, asked: Asked) -> Answer {
     asked.only(&["subject"])?;

@@ -1,4 +1,4 @@
-//! `/v1/plugins/{name}/try` and `compare`: a version is looked at before it is used. Nothing is sent, nothing is committed.
+//! `/v1/plugins/{name}/try` and `compare`: tries a version of a plugin before it is used. Nothing is sent or committed.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-/// Events a plugin is tried on at once.
+/// Most events in one try.
 const EVENTS_MAX: usize = 1000;
 
 /// What to try a plugin on: exactly one of `event`, `events`, `delivery`, `invocation` and `call`.
@@ -41,17 +41,17 @@ const EVENTS_MAX: usize = 1000;
 pub struct TryInput {
     /// An event, for a transform.
     pub event: Option<TryEvent>,
-    /// Several, as a webhook that batches gets them.
+    /// Several events, as a webhook with batches gets them.
     pub events: Option<Vec<TryEvent>>,
-    /// A past delivery, by its id: its events, its session, its webhook's configuration.
+    /// The identifier of a past delivery. Its events, its session and its webhook's configuration are used.
     #[schema(value_type = Option<String>)]
     pub delivery: Option<DeliveryId>,
     /// A call, for a receiver.
     pub invocation: Option<TryCall>,
-    /// A past call, by its id. Credentials it came with were not kept.
+    /// The identifier of a past call. The credentials of a call are not kept.
     #[schema(value_type = Option<String>)]
     pub call: Option<CallId>,
-    /// Merged over the plugin's configuration, and the webhook's or receiver's.
+    /// Merged over the configuration of the plugin and of the webhook or receiver.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub config: Map<String, Value>,
@@ -59,11 +59,11 @@ pub struct TryInput {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub parameters: Map<String, Value>,
-    /// For a transform: what the caller of `invoke` would give besides.
+    /// For a transform: the `context` that the caller of `invoke` would give.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub context: Map<String, Value>,
-    /// The moment the plugin sees; absent: now, or when the past call came in.
+    /// The time that the plugin sees; absent: now, or the time of the past call.
     pub now: Option<Timestamp>,
 }
 
@@ -71,23 +71,23 @@ pub struct TryInput {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TryEvent {
-    /// What happened; any trigger.
+    /// The trigger; any is allowed.
     #[schema(example = "/items/abc123/share")]
     pub trigger: String,
-    /// Its data.
+    /// The event's data.
     #[serde(default)]
     pub data: Value,
-    /// Its identifier.
+    /// The event's identifier.
     pub id: Option<String>,
-    /// Who says so.
+    /// The producer of the event.
     pub source: Option<String>,
-    /// When; absent: now.
+    /// When it happened; absent: now.
     pub time: Option<Timestamp>,
     /// The session whose parameters are read.
     pub session: Option<String>,
-    /// The environment.
+    /// The environment it happened in.
     pub environment: Option<String>,
-    /// Anything else.
+    /// Further attributes.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
 }
@@ -96,58 +96,58 @@ pub struct TryEvent {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TryCall {
-    /// `POST` when nothing is said.
+    /// The method; absent: `POST`.
     pub method: Option<String>,
-    /// The path behind the code.
+    /// The path after the code.
     #[serde(default)]
     pub path: String,
     /// Query parameters.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
-    /// Declared parameters, typed.
+    /// The receiver's declared parameters, as typed values.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub parameters: Map<String, Value>,
     /// Headers.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The body: a text as it is, any other JSON as JSON.
+    /// The body: a string is taken as text, any other value as JSON.
     #[serde(default)]
     pub body: Value,
-    /// The session.
+    /// The session whose parameters are read.
     pub session: Option<String>,
     /// The environment.
     pub environment: Option<String>,
-    /// Whether to say that the signature was good.
+    /// Whether the plugin is told that the signature is valid.
     #[serde(default)]
     pub verified: bool,
 }
 
-/// What came of a try.
+/// The result of a try.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TryAnswer {
-    /// What was tried; without a version, the one in the binary.
+    /// The plugin and the version that was tried; without a version, it is the one in the binary.
     pub plugin: PluginUse,
-    /// What a transform returned; null: nothing is to be sent, or it failed.
+    /// The request that a transform returned; null: there is nothing to send, or the transform failed.
     pub request: Option<TriedRequest>,
-    /// What a receiver replied.
+    /// The reply of a receiver.
     pub reply: Option<TriedReply>,
-    /// Why it failed.
+    /// Why the plugin failed.
     pub failure: Option<Failure>,
-    /// What a receiver would have done.
+    /// The effects that a receiver would have had.
     pub effects: TriedEffects,
-    /// What it wrote.
+    /// What the plugin wrote to its log.
     pub log: GuestLog,
-    /// How long it ran, in microseconds.
+    /// Run time in microseconds.
     pub duration_us: u64,
-    /// Linear memory it held at its end.
+    /// Linear memory at the end of the run, in bytes.
     pub memory_bytes: u64,
-    /// WebAssembly instructions it ran: only where `hookwright plugin test` counts them.
+    /// WebAssembly instructions that were run. Only `hookwright plugin test` counts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<u64>,
 }
 
-/// A request as a transform returned it: what is left out comes from the webhook.
+/// A request as a transform returned it. Parts that it left out come from the webhook.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TriedRequest {
     /// The method.
@@ -160,9 +160,9 @@ pub struct TriedRequest {
     pub content_type: Option<String>,
     /// The body.
     pub body: Option<String>,
-    /// `text`, or `base64` when it is not UTF-8.
+    /// `text`, or `base64` if the body is not UTF-8.
     pub body_encoding: BodyEncoding,
-    /// Parameter and path.
+    /// Pairs of a session parameter and the JSONPath it is bound by.
     pub bindings: Vec<(String, String)>,
 }
 
@@ -175,102 +175,102 @@ pub struct TriedReply {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
-    /// `text`, or `base64` when it is not UTF-8.
+    /// `text`, or `base64` if the body is not UTF-8.
     pub body_encoding: BodyEncoding,
 }
 
-/// What a plugin would have done, had it not been a try.
+/// The effects that a plugin would have had outside a try.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct TriedEffects {
     /// Events it emitted: trigger and data.
     #[schema(value_type = Vec<Object>)]
     pub events: Vec<Value>,
-    /// Parameters it set: session, name and value; null removes.
+    /// Session parameters it set: session, name and value; null removes a parameter.
     #[schema(value_type = Vec<Object>)]
     pub parameters: Vec<Value>,
-    /// Keys of its state it wrote.
+    /// Keys of the plugin's state that it wrote.
     pub state: Vec<String>,
-    /// Webhooks it wanted to invoke, with what it gave them. It was told that none is invoked.
+    /// Webhooks it wanted to invoke, and the input. The plugin was told that none is invoked.
     #[schema(value_type = Vec<Object>)]
     pub invokes: Vec<Value>,
 }
 
-/// What to compare.
+/// Which versions to compare on which deliveries.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompareInput {
     /// The candidate: a version's number, or `"builtin"`.
     #[schema(value_type = Object, example = json!(2))]
     pub version: Value,
-    /// What it is held against; absent: the active version.
+    /// The version to compare it with: a number, or `"builtin"`; absent: the active version.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub against: Option<Value>,
-    /// How many of the newest deliveries, 500 at most; 100 when nothing is said.
+    /// How many of the newest deliveries to build, at most 500; absent: 100.
     #[serde(default)]
     pub last: Option<usize>,
-    /// Deliveries of this webhook alone; absent: of every webhook that uses the plugin.
+    /// Only deliveries of this webhook; absent: deliveries of every webhook that uses the plugin.
     #[serde(default)]
     pub webhook: Option<String>,
 }
 
-/// How two versions differ on real deliveries.
+/// How two versions differ on past deliveries.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CompareAnswer {
-    /// What was held against.
+    /// The version that the candidate was compared with.
     pub active: PluginUse,
-    /// What was compared.
+    /// The candidate.
     pub candidate: PluginUse,
-    /// Deliveries both versions built.
+    /// Number of deliveries that both versions built.
     pub compared: usize,
-    /// Those they built alike.
+    /// Number of deliveries that both built alike.
     pub same: usize,
-    /// Those they built differently.
+    /// Number of deliveries that they built differently.
     pub different: usize,
-    /// Those left out: their events or their webhook are gone.
+    /// Number of deliveries left out, because their events or their webhook were deleted.
     pub skipped: usize,
-    /// Whether time was up (60 s) before all were looked at.
+    /// Whether the time limit (60 s) was reached before all deliveries were compared.
     pub is_cut_short: bool,
-    /// The different ones, the newest first.
+    /// The deliveries that they built differently, newest first.
     pub data: Vec<CompareView>,
 }
 
 /// One delivery that two versions build differently.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CompareView {
-    /// Which.
+    /// The delivery's identifier.
     pub delivery: DeliveryId,
-    /// Its webhook.
+    /// The delivery's webhook.
     pub webhook: String,
-    /// What the active version makes of it.
+    /// What the active version builds.
     pub active: BuiltView,
-    /// What the candidate makes of it.
+    /// What the candidate builds.
     pub candidate: BuiltView,
-    /// Where the requests differ, 50 places at most.
+    /// The places where the requests differ, at most 50.
     pub differences: Vec<Difference>,
 }
 
-/// What one version makes of a delivery.
+/// What one version builds for a delivery.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BuiltView {
     /// `request`, `nothing` (nothing would be sent), or the kind of the failure.
     pub outcome: &'static str,
     /// Why it failed.
     pub detail: Option<String>,
-    /// How long the plugin took, in microseconds.
+    /// Run time of the plugin, in microseconds.
     pub transform_us: u64,
 }
 
-/// Try a version on an event, a call, a past delivery or a past call. Nothing is sent, nothing is committed; the plugin sees a clock that
-/// stands still and always the same randomness.
+/// Try a version on an event, a call, a past delivery or a past call. Nothing is sent or committed. The plugin sees a clock that does not
+/// advance, and the same random numbers in every try.
 ///
-/// A past delivery or call, a session, and a plugin with a configuration or a state of its own take the scope `read` besides. For tokens that are no
-/// admin's the plugin signs with a key that is nobody's.
+/// A past delivery or call, a session, and a plugin with a configuration or a state of its own also need the scope `read`. Unless the
+/// token has the scope `admin`, the plugin signs with a stand-in key.
 #[utoipa::path(post, path = "/v1/plugins/{name}/try", tag = "plugins", request_body = TryInput,
-    params(("name" = String, Path, description = "its name"), ("version" = Option<String>, Query, description = "a version's number, or `builtin`; absent: what is active")),
-    responses((status = 200, description = "what it said, or how it failed", body = TryAnswer),
+    params(("name" = String, Path, description = "the plugin's name"), ("version" = Option<String>, Query, description = "a version's number, or `builtin`; absent: the active version")),
+    responses((status = 200, description = "what the plugin returned, or why it failed", body = TryAnswer),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "no such plugin, version, delivery or call", content_type = "application/problem+json"),
+        (status = 404, body = ProblemDetails, description = "there is no such plugin, version, delivery or call", content_type = "application/problem+json"),
         (status = 409, body = ProblemDetails, description = "the events of the delivery were deleted", content_type = "application/problem+json"),
         (status = 422, body = ProblemDetails, description = "the version does not export what would be tried", content_type = "application/problem+json")))]
 pub async fn try_out(services: Services, asked: Asked) -> Answer {
@@ -278,7 +278,7 @@ pub async fn try_out(services: Services, asked: Asked) -> Answer {
     let version = asked.query("version").map(|text| text.parse::<u32>().map_or_else(|_| Value::from(text), Value::from));
     let plugin = version_of(&services, asked.path(0), version.as_ref(), "")?;
     let input: TryInput = asked.json()?;
-    // A plugin that is tried can say all it is given: what happened, what sessions hold, its configuration, what it remembers.
+    // The answer can contain everything a plugin is given: events, parameters of sessions, its configuration and its state.
     let is_given_what_is_kept = plugin.grants.state || plugin.config.as_object().is_some_and(|config| !config.is_empty());
     if is_given_what_is_kept || input.delivery.is_some() || input.call.is_some() || input.names_session() {
         may_read(&asked)?;
@@ -289,10 +289,10 @@ pub async fn try_out(services: Services, asked: Asked) -> Answer {
 }
 
 /// Build the requests of the last deliveries with two versions and show where they differ. Nothing is sent.
-#[utoipa::path(post, path = "/v1/plugins/{name}/compare", tag = "plugins", request_body = CompareInput, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(post, path = "/v1/plugins/{name}/compare", tag = "plugins", request_body = CompareInput, params(("name" = String, Path, description = "the plugin's name")),
     responses((status = 200, description = "the differences", body = CompareAnswer),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "no such plugin, version or webhook", content_type = "application/problem+json"),
+        (status = 404, body = ProblemDetails, description = "there is no such plugin, version or webhook", content_type = "application/problem+json"),
         (status = 422, body = ProblemDetails, description = "the candidate has no `transform`", content_type = "application/problem+json")))]
 pub async fn compare(services: Services, asked: Asked) -> Answer {
     asked.only(&[])?;
@@ -319,12 +319,12 @@ pub async fn compare(services: Services, asked: Asked) -> Answer {
     })
 }
 
-/// What is kept is shown to who may read it.
+/// Stored data is shown only to tokens with the scope `read`.
 fn may_read(asked: &Asked) -> Result<(), ApiError> {
     if asked.allows(Scope::Read) { Ok(()) } else { Err(ApiError::Forbidden("read".to_owned())) }
 }
 
-/// What a plugin signs with while it is tried out: the one who tries it chose what is signed.
+/// The keys a plugin signs with while it is tried out. Only an admin may have a chosen text signed with the real ones.
 fn keys(asked: &Asked) -> Keys {
     if asked.allows(Scope::Admin) { Keys::Secrets } else { Keys::StandIn }
 }
@@ -337,7 +337,7 @@ impl TryInput {
     }
 }
 
-/// The version somebody names; the active one where nobody does.
+/// The named version, or the active one if none is named.
 fn version_of(services: &Services, name: &str, version: Option<&Value>, pointer: &str) -> Result<Arc<ActivePlugin>, ApiError> {
     if !services.plugins.exists(name) {
         return Err(ApiError::NotFound(format!("plugin `{name}`")));

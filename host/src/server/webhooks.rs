@@ -38,39 +38,40 @@ use crate::{
     services::Services,
 };
 
-/// A webhook as shown.
+/// A webhook, as an answer shows it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WebhookView {
-    /// For as long as it exists, whatever its name.
+    /// The identifier. It stays the same as long as the webhook exists.
     pub id: WebhookId,
-    /// As written; what it spells out in the query of a URL is redacted unless `reveal=true`, and in headers to who is no admin.
+    /// The document, as it was written. Literal query values of URLs are redacted unless `reveal=true` is given. Literal values of
+    /// headers are redacted unless the token has the scope `admin`.
     #[serde(flatten)]
     pub spec: WebhookSpec,
-    /// When it was first written.
+    /// When the webhook was created.
     pub created_at: Timestamp,
-    /// When it was last written.
+    /// When the webhook was last written.
     pub updated_at: Timestamp,
-    /// That it was switched off because it kept failing; gone once it is activated.
+    /// When and why the webhook was deactivated because it kept failing; absent: it was not, or it was activated since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deactivated: Option<Deactivated>,
 }
 
-/// What a filter is tried on.
+/// What to try a filter on.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FilterTest {
     /// A filter to try instead of the webhook's.
     #[serde(default)]
     pub filter: Option<String>,
-    /// Events as `GET /v1/events/{id}` shows them, or as posted.
+    /// Events, as `GET /v1/events/{id}` shows them or as they are posted.
     #[schema(value_type = Vec<Object>)]
     pub events: Vec<Value>,
 }
 
-/// What a filter says.
+/// The result of a filter.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FilterVerdicts {
-    /// For each event, whether it gets through.
+    /// For each event, whether it passes the filter.
     pub verdicts: Vec<bool>,
 }
 
@@ -81,7 +82,7 @@ fn view(entry: &WebhookEntry, eyes: Eyes) -> WebhookView {
     WebhookView { id: entry.id.clone(), spec, created_at, updated_at, deactivated }
 }
 
-/// Takes out of a document what it spells out: the values of its URLs' queries; for who is no admin those of its headers, too.
+/// Redacts literal values in a document: the query values of its URLs, and its headers unless an admin looks.
 pub fn redact(spec: &mut WebhookSpec, eyes: Eyes) {
     if eyes != Eyes::Revealed {
         urls(spec).into_iter().for_each(|(_, url)| *url = redact_template_url(url));
@@ -91,15 +92,15 @@ pub fn redact(spec: &mut WebhookSpec, eyes: Eyes) {
     }
 }
 
-/// What stands where a header's value was.
+/// Shown in place of a header's value.
 const REDACTED_HEADER: &str = "(redacted)";
 
-/// Whether the value of a header is all in the document: neither a secret by name nor text with a reference or a function.
+/// Whether a header's value is literal: it is no secret's name and contains no reference or function.
 fn is_spelt_out(value: &str) -> bool {
     value.parse::<SecretRef>().is_err() && Template::parse(value).is_ok_and(|template| template.is_literal())
 }
 
-/// Every header of a document, with its pointer.
+/// All headers of a document, with their pointers.
 fn headers(spec: &mut WebhookSpec) -> Vec<(String, &mut String)> {
     let under = |place: &str, name: &str| format!("{place}{}", segment(name));
     let mut found: Vec<_> = spec.request.headers.iter_mut().map(|(name, value)| (under("/request/headers", name), value)).collect();
@@ -120,7 +121,7 @@ fn headers(spec: &mut WebhookSpec) -> Vec<(String, &mut String)> {
     found
 }
 
-/// Every URL of a document, with its pointer: any of them may be a credential (decision: urls-are-credentials).
+/// All URLs of a document, with their pointers. Any of them may be a credential (decision: urls-are-credentials).
 fn urls(spec: &mut WebhookSpec) -> Vec<(String, &mut String)> {
     let mut found = vec![("/request/url".to_owned(), &mut spec.request.url)];
     found.extend(spec.auth.as_mut().and_then(AuthSpec::token_endpoint_mut).map(|url| ("/auth/token_endpoint".to_owned(), url)));
@@ -140,7 +141,7 @@ fn urls(spec: &mut WebhookSpec) -> Vec<(String, &mut String)> {
     found
 }
 
-/// Every address that `resolve` leads to, with its pointer and its name. What is none is left to the compiler.
+/// The addresses in `resolve`, with pointer and name. Entries that are no address are left out: the compiler reports them.
 fn targets(spec: &WebhookSpec) -> Vec<(String, String, SocketAddr)> {
     let mut found: Vec<(String, String, SocketAddr)> = Vec::new();
     let mut add = |under: &str, name: &str, address: &str| {
@@ -156,9 +157,9 @@ fn targets(spec: &WebhookSpec) -> Vec<(String, String, SocketAddr)> {
     found
 }
 
-/// Webhooks by name.
+/// List the webhooks, sorted by name.
 #[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks",
-    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    params(("limit" = Option<usize>, Query, description = "1 to 500, 50 by default"), ("after" = Option<String>, Query, description = "`next` of the previous page")),
     responses((status = 200, description = "a page", body = List<WebhookView>)))]
 pub async fn list(services: Services, asked: Asked) -> Answer {
     asked.only(&["limit", "after"])?;
@@ -178,17 +179,17 @@ pub async fn post(services: Services, asked: Asked) -> Answer {
 }
 
 /// Create or replace a webhook.
-#[utoipa::path(put, path = "/v1/webhooks/{name}", tag = "webhooks", request_body = WebhookSpec, params(("name" = String, Path, description = "its name")),
+#[utoipa::path(put, path = "/v1/webhooks/{name}", tag = "webhooks", request_body = WebhookSpec, params(("name" = String, Path, description = "the webhook's name")),
     responses((status = 201, description = "created", body = WebhookView), (status = 200, description = "replaced", body = WebhookView),
         (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn put(services: Services, asked: Asked) -> Answer {
     write_document(&services, asked.json()?, asked.path(0), false).await
 }
 
-/// A webhook.
+/// Get a webhook.
 #[utoipa::path(get, path = "/v1/webhooks/{name}", tag = "webhooks",
-    params(("name" = String, Path, description = "its name"), ("reveal" = Option<bool>, Query, description = "show the URL's query values (scope `admin`)")),
-    responses((status = 200, description = "the webhook", body = WebhookView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+    params(("name" = String, Path, description = "the webhook's name"), ("reveal" = Option<bool>, Query, description = "show the literal query values of URLs (scope `admin`)")),
+    responses((status = 200, description = "the webhook", body = WebhookView), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn get(services: Services, asked: Asked) -> Answer {
     asked.only(&["reveal"])?;
     let reveal = asked.reveals()?;
@@ -199,21 +200,20 @@ pub async fn get(services: Services, asked: Asked) -> Answer {
     ok(&view(&entry, if reveal { Eyes::Revealed } else { eyes(&asked) }))
 }
 
-/// Who looks, where nothing is to be revealed.
+/// Who looks at a document, if nothing is to be revealed.
 pub fn eyes(asked: &Asked) -> Eyes {
     if asked.allows(Scope::Admin) { Eyes::Admin } else { Eyes::Reader }
 }
 
-/// The webhook of that name.
 pub fn find(services: &Services, name: &str) -> Result<Arc<WebhookEntry>, ApiError> {
     services.catalog.snapshot().webhooks.get(name).cloned().ok_or_else(|| ApiError::NotFound(format!("webhook `{name}`")))
 }
 
 /// Change a webhook (RFC 7396).
-#[utoipa::path(patch, path = "/v1/webhooks/{name}", tag = "webhooks", params(("name" = String, Path, description = "its name")),
+#[utoipa::path(patch, path = "/v1/webhooks/{name}", tag = "webhooks", params(("name" = String, Path, description = "the webhook's name")),
     request_body(content = Object, description = "a JSON Merge Patch of the webhook"),
     responses((status = 200, description = "changed", body = WebhookView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+        (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn patch(services: Services, asked: Asked) -> Answer {
     let name = asked.path(0);
     let patch = merge_patch(&asked)?;
@@ -225,15 +225,15 @@ pub async fn patch(services: Services, asked: Asked) -> Answer {
     write_document(&services, document, name, false).await
 }
 
-/// Delete a webhook. What is pending for it is cancelled.
-#[utoipa::path(delete, path = "/v1/webhooks/{name}", tag = "webhooks", params(("name" = String, Path, description = "its name")),
-    responses((status = 204, description = "gone"), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+/// Delete a webhook. Its pending deliveries are cancelled.
+#[utoipa::path(delete, path = "/v1/webhooks/{name}", tag = "webhooks", params(("name" = String, Path, description = "the webhook's name")),
+    responses((status = 204, description = "deleted"), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     remove(&services, asked.path(0)).await?;
     no_content()
 }
 
-/// Deletes a webhook and all that is its own.
+/// Deletes a webhook and everything that belongs only to it.
 pub async fn remove(services: &Services, name: &str) -> Result<(), ApiError> {
     let entry = services.catalog.delete_webhook(name).await?;
     inline::forget(services, entry.webhook.secrets()).await?;
@@ -245,22 +245,22 @@ pub async fn remove(services: &Services, name: &str) -> Result<(), ApiError> {
 }
 
 /// Activate a webhook.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/activate", tag = "webhooks", params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "active", body = WebhookView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/webhooks/{name}/activate", tag = "webhooks", params(("name" = String, Path, description = "the webhook's name")),
+    responses((status = 200, description = "active", body = WebhookView), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn activate(services: Services, asked: Asked) -> Answer {
     let entry = set_active(&services, &*find(&services, asked.path(0))?, true).await?;
     created(false, &view(&entry, eyes(&asked)))
 }
 
-/// Deactivate a webhook. What is pending for it is cancelled, and can be resent.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/deactivate", tag = "webhooks", params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "inactive", body = WebhookView), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json")))]
+/// Deactivate a webhook. Its pending deliveries are cancelled; they can be resent.
+#[utoipa::path(post, path = "/v1/webhooks/{name}/deactivate", tag = "webhooks", params(("name" = String, Path, description = "the webhook's name")),
+    responses((status = 200, description = "inactive", body = WebhookView), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json")))]
 pub async fn deactivate(services: Services, asked: Asked) -> Answer {
     let entry = set_active(&services, &*find(&services, asked.path(0))?, false).await?;
     created(false, &view(&entry, eyes(&asked)))
 }
 
-/// Switches a webhook on, or off: then what is pending for it is cancelled.
+/// Activates or deactivates a webhook. Deactivating cancels its pending deliveries.
 pub async fn set_active(services: &Services, entry: &WebhookEntry, active: bool) -> Result<Arc<WebhookEntry>, ApiError> {
     let mut spec = WebhookSpec { active, ..entry.spec.clone() };
     admissible(services, &mut spec)?;
@@ -275,8 +275,8 @@ pub async fn set_active(services: &Services, entry: &WebhookEntry, active: bool)
 }
 
 /// Try a filter on events.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/filter-test", tag = "webhooks", request_body = FilterTest, params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "what it says", body = FilterVerdicts), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/webhooks/{name}/filter-test", tag = "webhooks", request_body = FilterTest, params(("name" = String, Path, description = "the webhook's name")),
+    responses((status = 200, description = "the result of the filter", body = FilterVerdicts), (status = 404, body = ProblemDetails, description = "there is no webhook with this name", content_type = "application/problem+json"), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json")))]
 pub async fn filter_test(services: Services, asked: Asked) -> Answer {
     let test: FilterTest = asked.json()?;
     let entry = find(&services, asked.path(0))?;
@@ -290,18 +290,18 @@ pub async fn filter_test(services: Services, asked: Asked) -> Answer {
 
 async fn write_document(services: &Services, document: Value, name: &str, only_new: bool) -> Answer {
     let (entry, is_new) = store(services, document, name, only_new).await?;
-    // Who may write it is an admin.
+    // Only an admin can write a webhook, so an admin sees it.
     created(is_new, &view(&entry, Eyes::Admin))
 }
 
-/// A document that could be written as it is, and the inline credentials that were in it.
+/// A document that may be written as it is, and the inline credentials that were in it.
 pub struct Draft {
     spec: WebhookSpec,
     credentials: Vec<inline::Inline>,
 }
 
-/// Reads a document as the webhook `name`: it compiles, its secrets are there and its signing keys fit. Nothing is written, so that of
-/// a document that is refused no credential is kept.
+/// Reads a document as the webhook `name` and checks it: it compiles, its secrets exist and its signing keys fit. This writes nothing, so
+/// a refused document leaves no credentials behind.
 pub async fn draft(services: &Services, mut document: Value, name: &str) -> Result<Draft, ApiError> {
     let credentials = inline::take(&mut document, "webhook", name)?;
     let mut spec: WebhookSpec = parse_value(document)?;
@@ -316,18 +316,18 @@ pub async fn draft(services: &Services, mut document: Value, name: &str) -> Resu
     Ok(Draft { spec, credentials })
 }
 
-/// Reads a document and writes it as the webhook `name`; the flag says whether it is new.
+/// Reads a document and writes it as the webhook `name`. Also returns whether the webhook is new.
 pub async fn store(services: &Services, document: Value, name: &str, only_new: bool) -> Result<(Arc<WebhookEntry>, bool), ApiError> {
     let Draft { spec, credentials } = draft(services, document, name).await?;
     if only_new && services.catalog.snapshot().webhooks.contains_key(name) {
         return Err(CatalogError::Exists("webhook").into());
     }
     probe(services, &spec).await?;
-    // Credentials and the document they are for are two commits. The router finishes a change whose client leaves between the two.
+    // Credentials and their document are two commits. If the client disconnects between them, the router still finishes the change.
     let given = (!credentials.is_empty()).then(|| name.to_owned());
     let changing = services.catalog.changing().begin(given).await;
     let before = services.catalog.snapshot().webhooks.get(name).cloned();
-    // Looked at again: what another has created meanwhile keeps its credentials.
+    // Check again: if somebody else has created the webhook meanwhile, its credentials must stay.
     if only_new && before.is_some() {
         return Err(CatalogError::Exists("webhook").into());
     }
@@ -340,7 +340,7 @@ pub async fn store(services: &Services, document: Value, name: &str, only_new: b
     Ok(kept)
 }
 
-/// Writes drafts of webhooks that are there, and the agent's environment they are for (`None` deletes it): all of it or nothing.
+/// Writes drafts of existing webhooks and the agent's environment they belong to, all or nothing. `None` deletes the environment.
 pub async fn store_overrides(
     services: &Services,
     drafts: Vec<Draft>,
@@ -368,7 +368,8 @@ pub async fn store_overrides(
     Ok(kept)
 }
 
-/// Checks what only the host can check and needs no secret for: so that no secret is written for what is refused.
+/// Checks that only the host can do and that need no secret. They come first, so that no secret is written for a document that is
+/// refused.
 fn admissible(services: &Services, spec: &mut WebhookSpec) -> Result<(), ApiError> {
     if mail::is_mail(&spec.request.url) && services.mailer.is_none() {
         return Err(ApiError::invalid("/request/url", "no mail server is configured: the operator's `[smtp]` says which"));
@@ -387,7 +388,7 @@ fn admissible(services: &Services, spec: &mut WebhookSpec) -> Result<(), ApiErro
     check_plugin(services, spec)
 }
 
-/// Where the profile says so, calls the URL as the vendor's creation check does: whatever answers is there.
+/// If the profile asks for it, calls the URL as the vendor does when a webhook is created. Any answer will do.
 async fn probe(services: &Services, spec: &WebhookSpec) -> Result<(), ApiError> {
     let snapshot = services.catalog.snapshot();
     if !snapshot.profiles.get(&spec.profile).is_some_and(|profile| profile.probe) {
@@ -403,7 +404,7 @@ async fn probe(services: &Services, spec: &WebhookSpec) -> Result<(), ApiError> 
     })
 }
 
-/// Writes what is [`admissible`].
+/// Writes a document that is [`admissible`].
 async fn keep(services: &Services, spec: WebhookSpec, only_new: bool) -> Result<(Arc<WebhookEntry>, bool), ApiError> {
     for (index, selector) in spec.selectors.iter().enumerate() {
         if let Some(hint) = Selector::parse(selector).ok().and_then(|selector| selector.hint()) {
@@ -412,21 +413,21 @@ async fn keep(services: &Services, spec: WebhookSpec, only_new: bool) -> Result<
     }
     let before = services.catalog.snapshot().webhooks.get(&spec.name).cloned();
     if let Some(before) = before.as_ref().filter(|before| spec.active && !before.spec.active) {
-        // Activating clears the count.
+        // Activating a webhook clears its count of failures.
         services.store.reset_standing(&before.id, before.deactivated.map(|_| Standing::activated())).await?;
     }
     let now = services.clock.now();
     let (entry, is_new) = services.catalog.put_webhook(spec, WebhookId::new(millis(now), random()), now, only_new).await?;
     services.window.changed(&entry.webhook, services.clock.now());
     if before.is_some_and(|before| before.webhook.batch != entry.webhook.batch) {
-        // What has gathered so far goes by the new rule.
+        // The events that are gathering for a batch follow the new rule.
         services.store.reschedule_batches(&entry.id, entry.webhook.batch).await?;
         services.window.wake();
     }
     Ok((entry, is_new))
 }
 
-/// What can be said of a URL before it is called. One that is no template is left to the compiler, which says where it goes wrong.
+/// Checks a URL before it is called. A URL that is no valid template is left to the compiler, which says where the error is.
 fn check_url(services: &Services, pointer: String, url: &str) -> Result<(), ApiError> {
     if is_redacted(url) {
         return Err(ApiError::invalid(
@@ -435,7 +436,7 @@ fn check_url(services: &Services, pointer: String, url: &str) -> Result<(), ApiE
         ));
     }
     let checked = match UrlTemplate::parse(url) {
-        // The operator's mail server is what is called.
+        // Mail goes to the operator's mail server, so there is no address to check.
         Ok(template) if template.is_mail() => Ok(()),
         Ok(template) => services.transport.check_url(template.origin()),
         Err(_) => Ok(()),
@@ -443,7 +444,7 @@ fn check_url(services: &Services, pointer: String, url: &str) -> Result<(), ApiE
     checked.map_err(|error| ApiError::invalid(pointer, error.to_string()))
 }
 
-/// A key that cannot sign is found when the webhook is written, not when the first event comes.
+/// Refuses a key that cannot sign when the webhook is written, instead of when the first event comes.
 async fn check_signing_keys(services: &Services, spec: &WebhookSpec, credentials: &[inline::Inline]) -> Result<(), ApiError> {
     let Some(signing) = &spec.signing else { return Ok(()) };
     let profiles = &services.catalog.snapshot().profiles;

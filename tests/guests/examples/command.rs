@@ -1,6 +1,6 @@
-//! A program rather than a plugin: it exports `_start`, as a crate with a `main` does, and describes no interface.
+//! A program instead of a plugin: it exports `_start`, as a crate with a `main` does, and exports no interface.
 
-/// Where a program begins.
+/// The entry point of a program.
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, reason = "an exported name is unsafe to choose")]
 #[unsafe(no_mangle)]

@@ -1,4 +1,4 @@
-//! Keeps state it must be granted: each call counts one up, and replies or sends the count.
+//! Keeps a counter in its state, for which it needs the grant: each call adds one, and replies or sends the count.
 
 use hookwright_guest::{Delivery, Error, Event, Invocation, OrError, Receive, Reply, Request, Transform, state};
 

@@ -10,7 +10,7 @@ hookwright_guest::export!(DiskHoarder: receive);
 impl Receive for DiskHoarder {
     fn receive(call: Invocation) -> Result<Reply, Error> {
         let megabyte = vec![b'x'; 1 << 20];
-        // An end, so that a host that does not stop it fails a test and not a machine.
+        // The loop ends, so that a host that does not stop the guest fails the test without filling the disk.
         for number in 0..4096 {
             fs::write(format!("/data/{}-{number}", call.call_id), &megabyte).or_reject("writing")?;
         }

@@ -1,8 +1,8 @@
-//! A good transform: sends back what it was given, and which version of it did so.
+//! A good transform: sends back its input and its version.
 //!
-//! The body is `{"version","label","delivery","webhook","session","parameters","events":[{"id","trigger","source","data"}]}`.
-//! `version` is the four characters behind `HOOKWRIGHT-VER:` in these bytes, `0000` as built: a test makes another version
-//! with another digest by overwriting them, and needs no compiler. `label` is the configuration's.
+//! The body is `{"version","label","delivery","webhook","session","parameters","events":[{"id","trigger","source","data"}]}`. `version`
+//! is the four characters after `HOOKWRIGHT-VER:` in these bytes, `0000` as built. A test overwrites them to make another version with
+//! another digest, without a compiler. `label` comes from the configuration.
 
 use hookwright_guest::{Delivery, Error, Event, Request, Transform, config, parameters};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ hookwright_guest::export!(Echo: transform);
 static MARKER: [u8; 19] = *b"HOOKWRIGHT-VER:0000";
 
 fn version() -> String {
-    // Read through a pointer the compiler knows nothing about, so that what is read are the bytes in the file.
+    // Hide the pointer from the compiler, so that the bytes are read from the file.
     let marker: &[u8] = std::hint::black_box(&MARKER);
     String::from_utf8_lossy(&marker[marker.len() - 4..]).into_owned()
 }

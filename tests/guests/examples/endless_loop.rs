@@ -1,4 +1,4 @@
-//! Loops without end in the call, asking the host for nothing: only a deadline gets it out.
+//! Loops forever in the call without asking the host for anything. Only a deadline ends it.
 
 use hookwright_guest::{Delivery, Error, Event, Invocation, Receive, Reply, Request, Transform};
 

@@ -1,4 +1,4 @@
-//! Emits an event, sets a session parameter and a value of its own, and then traps: nothing of it may be left.
+//! Emits an event, sets a session parameter, writes its state, and then traps. None of these effects may remain.
 
 use hookwright_guest::events::{Emission, emit};
 use hookwright_guest::{Error, Invocation, Receive, Reply, session, state};
@@ -12,7 +12,7 @@ impl Receive for TrapsAfterEmit {
         if let Some(session) = &call.session {
             session::set(session, "received", &true)?;
         }
-        // Without the grant this is refused, which is no reason not to trap.
+        // Without the grant this fails, but the guest must trap all the same.
         let _ = state::set("received", "true");
         panic!("the guest traps after it emitted")
     }

@@ -1,4 +1,4 @@
-//! Rejects whatever it is asked; the receiver emits an event first, which must be dropped.
+//! Rejects every input. The receiver emits an event first, which must be dropped.
 
 use hookwright_guest::events::{Emission, emit};
 use hookwright_guest::{Delivery, Error, Event, Invocation, Receive, Reply, Request, Transform};

@@ -1,4 +1,4 @@
-//! Asks to be asked again, whatever it is asked.
+//! Asks for a retry, whatever the input is.
 
 use hookwright_guest::{Delivery, Error, Event, Invocation, Receive, Reply, Request, Transform};
 

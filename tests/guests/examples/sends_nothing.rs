@@ -1,4 +1,4 @@
-//! A good transform that finds nothing is to be sent.
+//! A good transform that returns no request, so nothing is sent.
 
 use hookwright_guest::{Delivery, Error, Event, Request, Transform};
 

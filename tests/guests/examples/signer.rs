@@ -1,4 +1,5 @@
-//! Uses a secret it must be granted: sends the event's data with its HMAC under the secret `guest-key` in `x-guest-hmac`, in hex.
+//! Uses a secret, for which it needs the grant: sends the event's data with its HMAC under the secret `guest-key` in `x-guest-hmac`, in
+//! hex.
 
 use hookwright_guest::{Delivery, Error, Event, Request, Transform, secrets};
 

@@ -1,4 +1,4 @@
-//! Waits a minute in the host's clock, using no processor time; the configuration `{"seconds":2}` says another time.
+//! Waits a minute by the host's clock without using processor time; the configuration `{"seconds":2}` sets another time.
 
 use std::time::Duration;
 

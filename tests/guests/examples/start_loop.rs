@@ -1,11 +1,11 @@
-//! Loops without end when it is instantiated, before any call.
+//! Loops forever when it is instantiated, before any call.
 
 use hookwright_guest::{Delivery, Error, Event, Request, Transform};
 
 struct StartLoop;
 hookwright_guest::export!(StartLoop: transform);
 
-/// What is called first on every instance.
+/// The host calls this first on every instance.
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, reason = "an exported name is unsafe to choose")]
 #[unsafe(no_mangle)]

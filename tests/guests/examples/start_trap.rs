@@ -5,7 +5,7 @@ use hookwright_guest::{Delivery, Error, Event, Request, Transform};
 struct StartTrap;
 hookwright_guest::export!(StartTrap: transform);
 
-/// What is called first on every instance.
+/// The host calls this first on every instance.
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, reason = "an exported name is unsafe to choose")]
 #[unsafe(no_mangle)]

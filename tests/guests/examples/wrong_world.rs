@@ -1,4 +1,4 @@
-//! Becomes a valid component, of another world: it exports nothing the host looks for.
+//! Becomes a valid component of another world: it exports nothing that the host looks for.
 
 #[cfg(target_family = "wasm")]
 mod bindings {

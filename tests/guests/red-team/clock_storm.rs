@@ -1,4 +1,4 @@
-//! Looks at the clock without end.
+//! Reads the clock in an endless loop.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply};
 

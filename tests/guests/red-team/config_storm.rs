@@ -1,4 +1,4 @@
-//! Asks for its configuration without end.
+//! Reads its configuration in an endless loop.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply, config};
 

@@ -1,4 +1,4 @@
-//! Emits events without end.
+//! Emits events in an endless loop.
 
 use hookwright_guest::{
     Error, Invocation, Receive, Reply,

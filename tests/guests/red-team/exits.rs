@@ -1,4 +1,4 @@
-//! Ends the process, as it thinks.
+//! Tries to end the process.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply};
 

@@ -1,4 +1,4 @@
-//! Answers with a header that would be two.
+//! Answers with a header whose value contains a line break and a second header.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply};
 

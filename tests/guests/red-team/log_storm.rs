@@ -1,4 +1,4 @@
-//! Writes log lines without end.
+//! Writes log lines in an endless loop.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply, log};
 

@@ -1,4 +1,4 @@
-//! Makes as many empty files as it can.
+//! Creates as many empty files as it can.
 
 use std::fs;
 

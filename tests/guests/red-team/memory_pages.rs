@@ -1,4 +1,4 @@
-//! Grows its memory a page at a time, and breaks down when it gets no more.
+//! Grows its memory one page at a time, and traps when it gets no more.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply};
 

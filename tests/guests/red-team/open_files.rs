@@ -1,4 +1,4 @@
-//! Opens a file again and again, and closes none.
+//! Opens a file again and again without closing it.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Asks for session parameters without end.
+//! Reads session parameters in an endless loop.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply, parameters};
 

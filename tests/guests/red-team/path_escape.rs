@@ -7,11 +7,11 @@ use hookwright_guest::{Error, Invocation, OrError, Receive, Reply};
 struct PathEscape;
 hookwright_guest::export!(PathEscape: receive);
 
-/// `std` has no stable way to make one.
+/// `std` has no stable way to create a symbolic link on this target.
 fn symlink(target: &str, name: &str) {
     #[cfg(target_family = "wasm")]
     #[expect(unsafe_code, reason = "the call itself is what is tried")]
-    // SAFETY: pointers and lengths are of texts that live.
+    // SAFETY: pointers and lengths belong to strings that outlive the call.
     unsafe {
         path_symlink(target.as_ptr(), target.len(), 3, name.as_ptr(), name.len());
     }

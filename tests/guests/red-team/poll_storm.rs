@@ -1,4 +1,4 @@
-//! Sleeps for a nanosecond without end.
+//! Sleeps for a nanosecond in an endless loop.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply};
 

@@ -1,4 +1,4 @@
-//! Takes a hundred kilobytes of randomness without end.
+//! Takes a hundred kilobytes of random bytes in an endless loop.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply};
 
@@ -18,7 +18,7 @@ impl Receive for RandomStorm {
         loop {
             #[cfg(target_family = "wasm")]
             #[expect(unsafe_code, reason = "the call itself is what is tried")]
-            // SAFETY: the buffer is as long as is said.
+            // SAFETY: the length is that of the buffer.
             unsafe {
                 random_get(bytes.as_mut_ptr(), bytes.len());
             }

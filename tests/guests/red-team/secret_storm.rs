@@ -1,4 +1,4 @@
-//! Has a megabyte hashed with a secret without end.
+//! Has a megabyte hashed with a secret in an endless loop.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply, secrets};
 

@@ -1,4 +1,4 @@
-//! Makes a file of a tebibyte that holds nothing, and goes on.
+//! Creates a sparse file of a tebibyte, and goes on.
 
 use std::fs;
 

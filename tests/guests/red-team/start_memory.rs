@@ -1,11 +1,11 @@
-//! Takes memory without end when it is instantiated.
+//! Allocates memory in an endless loop when it is instantiated.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply};
 
 struct StartMemory;
 hookwright_guest::export!(StartMemory: receive);
 
-/// What is called first on every instance.
+/// The host calls this first on every instance.
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, reason = "an exported name is unsafe to choose")]
 #[unsafe(no_mangle)]

@@ -1,4 +1,4 @@
-//! Calls itself without end when it is instantiated.
+//! Recurses without end when it is instantiated.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply};
 
@@ -11,7 +11,7 @@ fn deeper(depth: u64) -> u64 {
     std::hint::black_box(deeper(std::hint::black_box(depth + 1))) + depth
 }
 
-/// What is called first on every instance.
+/// The host calls this first on every instance.
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, reason = "an exported name is unsafe to choose")]
 #[unsafe(no_mangle)]

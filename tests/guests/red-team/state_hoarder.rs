@@ -1,4 +1,4 @@
-//! Keeps all it can in its state.
+//! Stores as much as it can in its state.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply, state};
 

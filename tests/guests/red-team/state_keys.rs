@@ -1,4 +1,4 @@
-//! Keeps twenty small values in its state.
+//! Stores twenty small values in its state.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply, state};
 

@@ -1,4 +1,4 @@
-//! Reads its state without end.
+//! Reads its state in an endless loop.
 
 use hookwright_guest::{Error, Invocation, Receive, Reply, state};
 

@@ -1,3 +1,3 @@
-//! Guests for the host's tests, one example each: those that misbehave, and plain ones to misbehave beside.
+//! Guests for the host's tests, each an example: guests that misbehave, and good ones to compare them with.
 //!
-//! `tests/guests/build` compiles them to `target/guests/out/<example>.wasm`. The head of each says what it does.
+//! `tests/guests/build` compiles them to `target/guests/out/<example>.wasm`. The first line of each file says what the guest does.

@@ -1,5 +1,5 @@
-//! Bodies by the hundred, from strangers and from who knows a code: what the host holds of them stays bounded, others are served meanwhile, and
-//! a stop takes no longer than it may.
+//! Hundreds of bodies from strangers and from callers with a code: the host's memory stays bounded, other clients are served, and a stop
+//! stays within its time limit.
 
 use std::{
     convert::Infallible,
@@ -30,15 +30,15 @@ use tokio::{
 
 use super::{Another, MEMORY_BYTES, SERVED, clients, mib, raise_descriptors};
 
-/// Bytes of a body that never comes to its end.
+/// Bytes of a body that is never completed.
 const BODY_BYTES: usize = 4 * 1024 * 1024;
-/// Streams of one connection, as many as a host allows.
+/// Streams of one connection: as many as a host allows.
 const STREAMS: usize = 128;
-/// How long a stop may take; the rest is what a process needs to begin and end it.
+/// Time limit of a stop. The rest is what a process needs to begin and end it.
 const DRAIN_SECONDS: u64 = 5;
 const END_TIME: Duration = Duration::from_secs(15);
 
-/// A body of which all is sent but the last byte.
+/// A body of which everything but the last byte is sent.
 struct Unfinished(usize);
 
 impl Body for Unfinished {
@@ -55,14 +55,14 @@ impl Body for Unfinished {
     }
 }
 
-/// What is sent again and again.
+/// A request that is sent again and again.
 struct Asked<'a> {
     method: Method,
     path: &'a str,
     bytes: usize,
 }
 
-/// Connections on which everything was sent of a request but its end, as far as the host takes it. What is answered is read.
+/// Connections on which a request was sent except for its last byte, as far as the host reads it. Answers are read.
 async fn by_http1(address: SocketAddr, connections: usize, asked: &Asked<'_>) -> Vec<JoinHandle<TcpStream>> {
     let Asked { method, path, bytes } = asked;
     let head = format!(
@@ -77,7 +77,7 @@ async fn by_http1(address: SocketAddr, connections: usize, asked: &Asked<'_>) ->
         sending.push(tokio::spawn(async move {
             let mut answer = [0; 1024];
             let (mut reading, mut writing) = stream.split();
-            // The host may answer first, or close.
+            // The host may answer before the body is sent, or close the connection.
             let _ = tokio::join!(reading.read(&mut answer), writing.write_all(&body));
             stream
         }));
@@ -85,7 +85,7 @@ async fn by_http1(address: SocketAddr, connections: usize, asked: &Asked<'_>) ->
     sending
 }
 
-/// The same over HTTP/2, with as many streams on each connection as there may be; and how many requests were answered.
+/// The same over HTTP/2, with the highest number of streams on each connection; also returns how many requests were answered.
 async fn by_http2(address: SocketAddr, connections: usize, asked: &Asked<'_>) -> (Vec<SendRequest<Unfinished>>, Vec<JoinHandle<bool>>) {
     let (mut held, mut answering) = (Vec::new(), Vec::new());
     for _ in 0..connections {
@@ -103,7 +103,7 @@ async fn by_http2(address: SocketAddr, connections: usize, asked: &Asked<'_>) ->
     (held, answering)
 }
 
-/// A host, and a code of it.
+/// A host, and a code of one of its receivers.
 async fn host(directory: &std::path::Path) -> (Process, String) {
     let config = directory.join("config.toml");
     let settings = format!("[http]\nconnections_per_address_max = 20000\n[limits]\ndrain_seconds_max = {DRAIN_SECONDS}\n");
@@ -115,7 +115,7 @@ async fn host(directory: &std::path::Path) -> (Process, String) {
     (host, format!("/api/v1/webhook/{code}"))
 }
 
-/// Lets a flood come, looks what it costs at its worst, and stops the host while it lasts. `held`: whether there is to be a queue for room.
+/// Floods the host, measures its highest memory, and stops the host during the flood. `held`: whether bodies must queue for memory.
 async fn survives<T>(name: &str, asked: impl Fn(&str) -> Asked<'_>, is_held: bool, flood: impl AsyncFnOnce(SocketAddr, &Asked<'_>) -> T) {
     let directory = data_directory();
     let (host, code) = host(directory.path()).await;

@@ -1,24 +1,25 @@
-//! Which file of the host imports which: read from `use` and from paths in the code, each name followed to the file that defines it.
+//! Finds out which file of the host imports which, from `use` and from paths in the code. Each name is followed to the file that defines
+//! it.
 //!
-//! A name that a file only hands on (`pub use`) is no import of that file. Tests are left out.
+//! A name that a file only re-exports (`pub use`) does not count as an import of that file. Tests are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The code of each file, by its path below `host/src`.
 pub type Sources = BTreeMap<String, String>;
-/// For each file the files it imports from, and the names it takes.
+/// For each file, the files it imports from and the names it imports.
 pub type Imports = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 /// One name of a `use`.
 struct Used {
     /// The path as written.
     path: Vec<String>,
-    /// What it is called here.
+    /// The name that it has in this file.
     name: String,
     is_public: bool,
 }
 
-/// A file, read.
+/// A parsed file.
 struct Parsed {
     used: Vec<Used>,
     /// The code without its `use`.
@@ -32,7 +33,7 @@ struct Crate {
     modules: BTreeMap<Vec<String>, String>,
 }
 
-/// The imports between these files.
+/// The imports among these files.
 pub fn imports(sources: &Sources) -> Imports {
     let files: BTreeMap<_, _> = sources.iter().map(|(path, code)| (path.clone(), parsed(code))).collect();
     let modules = files.keys().filter(|path| *path != "main.rs").map(|path| (module(path), path.clone())).collect();
@@ -40,7 +41,7 @@ pub fn imports(sources: &Sources) -> Imports {
     whole.files.keys().map(|path| (path.clone(), whole.of(path))).collect()
 }
 
-/// Files that import each other in a loop, each loop sorted.
+/// Files that import each other in a circle. Each circle is sorted.
 pub fn circles(imports: &Imports) -> BTreeSet<Vec<String>> {
     let reached: BTreeMap<&str, BTreeSet<&str>> = imports.keys().map(|from| (from.as_str(), reach(imports, from))).collect();
     let mut found = BTreeSet::new();
@@ -53,7 +54,7 @@ pub fn circles(imports: &Imports) -> BTreeSet<Vec<String>> {
     found
 }
 
-/// What a file imports, and what those import.
+/// The files that a file imports, directly and indirectly.
 fn reach<'a>(imports: &'a Imports, from: &str) -> BTreeSet<&'a str> {
     let mut found = BTreeSet::new();
     let mut left: Vec<&str> = vec![from];
@@ -103,7 +104,7 @@ fn parsed(code: &str) -> Parsed {
     Parsed { used, rest }
 }
 
-/// The code without comments, and without what stands in quotes.
+/// The code without comments and without the content of string literals.
 fn bare(code: &str) -> String {
     let (mut out, mut rest) = (String::new(), code);
     while let Some(first) = rest.chars().next() {
@@ -116,7 +117,7 @@ fn bare(code: &str) -> String {
                 let (hashes, open) = (hashes.unwrap_or_default(), 2 + hashes.unwrap_or_default());
                 rest[open..].find(&format!("\"{}", "#".repeat(hashes))).map_or(rest.len(), |end| open + end + 1 + hashes)
             }
-            // A character; else a lifetime.
+            // A character literal; otherwise a lifetime.
             '\'' if rest[1..].starts_with('\\') => 3 + rest[3..].find('\'').map_or(0, |end| end + 1),
             '\'' if rest[1..].chars().nth(1) == Some('\'') => 2 + rest[1..].chars().next().map_or(0, char::len_utf8),
             _ => 0,
@@ -131,7 +132,7 @@ fn bare(code: &str) -> String {
     out
 }
 
-/// The length of a text up to and with the quote that ends it.
+/// The length of a string literal up to and including its closing quote.
 fn end_of_text(rest: &str) -> usize {
     let mut is_escaped = false;
     let end = rest.bytes().position(|byte| {
@@ -142,7 +143,7 @@ fn end_of_text(rest: &str) -> usize {
     end.map_or(rest.len(), |end| end + 1)
 }
 
-/// The paths of a `use`, and what each is called.
+/// The paths in a `use`, and the name of each in the file.
 fn expanded(tree: &str, before: &[String]) -> Vec<(Vec<String>, String)> {
     let tree = tree.trim();
     if let Some((head, members)) = tree.split_once('{') {
@@ -161,7 +162,7 @@ fn expanded(tree: &str, before: &[String]) -> Vec<(Vec<String>, String)> {
     if tree.is_empty() { Vec::new() } else { vec![(whole, name)] }
 }
 
-/// What the commas at the outermost depth divide.
+/// The parts that the outermost commas separate.
 fn members_of(list: &str) -> Vec<String> {
     let (mut found, mut depth) = (vec![String::new()], 0_usize);
     for character in list.chars() {
@@ -183,7 +184,7 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("::") {
         let start = code[..at].rfind(|c| !is_word(c)).map_or(0, |before| before + 1);
-        // Only from its first word on.
+        // Only begin at the first word of a path.
         if start == at || code[..start].ends_with("::") || code[..start].ends_with('.') {
             continue;
         }
@@ -243,7 +244,7 @@ impl Crate {
         found
     }
 
-    /// The module a path begins in, and what follows; `None`: it leads out of the crate.
+    /// The module that a path begins in, and the rest; `None`: the path leads out of the crate.
     fn absolute(&self, file: &str, path: &[String]) -> Option<(Vec<String>, Vec<String>)> {
         let own = module(file);
         match path[0].as_str() {
@@ -261,7 +262,7 @@ impl Crate {
         }
     }
 
-    /// The file that defines a name, and the name; `None` for the name: it is the module itself.
+    /// The file that defines a name, and the name. If the name is `None`, it is the module itself.
     fn defined(&self, from: &[String], names: &[String], depth: usize) -> Option<(String, Option<String>)> {
         let mut at = from.to_vec();
         for (index, name) in names.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The endpoint that events are delivered to: verifies every signature, tells who waits, counts what should not be.
+//! The endpoint of the benchmark: verifies every signature, tells waiting requests of their delivery, and counts errors.
 
 use std::{
     collections::HashMap,
@@ -17,22 +17,21 @@ use crate::{
     lock::lock,
 };
 
-/// Where a delivery's body says which event it is of.
+/// Finds the event's number in the body of a delivery.
 pub type NumberOf = fn(&Value) -> Option<u64>;
 
-/// What is to arrive, and what did.
+/// Which deliveries are expected, and which have arrived.
 pub struct Arrivals {
     number_of: NumberOf,
     key: Key,
     waiting: Mutex<HashMap<u64, oneshot::Sender<()>>>,
     arrived: AtomicU64,
     repeated: AtomicU64,
-    /// What is wrong with the first delivery that is wrong.
+    /// What is wrong with the first wrong delivery.
     wrong: Mutex<Option<String>>,
 }
 
 impl Arrivals {
-    /// Starts the endpoint.
     pub async fn start(number_of: NumberOf, key: Key) -> anyhow::Result<(Arc<Self>, Endpoint)> {
         let arrivals = Arc::new(Self {
             number_of,
@@ -47,14 +46,15 @@ impl Arrivals {
         Ok((arrivals, endpoint))
     }
 
-    /// Ends when the event with this number arrives.
+    /// The receiver is told when the event with this number arrives.
     pub fn expect(&self, number: u64) -> oneshot::Receiver<()> {
         let (tell, told) = oneshot::channel();
         lock(&self.waiting).insert(number, tell);
         told
     }
 
-    /// Deliveries that arrived, and how many of them more than once. Everything expected must have arrived, and well signed.
+    /// The number of deliveries that arrived, and how many of them arrived more than once. It is an error if one is missing or badly
+    /// signed.
     pub fn counted(&self) -> anyhow::Result<(u64, u64)> {
         let wrong = lock(&self.wrong).clone();
         ensure!(wrong.is_none(), "a delivery was wrong: {}", wrong.unwrap_or_default());
@@ -78,7 +78,7 @@ impl Arrivals {
         match waiting {
             Some(waiting) => {
                 self.arrived.fetch_add(1, Ordering::Relaxed);
-                // A request that gave up waiting has reported it.
+                // A request that gave up waiting has reported that itself.
                 _ = waiting.send(());
             }
             None => drop(self.repeated.fetch_add(1, Ordering::Relaxed)),

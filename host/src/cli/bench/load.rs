@@ -1,4 +1,4 @@
-//! The load generator: connections that stay open, each with one request under way, for a bounded time or number.
+//! The load generator: open connections, each with one request at a time, until a time or a number of requests is reached.
 
 use std::{
     net::SocketAddr,
@@ -21,81 +21,78 @@ use tokio::{net::TcpStream, task::JoinSet};
 
 use super::arrivals::Arrivals;
 
-/// The longest time that can be measured, in microseconds.
+/// The longest time that can be recorded, in microseconds.
 const TIME_US_MAX: u64 = 60_000_000;
-/// How long one request, with the delivery it causes, may take.
+/// Longest time for one request and the delivery it causes.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Requests before the clock runs, at most.
+/// Most requests before the measurement begins.
 const WARM_UP_MAX: u64 = 200;
 
-/// How much is measured.
+/// How long a measurement runs.
 #[derive(Clone, Copy, Debug)]
 pub enum Budget {
-    /// For so long.
+    /// For this time.
     Time(Duration),
-    /// This number.
+    /// For this number of requests.
     Requests(u64),
 }
 
-/// What was measured.
+/// The result of a measurement.
 pub struct Measured {
-    /// Of what.
+    /// The name of what was measured.
     pub name: &'static str,
-    /// How many.
+    /// Number of requests.
     pub count: u64,
-    /// In which time.
+    /// Time they took together.
     pub elapsed: Duration,
-    /// Processor time the whole process spent on them: load, host, store and endpoints, user and kernel.
+    /// Processor time (user and kernel) of the whole process: load generator, host, store and endpoints.
     pub cpu: Duration,
-    /// How long each took, in microseconds.
+    /// Time of each request, in microseconds.
     pub histogram: Histogram<u64>,
-    /// Whether it is a rate of requests, to be held against the bare server's.
+    /// Whether requests over HTTP were measured; then the rate is compared with the bare server's.
     pub over_http: bool,
 }
 
 impl Measured {
-    /// How many in a second.
     pub fn per_second(&self) -> f64 {
         self.count as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
     }
 
-    /// Microseconds of processor time each took. What else the machine does changes the rate, and hardly this.
+    /// Processor time for each request, in microseconds. Other load on the machine changes the rate but hardly this figure.
     pub fn cpu_us_each(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / (self.count.max(1) as f64)
     }
 }
 
-/// Time and processor time since a moment.
+/// Measures time and processor time.
 pub struct Stopwatch {
     begun: Instant,
     cpu: Duration,
 }
 
 impl Stopwatch {
-    /// Starts.
     pub fn start() -> Self {
         Self { begun: Instant::now(), cpu: process_time() }
     }
 
-    /// How long ago it was started.
     pub fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// What took this long.
+    /// The result of the measurement that began with this stopwatch.
     pub fn stop(self, name: &'static str, histogram: Histogram<u64>, over_http: bool) -> Measured {
         let (elapsed, cpu) = (self.elapsed(), process_time().saturating_sub(self.cpu));
         Measured { name, count: histogram.len(), elapsed, cpu, histogram, over_http }
     }
 }
 
-/// Processor time this process has used, all its threads together, user and kernel.
+/// Processor time that this process has used, in all threads, user and kernel.
 fn process_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// An empty histogram of microseconds with three digits.
+/// An empty histogram of microseconds, with three significant digits.
 pub fn histogram() -> anyhow::Result<Histogram<u64>> {
     Ok(Histogram::new_with_max(TIME_US_MAX, 3)?)
 }
@@ -105,25 +102,23 @@ pub fn record(histogram: &mut Histogram<u64>, took: Duration) {
     histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(TIME_US_MAX).clamp(1, TIME_US_MAX));
 }
 
-/// What is sent again and again.
+/// A request to send again and again.
 pub struct Shot {
-    /// Of what.
+    /// The name of what is measured.
     pub name: &'static str,
-    /// Where to.
     pub address: SocketAddr,
     /// Path and query.
     pub target: String,
-    /// Headers.
     pub headers: HeaderMap,
-    /// The body of a request by its number.
+    /// Makes the body of a request from its number.
     pub body: fn(u64) -> String,
-    /// The status each must have.
+    /// The status that every answer must have.
     pub status: u16,
-    /// Where what it causes must arrive before it counts as done.
+    /// The endpoint at which the request's delivery must arrive before the request counts as done.
     pub arrivals: Option<Arc<Arrivals>>,
 }
 
-/// Measures a shot: warms up, then sends as much as the budget says on each of `connections`.
+/// Warms up, then sends as much as the budget allows on each of `connections`.
 pub async fn measure(shot: Shot, budget: Budget, connections: u16) -> anyhow::Result<Measured> {
     let shot = Arc::new(shot);
     let numbers = Arc::new(AtomicU64::new(0));
@@ -138,7 +133,7 @@ pub async fn measure(shot: Shot, budget: Budget, connections: u16) -> anyhow::Re
     measured
 }
 
-/// A bar on a terminal; nothing elsewhere.
+/// A progress bar on a terminal; nothing elsewhere.
 pub fn progress(name: &'static str, budget: Budget) -> ProgressBar {
     let (length, template) = match budget {
         Budget::Time(time) => (time.as_millis(), "{msg:32} {bar:40} {elapsed}"),
@@ -214,7 +209,7 @@ async fn connect(address: SocketAddr) -> anyhow::Result<SendRequest<Full<Bytes>>
     let stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
     stream.set_nodelay(true)?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // What goes wrong with it is seen by the request under way.
+    // If the connection fails, the request on it reports the error.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }

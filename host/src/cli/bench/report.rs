@@ -1,19 +1,19 @@
-//! What a run came to.
+//! The result of a run.
 
 use std::path::PathBuf;
 
 use super::load::Measured;
 
-/// One run's figures.
+/// The figures of one run.
 pub struct Report {
-    /// Connections at once.
+    /// Number of connections that were open at once.
     pub connections: u16,
-    /// Where the store was.
+    /// The directory of the store.
     pub data: PathBuf,
-    /// What was measured, in order; the first is the ceiling.
+    /// The measurements, in order. The first is the bare server.
     pub measured: Vec<Measured>,
-    /// Deliveries that arrived, each verified by its endpoint.
+    /// Number of deliveries that arrived. The endpoint verified each of them.
     pub arrived: u64,
-    /// Those that arrived more than once.
+    /// Number of deliveries that arrived more than once.
     pub repeated: u64,
 }

@@ -1,4 +1,4 @@
-//! The sandbox alone: one call after the other, each in an instance of its own, no store and no network around it.
+//! Measures the sandbox alone: one call after the other, each in a fresh instance, without store and network.
 
 use std::{
     sync::Arc,
@@ -16,17 +16,17 @@ use crate::{
     plugin::{ActivePlugin, CallContext, DeliveryInput},
 };
 
-/// Calls before the clock runs.
+/// Calls before the measurement begins.
 const WARM_UP: u32 = 50;
-/// Calls in the one instance of the warm bound.
+/// Calls in the one instance that is used again.
 const WARM_TURNS: usize = 2_000;
-/// What they may take together.
+/// Longest time for all of these calls together.
 const WARM_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Bytes of the scripts: what is written by hand for one webhook, and what somebody pasted a library into.
+/// Sizes of the scripts in bytes: one as written by hand for one webhook, and one with a library pasted in.
 const SCRIPT_BYTES: [usize; 2] = [1_000, 100_000];
 
-/// What is measured: its name, the plugin, and whether each call has an instance of its own.
+/// What is measured: its name, the plugin, and whether each call gets a fresh instance.
 pub const MEASURED: [(&str, &str, bool); 7] = [
     ("sandbox: fresh plugin call", "slack", true),
     ("sandbox: plugin, instance reused", "slack", false),
@@ -37,7 +37,7 @@ pub const MEASURED: [(&str, &str, bool); 7] = [
     ("sandbox: script of 100 kB evaluated at each call", "bench-evaluated", true),
 ];
 
-/// A plugin's and scripts' transforms of the same event.
+/// Measures the transforms of a plugin and of scripts on the same event.
 pub async fn measure(host: &Host, budget: Budget, wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<Measured>> {
     let mut measured = Vec::new();
     for (name, plugin, is_fresh) in MEASURED.into_iter().filter(|(name, ..)| wanted(name)) {
@@ -47,13 +47,14 @@ pub async fn measure(host: &Host, budget: Budget, wanted: impl Fn(&str) -> bool)
     Ok(measured)
 }
 
-/// A plugin that is called by itself: no store, no network.
+/// A plugin that is called directly, without store and network.
 pub struct Subject {
     plugin: Arc<ActivePlugin>,
 }
 
 impl Subject {
-    /// The plugin of this name. A script of its size is uploaded, and what calls would make of it in the background is waited for.
+    /// Prepares the plugin of this name. A script is uploaded first; then this waits until the host has made a snapshot of it in the
+    /// background.
     pub async fn prepare(host: &Host, plugin: &str) -> anyhow::Result<Self> {
         let size = plugin.strip_prefix("bench-");
         if let Some(size) = size {
@@ -70,7 +71,7 @@ impl Subject {
         Ok(Self { plugin: active })
     }
 
-    /// How long one call takes in an instance of its own.
+    /// The time of one call in a fresh instance.
     pub async fn fresh(&self) -> anyhow::Result<Duration> {
         let (event, context) = (event()?, context(&self.plugin));
         let begun = Instant::now();
@@ -81,7 +82,7 @@ impl Subject {
         Ok(took)
     }
 
-    /// The bound: how long calls take in one instance that is used again, as no delivery is ever served.
+    /// A lower bound: the times of calls in one instance that is used again. The host never serves deliveries like that.
     pub async fn reused(&self, turns: usize) -> anyhow::Result<Vec<Duration>> {
         let context = CallContext { time_max: Some(WARM_TIME_MAX), ..context(&self.plugin) };
         let times = self.plugin.loaded.warm_bound(context, DeliveryInput::default(), vec![event()?], turns).await;
@@ -89,7 +90,8 @@ impl Subject {
     }
 }
 
-/// A script of about this size in bytes: tables and helpers, and one transform that uses some of them. One that reads its configuration at
+/// A script of about this size in bytes: tables and helpers, and one transform that uses some of them. A script that reads its
+/// configuration at the top level is evaluated again at each call.
 /// the top level is evaluated at each call.
 fn script(bytes: usize, is_evaluated_ahead: bool) -> String {
     let mut text = String::from(
@@ -149,7 +151,7 @@ fn context(plugin: &ActivePlugin) -> CallContext {
     CallContext { plugin: plugin.plugin_use.name.clone(), config: json!({}), ..CallContext::default() }
 }
 
-/// What `item-standards` would emit.
+/// An event as `item-standards` emits it.
 fn event() -> anyhow::Result<Event> {
     let data = json!({ "itemId": "42", "title": "Roads", "score": 55, "missing": ["tags"], "sharedBy": "ann" });
     Ok(Event {

@@ -1,4 +1,4 @@
-//! What is measured, in the order of the table.
+//! The measurements, in the order of the table.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -24,27 +24,25 @@ use crate::{
     model::secret::Secret,
 };
 
-/// Deliveries of one webhook being sent at once: no limit that matters here.
+/// Deliveries of one webhook that may be sent at once. It is high enough not to matter.
 const IN_FLIGHT: u32 = 256;
 
-/// Everything the measurements need.
+/// Everything that the measurements need.
 pub struct Stages<'a> {
     /// The host under load.
     pub host: &'a Host,
-    /// Its API.
     pub api: &'a Api,
-    /// Its token.
     pub token: &'a Secret,
-    /// How much is measured.
+    /// How long each measurement runs.
     pub budget: Budget,
-    /// Connections at once.
+    /// Number of connections that are open at once.
     pub connections: u16,
-    /// Parts of the names of what is measured; none: all of it.
+    /// Measure only what has one of these in its name; empty: measure everything.
     pub only: &'a [String],
 }
 
 impl Stages<'_> {
-    /// Measures what is wanted of it, the bare server always.
+    /// Runs the measurements that are wanted, and always that of the bare server.
     pub async fn run(&self, data: PathBuf) -> anyhow::Result<Report> {
         let mut measured = vec![self.ceiling().await?];
         if self.wanted(ACCEPT) {
@@ -71,7 +69,7 @@ impl Stages<'_> {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }
 
-    /// What a server without any of our work does with the same requests.
+    /// Measures a bare server with the same requests. Its rate is the upper bound.
     async fn ceiling(&self) -> anyhow::Result<Measured> {
         let endpoint = Endpoint::start(LOOPBACK, |_| Said::json(200, &json!({}))).await?;
         let shot = Shot {
@@ -92,7 +90,7 @@ impl Stages<'_> {
         measure(self.events(ACCEPT, accepted_body, None)?, self.budget, self.connections).await
     }
 
-    /// Events that a webhook delivers to an endpoint of ours.
+    /// Measures events that a webhook delivers to our endpoint.
     async fn deliver(&self, delivery: Delivery) -> anyhow::Result<(Measured, (u64, u64))> {
         let Delivery { name, webhook, number_of, body, one_at_a_time } = delivery;
         let key = Key::generate();
@@ -150,7 +148,7 @@ impl Stages<'_> {
         self.api.call(Method::PUT, path, Some(&document)).await.with_context(|| format!("PUT {path}"))
     }
 
-    /// Waits until what arrived is settled too, so that one measurement's commits do not slow the next one down.
+    /// Waits until all deliveries that arrived are settled, so that their commits do not slow the next measurement down.
     async fn settled(&self) {
         while !self.host.services.window.held().is_empty() {
             tokio::time::sleep(SETTLED_LOOK_EVERY).await;
@@ -158,22 +156,22 @@ impl Stages<'_> {
     }
 }
 
-/// Between two looks whether everything is settled.
+/// Time between two checks whether everything is settled.
 const SETTLED_LOOK_EVERY: Duration = Duration::from_millis(2);
 
 const ACCEPT: &str = "event accepted, on disk";
 const WASM_RECEIVER: &str = "code → plugin → answer";
 const SCRIPT_RECEIVER: &str = "code → script → answer";
 
-/// Events on their way to an endpoint.
+/// A measurement of events that are delivered to an endpoint.
 struct Delivery {
     name: &'static str,
     webhook: fn() -> Value,
-    /// Where what is delivered has the event's number.
+    /// Finds the event's number in a delivery.
     number_of: NumberOf,
-    /// The event with a number.
+    /// Makes an event from its number.
     body: fn(u64) -> String,
-    /// Over one connection: how long it takes where nothing else is under way.
+    /// Send one event at a time, to measure how long a delivery takes without other load.
     one_at_a_time: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a run is shown as.
+//! Prints the result of a run, for people or as JSON.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{load::Measured, report::Report};
 
-/// Rows for people.
+/// Prints a table for people.
 pub fn print(report: &Report) {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let mut lines = vec![format!(
@@ -34,7 +34,7 @@ pub fn print(report: &Report) {
     write(&lines.join("\n"));
 }
 
-/// The same for programs.
+/// Prints JSON for programs.
 pub fn print_json(report: &Report) -> anyhow::Result<()> {
     let ceiling = report.measured.first().map_or(0.0, Measured::per_second);
     let stage = |one: &Measured| -> Value {
@@ -56,7 +56,7 @@ pub fn print_json(report: &Report) -> anyhow::Result<()> {
 }
 
 fn write(text: &str) {
-    // If standard output is closed, nobody wants figures.
+    // A closed standard output is no error.
     drop(writeln!(std::io::stdout().lock(), "{text}"));
 }
 

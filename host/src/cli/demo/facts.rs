@@ -1,9 +1,9 @@
-//! What the vendors and the administrator know of each other.
+//! The credentials that the vendors and the admin of the demo share.
 
-/// What the vendors and the administrator agreed on.
+/// The credentials that the vendors and the admin share.
 pub struct Facts {
-    /// The token the portal takes.
+    /// The token that the portal accepts.
     pub portal_token: String,
-    /// The shared value of the portal's own webhook.
+    /// The secret of the portal's own webhook.
     pub portal_secret: String,
 }

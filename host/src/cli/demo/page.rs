@@ -1,4 +1,4 @@
-//! What the demo prints: plain lines, with a little colour where there is a terminal for it.
+//! Prints the demo: plain lines, with a little colour on a terminal.
 
 use std::{
     io::{IsTerminal, Write},
@@ -7,15 +7,15 @@ use std::{
 
 use crate::cli::output::plain;
 
-/// Columns.
+/// Width of a line, in characters.
 const WIDTH: usize = 108;
-/// Where the text of a step begins.
+/// The column at which the text of a step begins.
 const INDENT: usize = 13;
-/// Lines one saying may take.
+/// Most lines for one text.
 const LINES_MAX: usize = 3;
-/// A run of letters and digits longer than this is a code or an identifier, and is shown by its beginning.
+/// A longer run of letters and digits is a code or an identifier and is shortened.
 const RUN_MAX: usize = 20;
-/// How much of it is shown.
+/// Characters of such a run that are shown.
 const RUN_SHOWN: usize = 10;
 
 const BOLD: &str = "\x1b[1m";
@@ -24,14 +24,14 @@ const GREEN: &str = "\x1b[32m";
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
-/// Where it is printed.
+/// Where the demo is printed.
 pub struct Page {
     colour: bool,
 }
 
-/// One step of the story, printed when it is over.
+/// One step of the story. It is printed when it has ended.
 pub struct Step {
-    /// Its place in the story.
+    /// The step's number in the story.
     pub number: usize,
     title: &'static str,
     begun: Instant,
@@ -39,67 +39,66 @@ pub struct Step {
 }
 
 impl Step {
-    /// Begins a step.
     pub fn begin(number: usize, title: &'static str) -> Self {
         Self { number, title, begun: Instant::now(), lines: Vec::new() }
     }
 
-    /// What somebody did or got.
+    /// Adds what somebody did or received.
     pub fn say(&mut self, who: &'static str, text: impl Into<String>) {
         self.lines.push((who, text.into(), ""));
     }
 
-    /// More of the same.
+    /// Adds another line by the same person.
     pub fn more(&mut self, text: impl Into<String>) {
         self.say("", text);
     }
 
-    /// Something that was checked and held.
+    /// Adds a successful check.
     pub fn good(&mut self, text: impl Into<String>) {
         self.lines.push(("", text.into(), GREEN));
     }
 
-    /// A body: less important than what it means.
+    /// Adds a body, in a fainter colour.
     pub fn body(&mut self, text: impl Into<String>) {
         self.lines.push(("", text.into(), DIM));
     }
 }
 
 impl Page {
-    /// Standard output; coloured on a terminal unless `NO_COLOR` is set (no-color.org).
+    /// Standard output. It is coloured on a terminal unless `NO_COLOR` is set (no-color.org).
     pub fn of_stdout() -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self { colour: std::io::stdout().is_terminal() && !unwanted && !dumb }
     }
 
-    /// A sentence that stands out.
+    /// Prints a sentence that stands out.
     pub fn heading(&self, text: &str) {
         self.print(&format!("\n{}\n", self.paint(BOLD, text)));
     }
 
-    /// Lines that matter less.
+    /// Prints faint lines.
     pub fn note(&self, text: &str) {
         let lines: Vec<String> = text.lines().map(|line| self.paint(DIM, line)).collect();
         self.print(&format!("{}\n", lines.join("\n")));
     }
 
-    /// The beginning of a line that [`Page::end`] ends.
+    /// Prints the beginning of a line that [`Page::end`] completes.
     pub fn begin(&self, text: &str) {
         self.print(&self.paint(DIM, text));
     }
 
-    /// The end of a line.
+    /// Prints the end of a line.
     pub fn end(&self, text: &str) {
         self.print(&format!("{}\n", self.paint(DIM, text)));
     }
 
-    /// One line of what goes on after the story.
+    /// Prints one line about what happens after the story.
     pub fn line(&self, who: &str, text: &str) {
         self.print(&format!("{}\n", self.laid_out(who, text, "")));
     }
 
-    /// A step that is over, well or badly.
+    /// Prints a step that has ended, successfully or not.
     pub fn step(&self, step: &Step, failed: Option<&anyhow::Error>) {
         let took = took(step.begun.elapsed());
         let title = format!("{}  {}", step.number, step.title);
@@ -131,7 +130,7 @@ impl Page {
 
     fn print(&self, text: &str) {
         let mut out = std::io::stdout().lock();
-        // If standard output is closed, nobody reads the story; its end still counts.
+        // If standard output is closed, nobody reads the story; its outcome still counts.
         drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
     }
 }
@@ -140,7 +139,7 @@ fn took(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
-/// The text with long codes and identifiers cut: of a code the beginning tells, of our own identifiers the end.
+/// Shortens long codes and identifiers. A code is recognised by its beginning, our own identifiers by their end.
 fn brief(text: &str) -> String {
     let mut brief = String::new();
     let mut run = String::new();
@@ -166,7 +165,8 @@ fn brief(text: &str) -> String {
     brief
 }
 
-/// Lines of at most `width` characters, broken behind spaces and commas where there are some; what does not fit into a few is cut.
+/// Breaks a text into lines of at most `width` characters, after spaces and commas where possible. What does not fit into `LINES_MAX`
+/// lines is cut off.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {

@@ -1,4 +1,4 @@
-//! What an administrator writes before the story begins: secrets, grants, receivers with their codes, webhooks. All over the API.
+//! What an admin configures before the story begins: secrets, grants, receivers with their codes, webhooks. It is all done over the API.
 
 use std::net::SocketAddr;
 
@@ -12,17 +12,16 @@ use super::{
 };
 use crate::cli::{client::Api, endpoint::standard_webhooks::Key};
 
-/// Where the outside world calls.
+/// The URLs that the outside world calls.
 pub struct Places {
-    /// The agent's code.
+    /// The URL with the agent's code.
     pub agent: String,
-    /// The portal's code.
+    /// The URL with the portal's code.
     pub portal: String,
-    /// The code behind the button.
+    /// The URL with the code behind the button.
     pub unshare: String,
 }
 
-/// Writes everything.
 pub async fn configure(api: &Api, world: &World) -> anyhow::Result<Places> {
     secrets(api, world).await?;
     grants(api).await?;
@@ -32,7 +31,7 @@ pub async fn configure(api: &Api, world: &World) -> anyhow::Result<Places> {
     Ok(places)
 }
 
-/// What was written, for people.
+/// A description of the configuration, for people.
 pub fn told(host: SocketAddr, world: &World) -> String {
     let mut lines =
         vec![format!("{:<8} http://{host}   configured over its API: 6 secrets, 3 grants, 4 receivers with codes, 5 webhooks", "host")];
@@ -88,7 +87,7 @@ async fn receivers(api: &Api) -> anyhow::Result<Places> {
         "verify": { "scheme": "standard-webhooks", "secret": "$secret:own-key" },
         "config": { "metadata_webhook": "item-metadata", "minimum_score": 80 },
     });
-    // No plugin: a declared reply and a declared event.
+    // This receiver needs no plugin: it declares its reply and its event.
     let unshare = json!({
         "reply": { "message": "Thank you: item $call.parameters.itemId is taken back." }, "methods": ["GET"],
         "parameters": { "itemId": { "type": "string", "required": true } }, "strict": true,
@@ -104,7 +103,7 @@ async fn receivers(api: &Api) -> anyhow::Result<Places> {
     })
 }
 
-/// Issues a code; its URL.
+/// Issues a code and returns its URL.
 async fn code(api: &Api, receiver: &str, caller: &str, prefix: &str) -> anyhow::Result<String> {
     let path = format!("/v1/receivers/{receiver}/codes");
     let issued = api.call(Method::POST, &path, Some(&json!({ "caller": caller, "prefix": prefix }))).await;
@@ -116,7 +115,7 @@ async fn webhooks(api: &Api, world: &World, own: &str, unshare: &str) -> anyhow:
     let (erp, portal, slack) = (world.erp.url(), world.portal.url(), world.slack.url());
     let signed = |key: &str| json!({ "scheme": "standard-webhooks", "secrets": [format!("$secret:{key}")] });
     let portal_auth = json!({ "kind": "bearer", "token": "$secret:portal-token" });
-    // Invoked only: the URL, the body and the binding are the whole integration.
+    // This webhook is only invoked. The URL, the body and the binding are the whole integration.
     let stock = json!({
         "profile": "dialogflow-flexible", "signing": signed("erp-key"), "bindings": { "stock": "$.stock[0].available" },
         "request": {
@@ -128,7 +127,7 @@ async fn webhooks(api: &Api, world: &World, own: &str, unshare: &str) -> anyhow:
         "signing": signed("portal-key"), "auth": portal_auth, "bindings": { "item": "$" },
         "request": { "method": "GET", "url": format!("{portal}{ITEMS}$session.params.itemId?f=json") },
     });
-    // To a code of our own: the scorer gets the payload as if the portal had called it.
+    // This webhook calls one of our own codes, so the scorer gets the payload as if the portal had called it.
     let public_shares = json!({
         "selectors": ["/items/share"], "filter": "$[?@.properties.sharedToGroups[?@=='Everyone']]",
         "transform": { "plugin": "arcgis-organization", "config": { "portalURL": format!("{portal}/portal/") } },

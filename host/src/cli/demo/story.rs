@@ -1,4 +1,4 @@
-//! The story, step by step. Each step tells what went in and what came of it, and fails if that is not so.
+//! The story, step by step. Each step prints its input and its result, and fails if the result is wrong.
 
 use std::path::Path;
 
@@ -16,27 +16,23 @@ use super::{
 };
 use crate::cli::client::Api;
 
-/// The agent's session, as Dialogflow names one.
+/// The agent's session, named as Dialogflow names sessions.
 const SESSION: &str = "projects/demo/locations/eu/agents/shop/sessions/7";
-/// What the customer asks for: a name that needs care in a URL.
+/// The article the customer asks for. Its name needs escaping in a URL.
 const ARTICLE: &str = "A-12/é";
 
-/// Everything the steps need.
+/// Everything that the steps need.
 pub struct Story<'a> {
-    /// Where it is told.
     pub page: &'a Page,
-    /// The host.
     pub api: &'a Api,
-    /// Everybody else.
+    /// The vendors.
     pub world: &'a mut World,
-    /// Where they call.
+    /// The URLs they call.
     pub places: &'a Places,
-    /// The host's data directory.
     pub data: &'a Path,
 }
 
 impl Story<'_> {
-    /// Tells all of it.
     pub async fn tell(&mut self) -> anyhow::Result<()> {
         let mut step = Step::begin(1, "An agent asks what is in stock: a code, a receiver, a webhook at the ERP");
         let done = self.agent_asks(&mut step).await;
@@ -167,7 +163,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// What the scorer keeps in the directory it was granted.
+    /// Checks the file that the scorer writes into its granted directory.
     fn file_was_written(&self, step: &mut Step) -> anyhow::Result<()> {
         let directory = self.data.join("plugin-data").join("item-standards");
         let mut files = std::fs::read_dir(&directory).with_context(|| format!("there is no {}", directory.display()))?;
@@ -196,7 +192,7 @@ impl Story<'_> {
     }
 }
 
-/// Says what an endpoint found out by itself.
+/// Prints what an endpoint found out when it verified a delivery.
 pub fn verified(step: &mut Step, received: &Received) {
     let id = received.verified.as_deref().unwrap_or_default();
     let token = if received.arrived.header("authorization").is_some() { "; bearer token right" } else { "" };

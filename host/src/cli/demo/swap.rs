@@ -1,4 +1,4 @@
-//! The step in which a plugin is replaced while the host runs: by a script, by another one, by one with a slip in it, and back.
+//! The step that replaces a plugin while the host runs: by a script, by another script, by one with a syntax error, and back.
 
 use anyhow::{Context, ensure};
 use http::Method;
@@ -7,26 +7,26 @@ use serde_json::{Value, json};
 use super::{page::Step, world::Vendor};
 use crate::cli::client::{Answered, Api};
 
-/// A message in one line instead of the blocks of the plugin in the binary.
+/// A message in one line, instead of the blocks of the plugin in the binary.
 const FIRST: &str = r#"export function transform(delivery, events) {
   const { title, score } = events[0].data;
   console.log(`telling of ${title}`);
   return { body: { text: `${title} scores ${score} of 100` } };
 }
 "#;
-/// The same with more to say.
+/// The same message with more detail.
 const SECOND: &str = r#"export function transform(delivery, events) {
   const { title, score, missing } = events[0].data;
   return { body: { text: `:warning: ${title}: ${score}/100, missing ${missing.join(" and ")}` } };
 }
 "#;
-/// Somebody was in a hurry.
+/// A script with a typing error.
 const SLIP: &str = r#"export function transform(delivery, events) {
   retrun { body: { text: "oh" } };
 }
 "#;
 
-/// Uploads, refuses, rolls back; the next event shows each.
+/// Uploads versions and rolls back. The next event shows the effect of each.
 pub async fn tell(step: &mut Step, api: &Api, slack: &mut Vendor) -> anyhow::Result<()> {
     let uploaded = created(upload(step, api, FIRST).await?)?;
     ensure!(uploaded["state"] == "active" && uploaded["version"] == 1, "the upload was answered {uploaded}");
@@ -62,7 +62,7 @@ fn created(answered: Answered) -> anyhow::Result<Value> {
     Ok(uploaded)
 }
 
-/// Posts an event, and shows what Slack got and which version wrote it.
+/// Posts an event, and prints what Slack received and which version wrote it.
 async fn next_event(step: &mut Step, api: &Api, slack: &mut Vendor, title: &str, version: &Value, text: &str) -> anyhow::Result<()> {
     let data = json!({ "itemId": "0000", "title": title, "score": 55, "missing": ["snippet", "tags"], "sharedBy": "ann" });
     let event = json!({ "trigger": "standards.failed", "data": data });

@@ -1,4 +1,4 @@
-//! What the vendors' endpoints answer. Their senders are verified before any of this runs.
+//! The answers of the vendors' endpoints. The senders were verified before.
 
 use http::{Method, header::AUTHORIZATION};
 use serde_json::{Value, json};
@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 use super::facts::Facts;
 use crate::cli::endpoint::{Arrived, Said};
 
-/// An item nobody described.
+/// The identifier of an item without a description.
 pub const ROADS: &str = "7c2f9e0b51d84a36a1f04c8be27d6931";
-/// An item only the organization sees.
+/// The identifier of an item that only the organization sees.
 pub const PLANS: &str = "e15b0d7a4c9346f2b8d2a6f1093c7e54";
 
-/// Where the portal keeps its items.
+/// The path below which the portal has its items.
 pub const ITEMS: &str = "/portal/sharing/rest/content/items/";
 
-/// Divalto's kind of URL: the service hides behind a code.
+/// A URL as Divalto has them: a code names the service.
 pub const ERP_PATH: &str = "/DhsDivaltoServiceDivaApiRest/api/v1/Webhook/STOCK";
 
-/// The ERP: how many pieces of an article a depot has.
+/// The ERP answers how many pieces of an article a depot has.
 pub fn erp(arrived: &Arrived, _: &Facts) -> Said {
     let query = arrived.target.split_once('?').map_or("", |(_, query)| query);
     let asked =
@@ -25,12 +25,12 @@ pub fn erp(arrived: &Arrived, _: &Facts) -> Said {
     let (Some(article), Some(depot)) = (asked("article"), asked("depot")) else {
         return Said::json(400, &json!({ "status": 400, "message": "which article, in which depot?" }));
     };
-    // Any stable number will do: the article's letters decide.
+    // Any number will do if it is stable, so it is computed from the article's letters.
     let available = article.bytes().map(u64::from).sum::<u64>() % 50;
     Said::json(200, &json!({ "status": 200, "article": article, "stock": [{ "depot": depot, "available": available }] }))
 }
 
-/// The portal: an item's metadata, and whom it is shared with.
+/// The portal answers an item's metadata, and with whom it is shared.
 pub fn portal(arrived: &Arrived, facts: &Facts) -> Said {
     let token = arrived.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     if token != Some(&format!("Bearer {}", facts.portal_token)) {
@@ -52,7 +52,7 @@ fn item(id: &str) -> Value {
     }
 }
 
-/// The chat: takes what has a text.
+/// The chat accepts messages that have a text.
 pub fn slack(arrived: &Arrived, _: &Facts) -> Said {
     let message: Option<Value> = serde_json::from_slice(&arrived.body).ok();
     match message.is_some_and(|message| message["text"].is_string()) {

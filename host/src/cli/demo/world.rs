@@ -1,4 +1,4 @@
-//! The outside world: the vendors' endpoints, and the client by which an agent, a portal and a person call the host.
+//! The outside world: the vendors' endpoints, and the client with which an agent, a portal and a person call the host.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,27 +19,24 @@ use crate::cli::{
     endpoint::{Arrived, Endpoint, LOOPBACK, Said, standard_webhooks::Key},
 };
 
-/// How long the demo waits for anything to arrive.
+/// Longest time the demo waits for something to arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One delivery as an endpoint saw it.
+/// A delivery, as an endpoint received it.
 #[derive(Debug)]
 pub struct Received {
-    /// The request.
     pub arrived: Arrived,
-    /// The id that was signed, or why the endpoint does not believe it.
+    /// The identifier that was signed, or why the signature is not valid.
     pub verified: Result<String, String>,
-    /// What the endpoint answered.
+    /// The endpoint's answer.
     pub said: Said,
 }
 
 impl Received {
-    /// The body as text.
     pub fn body(&self) -> String {
         String::from_utf8_lossy(&self.arrived.body).into_owned()
     }
 
-    /// The body as JSON.
     pub fn json(&self) -> anyhow::Result<Value> {
         serde_json::from_slice(&self.arrived.body).context("the body is not JSON")
     }
@@ -50,13 +47,13 @@ impl Received {
     }
 }
 
-/// A vendor's endpoint: what it gets it verifies, reports and answers.
+/// A vendor's endpoint. It verifies, reports and answers what it receives.
 pub struct Vendor {
-    /// Its name in the story.
+    /// The vendor's name in the story.
     pub name: &'static str,
-    /// What it does.
+    /// What the vendor does.
     pub does: &'static str,
-    /// The key its senders sign with.
+    /// The key with which its senders sign.
     pub key: Key,
     endpoint: Endpoint,
     received: mpsc::UnboundedReceiver<Received>,
@@ -78,7 +75,7 @@ impl Vendor {
                 Ok(_) => answer(&arrived, &facts),
                 Err(reason) => Said::text(401, reason.clone()),
             };
-            // The story may be over; the endpoint answers all the same.
+            // After the story nobody receives the report, but the endpoint still answers.
             drop(report.send(Received { arrived, verified, said: said.clone() }));
             said
         })
@@ -86,12 +83,12 @@ impl Vendor {
         Ok(Self { name, does, key, endpoint, received })
     }
 
-    /// Its address as a URL without a path.
+    /// The endpoint's address as a URL without a path.
     pub fn url(&self) -> String {
         self.endpoint.url()
     }
 
-    /// The next delivery, its signature verified.
+    /// Waits for the next delivery, whose signature must be valid.
     pub async fn next(&mut self) -> anyhow::Result<Received> {
         match tokio::time::timeout(PATIENCE, self.received.recv()).await {
             Ok(Some(received)) => match &received.verified {
@@ -105,13 +102,12 @@ impl Vendor {
 
 /// Everybody outside of the host.
 pub struct World {
-    /// An ERP of Divalto's kind.
+    /// An ERP like Divalto's.
     pub erp: Vendor,
     /// An ArcGIS portal.
     pub portal: Vendor,
     /// A chat.
     pub slack: Vendor,
-    /// What was agreed on.
     pub facts: Arc<Facts>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -130,7 +126,7 @@ impl World {
         })
     }
 
-    /// Calls the host as somebody outside would, without a token.
+    /// Calls the host without a token, as somebody outside would.
     pub async fn call(&self, method: Method, url: &str, headers: &[(&str, &str)], body: String) -> anyhow::Result<Answered> {
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
@@ -144,7 +140,7 @@ impl World {
         Ok(Answered { status, body })
     }
 
-    /// Shows what arrives, for as long as it is asked to.
+    /// Prints deliveries as they arrive, without end.
     pub async fn show(&mut self, page: &Page) {
         loop {
             let (name, received) = tokio::select! {

@@ -1,4 +1,4 @@
-//! Standard Webhooks 1.0.0 as an endpoint's author would write it down from the specification, without the host's own code.
+//! Standard Webhooks 1.0.0, written from the specification as an endpoint's author would, without the host's own code.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,25 +9,24 @@ use sha2::Sha256;
 use super::Arrived;
 use crate::clock::random;
 
-/// Seconds a signature may be old or early.
+/// Seconds by which a signature's time may differ from now.
 const TOLERANCE_S: u64 = 300;
 
-/// A key both sides know.
+/// A key that sender and endpoint share.
 #[derive(Clone)]
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// A new one.
     pub fn generate() -> Self {
         Self(random())
     }
 
-    /// As it is given to the sender: `whsec_...`.
+    /// The key in the form that the sender is given: `whsec_...`.
     pub fn text(&self) -> String {
         format!("whsec_{}", BASE64_STANDARD.encode(self.0))
     }
 
-    /// The id of a request that was signed with this key just now; otherwise what is wrong.
+    /// Verifies a request and returns its identifier. `Err` says what is wrong.
     pub fn verify(&self, arrived: &Arrived) -> Result<String, String> {
         let header = |name: &str| arrived.header(name).ok_or_else(|| format!("the header {name} is missing"));
         let (id, timestamp, signatures) = (header("webhook-id")?, header("webhook-timestamp")?, header("webhook-signature")?);

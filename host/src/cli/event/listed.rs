@@ -1,10 +1,10 @@
-//! Events in lists, as people read them.
+//! Lines for events in lists.
 
 use serde_json::Value;
 
 use crate::cli::output::{cell, short, time};
 
-/// One event on one line: its time, its identifier, what happened and its data.
+/// One event on one line: its time, its identifier, its trigger and its data.
 pub(super) fn line(event: &Value) -> String {
     let from = match source(event).as_str() {
         "-" => String::new(),
@@ -15,13 +15,12 @@ pub(super) fn line(event: &Value) -> String {
     format!("{}  {}", short(&head, 400), short(&event["data"].to_string(), 160))
 }
 
-/// Empty when the producer gave none.
+/// The event's source; empty if the producer gave none.
 pub(super) fn source(event: &Value) -> String {
     let source = cell(event, "/source");
     if source.is_empty() { "-".to_owned() } else { source }
 }
 
-/// A list's documents, newest first.
 pub(super) fn documents(list: &Value) -> std::slice::Iter<'_, Value> {
     list["data"].as_array().map(Vec::as_slice).unwrap_or_default().iter()
 }

@@ -1,4 +1,4 @@
-//! `hookwright event tail`: events as they come.
+//! `hookwright event tail`: prints events as they come.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -13,11 +13,11 @@ use crate::cli::{
     output,
 };
 
-/// Events of one poll. What comes faster is told as a number.
+/// Most events of one poll. If more have come, only their number is printed.
 const EVENTS_MAX: usize = 10_000;
-/// Events of a page.
+/// Length of a page.
 const PAGE: &str = "500";
-/// Seconds between two polls: no fewer, no more.
+/// The shortest and the longest time between two polls, in seconds.
 const INTERVAL_S: (f64, f64) = (0.1, 60.0);
 
 /// Print events as they come, until interrupted.
@@ -25,7 +25,7 @@ const INTERVAL_S: (f64, f64) = (0.1, 60.0);
 #[command(after_help = "Examples:\n  hookwright event tail\n  hookwright event tail --last 20 --json | jq .data\n\n\
     It asks the host again after each interval, and goes on when the host comes back after a restart.")]
 pub struct Tail {
-    /// Begin with this number of earlier events.
+    /// Begin with this many earlier events.
     #[arg(long, default_value = "0", value_parser = clap::value_parser!(u32).range(0..=500))]
     last: u32,
     /// End after this number of events.
@@ -34,7 +34,7 @@ pub struct Tail {
     /// Seconds between two polls, 0.1 to 60.
     #[arg(long, default_value = "1", value_parser = interval)]
     interval: f64,
-    /// With --json: one event a line.
+    /// The host; with --json, one event is printed on each line.
     #[command(flatten)]
     at: At,
 }
@@ -44,18 +44,18 @@ fn interval(text: &str) -> Result<f64, String> {
     seconds.filter(|seconds| (INTERVAL_S.0..=INTERVAL_S.1).contains(seconds)).ok_or_else(|| "a number of seconds from 0.1 to 60".to_owned())
 }
 
-/// How far the events were printed.
+/// How far the events have been printed.
 #[derive(Debug)]
 struct Place {
-    /// The place in commit order of the last one.
+    /// The last event's place in commit order.
     seq: u64,
     printed: u64,
-    /// The host did not answer the last time.
+    /// Whether the host did not answer the last poll.
     lost: bool,
 }
 
 impl Tail {
-    /// Prints until interrupted, or until there were enough.
+    /// Prints until interrupted, or until `count` events were printed.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let api = self.at.open()?;
         let mut place = self.begin(&api).await?;
@@ -69,7 +69,7 @@ impl Tail {
                     }
                     self.print(&events, &mut place)?;
                 }
-                // A restart is no reason to end; anything else would be said again each time.
+                // The host may be restarting, so go on. The error is printed only once.
                 Err(error) if !place.lost => {
                     place.lost = true;
                     eprintln!("hookwright: {error:#}; asking again");
@@ -84,7 +84,7 @@ impl Tail {
         self.count.is_some_and(|count| place.printed >= count)
     }
 
-    /// The first answer must be a good one: a wrong token is said at once.
+    /// The first poll must succeed, so that a wrong token is reported at once.
     async fn begin(&self, api: &Api) -> anyhow::Result<Place> {
         let limit = self.last.max(1).to_string();
         let list = api.call(Method::GET, &with_query("/v1/events", [("limit", Some(&*limit))]), None).await?;
@@ -110,7 +110,7 @@ impl Tail {
     }
 }
 
-/// What came after `last`, oldest first, and whether there was more than is taken at once.
+/// The events after `last`, oldest first, and whether there were more than [`EVENTS_MAX`].
 async fn newer(api: &Api, last: u64) -> anyhow::Result<(Vec<Value>, bool)> {
     let mut events: Vec<Value> = Vec::new();
     let mut after: Option<String> = None;

@@ -1,4 +1,4 @@
-//! `hookwright plugin build`: a crate becomes a module, a script is read.
+//! `hookwright plugin build`: compiles a crate to a module, or reads a script.
 
 use std::{
     collections::BTreeSet,
@@ -21,15 +21,15 @@ use crate::{
     plugin::script::{ScriptLanguage, parse_script},
 };
 
-/// What the interfaces of the contract are called in a module.
+/// The prefix of the contract's interfaces in a module.
 const INTERFACES: &str = "hookwright:plugin/";
-/// How a release is built where the project does not say it.
+/// How a release is built if the project does not say it.
 const PROFILE: [(&str, &str); 6] = [
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"),
     ("CARGO_PROFILE_RELEASE_LTO", "fat"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
     ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
-    // The names of functions stay in, for the backtrace of a trap.
+    // Keep the names of functions, for the backtrace of a trap.
     ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
     ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
 ];
@@ -42,12 +42,12 @@ const PROFILE: [(&str, &str); 6] = [
 pub struct Build {
     #[command(flatten)]
     recipe: Recipe,
-    /// Print what was built as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// What is built, and with what.
+/// What to build, and with what.
 #[derive(Debug, Args)]
 pub struct Recipe {
     /// The plugin's folder.
@@ -56,10 +56,10 @@ pub struct Recipe {
     /// Where to put the module [default: NAME.wasm in the folder].
     #[arg(short, long)]
     out: Option<PathBuf>,
-    /// What to compile with.
+    /// The toolchain to compile with.
     #[arg(long, value_enum, env = "HOOKWRIGHT_GUEST_TOOLCHAIN")]
     toolchain: Option<Origin>,
-    /// Let rustup fetch the target if it is missing: for at most 20 seconds.
+    /// Let rustup fetch the target if it is missing; that may take at most 20 seconds.
     #[arg(long)]
     install: bool,
 }
@@ -67,7 +67,7 @@ pub struct Recipe {
 /// A plugin that can be pushed.
 #[derive(Debug, PartialEq)]
 pub struct Built {
-    /// Where it lies.
+    /// The file of the plugin.
     pub path: PathBuf,
     size_bytes: usize,
     exports: Vec<String>,
@@ -75,7 +75,6 @@ pub struct Built {
 }
 
 impl Build {
-    /// Compiles, or reads.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let Built { path, size_bytes, exports, imports } = self.recipe.make()?;
         if self.json {
@@ -89,12 +88,11 @@ impl Build {
 }
 
 impl Recipe {
-    /// The plugin's folder.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Compiles, or reads, and says nothing of it.
+    /// Compiles or reads the plugin, without printing anything.
     pub fn make(&self) -> anyhow::Result<Built> {
         let dir = self.dir.canonicalize().with_context(|| format!("there is no folder {}", self.dir.display()))?;
         match Project::find(&dir)? {
@@ -133,7 +131,7 @@ impl Recipe {
     }
 }
 
-/// Runs cargo and finds what it made.
+/// Runs cargo and finds the module it made.
 fn compile(toolchain: &Toolchain, dir: &Path, package: &Package) -> anyhow::Result<PathBuf> {
     let mut command = toolchain.cargo_build(dir);
     command.args(["--lib", "--message-format=json-render-diagnostics", "--package", &package.id]).stdout(Stdio::piped());
@@ -156,7 +154,7 @@ fn compile(toolchain: &Toolchain, dir: &Path, package: &Package) -> anyhow::Resu
     made.context("cargo made no .wasm file")
 }
 
-/// What a module exports and imports of the contract.
+/// The contract's interfaces that a module exports and imports.
 fn interfaces(module: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let interface = |name: &str| name.strip_prefix(INTERFACES)?.split(['@', '#']).next().map(str::to_owned);
     let (mut exports, mut imports) = (BTreeSet::new(), BTreeSet::new());
@@ -178,7 +176,7 @@ fn interfaces(module: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     Ok((exports.into_iter().collect(), imports.into_iter().collect()))
 }
 
-/// A path as short as it can be said from here.
+/// The shortest form of a path, seen from the current folder.
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().ok().and_then(|here| here.canonicalize().ok());
     let short = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));

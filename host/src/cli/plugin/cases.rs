@@ -1,14 +1,14 @@
-//! `hookwright plugin test`: cases as folders, run in the sandbox a host runs plugins in.
+//! `hookwright plugin test`: runs a plugin's cases, which are folders, in the sandbox that hosts use.
 //!
 //! ```text
-//! cases/grants.json                what the plugin is granted in all of them
+//! cases/grants.json                the plugin's grants in all cases
 //! cases/NAME/event.json            an event, or an array of them: for `transform`
 //! cases/NAME/invocation.json       or a call: for `receive`
 //! cases/NAME/{config,parameters,context}.json
-//! cases/NAME/{request,reply,failure,effects}.json    what is expected; what is left out of it is not looked at
+//! cases/NAME/{request,reply,failure,effects}.json    what is expected; what is left out is not compared
 //! ```
 //!
-//! The clock stands at [`NOW`] and randomness is always the same. A body that is expected as JSON is compared as JSON.
+//! The clock is fixed at [`NOW`], and random numbers are the same in every run. A body that is expected as JSON is compared as JSON.
 
 use std::{
     fs,
@@ -35,13 +35,13 @@ use crate::{
     host::Host,
 };
 
-/// The moment every case happens at, unless its event says another.
+/// The time at which every case happens, unless its event has another.
 pub const NOW: &str = "2026-01-01T00:00:00Z";
-/// Where cases are, in a plugin's folder.
+/// The folder of the cases, in a plugin's folder.
 const FOLDER: &str = "cases";
-/// What may be given besides the event or the call.
+/// Further input besides the event or the call.
 const GIVEN: [&str; 3] = ["config", "parameters", "context"];
-/// What may be expected.
+/// What a case may expect.
 const EXPECTED: [&str; 4] = ["request", "reply", "failure", "effects"];
 
 /// Run a plugin's cases: event in, request out, in the real sandbox and without a host.
@@ -56,17 +56,16 @@ const EXPECTED: [&str; 4] = ["request", "reply", "failure", "effects"];
 pub struct Test {
     /// Only cases whose name contains this.
     filter: Option<String>,
-    /// Write what came out as what is expected.
+    /// Replace what the cases expect by what the plugin returned.
     #[arg(long)]
     update: bool,
-    /// Print what came of each case as JSON.
+    /// Print the result of each case as JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     recipe: Recipe,
 }
 
-/// One case.
 struct Case {
     name: String,
     folder: PathBuf,
@@ -75,7 +74,6 @@ struct Case {
 }
 
 impl Test {
-    /// Builds and runs.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let folder = self.recipe.dir().join(FOLDER);
         let mut cases = read_cases(&folder)?;
@@ -121,7 +119,7 @@ impl Test {
     }
 }
 
-/// A host of its own: nothing but this process speaks to it.
+/// Starts a host that only this process uses.
 async fn start(data: &Path) -> anyhow::Result<Host> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.context("cannot listen on 127.0.0.1")?;
     let config = Config { counts_instructions: true, ..Config::new(data, listener.local_addr()?) };
@@ -167,7 +165,7 @@ impl Case {
         Ok(Self { name, folder, given: given.into(), expected })
     }
 
-    /// What is not as expected, a line each.
+    /// The differences from what is expected, one on each line.
     fn compare(&self, tried: &Value) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.expected.is_empty() {
@@ -184,7 +182,7 @@ impl Case {
     }
 }
 
-/// A body that is expected as JSON, read as JSON.
+/// The actual value, with its body parsed as JSON if a JSON body is expected.
 fn with_json_body(actual: &Value, expected: &Value) -> Value {
     let mut actual = actual.clone();
     let parsed = match (&expected["body"], &actual["body"]) {
@@ -198,7 +196,7 @@ fn with_json_body(actual: &Value, expected: &Value) -> Value {
     actual
 }
 
-/// Objects may hold more than is expected, but for what stands in a body.
+/// Compares values. Objects may have more fields than expected, but not in a body.
 fn compare(pointer: &str, expected: &Value, actual: &Value, wrong: &mut Vec<String>) {
     match (expected, actual) {
         (Value::Object(wanted), Value::Object(there)) if !pointer.ends_with("/body") => {
@@ -211,7 +209,7 @@ fn compare(pointer: &str, expected: &Value, actual: &Value, wrong: &mut Vec<Stri
     }
 }
 
-/// Writes what came out as what is expected: what is null or empty is left out.
+/// Writes what the plugin returned as what is expected, without null and empty values.
 fn update(case: &Case, tried: &Value) -> anyhow::Result<()> {
     for field in EXPECTED {
         let file = case.folder.join(field).with_extension("json");
@@ -242,7 +240,7 @@ fn trimmed(value: &Value) -> Value {
         _ => true,
     };
     match value {
-        // What is text needs no word for it.
+        // Text is the default, so the field `body_encoding` is left out.
         Value::Object(fields) => fields
             .iter()
             .filter(|(name, value)| is_there(value) && !(*name == "body_encoding" && **value == "text"))

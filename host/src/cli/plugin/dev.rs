@@ -1,4 +1,4 @@
-//! `hookwright plugin dev`: whenever a source changes, build, push, and show what becomes of the last event.
+//! `hookwright plugin dev`: whenever a source changes, builds, pushes, and tries the last delivery again.
 
 use std::{
     collections::BTreeMap,
@@ -19,11 +19,11 @@ use crate::cli::{
     output,
 };
 
-/// How often sources are looked at.
+/// Time between two checks of the sources.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
-/// Folders that hold no sources.
+/// Folders without sources.
 const NO_SOURCES: [&str; 4] = ["target", "node_modules", ".git", "cases"];
-/// Files looked at, at most.
+/// Most files that are watched.
 const FILES_MAX: usize = 10_000;
 
 /// Watch a plugin's folder: build, push, and try the last delivery again at every change.
@@ -34,10 +34,10 @@ const FILES_MAX: usize = 10_000;
     plugin is only built again. Ends with Ctrl-C."
 )]
 pub struct Dev {
-    /// Store each version without using it.
+    /// Store each version but do not activate it.
     #[arg(long)]
     stage: bool,
-    /// Build, push and try once, and end.
+    /// Build, push and try once, then end.
     #[arg(long)]
     once: bool,
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub struct Dev {
 }
 
 impl Dev {
-    /// Watches until it is interrupted.
+    /// Watches until interrupted.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let api = self.at.open()?;
         let mut seen = None;
@@ -62,7 +62,7 @@ impl Dev {
                     output::print(&format!("{error:#}"))?;
                 }
                 output::print("\nwaiting for a change; Ctrl-C ends\n")?;
-                // What building wrote is no change of the author's.
+                // Files that the build wrote are no change by the author.
                 seen = Some(stamps(self.recipe.dir()));
             }
             tokio::select! {
@@ -100,13 +100,13 @@ async fn last_delivery(api: &Api, plugin: &str) -> anyhow::Result<Option<String>
     for webhook in webhooks["data"].as_array().into_iter().flatten().filter(uses) {
         let name = webhook["name"].as_str().unwrap_or_default();
         let page = api.call(Method::GET, &format!("/v1/deliveries?limit=1&webhook={}", segment(name)), None).await?;
-        // Identifiers sort by when they were made.
+        // Identifiers sort by creation time.
         newest = newest.max(page["data"][0]["id"].as_str().map(str::to_owned));
     }
     Ok(newest)
 }
 
-/// When each source was last written.
+/// The modification time of each source.
 fn stamps(dir: &Path) -> BTreeMap<PathBuf, SystemTime> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];

@@ -1,4 +1,4 @@
-//! `hookwright plugin grant`: what a plugin may do beyond computing.
+//! `hookwright plugin grant`: grants capabilities to a plugin.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use crate::{
     model::plugin::Grants,
 };
 
-/// Grant capabilities to a plugin; possible before its first upload. What is named is added to what it has.
+/// Grant capabilities to a plugin; possible before its first upload. They are added to those it has.
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("what").required(true).multiple(true).args(["webhook", "trigger", "secret", "session", "directory", "state", "replace"]),
@@ -23,28 +23,28 @@ use crate::{
         hookwright plugin grant item-standards --replace                      takes everything away"
 )]
 pub struct Grant {
-    /// The plugin.
+    /// The plugin's name.
     #[arg(value_parser = name::parse)]
     name: String,
-    /// A webhook it may invoke; repeat for more.
+    /// A webhook that the plugin may invoke; repeat for more.
     #[arg(long)]
     webhook: Vec<String>,
-    /// Events it may emit: a word, a path, `prefix.*` or `*`; repeat for more.
+    /// Events that the plugin may emit: a word, a path, `prefix.*` or `*`; repeat for more.
     #[arg(long)]
     trigger: Vec<String>,
-    /// A secret it may compute keyed hashes with; repeat for more.
+    /// A secret with which the plugin may compute keyed hashes; repeat for more.
     #[arg(long)]
     secret: Vec<String>,
-    /// Sessions it may write besides the call's own: a name, `prefix*` or `*`; repeat for more.
+    /// Sessions that the plugin may write in addition to the call's own: a name, `prefix*` or `*`; repeat for more.
     #[arg(long)]
     session: Vec<String>,
-    /// A directory of its own.
+    /// A directory of the plugin's own.
     #[arg(long)]
     directory: bool,
-    /// Small values of its own, kept between calls.
+    /// State: small values that the plugin keeps between calls.
     #[arg(long)]
     state: bool,
-    /// Grant what is named here and nothing else.
+    /// Replace all grants by those named here.
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
@@ -52,7 +52,6 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Grants.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let api = self.at.open()?;
         let path = format!("/v1/plugins/{}", segment(&self.name));
@@ -60,7 +59,7 @@ impl Grant {
             Grants::default()
         } else {
             let shown = api.send(Method::GET, &path, "application/json", "").await?;
-            // A plugin nobody knows yet has none.
+            // A plugin that the host does not know yet has no grants.
             if shown.status == StatusCode::NOT_FOUND.as_u16() {
                 Grants::default()
             } else {
@@ -90,7 +89,7 @@ impl Grant {
     }
 }
 
-/// Grants as people read them.
+/// Grants as text for people.
 pub fn shown(grants: &Value) -> String {
     let list = |name: &str| {
         let names = grants[name].as_array().into_iter().flatten().filter_map(Value::as_str);

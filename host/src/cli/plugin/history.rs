@@ -1,4 +1,4 @@
-//! `hookwright plugin history`: who did what with a plugin, when.
+//! `hookwright plugin history`: who changed what in a plugin, and when.
 
 use http::Method;
 use serde_json::Value;
@@ -10,13 +10,12 @@ use crate::cli::{
     output::{cell, time},
 };
 
-/// Shows it.
 pub async fn show(name: &str, at: &At) -> anyhow::Result<ExitCode> {
     let list = at.open()?.call(Method::GET, &format!("/v1/plugins/{}/history", segment(name)), None).await?;
     at.show_list(&list, &["WHEN", "WHO", "WHAT"], |entry| vec![time(entry, "/at"), cell(entry, "/by"), sentence(entry)])
 }
 
-/// An entry in words.
+/// An entry as a sentence.
 fn sentence(entry: &Value) -> String {
     let version = |at: &str| match &entry[at] {
         Value::Object(named) => named.get("version").map_or_else(|| "?".to_owned(), |number| format!("version {number}")),

@@ -1,4 +1,4 @@
-//! `hookwright plugin limits`: what a plugin may use, looked at and set.
+//! `hookwright plugin limits`: shows and sets the limits of a plugin.
 
 use std::{process::ExitCode, str::FromStr};
 
@@ -22,13 +22,13 @@ use crate::{
         hookwright plugin limits slack --set cpu_ms=200 --set concurrency=4      the others stay as they are\n  \
         hookwright plugin limits slack --unset cpu_ms                            the host's default again")]
 pub struct Limits {
-    /// The plugin.
+    /// The plugin's name.
     #[arg(value_parser = name::parse)]
     name: String,
     /// A limit and its value; repeat for more.
     #[arg(long, value_name = "LIMIT=VALUE")]
     set: Vec<Setting>,
-    /// A limit that is to be the host's default; repeat for more.
+    /// A limit to reset to the host's default; repeat for more.
     #[arg(long, value_name = "LIMIT", value_parser = named)]
     unset: Vec<Limit>,
     #[command(flatten)]
@@ -56,7 +56,7 @@ fn named(name: &str) -> Result<Limit, String> {
 }
 
 impl Limits {
-    /// Sets what is to be set, and shows all.
+    /// Sets the given limits, then shows all.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let api = self.at.open()?;
         let path = format!("/v1/plugins/{}", segment(&self.name));
@@ -86,7 +86,7 @@ impl Limits {
     }
 }
 
-/// What is set. A plugin nobody knows yet has nothing.
+/// The limits that are set for the plugin. A plugin that the host does not know yet has none.
 async fn own(api: &Api, path: &str) -> anyhow::Result<Map<String, Value>> {
     let shown = api.send(Method::GET, path, "application/json", "").await?;
     if shown.status == StatusCode::NOT_FOUND.as_u16() {

@@ -1,4 +1,4 @@
-//! `hookwright plugin log`: what a plugin wrote while it served deliveries and calls.
+//! `hookwright plugin log`: shows what a plugin wrote for deliveries and calls.
 
 use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
@@ -14,9 +14,9 @@ use crate::cli::{
     output::{self, cell, time},
 };
 
-/// How often a log that is followed is looked at.
+/// Time between two polls while a log is followed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What was shown already and is remembered while a log is followed; older ones do not come back.
+/// Entries that were shown and are remembered while a log is followed. Older entries do not come back.
 const SHOWN_MAX: usize = 10_000;
 
 /// Show what a plugin wrote: the last deliveries and calls it served, with their logs and failures.
@@ -24,31 +24,30 @@ const SHOWN_MAX: usize = 10_000;
 #[command(after_help = "Examples:\n  hookwright plugin log slack\n  hookwright plugin log slack --last 5 --follow\n\n\
     Looks at the webhooks and receivers that use the plugin now. A call that wrote nothing and did not fail is left out.")]
 pub struct Log {
-    /// The plugin.
+    /// The plugin's name.
     #[arg(value_parser = name::parse)]
     name: String,
-    /// How many of the newest deliveries and calls are looked at, of each webhook and receiver.
+    /// How many of the newest deliveries and calls to look at, for each webhook and receiver.
     #[arg(long, default_value = "20", value_parser = clap::value_parser!(u16).range(1..=500))]
     last: u16,
-    /// Go on with what comes; Ctrl-C ends.
+    /// Go on with new entries; Ctrl-C ends.
     #[arg(long, short)]
     follow: bool,
     #[command(flatten)]
     at: At,
 }
 
-/// What one delivery or call has to say.
+/// The log of one delivery or call.
 struct Entry {
-    /// When: what entries are sorted by.
+    /// The time, by which entries are sorted.
     at: String,
-    /// What is shown is shown once.
+    /// Identifies the entry, so that it is shown only once.
     key: String,
     document: Value,
     text: String,
 }
 
 impl Log {
-    /// Shows.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let api = self.at.open()?;
         let mut shown = BTreeSet::new();
@@ -112,14 +111,14 @@ async fn get(api: &Api, path: &str) -> anyhow::Result<Value> {
     api.call(Method::GET, path, None).await
 }
 
-/// Names of the documents at `path` that `uses` says yes to.
+/// Names of the documents at `path` for which `uses` is true.
 async fn users(api: &Api, path: &str, uses: impl Fn(&Value) -> bool) -> anyhow::Result<Vec<String>> {
     let list = get(api, &format!("{path}?limit=500")).await?;
     let data = list["data"].as_array().into_iter().flatten();
     Ok(data.filter(|document| uses(document)).map(|document| cell(document, "/name")).collect())
 }
 
-/// A plugin is referred to by its name, or in an object.
+/// Whether a reference names this plugin. A reference is a name, or an object with a name.
 fn is_named(reference: &Value, name: &str) -> bool {
     reference.as_str().or_else(|| reference["plugin"].as_str()) == Some(name)
 }

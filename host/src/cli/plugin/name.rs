@@ -1,9 +1,9 @@
-//! Names of plugins, and of the crates that become them.
+//! Names of plugins, and of the crates they are compiled from.
 
-/// What a name must look like.
+/// The rule for names of plugins.
 const RULE: &str = "a plugin's name is 1 to 64 lower-case letters, digits and `-`, and does not begin with `-`";
 
-/// Names no crate can have: what stands for something else in Rust or in cargo.
+/// Names that no crate can have, because Rust or cargo uses them for something else.
 const RESERVED: &[&str] = &[
     "abstract",
     "alloc",
@@ -63,14 +63,14 @@ const RESERVED: &[&str] = &[
     "yield",
 ];
 
-/// Checks a name given on the command line.
+/// Checks a plugin's name from the command line.
 pub fn parse(name: &str) -> Result<String, String> {
     let fits = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     let good = (1..=64).contains(&name.len()) && !name.starts_with('-') && name.as_bytes().iter().all(fits);
     if good { Ok(name.to_owned()) } else { Err(RULE.to_owned()) }
 }
 
-/// The package a plugin is compiled from: of the same name where cargo allows that and no crate of `lock` has it.
+/// The name of a plugin's package: the plugin's own, if cargo allows it and no crate in `lock` has it.
 pub fn package(name: &str, lock: &str) -> String {
     let taken = lock.contains(&format!("\nname = \"{name}\"\n")) || lock.contains(&format!("\nname = \"{}\"\n", name.replace('-', "_")));
     if taken || name.starts_with(|first: char| first.is_ascii_digit()) || RESERVED.contains(&name) {

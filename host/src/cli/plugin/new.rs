@@ -1,4 +1,4 @@
-//! `hookwright plugin new`: a folder that builds from what is in it.
+//! `hookwright plugin new`: writes the folder of a new plugin, with everything that it needs to build.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use super::{name, sdk};
 use crate::cli::output;
 
 const MANIFEST: &str = include_str!("new/rust/Cargo.toml.template");
-/// The crates the SDK needs, at the versions this binary was built beside. A test makes it again from the workspace's and compares.
+/// The lock file of the SDK's crates, at the versions of this build. A test makes it again from the workspace's lock file and compares.
 const LOCK: &str = include_str!("new/rust/Cargo.lock.template");
 const LIBRARY: &str = include_str!("new/rust/lib.rs.template");
 const RUST_README: &str = include_str!("new/rust/README.md.template");
@@ -33,27 +33,26 @@ pub struct New {
     /// What the plugin will be called: lower-case letters, digits and `-`.
     #[arg(value_parser = name::parse)]
     name: String,
-    /// What it is written in.
+    /// The language to write it in.
     #[arg(long, value_enum, default_value_t = Language::Rust)]
     lang: Language,
-    /// Where to write it; an empty folder if it exists [default: ./NAME].
+    /// The folder to write. If it exists, it must be empty [default: ./NAME].
     #[arg(long)]
     dir: Option<PathBuf>,
 }
 
-/// What a plugin is written in.
+/// The language of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Language {
-    /// Compiled to `wasm32-wasip1`.
+    /// Rust, compiled to `wasm32-wasip1`.
     Rust,
-    /// A script in JavaScript: nothing to compile.
+    /// A script in JavaScript. It is not compiled.
     Js,
-    /// A script in TypeScript: nothing to compile either, its types are for the editor.
+    /// A script in TypeScript. It is not compiled; its types are only for the editor.
     Ts,
 }
 
 impl New {
-    /// Writes the folder.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let dir = self.dir.unwrap_or_else(|| PathBuf::from(&self.name));
         write(&dir, &files(&self.name, self.lang))?;
@@ -99,7 +98,7 @@ fn files(name: &str, language: Language) -> Vec<(String, String)> {
     }
 }
 
-/// The lock file with the package itself at its place in the alphabet, as cargo would write it.
+/// The lock file with the package itself inserted in alphabetical order, as cargo writes it.
 fn lock_for(package: &str) -> String {
     let own = format!(
         "[[package]]\nname = \"{package}\"\nversion = \"0.1.0\"\ndependencies = [\n \"hookwright-guest\",\n \"serde\",\n \"serde_json\",\n]\n\n"
@@ -170,14 +169,14 @@ mod tests {
         assert!(lock_for("zzz").ends_with(" \"serde_json\",\n]\n"));
     }
 
-    /// `HOOKWRIGHT_UPDATE=1 cargo test --release -p hookwright lock_is_current` writes it again.
+    /// `HOOKWRIGHT_UPDATE=1 cargo test --release -p hookwright lock_is_current` writes the lock file again.
     #[test]
     fn the_lock_is_current() {
         let dir = tempfile::tempdir().expect("a folder");
         write(dir.path(), &files("greeting", Language::Rust)).expect("a new plugin");
         let lock = dir.path().join("Cargo.lock");
         let as_written = fs::read_to_string(&lock).expect("a lock");
-        // Given the workspace's lock, cargo keeps its versions and drops what the plugin does not need.
+        // If cargo finds the workspace's lock file, it keeps the versions and drops what the plugin does not need.
         fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"), &lock).expect("the workspace's lock");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let done =

@@ -1,4 +1,4 @@
-//! What lies in a plugin's folder: a crate or a script, and what it will be called.
+//! Finds out what is in a plugin's folder: a crate or a script, and the plugin's name.
 
 use std::path::{Path, PathBuf};
 
@@ -8,17 +8,17 @@ use serde_json::Value;
 use super::{name, toolchain::Toolchain};
 use crate::model::plugin::PluginKind;
 
-/// A plugin's sources.
+/// The sources of a plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Project {
-    /// A crate: `Cargo.toml`.
+    /// A crate: there is a `Cargo.toml`.
     Rust,
-    /// A script.
+    /// A script: the path of its file.
     Script(PathBuf),
 }
 
 impl Project {
-    /// What lies in `dir`.
+    /// Finds the sources in `dir`.
     pub fn find(dir: &Path) -> anyhow::Result<Self> {
         if dir.join("Cargo.toml").is_file() {
             return Ok(Self::Rust);
@@ -30,7 +30,7 @@ impl Project {
             [script] => Ok(Self::Script(script.clone())),
             [] => bail!("{} is no plugin's folder: it holds neither a Cargo.toml nor a .js or .ts file", dir.display()),
             several => {
-                // `plugin new` names the script like its folder; anything else beside it may be the author's.
+                // `plugin new` gives the script the name of its folder. Other scripts in the folder may be the author's own.
                 let own = several.iter().find(|script| script.file_stem() == dir.file_name());
                 match own {
                     Some(own) => Ok(Self::Script(own.clone())),
@@ -41,7 +41,7 @@ impl Project {
     }
 }
 
-/// What a plugin's file is, by its name.
+/// The kind of a plugin's file, by its extension.
 pub fn kind_of(path: &Path) -> Option<PluginKind> {
     PluginKind::of_file(path.file_name()?.to_str()?)
 }
@@ -50,25 +50,25 @@ fn is_script(path: &Path) -> bool {
     kind_of(path).is_some_and(PluginKind::is_script)
 }
 
-/// The plugin's name in the name of a file.
+/// The plugin's name, taken from a file name.
 pub fn name_of(file: &Path) -> anyhow::Result<String> {
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     name::parse(&stem.replace('_', "-")).map_err(|rule| anyhow::anyhow!("{rule}; give the name apart from {}", file.display()))
 }
 
-/// A crate that becomes a plugin, as cargo sees it.
+/// A crate that becomes a plugin, as cargo describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Package {
-    /// What the plugin will be called.
+    /// The plugin's name.
     pub plugin: String,
-    /// cargo's own name for the package.
+    /// cargo's identifier of the package.
     pub id: String,
-    /// Whether its workspace says itself how a release is built.
+    /// Whether the crate's workspace sets how a release is built.
     pub has_release_profile: bool,
 }
 
 impl Package {
-    /// The crate of the folder `dir`.
+    /// Reads the crate in the folder `dir`.
     pub fn read(toolchain: &Toolchain, dir: &Path) -> anyhow::Result<Self> {
         let output =
             toolchain.cargo(dir).args(["metadata", "--no-deps", "--format-version=1"]).output().context("cargo cannot be started")?;

@@ -1,4 +1,4 @@
-//! `hookwright plugin push`: a version goes to the host.
+//! `hookwright plugin push`: uploads a version to the host.
 
 use std::{
     path::{Path, PathBuf},
@@ -27,15 +27,15 @@ use crate::cli::{
     hookwright plugin push greeting greeting.wasm\n  hookwright plugin push greeting.js --stage            stored, not used; `plugin activate` uses it\n\n\
     What does not load is refused with the reason, and what was active stays active.")]
 pub struct Push {
-    /// The plugin's name [default: the file's], or the file alone.
+    /// The plugin's name [default: the file's], or only the file.
     #[arg(value_name = "NAME")]
     first: Option<String>,
-    /// The .wasm, .js or .ts file [default: what lies in the folder].
+    /// The .wasm, .js or .ts file [default: the one in the folder].
     file: Option<PathBuf>,
-    /// The plugin's folder, where no file is given.
+    /// The plugin's folder, used if no file is given.
     #[arg(long, default_value = ".")]
     dir: PathBuf,
-    /// Store it without using it.
+    /// Store the version but do not activate it.
     #[arg(long)]
     stage: bool,
     #[command(flatten)]
@@ -43,7 +43,6 @@ pub struct Push {
 }
 
 impl Push {
-    /// Uploads.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let (name, file) = self.what()?;
         let api = self.at.open()?;
@@ -51,12 +50,12 @@ impl Push {
         self.at.show(&answer, |answer| told(&name, answer))
     }
 
-    /// The name and the file, from whatever was given of them.
+    /// The name and the file, from the arguments that were given.
     fn what(&self) -> anyhow::Result<(String, PathBuf)> {
         let check = |given: &str| name::parse(given).map_err(|rule| anyhow::anyhow!("`{given}`: {rule}"));
         match (&self.first, &self.file) {
             (Some(name), Some(file)) => Ok((check(name)?, file.clone())),
-            // No name holds a dot.
+            // A name contains no dot.
             (Some(file), None) if file.contains('.') => Ok((name_of(Path::new(file))?, file.into())),
             (Some(name), None) => Ok((check(name)?, built_in(&self.dir)?)),
             (None, _) => {
@@ -67,7 +66,7 @@ impl Push {
     }
 }
 
-/// Uploads a file as a version of `name`; staged, it is not used. What the host answered.
+/// Uploads a file as a version of `name` and returns the host's answer. `stage`: the version is not activated.
 pub async fn upload(api: &Api, name: &str, file: &Path, stage: bool) -> anyhow::Result<Value> {
     let Some(kind) = kind_of(file) else { bail!("{} is neither a .wasm nor a .js or .ts file", file.display()) };
     let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
@@ -75,7 +74,7 @@ pub async fn upload(api: &Api, name: &str, file: &Path, stage: bool) -> anyhow::
     api.send(Method::PUT, &path, kind.media_type(), bytes).await?.success().with_context(|| format!("{name} is not pushed"))
 }
 
-/// What `plugin build` left in a folder.
+/// The file that `plugin build` left in a folder.
 fn built_in(dir: &Path) -> anyhow::Result<PathBuf> {
     let dir = dir.canonicalize().with_context(|| format!("there is no folder {}", dir.display()))?;
     if let Project::Script(script) = Project::find(&dir)? {
@@ -90,7 +89,7 @@ fn built_in(dir: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// What became of an upload, for people.
+/// The result of an upload, as text for people.
 pub fn told(name: &str, answer: &Value) -> String {
     let version = cell(answer, "/version");
     let mut text = format!(

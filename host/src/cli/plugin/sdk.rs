@@ -1,8 +1,8 @@
-//! The guest SDK, carried in the binary: `plugin new` writes it beside the author's plugin.
+//! The guest SDK, contained in the binary. `plugin new` writes it into the folder of the author's plugin.
 
 macro_rules! sdk {
     ($($path:literal)*) => {
-        /// Every file of the SDK, by its path in it.
+        /// Every file of the SDK, by its path.
         pub const FILES: &[(&str, &str)] = &[$(($path, include_str!(concat!("../../../../guest-sdk/", $path)))),*];
     };
 }
@@ -30,10 +30,10 @@ sdk! {
     "wit/hookwright.wit"
 }
 
-/// What the SDK may be used under.
+/// The license of the SDK.
 pub const LICENSE: &str = include_str!("../../../../LICENSE");
 
-/// What a script finds and returns, for editors.
+/// The types of a script's environment, for editors.
 pub const SCRIPT_TYPES: &str = include_str!("../../../../plugins/script-engine/hookwright.d.ts");
 
 #[cfg(test)]

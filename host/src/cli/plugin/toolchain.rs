@@ -1,4 +1,4 @@
-//! What compiles plugins for `wasm32-wasip1`. `tests/toolchain` does the same for this repository: what changes here changes there.
+//! Finds the compiler of plugins for `wasm32-wasip1`. `tests/toolchain` does the same for this repository and must be kept in step.
 
 use std::{
     ffi::OsString,
@@ -10,45 +10,45 @@ use std::{
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-/// What plugins are compiled for. Until Rust 1.84 it was called `wasm32-wasi`.
+/// The target that plugins are compiled for. Until Rust 1.84 it was called `wasm32-wasi`.
 pub const TARGET: &str = "wasm32-wasip1";
-/// Where Debian's package `wasi-libc` puts the C library.
+/// Where Debian's package `wasi-libc` has the C library.
 const WASI_LIBC: &str = "/usr/lib/wasm32-wasi";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
-/// Bytes of a plugin's stack. A call gets its memory as it was at the start, so a small one is a fast call; Rust's own choice is 1 MiB.
+/// Stack of a plugin in bytes. Each call begins with a copy of the memory, so a small stack makes calls fast. Rust's default is 1 MiB.
 const STACK_BYTES: u32 = 256 * 1024;
-/// Bytes the heap has from the start: asking for more takes time in each call.
+/// Initial heap in bytes. Growing the heap takes time in each call.
 const HEAP_BYTES: u32 = 128 * 1024;
-/// How long `rustup target add` may take: without internet it would hang.
+/// Time limit for `rustup target add`, which would hang without internet.
 const INSTALL_TIME_MAX: Duration = Duration::from_secs(20);
-/// What a surrounding cargo left in the environment is meant for another compiler.
+/// Variables that a surrounding cargo sets for another compiler.
 const NOT_FOR_GUESTS: [&str; 7] =
     ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "RUSTC", "RUSTC_WRAPPER", "CARGO"];
 
-/// Where a compiler may come from.
+/// Where a compiler comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Origin {
-    /// The rustc in PATH, with the target's standard library beside it.
+    /// The rustc in PATH, with the target's standard library.
     Rustup,
-    /// Debian's packages; the standard library is built from its sources, which takes a minute once per project.
+    /// Debian's packages. The standard library is built from its sources, which takes a minute once in each project.
     Debian,
 }
 
-/// A compiler that is there.
+/// A compiler that was found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Toolchain {
     /// The rustc in PATH.
     Rustup,
-    /// Debian's, and what links for it.
+    /// Debian's rustc, and a linker for the target.
     Debian {
-        /// `rust-lld` or `wasm-ld`.
+        /// The linker: `rust-lld` or `wasm-ld`.
         linker: PathBuf,
     },
 }
 
 impl Toolchain {
-    /// The first that is there, for a project in `dir`; otherwise an error that says what is missing. `install` lets rustup fetch the target.
+    /// Finds the first usable compiler for a project in `dir`. `Err` says what is missing. `install` lets rustup fetch the target.
     pub fn find(dir: &Path, only: Option<Origin>, install: bool) -> anyhow::Result<Self> {
         let mut missing = Vec::new();
         if only != Some(Origin::Debian) {
@@ -70,7 +70,7 @@ impl Toolchain {
         bail!("nothing here compiles for {TARGET}:\n  {}", missing.join("\n  or "))
     }
 
-    /// For people: which it is.
+    /// Describes the compiler, for people.
     pub fn describe(&self) -> String {
         match self {
             Self::Rustup => format!("the rustc in PATH with its {TARGET}"),
@@ -80,7 +80,7 @@ impl Toolchain {
         }
     }
 
-    /// cargo, asked anything, in a project's folder.
+    /// A cargo command in a project's folder.
     pub fn cargo(&self, dir: &Path) -> Command {
         let mut command = match self {
             Self::Rustup => Command::new("cargo"),
@@ -103,12 +103,12 @@ impl Toolchain {
         let mut flags = remapped(dir);
         flags.extend(["-C".into(), format!("link-arg=-zstack-size={STACK_BYTES}").into()]);
         if let Self::Rustup = self {
-            // Older linkers, such as Debian's, do not know this one.
+            // Older linkers, such as Debian's, do not know this flag.
             flags.extend(["-C".into(), format!("link-arg=--initial-heap={HEAP_BYTES}").into()]);
         }
         if let Self::Debian { linker } = self {
             command.arg("-Zbuild-std=std,panic_abort").env("CARGO_TARGET_WASM32_WASIP1_LINKER", linker);
-            // The C library is found where Debian has it; rustc would look for a copy shipped with the target.
+            // The C library is Debian's. By default, rustc looks for a copy that comes with the target.
             flags.extend(["-C".into(), "link-self-contained=no".into(), "-L".into(), format!("native={WASI_LIBC}").into()]);
         }
         command.env("CARGO_ENCODED_RUSTFLAGS", flags.join(&OsString::from("\u{1f}")));
@@ -116,7 +116,7 @@ impl Toolchain {
     }
 }
 
-/// Flags that keep the folders of this machine out of panic messages, so that the same sources give the same bytes anywhere.
+/// Flags that keep this machine's folders out of panic messages, so that the same sources give the same bytes everywhere.
 fn remapped(dir: &Path) -> Vec<OsString> {
     let flag = |from: &Path, to: &str| {
         let mut flag = OsString::from("--remap-path-prefix=");
@@ -131,7 +131,7 @@ fn remapped(dir: &Path) -> Vec<OsString> {
     flags
 }
 
-/// The rustc in PATH, as the project's folder chooses it, if it has the target; otherwise what to do.
+/// The rustc in PATH (which a project's folder can choose), if it has the target. `Err` says what to do.
 fn rustup(dir: &Path) -> Result<Toolchain, String> {
     let asked = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).current_dir(dir).output();
     let Ok(answer) = asked else { return Err("there is no rustc in PATH: install Rust with rustup, https://rustup.rs".to_owned()) };
@@ -173,7 +173,7 @@ fn install_target(dir: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Debian's compiler, if all of it is there; otherwise what to install, on a Debian.
+/// Debian's compiler, if it is complete. `Err` says what to install, on a Debian system.
 fn debian() -> Result<Toolchain, Option<String>> {
     let linker = ["rust-lld", "wasm-ld"].iter().find_map(|name| in_path(name));
     let source = || {

@@ -1,4 +1,4 @@
-//! `hookwright plugin try` and `compare`: a version is looked at before it is used.
+//! `hookwright plugin try` and `compare`: tries a version before it is used.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -17,7 +17,7 @@ use crate::cli::{
 /// Characters of a value in a table.
 const VALUE_CHARS: usize = 40;
 
-/// Try a plugin on one thing. Nothing is sent, nothing is committed.
+/// Try a plugin on one input. Nothing is sent or committed.
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("material").required(true),
@@ -26,25 +26,25 @@ const VALUE_CHARS: usize = 40;
     The plugin sees a clock that stands still and always the same randomness. Exits with 1 when the plugin fails."
 )]
 pub struct TryOut {
-    /// The plugin.
+    /// The plugin's name.
     #[arg(value_parser = name::parse)]
     name: String,
-    /// A version's number, or `builtin` [default: what is active].
+    /// A version's number, or `builtin` [default: the active version].
     #[arg(long)]
     version: Option<Version>,
     /// An event as JSON, `{"trigger","data"}`, or an array of them; `-` is standard input.
     #[arg(long, group = "material", value_name = "FILE")]
     event: Option<PathBuf>,
-    /// A past delivery.
+    /// The identifier of a past delivery.
     #[arg(long, group = "material", value_name = "ID")]
     delivery: Option<String>,
     /// A call as JSON, `{"method","query","headers","body"}`, for a receiver.
     #[arg(long, group = "material", value_name = "FILE")]
     invocation: Option<PathBuf>,
-    /// A past call.
+    /// The identifier of a past call.
     #[arg(long, group = "material", value_name = "ID")]
     call: Option<String>,
-    /// A JSON object merged over the configuration.
+    /// A JSON object that is merged over the configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A parameter of the session, as NAME=JSON or NAME=text.
@@ -55,7 +55,6 @@ pub struct TryOut {
 }
 
 impl TryOut {
-    /// Tries.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let mut body = Map::new();
         if let Some(file) = &self.event {
@@ -84,7 +83,7 @@ impl TryOut {
     }
 }
 
-/// What came of a try, for people.
+/// The result of a try, as text for people.
 pub fn told(tried: &Value) -> String {
     let milliseconds = tried["duration_us"].as_f64().unwrap_or_default() / 1000.0;
     let kibibytes = tried["memory_bytes"].as_u64().unwrap_or_default() / 1024;
@@ -118,23 +117,23 @@ pub fn told(tried: &Value) -> String {
     text
 }
 
-/// Show where the requests of the last deliveries would differ, were another version active. Nothing is sent.
+/// Show how the requests of the last deliveries would differ if another version were active. Nothing is sent.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  hookwright plugin push greeting.js --stage && hookwright plugin compare greeting 4\n  \
     hookwright plugin compare greeting 4 --webhook welcome --last 20\n\nExits with 1 when something differs.")]
 pub struct Compare {
-    /// The plugin.
+    /// The plugin's name.
     #[arg(value_parser = name::parse)]
     name: String,
     /// The candidate: a version's number, or `builtin`.
     version: Version,
-    /// What it is held against [default: what is active].
+    /// The version to compare it with [default: the active one].
     #[arg(long, value_name = "VERSION")]
     against: Option<Version>,
-    /// How many of the newest deliveries.
+    /// How many of the newest deliveries to build.
     #[arg(long, default_value = "100", value_parser = clap::value_parser!(u16).range(1..=500))]
     last: u16,
-    /// Deliveries of this webhook alone.
+    /// Only deliveries of this webhook.
     #[arg(long)]
     webhook: Option<String>,
     #[command(flatten)]
@@ -142,7 +141,6 @@ pub struct Compare {
 }
 
 impl Compare {
-    /// Compares.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let against = self.against.map(Version::json);
         let body = json!({ "version": self.version.json(), "against": against, "last": self.last, "webhook": self.webhook });

@@ -1,4 +1,4 @@
-//! `hookwright plugin list`, `show`, `activate`, `rollback`, `resume`, `config`, `delete`: which version a name points at, and how it is configured.
+//! `hookwright plugin list`, `show`, `activate`, `rollback`, `resume`, `config`, `delete`: a plugin's versions and its configuration.
 
 use std::{fmt, path::PathBuf, process::ExitCode, str::FromStr};
 
@@ -17,20 +17,20 @@ use crate::cli::{
 /// A plugin on a host.
 #[derive(Debug, Args)]
 pub struct Named {
-    /// The plugin.
+    /// The plugin's name.
     #[arg(value_parser = name::parse)]
     name: String,
     #[command(flatten)]
     at: At,
 }
 
-/// Which version to use.
+/// Which version to activate.
 #[derive(Debug, Args)]
 pub struct Activate {
-    /// The plugin.
+    /// The plugin's name.
     #[arg(value_parser = name::parse)]
     name: String,
-    /// A version's number, or `builtin`: the one in the binary.
+    /// A version's number, or `builtin` for the one in the binary.
     version: Version,
     #[command(flatten)]
     at: At,
@@ -39,7 +39,7 @@ pub struct Activate {
 /// How to configure a plugin.
 #[derive(Debug, Args)]
 pub struct Config {
-    /// The plugin.
+    /// The plugin's name.
     #[arg(value_parser = name::parse)]
     name: String,
     /// A JSON object; `-` is standard input.
@@ -48,10 +48,10 @@ pub struct Config {
     at: At,
 }
 
-/// A number, or the one in the binary.
+/// A version of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Version {
-    /// An uploaded one.
+    /// An uploaded version, by its number.
     Number(u64),
     /// The one in the binary.
     Builtin,
@@ -78,7 +78,7 @@ impl fmt::Display for Version {
 }
 
 impl Version {
-    /// As the API takes it.
+    /// The version, as the API takes it.
     pub fn json(self) -> Value {
         match self {
             Self::Number(number) => number.into(),
@@ -91,7 +91,7 @@ fn path(name: &str) -> String {
     format!("/v1/plugins/{}", segment(name))
 }
 
-/// All plugins, those in the binary too.
+/// Lists all plugins, including those in the binary.
 pub async fn list(at: At) -> anyhow::Result<ExitCode> {
     let list = at.open()?.call(Method::GET, "/v1/plugins", None).await?;
     at.show_list(&list, &["NAME", "ACTIVE", "STATE", "EXPORTS", "UPLOADED", "WITHOUT GRANT"], |plugin| {
@@ -107,37 +107,34 @@ pub async fn list(at: At) -> anyhow::Result<ExitCode> {
 }
 
 impl Named {
-    /// Everything about one.
     pub async fn show(self) -> anyhow::Result<ExitCode> {
         let plugin = self.at.open()?.call(Method::GET, &path(&self.name), None).await?;
         self.at.show(&plugin, shown)
     }
 
-    /// Back to what was active before.
+    /// Activates the version that was active before.
     pub async fn rollback(self) -> anyhow::Result<ExitCode> {
         let plugin = self.at.open()?.call(Method::POST, &format!("{}/rollback", path(&self.name)), None).await?;
         self.at.show(&plugin, |plugin| is_active(&self.name, plugin))
     }
 
-    /// Lets it be called again.
+    /// Closes the circuit breaker.
     pub async fn resume(self) -> anyhow::Result<ExitCode> {
         let plugin = self.at.open()?.call(Method::POST, &format!("{}/resume", path(&self.name)), None).await?;
         self.at.show(&plugin, |_| format!("{} may be called again", self.name))
     }
 
-    /// Who did what with it.
     pub async fn history(self) -> anyhow::Result<ExitCode> {
         history::show(&self.name, &self.at).await
     }
 
-    /// Deletes it.
     pub async fn delete(self) -> anyhow::Result<ExitCode> {
         self.at.delete(&path(&self.name), &format!("plugin {}", self.name)).await
     }
 }
 
 impl Activate {
-    /// Uses the version from the next call on.
+    /// Activates the version; it is used from the next call on.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         activate(&self.at, &self.name, self.version).await
     }
@@ -171,7 +168,7 @@ impl Config {
     }
 }
 
-/// Since when, until when and why; nothing where it is not.
+/// Since when and until when the circuit breaker is open, and why; empty if it is closed.
 fn set_aside(breaker: &Value) -> String {
     match breaker["state"].as_str() {
         None | Some("closed") => String::new(),

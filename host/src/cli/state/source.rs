@@ -1,4 +1,4 @@
-//! Documents, and where the values of secrets are found. Secrets in a folder are references to what is outside: a variable of the environment, or a file.
+//! Documents of a folder, and where the values of secrets come from: an environment variable or a file outside of the folder's documents.
 
 use std::{
     fs,
@@ -19,37 +19,37 @@ use crate::model::{
 /// One document.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// In the one form documents are compared in.
+    /// The document in the form in which documents are compared.
     pub value: Value,
-    /// The bytes of a plugin, where there are any, and what they are.
+    /// A plugin's bytes and their kind, if the folder has a file of the plugin.
     pub bytes: Option<(PluginKind, Bytes)>,
-    /// Where the value of a secret is found.
+    /// Where the value of a secret comes from.
     pub source: Option<Source>,
 }
 
-/// Where the value of a secret is found.
+/// Where the value of a secret comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// In a variable of the environment.
+    /// An environment variable.
     Variable(String),
-    /// In a file.
+    /// A file.
     File(PathBuf),
 }
 
-/// A secret's document: a reference to what is outside.
+/// A secret's document. It only refers to the value.
 #[derive(Debug, Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SecretSource {
     name: String,
-    /// The variable of the environment that holds the value.
+    /// The environment variable with the value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     env: Option<String>,
-    /// The file that holds it, seen from the document.
+    /// The file with the value, relative to the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<PathBuf>,
 }
 
-/// A secret as a document, and where its value is found. `file`: where the document stands.
+/// Reads a secret's document. `file`: the path of the document.
 pub(super) fn document(value: Value, file: Option<&Path>) -> anyhow::Result<Document> {
     let SecretSource { name, env, file: path } = read(value).map_err(|problem| anyhow!("{} {}", problem.pointer, problem.detail))?;
     if !is_secret_name(&name) || name.starts_with(INLINE_PREFIX) {
@@ -60,12 +60,12 @@ pub(super) fn document(value: Value, file: Option<&Path>) -> anyhow::Result<Docu
         (None, Some(path)) => Source::File(file.and_then(Path::parent).unwrap_or(Path::new(".")).join(path)),
         _ => bail!("a secret is a reference: `env`, a variable of the environment, or `file`"),
     };
-    // Values cannot be compared: the host does not show them.
+    // The host does not show the values, so only the names are compared.
     Ok(Document { value: json!({ "name": name }), bytes: None, source: Some(source) })
 }
 
 impl Source {
-    /// The value. Its one trailing newline, which editors write, is not part of it.
+    /// Reads the value. One trailing newline is removed, because editors add it.
     pub fn value(&self) -> anyhow::Result<String> {
         match self {
             Self::Variable(name) => std::env::var(name).map_err(|_| anyhow!("the variable {name} is not set")),

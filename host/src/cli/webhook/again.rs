@@ -1,4 +1,4 @@
-//! `hookwright webhook recover` and `replay`: what failed once more, and the past for whom it is new.
+//! `hookwright webhook recover` and `replay`: sends failed deliveries again, and delivers past events.
 
 use std::process::ExitCode;
 
@@ -10,34 +10,34 @@ use serde_json::{Value, json};
 use super::named::{Named, path};
 use crate::cli::progress;
 
-/// What to recover.
+/// Which deliveries to recover.
 #[derive(Debug, Args)]
 pub struct Recover {
     #[command(flatten)]
     named: Named,
-    /// Deliveries owed at or after this time (RFC 3339).
+    /// Deliveries created at or after this time (RFC 3339).
     #[arg(long)]
     since: Timestamp,
 }
 
-/// What to replay.
+/// Which events to replay.
 #[derive(Debug, Args)]
 pub struct Replay {
     #[command(flatten)]
     named: Named,
-    /// Events accepted at or after this time (RFC 3339) [default: from the oldest kept].
+    /// Events accepted at or after this time (RFC 3339) [default: from the oldest that is kept].
     #[arg(long)]
     since: Option<Timestamp>,
     /// Events accepted before this time [default: up to the newest].
     #[arg(long)]
     until: Option<Timestamp>,
-    /// The version of its plugin that builds the requests [default: what the webhook says].
+    /// The version of the webhook's plugin that builds the requests [default: the version that the webhook names].
     #[arg(long)]
     version: Option<u32>,
 }
 
 impl Recover {
-    /// Sends again what failed or was cancelled.
+    /// Sends failed and cancelled deliveries again.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let Named { name, at } = self.named;
         let body = json!({ "since": self.since });
@@ -48,7 +48,7 @@ impl Recover {
 }
 
 impl Replay {
-    /// Delivers past events, part by part until all are made.
+    /// Delivers past events. The requests are repeated until the replay has finished.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let Self { named: Named { name, at }, since, until, version } = self;
         let api = at.open()?;

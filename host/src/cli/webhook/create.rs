@@ -1,4 +1,4 @@
-//! `hookwright webhook create`: the first webhook in one command, with a key its receiver can verify deliveries with.
+//! `hookwright webhook create`: creates a webhook with one command, and a key with which its endpoint can verify deliveries.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,7 +25,7 @@ use crate::{
     model::plugin::Digest,
 };
 
-/// Create a webhook: where events are sent, and which.
+/// Create a webhook: where to send events, and which.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  hookwright webhook create chat --url https://chat.example/in --on order.paid\n  \
@@ -34,22 +34,22 @@ use crate::{
     a .json, .toml or .yaml file, which is the body with references such as \"$event.data.total\"; or the name of a plugin.\n\n\
     Deliveries are signed (Standard Webhooks) with a key that is made here and shown once: give it to the receiver.\n\
     Everything else is as the profile `standard` says. `hookwright webhook apply` takes whole documents.",
-    // `--url` is where events are sent.
+    // `--url` is the destination of the webhook, so the host's address is `--host` here.
     mut_arg("url", |argument| argument.long("host"))
 )]
 pub struct Create {
     /// The webhook's name.
     name: String,
-    /// Where events are sent.
+    /// The URL to send events to.
     #[arg(id = "destination", long = "url", value_name = "URL")]
     to: String,
-    /// Which events: a path and everything below it, a word, `prefix.*` or `*`; repeat for more.
+    /// Which events to send: a path and everything below it, a word, `prefix.*` or `*`; repeat for more.
     #[arg(long, required = true, value_name = "TRIGGER")]
     on: Vec<String>,
-    /// What makes a request of an event [default: the event's data is sent].
+    /// A file that makes a request from an event [default: the event's data is sent].
     #[arg(long, value_name = "FILE")]
     transform: Option<PathBuf>,
-    /// Sign with a secret the host has, by its name.
+    /// Sign with a secret of the host, given by its name.
     #[arg(long, value_name = "NAME", conflicts_with = "unsigned")]
     secret: Option<String>,
     /// Do not sign.
@@ -59,18 +59,17 @@ pub struct Create {
     at: At,
 }
 
-/// What makes a request of an event.
+/// What makes a request from an event.
 enum Transform {
-    /// A plugin the host has.
+    /// A plugin that the host has.
     Plugin(String),
-    /// A plugin that was pushed now, with what the host answered.
+    /// A plugin that was just pushed, and the host's answer.
     Pushed(String, Value),
-    /// The body, with references.
+    /// A body with references.
     Body(Value),
 }
 
 impl Create {
-    /// Creates it.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let api = self.at.open()?;
         let name = &self.name;
@@ -102,7 +101,7 @@ impl Create {
         self.at.show(&answer, |answer| self.told(answer, key.as_deref(), pushed))
     }
 
-    /// What signs deliveries, and the key if it is made here.
+    /// The document's signing, and the key if a new one is made.
     fn signing(&self) -> (Value, Option<String>) {
         match &self.secret {
             _ if self.unsigned => (json!({ "scheme": "none" }), None),
@@ -144,7 +143,7 @@ impl Create {
     }
 }
 
-/// The template of a body in a file.
+/// The template of a body, from a file.
 fn body(file: &Path, format: Format) -> anyhow::Result<Value> {
     if format == Format::Json {
         return input::read_json(file);
@@ -156,7 +155,7 @@ fn body(file: &Path, format: Format) -> anyhow::Result<Value> {
     }
 }
 
-/// The plugin of a file: pushed, unless what the host runs under this name is this file.
+/// The plugin in a file. It is pushed, unless the host's active version of this name has the same bytes.
 async fn plugin(api: &Api, file: &Path) -> anyhow::Result<Transform> {
     let name = project::name_of(file)?;
     let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;

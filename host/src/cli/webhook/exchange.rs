@@ -1,16 +1,16 @@
-//! Requests, answers and logs of attempts, as people read them.
+//! Requests, answers and logs of attempts, as text for people.
 
 use serde_json::Value;
 
 use crate::cli::output::{cell, indented, plain};
 
-/// A request as recorded: its first line, its headers, its body.
+/// A recorded request: its first line, its headers, its body.
 pub fn request(request: &Value) -> String {
     let first = format!("{} {}", cell(request, "/method"), cell(request, "/url"));
     message(&first, request)
 }
 
-/// An answer as recorded.
+/// A recorded answer.
 pub fn answer(answer: &Value) -> String {
     let rest = if answer["truncated"] == true { "\n(longer than what is kept)" } else { "" };
     format!("{}{rest}", message(&cell(answer, "/status"), answer))
@@ -24,7 +24,7 @@ fn message(first: &str, message: &Value) -> String {
     plain(&format!("{}\n{}{body}", first.trim_end(), lines.join("\n"))).trim_end().to_owned()
 }
 
-/// A guest's log.
+/// A plugin's log.
 pub fn log(log: &Value) -> String {
     let lines = log["lines"].as_array().into_iter().flatten();
     let mut shown: Vec<String> =
@@ -35,12 +35,12 @@ pub fn log(log: &Value) -> String {
     shown.join("\n")
 }
 
-/// Why something failed: the word, and the sentence.
+/// A failure: its kind and its sentence.
 pub fn failure(document: &Value) -> String {
     failure_at(document, "failure")
 }
 
-/// A failure in the field of this name, or nothing.
+/// The failure in the field of this name; empty if there is none.
 pub fn failure_at(document: &Value, name: &str) -> String {
     match &document[name] {
         Value::Null => String::new(),
@@ -48,7 +48,7 @@ pub fn failure_at(document: &Value, name: &str) -> String {
     }
 }
 
-/// Which plugin did it.
+/// The plugin and version that were used.
 pub fn plugin(document: &Value) -> String {
     match &document["plugin"] {
         Value::Null => String::new(),

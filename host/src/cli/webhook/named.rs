@@ -1,4 +1,4 @@
-//! A webhook on a host, named on the command line.
+//! The name of a webhook and the host, on the command line.
 
 use std::process::ExitCode;
 
@@ -10,9 +10,9 @@ use crate::cli::at::{At, segment};
 /// A webhook on a host.
 #[derive(Debug, Args)]
 pub struct Named {
-    /// The webhook.
+    /// The webhook's name.
     pub(super) name: String,
-    /// Which host.
+    /// The host to use.
     #[command(flatten)]
     pub(super) at: At,
 }

@@ -1,7 +1,7 @@
-//! Who asks: ArcGIS's forms of tokens over ours, and roles and privileges over our scopes.
+//! Who makes a request: ArcGIS's tokens, roles and privileges, mapped to our tokens and scopes.
 //!
-//! A user name is a token's name, its password the token itself. What `generateToken` gives is made of both, holds no longer than the
-//! token it was made of, and is kept nowhere.
+//! A user name is the name of a token, and its password is the token itself. `generateToken` makes a token of both that expires no later
+//! than the original. It is stored nowhere.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -36,36 +36,35 @@ use crate::{
     services::Services,
 };
 
-/// What generated tokens begin with.
+/// The prefix of generated tokens.
 const PREFIX: &str = "hwg_";
-/// Minutes a generated token holds unless `expiration` says otherwise, and at most: 14 days.
+/// Lifetime of a generated token if `expiration` is not given, and the longest: 14 days.
 const EXPIRATION_MINUTES_DEFAULT: u64 = 60;
 const EXPIRATION_MINUTES_MAX: u64 = 14 * 24 * 60;
-/// The header in which Esri's clients send tokens where `Authorization` is taken.
+/// The header in which Esri's clients send a token if `Authorization` is used for something else.
 const ESRI_AUTHORIZATION: &str = "x-esri-authorization";
-/// The cookie of the pages.
+/// The cookie of the HTML pages.
 const COOKIE_NAME: &str = "agstoken";
 
-/// What a generated token says.
+/// The content of a generated token.
 #[derive(Serialize, Deserialize)]
 struct Claims {
-    /// The hash of the token it was made of.
+    /// The hash of the token it was generated from.
     of: String,
-    /// When it ends, in epoch milliseconds.
+    /// When it expires, in milliseconds since 1970.
     until: i64,
 }
 
-/// A token as a request carries it.
+/// A token, and how a request carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Carried {
-    /// As a parameter or in a header: the sender of the request knows it.
+    /// In a parameter or a header, so the sender of the request knows it.
     Shown(String),
-    /// In the pages' cookie, which a browser adds to whatever any page has it send.
+    /// In the cookie. A browser adds it to every request, whichever page caused the request.
     ByCookie(String),
 }
 
 impl Carried {
-    /// The token.
     pub(super) fn text(&self) -> &str {
         match self {
             Self::Shown(text) | Self::ByCookie(text) => text,
@@ -73,21 +72,21 @@ impl Carried {
     }
 }
 
-/// The token a request carries: as a parameter, in a header, in the pages' cookie.
+/// The token that a request carries: in a parameter, in a header, or in the cookie.
 pub(super) fn token_in(headers: &HeaderMap, form: &Form) -> Option<Carried> {
     let header = [ESRI_AUTHORIZATION, AUTHORIZATION.as_str()].into_iter().find_map(|name| authorization::bearer(headers.get(name)));
     let cookie = || {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
         let mut ours = cookies.filter_map(|cookie| cookie.trim().split_once('=')).filter(|(name, _)| *name == COOKIE_NAME);
         let (_, value) = ours.next()?;
-        // A page of a sibling host can add one, which would have the user act for somebody else.
+        // A page of a sibling host can add a second cookie, with which the user would act as somebody else.
         ours.all(|(_, other)| other == value).then_some(value)
     };
     let shown = form.text("token").or(header).map(|token| Carried::Shown(token.to_owned()));
     shown.or_else(|| cookie().map(|token| Carried::ByCookie(token.to_owned())))
 }
 
-/// Whose token it is.
+/// The record of a token, generated or not.
 pub(super) fn known(services: &Services, text: &str) -> Option<Arc<TokenRecord>> {
     let Some(generated) = text.strip_prefix(PREFIX) else { return authorization::known(services, &token::hash(text)) };
     let (claims, mac) = generated.split_once('.')?;
@@ -113,7 +112,7 @@ fn generated(services: &Services, record: &TokenRecord, until: Timestamp) -> Str
     format!("{PREFIX}{claims}.{mac}")
 }
 
-/// Who signs in with a name and a token.
+/// Checks a name and a token, and returns the token's record and the expiry for a generated token.
 fn signed_in(asked: &Asked<'_>) -> Result<(Arc<TokenRecord>, Timestamp), ApiError> {
     let (name, password) = (asked.form.text("username"), asked.form.text("password"));
     let (Some(name), Some(password)) = (name, password) else {
@@ -121,7 +120,7 @@ fn signed_in(asked: &Asked<'_>) -> Result<(Arc<TokenRecord>, Timestamp), ApiErro
     };
     let minutes = asked.form.number("expiration", 1, u64::MAX).map_err(|problem: Problem| ApiError::problems(vec![problem]))?;
     let minutes = minutes.unwrap_or(EXPIRATION_MINUTES_DEFAULT).min(EXPIRATION_MINUTES_MAX);
-    // A generated token makes no further one: it would never end.
+    // A generated token cannot generate another one; otherwise access would never expire.
     let record = authorization::known(asked.services, &token::hash(password)).filter(|record| record.name.eq_ignore_ascii_case(name));
     let Some(record) = record else {
         let detail = "Invalid username or password: the user name is a token's name, its password the token itself";
@@ -132,7 +131,7 @@ fn signed_in(asked: &Asked<'_>) -> Result<(Arc<TokenRecord>, Timestamp), ApiErro
     Ok((Arc::clone(&record), record.expires_at.map_or(until, |end| end.min(until))))
 }
 
-/// `generateToken`: a token that ends by itself, for a name and a token.
+/// `generateToken`: makes a token that expires, from a name and a token.
 pub(super) fn generate_token(asked: &Asked<'_>) -> Result<Shown, ApiError> {
     let page = || {
         let fields = vec![
@@ -151,7 +150,7 @@ pub(super) fn generate_token(asked: &Asked<'_>) -> Result<Shown, ApiError> {
     Ok(Shown::new("Generate Token", json!({ "token": token, "expires": epoch(until), "ssl": is_encrypted })))
 }
 
-/// The page that asks who it is.
+/// The page for signing in.
 pub(super) fn login(asked: &Asked<'_>) -> Result<Shown, ApiError> {
     let fields = vec![
         Field::text("username", "Username", ""),
@@ -169,14 +168,14 @@ pub(super) fn login(asked: &Asked<'_>) -> Result<Shown, ApiError> {
     Ok(Shown { cookie: Some(cookie), to: Some(target(asked)), ..Shown::new("Login", json!({ "success": true })) })
 }
 
-/// Forgets who it is.
+/// Signs out: deletes the cookie.
 pub(super) fn logout(asked: &Asked<'_>) -> Result<Shown, ApiError> {
     let cookie = format!("{COOKIE_NAME}=; Path=/{}; Max-Age=0; HttpOnly; SameSite=Strict", asked.context);
     let to = Some(asked.link("sharing/rest/login"));
     Ok(Shown { cookie: Some(cookie), to, ..Shown::new("Logout", json!({ "success": true })) })
 }
 
-/// Where to go after signing in: somewhere below the context, never another site.
+/// Where to go after signing in: always a path below the context, never another site.
 fn target(asked: &Asked<'_>) -> String {
     let wanted = asked.form.text("redirect").unwrap_or_default();
     let path = wanted.split(['?', '#']).next().unwrap_or_default();
@@ -185,37 +184,38 @@ fn target(asked: &Asked<'_>) -> String {
     if is_ours { wanted.to_owned() } else { asked.link("sharing/rest/portals/self") }
 }
 
-/// A page is asked for by nobody we know: who it is comes first.
+/// Redirects a page's request without a valid token to the page for signing in.
 pub(super) fn to_login(asked: &Asked<'_>) -> Response<Body> {
     let path = asked.link(&asked.path.join("/"));
     let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("redirect", &path).finish();
     respond::see_other(&format!("{}?{query}", asked.link("sharing/rest/login")))
 }
 
-/// Everybody with a token.
+/// Requires a valid token.
 pub(super) fn anybody<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
     asked.who.as_deref().ok_or(ApiError::Unauthorized)
 }
 
-/// Insists on a token that may list the services: one that may read, or has a privilege for their webhooks.
+/// Requires a token that may list the services: with the scope `read`, or with a privilege for the webhooks of services.
 pub(super) fn directory<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
     let who = anybody(asked)?;
     let sees = [Scope::Read, Scope::WebhooksFeature, Scope::WebhooksGeoprocessing, Scope::PublishServer];
     if sees.iter().any(|scope| who.allows(*scope)) { Ok(who) } else { Err(ApiError::Forbidden("read".to_owned())) }
 }
 
-/// Who may manage organization webhooks: the administrator, and holders of the privilege.
+/// Requires a token that may manage organization webhooks: an admin's, or one with the privilege.
 pub(super) fn organization<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
     having(anybody(asked)?, &[Scope::WebhooksOrganization])
 }
 
-/// Who may change the settings of all service webhooks.
+/// Requires a token that may change the settings of all service webhooks.
 pub(super) fn administrator<'a>(asked: &'a Asked<'_>) -> Result<&'a TokenRecord, ApiError> {
     having(anybody(asked)?, &[Scope::Admin])
 }
 
-/// Who may manage the webhooks of a service: the administrator, and a holder of the privilege for its kind who, where it has owners, is
-/// one. The privilege for geoprocessing is nothing without that of publishing server-based layers.
+/// Requires a token that may manage the webhooks of a service: an admin's, or one with the privilege for this kind of service. If the
+/// service has owners, the token must be one of them. For geoprocessing, the privilege for publishing server-based layers is needed as
+/// well.
 pub(super) fn service<'a>(asked: &'a Asked<'_>, kind: ServiceKind, service: &ServiceSpec) -> Result<&'a TokenRecord, ApiError> {
     let who = having(anybody(asked)?, privileges(kind))?;
     if who.allows(Scope::Admin) || service.is_owned_by(&who.name) {
@@ -225,17 +225,17 @@ pub(super) fn service<'a>(asked: &'a Asked<'_>, kind: ServiceKind, service: &Ser
     }
 }
 
-/// Whether this webhook is theirs to change, and its log theirs to read: an administrator's, or who made it.
+/// Whether the caller may change this webhook and read its log: an admin may, and its creator.
 pub(super) fn may_change(asked: &Asked<'_>, spec: &WebhookSpec) -> bool {
     asked.who.as_ref().is_some_and(|who| who.allows(Scope::Admin) || is_made_by(spec, &who.name))
 }
 
-/// Insists on [`may_change`].
+/// Requires that [`may_change`] is true.
 pub(super) fn change(asked: &Asked<'_>, spec: &WebhookSpec) -> Result<(), ApiError> {
     if may_change(asked, spec) { Ok(()) } else { Err(ApiError::Forbidden("admin, or having made the webhook".to_owned())) }
 }
 
-/// The document of a webhook as they may see it.
+/// A webhook's document as the caller may see it.
 pub(super) fn visible<'s>(asked: &Asked<'_>, spec: &'s WebhookSpec) -> Cow<'s, WebhookSpec> {
     match asked.who.as_ref().is_some_and(|who| who.allows(Scope::Admin)) {
         true => Cow::Borrowed(spec),
@@ -243,7 +243,7 @@ pub(super) fn visible<'s>(asked: &Asked<'_>, spec: &'s WebhookSpec) -> Cow<'s, W
     }
 }
 
-/// Insists, of who is no administrator, on a document that points nobody else's credentials at another server.
+/// Refuses a document of somebody who is no admin, if it would send other people's credentials to another server.
 pub(super) fn writable(asked: &Asked<'_>, existing: Option<&WebhookSpec>, document: &Value, places: Places) -> Result<(), ApiError> {
     if asked.who.as_ref().is_some_and(|who| who.allows(Scope::Admin)) {
         return Ok(());
@@ -252,7 +252,7 @@ pub(super) fn writable(asked: &Asked<'_>, existing: Option<&WebhookSpec>, docume
     if found.is_empty() { Ok(()) } else { Err(ApiError::problems(found)) }
 }
 
-/// What managing webhooks of a kind of service takes.
+/// The privileges that are needed to manage the webhooks of a kind of service.
 fn privileges(kind: ServiceKind) -> &'static [Scope] {
     match kind {
         ServiceKind::FeatureServer => &[Scope::WebhooksFeature],
@@ -267,7 +267,7 @@ fn having<'a>(who: &'a TokenRecord, scopes: &[Scope]) -> Result<&'a TokenRecord,
     }
 }
 
-/// ArcGIS's names of a token's role and privileges.
+/// ArcGIS's names for a token's role and privileges.
 pub(super) fn role(who: &TokenRecord) -> (&'static str, Vec<&'static str>) {
     let named = [
         (Scope::WebhooksOrganization, "portal:admin:manageWebhooks"),
@@ -287,7 +287,7 @@ pub(super) fn role(who: &TokenRecord) -> (&'static str, Vec<&'static str>) {
 }
 
 impl Asked<'_> {
-    /// Whether the pages are shown to somebody who signed in.
+    /// The name of the user who signed in, for the HTML pages.
     pub(super) fn signed_in_as(&self) -> Option<&str> {
         self.who.as_deref().filter(|_| self.format == Format::Html).map(|who| who.name.as_str())
     }

@@ -1,4 +1,4 @@
-//! `/openapi-arcgis.json`: the addresses of these APIs, as OpenAPI has it.
+//! `/openapi-arcgis.json`: the OpenAPI description of ArcGIS's APIs.
 
 use serde_json::{Map, Value, json};
 
@@ -13,9 +13,9 @@ use crate::{
 /// An operation: method, path below the context, what it does, its parameters.
 type Operation = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
-/// The parameters that write an organization webhook.
+/// Parameters of an organization webhook.
 const ORGANIZATION: &[&str] = &["name", "url", "secret", "config", "changes", "events"];
-/// The parameters that write a service webhook.
+/// Parameters of a service webhook.
 const SERVICE: &[&str] = &["name", "hookUrl", "changeTypes", "signatureKey", "contentType", "payloadFormat", "active", "scheduleInfo"];
 const SETTINGS: &[&str] = &["notificationAttempts", "notificationTimeOutInSeconds", "notificationElapsedTimeInSeconds"];
 const SERVICE_SETTINGS: &[&str] =
@@ -62,7 +62,6 @@ const OPERATIONS: [Operation; 32] = [
     ("post", "/admin/services/{folder}/{service}/webhooks/{webhook}/notificationStatus", "The same", &[]),
 ];
 
-/// The description.
 fn description() -> Value {
     let mut paths = Map::new();
     for (method, path, summary, parameters) in OPERATIONS {
@@ -103,7 +102,7 @@ fn description() -> Value {
     })
 }
 
-/// What an operation answers: JSON, or with `f=html` (the default) a page.
+/// The answers of an operation: JSON, or an HTML page with `f=html`, which is the default.
 fn responses(method: &str) -> Value {
     let content = json!({ "application/json": { "schema": { "type": "object" } }, "text/html": { "schema": { "type": "string" } } });
     let answer = |description: &str| json!({ "description": description, "content": content });
@@ -111,9 +110,9 @@ fn responses(method: &str) -> Value {
         "200": answer("what was asked for, or with `f=json` `{\"error\":{\"code\",\"message\",\"details\"}}`"),
         "303": { "description": "on to the page that shows it, or to the form where one logs in" },
         "400": answer("not valid"), "401": answer("no token, or one that ended"), "403": answer("the token does not allow it"),
-        "404": answer("none such"),
+        "404": answer("there is no such thing"),
     });
-    // Where there can be no such context, none of these APIs answers.
+    // If the first segment cannot be a context, none of these APIs answers, but the router.
     answers["404"]["content"]["application/problem+json"] = json!({ "schema": { "type": "object" } });
     if method == "post" {
         answers["409"] = answer("it is as it cannot be changed");
@@ -122,7 +121,7 @@ fn responses(method: &str) -> Value {
     answers
 }
 
-/// The description of ArcGIS's APIs.
+/// Get the description of ArcGIS's APIs.
 #[utoipa::path(get, path = "/openapi-arcgis.json", tag = "health", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 pub async fn document(_services: Services, _asked: Asked) -> Answer {
     ok(&description())

@@ -1,4 +1,4 @@
-//! `notificationStatus`: what was delivered, as the two kinds of webhooks list it.
+//! `notificationStatus`: the deliveries of a webhook, in the two formats of ArcGIS's APIs.
 
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -18,9 +18,9 @@ use crate::{
     store::DeliveryFilter,
 };
 
-/// Deliveries looked at for one list; there are older ones under `/v1/deliveries`.
+/// Most deliveries that are read for one list. `/v1/deliveries` shows older ones.
 const LISTED_MAX: usize = 10_000;
-/// Deliveries read at a time.
+/// Deliveries that are read at a time.
 const CHUNK: usize = 500;
 
 /// The deliveries of a webhook, newest first.
@@ -37,7 +37,7 @@ async fn deliveries(services: &Services, entry: &WebhookEntry, state: Option<Del
     }
 }
 
-/// Each payload that was tried, with what came back. Esri's documentation shows the time as text, and the payload, too.
+/// All payloads that were tried, with their answers. As in Esri's documentation, the time and the payload are strings.
 pub(super) async fn of_organization(asked: &Asked<'_>, entry: &WebhookEntry) -> Result<Value, ApiError> {
     let mut tried = deliveries(asked.services, entry, None).await?;
     tried.retain(|delivery| delivery.attempts > 0);
@@ -72,7 +72,7 @@ fn told(entry: &WebhookEntry, delivery: &Delivery, attempt: Option<Attempt>) -> 
     })
 }
 
-/// The payloads that failed, since the webhook was last activated: activating clears the log.
+/// The payloads that failed since the webhook was last activated. Activating clears this log.
 pub(super) async fn of_service(asked: &Asked<'_>, entry: &WebhookEntry) -> Result<Value, ApiError> {
     let since = entry.spec.labels.get(FAILURES_SINCE_LABEL).and_then(|text| text.parse().ok());
     let mut failed = deliveries(asked.services, entry, Some(DeliveryState::Failed)).await?;

@@ -27,7 +27,7 @@ use crate::{
     server::{respond::ApiError, webhooks},
 };
 
-/// Where a form has what is wrong with its document.
+/// For errors: places in the document, and the form fields they come from.
 const FIELDS: [(&str, &str); 6] = [
     ("/request/url", "/url"),
     ("/signing", "/secret"),
@@ -37,10 +37,10 @@ const FIELDS: [(&str, &str); 6] = [
     ("/name", "/name"),
 ];
 
-/// Where a form has the URL and the secret.
+/// The form fields with the URL and the secret.
 const PLACES: Places = Places { url: "/url", secret: "/secret" };
 
-/// What is below `/webhooks`.
+/// Answers a path below `/webhooks`.
 pub(super) async fn answer(asked: &Asked<'_>, id: &str, rest: &[&str]) -> Result<Shown, ApiError> {
     access::organization(asked)?;
     portal::check_id(id)?;
@@ -67,7 +67,7 @@ fn profile(asked: &Asked<'_>) -> Result<Profile, ApiError> {
     asked.services.catalog.snapshot().profiles.get(PROFILE).cloned().ok_or_else(|| ApiError::NotFound(format!("profile `{PROFILE}`")))
 }
 
-/// All of them, also those that were written through `/v1`, oldest first.
+/// All organization webhooks, oldest first. Webhooks written through `/v1` are included.
 fn all(asked: &Asked<'_>) -> Vec<Arc<WebhookEntry>> {
     let mut all: Vec<_> =
         asked.services.catalog.snapshot().webhooks.values().filter(|entry| entry.spec.profile == PROFILE).cloned().collect();
@@ -79,7 +79,7 @@ fn find(asked: &Asked<'_>, id: &str) -> Result<Arc<WebhookEntry>, ApiError> {
     all(asked).into_iter().find(|entry| entry.id.as_str() == id).ok_or_else(|| ApiError::NotFound(format!("webhook `{id}`")))
 }
 
-/// The same, to be changed.
+/// The webhook, if the caller may change it.
 fn find_own(asked: &Asked<'_>, id: &str) -> Result<Arc<WebhookEntry>, ApiError> {
     let entry = find(asked, id)?;
     access::change(asked, &entry.spec)?;
@@ -91,7 +91,7 @@ fn shown(asked: &Asked<'_>, entry: &WebhookEntry) -> Value {
     view(Kept { spec: &spec, ..kept(entry) }, PORTAL_ID, asked.services.catalog.snapshot().profiles.get(PROFILE))
 }
 
-/// What a list may be sorted by.
+/// Fields by which a list can be sorted.
 const SORT_FIELDS: [&str; 4] = ["name", "created", "modified", "isActive"];
 
 fn list(asked: &Asked<'_>, at: &str) -> Result<Shown, ApiError> {
@@ -135,7 +135,7 @@ fn one(asked: &Asked<'_>, entry: &WebhookEntry, at: &str) -> Shown {
         .link("Notification Status", format!("{at}/notificationStatus"))
 }
 
-/// The fields of the page, with what there is.
+/// The fields of the page, with their present values.
 fn fields(value: &Value) -> Vec<Field> {
     let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
     let events = value["events"].as_array().map(|events| events.iter().filter_map(Value::as_str).collect::<Vec<_>>()).unwrap_or_default();
@@ -184,7 +184,7 @@ async fn update(asked: &Asked<'_>, entry: &Arc<WebhookEntry>) -> Result<Shown, A
     Ok(done(asked, entry))
 }
 
-/// What stands in JSON; a page goes back to the webhook.
+/// The success answer: an object in JSON; a page redirects to the webhook.
 fn done(asked: &Asked<'_>, entry: &WebhookEntry) -> Shown {
     Shown { to: Some(webhook_link(asked, entry)), ..Shown::new("Success", success()) }
 }
@@ -236,7 +236,7 @@ async fn update_settings(asked: &Asked<'_>) -> Result<Shown, ApiError> {
     Ok(Shown { to, ..Shown::new("Success", success()) })
 }
 
-/// A site-wide value that a webhook of its own does not allow.
+/// The error of a site-wide value that a webhook's own value does not allow.
 fn settings_error(error: CatalogError) -> ApiError {
     match error {
         CatalogError::Invalid(found) => problems(found.into_iter().map(|problem| Problem { pointer: String::new(), ..problem }).collect()),

@@ -1,4 +1,4 @@
-//! What a request comes to: what is wrong with it, that it was done, a page of a list.
+//! Parts of answers in ArcGIS's APIs: errors of a form, success, a page of a list.
 
 use serde_json::{Value, json};
 
@@ -11,12 +11,12 @@ use crate::{
     server::respond::ApiError,
 };
 
-/// What is wrong with a form, under the names the form has.
+/// An error with the problems of a form. They have the names of the form's fields.
 pub(super) fn problems(found: Vec<Problem>) -> ApiError {
     ApiError::problems(found)
 }
 
-/// An error of a webhook's document, where the form has it.
+/// Translates an error of a webhook's document to the names of the form's fields.
 pub(super) fn placed(error: ApiError, fields: &[(&str, &str)]) -> ApiError {
     let ApiError::Invalid { problems, .. } = error else { return error };
     let place = |problem: Problem| {
@@ -35,14 +35,14 @@ pub(super) fn success() -> Value {
     json!({ "success": true })
 }
 
-/// A page of a list: `start` counts from 1; `nextStart` is -1 at the end.
+/// A page of a list. `start` counts from 1; `nextStart` is -1 at the end.
 pub(super) struct Slice {
     pub(super) start: usize,
     pub(super) num: usize,
     pub(super) next: i64,
 }
 
-/// A page's length unless `num` says otherwise, and the longest.
+/// Length of a page if `num` is not given, and the longest.
 const NUM_DEFAULT: u64 = 25;
 const NUM_MAX: u64 = 100;
 

@@ -1,4 +1,4 @@
-//! The pages: what JSON says, as a table, with the links and the forms that lead on. No script, nothing from elsewhere.
+//! The HTML pages of ArcGIS's APIs: JSON as a table, with links and forms. They contain no script and load nothing.
 
 use std::fmt::Write;
 
@@ -6,18 +6,17 @@ use serde_json::Value;
 
 use super::asked::Asked;
 
-/// What is shown.
+/// An answer, for JSON and for HTML.
 #[derive(Clone, Debug)]
 pub(super) struct Shown {
-    /// What it is.
     pub(super) title: String,
-    /// What JSON says.
+    /// The JSON answer.
     pub(super) value: Value,
-    /// Where a page leads on to: label and address.
+    /// Links of the page: label and address.
     pub(super) links: Vec<(String, String)>,
-    /// What a page asks for.
+    /// The form of the page: its title and fields.
     pub(super) form: Option<(&'static str, Vec<Field>)>,
-    /// Where a page goes instead.
+    /// Where a page redirects to instead.
     pub(super) to: Option<String>,
     /// A cookie to set.
     pub(super) cookie: Option<String>,
@@ -91,7 +90,6 @@ th{font-weight:600;background:#f4f4f4;width:14rem}td table th{width:12rem}label{
 input,select,textarea{font:inherit;width:100%;max-width:44rem;padding:0.35rem;border:1px solid #767676;box-sizing:border-box}textarea{min-height:4rem}\
 button{display:block;font:inherit;margin-top:1.2rem;padding:0.4rem 1.2rem;border:0;background:#00619b;color:#fff;cursor:pointer}ul{padding-left:1.2rem}td ul{margin:0}";
 
-/// A whole page.
 pub(super) fn write(asked: &Asked<'_>, shown: &Shown) -> String {
     let mut html = String::new();
     let title = escaped(&shown.title);
@@ -118,13 +116,13 @@ pub(super) fn write(asked: &Asked<'_>, shown: &Shown) -> String {
     html
 }
 
-/// The way here, and who is signed in.
+/// The links to the pages above this one, and the name of the user.
 fn header(asked: &Asked<'_>) -> String {
     let mut html = String::from("<nav>");
     let mut path = String::new();
     for (index, segment) in asked.path.iter().enumerate() {
         path = if path.is_empty() { segment.clone() } else { format!("{path}/{segment}") };
-        // `sharing` and `portals` alone are no addresses.
+        // Some path prefixes, such as `sharing` and `portals`, have no page.
         let is_page = !matches!(path.as_str(), "sharing" | "sharing/rest/portals" | "sharing/rest/community" | "admin/services/webhooks");
         let divider = if index > 0 { " &gt; " } else { "" };
         let _ = match is_page {
@@ -153,7 +151,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// A value: objects as tables, lists as lists, the rest as text.
+/// A value as HTML: objects as tables, lists as lists, the rest as text.
 fn table(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
@@ -202,7 +200,7 @@ fn form(submit: &str, fields: &[Field]) -> String {
     html
 }
 
-/// Text in HTML, also inside an attribute's quotes.
+/// Escapes text for HTML, also for attributes in quotes.
 fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,4 +1,4 @@
-//! The portal itself, as far as clients ask for it before they come to webhooks.
+//! `/sharing/rest`: what clients ask about the portal and the user before they come to webhooks.
 
 use serde_json::{Value, json};
 
@@ -9,10 +9,10 @@ use super::{
 };
 use crate::{model::token::TokenRecord, server::respond::ApiError};
 
-/// The identifier of the one organization there is. It is what ArcGIS Enterprise gives its own.
+/// The identifier of the only organization. ArcGIS Enterprise uses the same.
 pub(super) const PORTAL_ID: &str = "0123456789ABCDEF";
 
-/// The version whose API this is: the first with signed service webhooks and paged lists of organization webhooks.
+/// The version of ArcGIS whose API this is: the first with signed service webhooks and paged lists of organization webhooks.
 const VERSION: &str = "11.2";
 
 /// `/sharing/rest`
@@ -42,7 +42,7 @@ fn user_value(who: &TokenRecord) -> Value {
     })
 }
 
-/// `/sharing/rest/community/self`, or one's own name. There are no others to see.
+/// `/sharing/rest/community/self`, or the path with the caller's own name. Other users cannot be seen.
 pub(super) fn user(asked: &Asked<'_>, name: Option<&str>) -> Result<Shown, ApiError> {
     let who = access::anybody(asked)?;
     if name.is_some_and(|name| !name.eq_ignore_ascii_case(&who.name)) {
@@ -51,7 +51,7 @@ pub(super) fn user(asked: &Asked<'_>, name: Option<&str>) -> Result<Shown, ApiEr
     Ok(Shown::new(format!("User: {}", who.name), user_value(who)).link("Org ID", asked.link(&format!("sharing/rest/portals/{PORTAL_ID}"))))
 }
 
-/// Refuses every portal but the one there is.
+/// Refuses every identifier except that of the only portal.
 pub(super) fn check_id(id: &str) -> Result<(), ApiError> {
     let is_known = id == "self" || id.eq_ignore_ascii_case(PORTAL_ID);
     if is_known {
@@ -61,7 +61,7 @@ pub(super) fn check_id(id: &str) -> Result<(), ApiError> {
     }
 }
 
-/// `/sharing/rest/portals/self`. Without a token: what a client needs to come by one.
+/// `/sharing/rest/portals/self`. Without a token it shows what a client needs to get one.
 pub(super) fn portal(asked: &Asked<'_>, id: &str) -> Result<Shown, ApiError> {
     check_id(id)?;
     let base = asked.base();

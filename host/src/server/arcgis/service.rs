@@ -1,4 +1,4 @@
-//! `/admin/services/.../webhooks`: webhooks of geoprocessing and feature services, and the services' own pages.
+//! `/admin/services/.../webhooks`: webhooks of geoprocessing and feature services, and pages of the services.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::{
     server::{respond::ApiError, services, webhooks},
 };
 
-/// Where a form has what is wrong with its document.
+/// For errors: places in the document, and the form fields they come from.
 const FIELDS: [(&str, &str); 8] = [
     ("/request/url", "/hookUrl"),
     ("/request/content_type", "/contentType"),
@@ -37,14 +37,14 @@ const FIELDS: [(&str, &str); 8] = [
     ("/name", "/name"),
 ];
 
-/// Where a form has the URL and the secret.
+/// The form fields with the URL and the secret.
 const PLACES: Places = Places { url: "/hookUrl", secret: "/signatureKey" };
 
-/// A service and its name, read.
+/// A service, and its name split into its parts.
 struct Named {
     entry: Arc<ServiceEntry>,
     name: ServiceName,
-    /// The address of its webhooks.
+    /// The path of its webhooks.
     at: String,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn root(asked: &Asked<'_>) -> Result<Shown, ApiError> {
     Ok(Shown::new("Server Administrator Directory", json!({ "resources": ["services"] })).link("Services", asked.link("admin/services")))
 }
 
-/// `/admin/services`, or one folder of it.
+/// `/admin/services`, or one folder in it.
 pub(super) fn services(asked: &Asked<'_>, folder: Option<&str>) -> Result<Shown, ApiError> {
     access::directory(asked)?;
     let snapshot = asked.services.catalog.snapshot();
@@ -92,7 +92,6 @@ pub(super) fn services(asked: &Asked<'_>, folder: Option<&str>) -> Result<Shown,
     Ok(shown)
 }
 
-/// One service.
 pub(super) fn service(asked: &Asked<'_>, name: &str) -> Result<Shown, ApiError> {
     let Named { entry, name, at } = find_service(asked, name)?;
     let mut value = json!({ "serviceName": name.service, "type": name.kind.as_str(), "description": entry.spec.description });
@@ -109,14 +108,14 @@ pub(super) fn service(asked: &Asked<'_>, name: &str) -> Result<Shown, ApiError> 
     Ok(Shown::new(format!("Service: {name}"), value).link("Webhooks", at))
 }
 
-/// What is below `/webhooks` of a service.
+/// Answers a path below `/webhooks` of a service.
 pub(super) async fn answer(asked: &Asked<'_>, service: &str, rest: &[&str]) -> Result<Shown, ApiError> {
     let service = find_service(asked, service)?;
     access::service(asked, service.name.kind, &service.entry.spec)?;
     match rest {
         [] => Ok(list(asked, &service)),
         ["create"] => create(asked, &service).await,
-        // The words of the next three are ours: the documentation names the operations, not their addresses.
+        // The next three words are ours: the documentation names the operations but not their addresses.
         ["deleteAll"] => for_all(asked, &service, "Delete all").await,
         ["activateAll"] => for_all(asked, &service, "Activate all").await,
         ["deactivateAll"] => for_all(asked, &service, "Deactivate all").await,
@@ -144,7 +143,7 @@ fn find(asked: &Asked<'_>, service: &Named, id: &str) -> Result<Arc<WebhookEntry
     found.ok_or_else(|| ApiError::NotFound(format!("webhook `{id}` of `{}`", service.name)))
 }
 
-/// The same, to be changed.
+/// The webhook, if the caller may change it.
 fn find_own(asked: &Asked<'_>, service: &Named, id: &str) -> Result<Arc<WebhookEntry>, ApiError> {
     let entry = find(asked, service, id)?;
     access::change(asked, &entry.spec)?;
@@ -184,7 +183,7 @@ fn one(asked: &Asked<'_>, service: &Named, entry: &WebhookEntry) -> Shown {
         .link("Notification Status", format!("{at}/notificationStatus"))
 }
 
-/// The fields of the page, with what there is.
+/// The fields of the page, with their present values.
 fn fields(kind: ServiceKind, value: &Value) -> Vec<Field> {
     let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
     let mut fields = vec![Field::text("name", "Name", &text("name"))];
@@ -264,7 +263,7 @@ async fn for_all(asked: &Asked<'_>, service: &Named, what: &'static str) -> Resu
     if !asked.does()? {
         return Ok(Shown::new(format!("{what}: {}", service.name), json!({})).with_form(what, Vec::new()));
     }
-    // Of who is no administrator: all that they made.
+    // A caller who is no admin changes only the webhooks that he created.
     for entry in all(asked, service).into_iter().filter(|entry| access::may_change(asked, &entry.spec)) {
         match what {
             "Delete all" => webhooks::remove(asked.services, &entry.spec.name).await.map(drop)?,
@@ -292,7 +291,7 @@ fn clone_of(entry: &WebhookEntry) -> WebhookEntry {
     }
 }
 
-/// `/admin/services/webhooks/settings`: what holds for the webhooks of all services, of both kinds.
+/// `/admin/services/webhooks/settings`: settings for the webhooks of all services of both kinds.
 pub(super) async fn settings(asked: &Asked<'_>) -> Result<Shown, ApiError> {
     access::administrator(asked)?;
     let profiles = asked.services.catalog.snapshot().profiles.clone();
@@ -303,7 +302,7 @@ pub(super) async fn settings(asked: &Asked<'_>) -> Result<Shown, ApiError> {
         let fields = current.iter().map(|(name, value)| Field::text(name, name, &value.to_string())).collect();
         return Ok(Shown::new("Webhook Settings", Value::Object(current)).with_form("Update", fields));
     }
-    // Both are checked before either is written.
+    // Check both before either is written.
     let changed = [feature, geoprocessing].map(|profile| with_settings(profile.clone(), &asked.form));
     let [feature, geoprocessing] = changed;
     for profile in [feature.map_err(problems)?, geoprocessing.map_err(problems)?] {

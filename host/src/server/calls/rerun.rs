@@ -1,5 +1,5 @@
-//! `/v1/calls/{id}/rerun` and `/v1/calls/rerun`: calls that were answered 200 and whose `async` receiver failed for good, run again once
-//! the receiver is mended.
+//! `/v1/calls/{id}/rerun` and `/v1/calls/rerun`: runs calls again that were answered 200 and whose `async` receiver failed for good, once
+//! the receiver is repaired.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,13 +20,13 @@ use crate::{
     store::CallFilter,
 };
 
-/// Calls looked at by one request; the answer's `next` goes on.
+/// Most calls that one request looks at. The answer's `next` continues.
 const CALLS_PER_REQUEST_MAX: usize = 1000;
-/// Pages of calls read by one request, of which most may be calls that are not meant.
+/// Most pages of calls that one request reads. Most calls on a page may not match.
 const PAGES_PER_REQUEST_MAX: usize = 50;
-/// Calls read, and set to be run, in one go.
+/// Calls that are read and scheduled at a time.
 const CALLS_AT_ONCE: usize = 50;
-/// What a state may be.
+/// The states that a rerun accepts.
 const STATES: &str = "failed or rejected";
 
 /// How to run a call again.
@@ -42,21 +42,21 @@ pub struct RerunInput {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RerunManyInput {
-    /// Of this receiver.
+    /// Only calls of this receiver.
     pub receiver: String,
-    /// `failed`, the default; or `rejected`: those that its plugin rejected.
+    /// The state of the calls: `failed`, the default, or `rejected`, which means rejected by the receiver's plugin.
     #[serde(default)]
     pub state: Option<CallState>,
-    /// That came in at or after this time.
+    /// Only calls that came in at or after this time.
     #[serde(default)]
     pub since: Option<Timestamp>,
-    /// That came in before this time.
+    /// Only calls that came in before this time.
     #[serde(default)]
     pub until: Option<Timestamp>,
     /// The version of the receiver's plugin that runs them; absent: the active one.
     #[serde(default)]
     pub version: Option<u32>,
-    /// `next` of the answer before, to go on.
+    /// `next` of the previous answer, to continue.
     #[serde(default)]
     pub after: Option<String>,
 }
@@ -64,23 +64,24 @@ pub struct RerunManyInput {
 /// How many calls are run again.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RerunView {
-    /// Calls that wait to be run again; where it was only asked which, that would.
+    /// Calls that are scheduled to run again; for a GET, calls that would be.
     pub calls: u64,
-    /// Calls that match and are not run again.
+    /// Calls that match but cannot be run again.
     pub skipped: u64,
-    /// Why not, of the first of them.
+    /// Why the first of the skipped calls cannot be run again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// To be given as `after` to go on; null: that was all.
+    /// To continue, give this as `after`; null: there are no more calls.
     pub next: Option<String>,
 }
 
 /// Run a call again that was answered 200 and failed for good.
 ///
-/// It keeps its identifier, its time and what makes it one (`once`), so it is never done twice. The receiver must be `async`.
+/// The call keeps its identifier, its time and its idempotency key (`once`), so its effects never happen twice. The receiver must be
+/// `async`.
 #[utoipa::path(post, path = "/v1/calls/{id}/rerun", tag = "calls", request_body = RerunInput, params(("id" = String, Path, description = "`cal_...`")),
-    responses((status = 200, description = "it waits to be run", body = Call), (status = 404, body = ProblemDetails, description = "none such", content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, description = "it is not run again", content_type = "application/problem+json")))]
+    responses((status = 200, description = "the call is scheduled to run", body = Call), (status = 404, body = ProblemDetails, description = "there is no call with this identifier", content_type = "application/problem+json"),
+        (status = 409, body = ProblemDetails, description = "the call cannot be run again", content_type = "application/problem+json")))]
 pub async fn one(services: Services, asked: Asked) -> Answer {
     let input = if asked.body.is_empty() { RerunInput::default() } else { asked.json()? };
     let id = CallId(asked.path(0).to_owned());
@@ -95,14 +96,14 @@ pub async fn one(services: Services, asked: Asked) -> Answer {
     ok(&services.store.call(&id).await?.ok_or_else(missing)?)
 }
 
-/// How many calls would be run again.
+/// Count the calls that would be run again.
 ///
-/// The same choice as that of the POST. Nothing is changed.
+/// The choice is the same as that of the POST. Nothing is changed.
 #[utoipa::path(get, path = "/v1/calls/rerun", tag = "calls",
-    params(("receiver" = String, Query, description = "of this receiver"), ("state" = Option<CallState>, Query, description = "`failed`, the default, or `rejected`: those that its plugin rejected"),
-        ("since" = Option<String>, Query, description = "that came in at or after this time, RFC 3339"), ("until" = Option<String>, Query, description = "that came in before this time, RFC 3339"),
-        ("version" = Option<u32>, Query, description = "by this version of the receiver's plugin"), ("after" = Option<String>, Query, description = "`next` of the answer before")),
-    responses((status = 200, description = "how many so far", body = RerunView), (status = 404, body = ProblemDetails, description = "no such receiver", content_type = "application/problem+json")))]
+    params(("receiver" = String, Query, description = "only calls of this receiver"), ("state" = Option<CallState>, Query, description = "`failed`, the default, or `rejected`, which means rejected by the receiver's plugin"),
+        ("since" = Option<String>, Query, description = "only calls that came in at or after this time, RFC 3339"), ("until" = Option<String>, Query, description = "only calls that came in before this time, RFC 3339"),
+        ("version" = Option<u32>, Query, description = "the version of the receiver's plugin that would run them"), ("after" = Option<String>, Query, description = "`next` of the previous answer")),
+    responses((status = 200, description = "the number of calls so far", body = RerunView), (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json")))]
 pub async fn outlook(services: Services, asked: Asked) -> Answer {
     asked.only(&["receiver", "state", "since", "until", "version", "after"])?;
     let input = RerunManyInput {
@@ -121,11 +122,11 @@ pub async fn outlook(services: Services, asked: Asked) -> Answer {
 
 /// Run all calls again that were answered 200 and failed for good.
 ///
-/// Many are answered in parts: go on with `after` until `next` is null. Asked again after an interruption, it runs what is left: what was
-/// done by a rerun has not failed.
+/// Many calls are answered in parts: continue with `after` until `next` is null. The request can be repeated after an interruption: calls
+/// that a rerun has completed are no longer failed, so they are left out.
 #[utoipa::path(post, path = "/v1/calls/rerun", tag = "calls", request_body = RerunManyInput,
-    responses((status = 200, description = "set to be run so far", body = RerunView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, description = "no such receiver", content_type = "application/problem+json")))]
+    responses((status = 200, description = "the calls scheduled so far", body = RerunView), (status = 400, body = ProblemDetails, description = "not valid", content_type = "application/problem+json"),
+        (status = 404, body = ProblemDetails, description = "there is no receiver with this name", content_type = "application/problem+json")))]
 pub async fn many(services: Services, asked: Asked) -> Answer {
     let input: RerunManyInput = asked.json()?;
     through(&services, input, Some(who(&asked))).await
@@ -135,7 +136,8 @@ fn who(asked: &Asked) -> String {
     asked.token.as_ref().map_or_else(|| "hookwright".to_owned(), |token| token.name.clone())
 }
 
-/// Goes through the calls of a receiver, the newest first. `by`: who has them run; absent: they are only counted.
+/// Goes through the calls of a receiver, newest first. `by`: the name of the token that runs them again; absent: the calls are only
+/// counted.
 async fn through(services: &Services, input: RerunManyInput, by: Option<String>) -> Answer {
     let state = input.state.unwrap_or(CallState::Failed);
     if !matches!(state, CallState::Failed | CallState::Rejected) {
@@ -147,7 +149,7 @@ async fn through(services: &Services, input: RerunManyInput, by: Option<String>)
     for _ in 0..PAGES_PER_REQUEST_MAX {
         let filter = CallFilter { receiver: Some(input.receiver.clone()), state: Some(state) };
         let page = services.store.calls(filter, view.next.take(), CALLS_AT_ONCE).await?;
-        // They come in the order of their times, which are in their identifiers.
+        // The calls are sorted by time, because their identifiers begin with it.
         let is_past = page.data.last().is_some_and(|call| input.since.is_some_and(|since| call.received_at < since));
         view.next = page.next.filter(|_| !is_past);
         looked_at += page.data.len();

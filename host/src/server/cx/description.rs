@@ -1,11 +1,11 @@
-//! `/openapi-v3.json`: the description of `/v3` and `/v3beta1`, made from the routes and the messages themselves.
+//! `/openapi-v3.json`: the description of `/v3` and `/v3beta1`, made from the routes and the messages.
 
 use serde_json::{Map, Value, json};
 
 use super::{PAGE_SIZE, PageSize, environments};
 use crate::{model::cx, server::route::Route};
 
-/// The description as JSON, of these routes.
+/// The description of these routes as JSON.
 pub fn describe(routes: &[Route]) -> Value {
     let mut paths = Map::new();
     for route in routes {
@@ -18,7 +18,7 @@ pub fn describe(routes: &[Route]) -> Value {
         let token = json!({ "type": "string", "description": "The `pageToken` of the next page; left out: this is the last." });
         schemas[name] = json!({ "type": "object", "properties": { field: list, "nextPageToken": token } });
     }
-    // As `google.protobuf.Any` has it in JSON: the message's fields, and its type.
+    // `google.protobuf.Any` in JSON: the message's fields, and its type.
     let mut any_of_environment = schemas["Environment"].clone();
     any_of_environment["properties"]["@type"] = json!({ "type": "string" });
     schemas["Operation"] = json!({
@@ -50,7 +50,7 @@ fn schema(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// What a route does: the last words of its path and its method say it.
+/// What a route does. The last words of its path and its method say it.
 fn operation(route: &Route) -> Value {
     let method = route.method.as_str();
     let is_one = route.path.ends_with('}');
@@ -82,7 +82,7 @@ fn operation(route: &Route) -> Value {
         },
     });
     if is_one {
-        operation["responses"]["404"] = failure("none such: NOT_FOUND");
+        operation["responses"]["404"] = failure("there is no such thing: NOT_FOUND");
     }
     if matches!(verb, "create" | "update") {
         operation["requestBody"] = json!({ "required": true, "content": content(schema(one)) });

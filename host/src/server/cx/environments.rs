@@ -1,4 +1,5 @@
-//! Environments of Dialogflow CX's API. Creating and changing one is an operation there; here it is done when it is answered.
+//! Environments in Dialogflow CX's API. There, creating or changing one is a long-running operation; here, it is finished when it is
+//! answered.
 
 use std::sync::Arc;
 
@@ -24,14 +25,13 @@ use crate::{
     services::Services,
 };
 
-/// What the packages of the two versions are called.
+/// The names of the protobuf packages of both versions.
 const V3: &str = "v3";
 const V3BETA1: &str = "v3beta1";
 
-/// A page's length unless `pageSize` says otherwise, and the longest (Dialogflow CX, `ListEnvironmentsRequest`).
+/// Length of a page if `pageSize` is not given, and the longest (Dialogflow CX, `ListEnvironmentsRequest`).
 pub(super) const PAGE_SIZE: PageSize = PageSize { default: 20, max: 100 };
 
-/// A page of environments.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Page {
@@ -60,32 +60,30 @@ fn shown(services: &Services, asked: &Asked, environment: &Environment) -> Value
     shown
 }
 
-/// The environments of an agent.
 pub async fn list(services: Services, asked: Asked) -> Answer {
     only(&asked, &["pageSize", "pageToken"])?;
     let (environments, next_page_token) = page(&asked, of(&services, &agent(&asked)), &PAGE_SIZE, |one| one.key())?;
     ok(&Page { environments: environments.iter().map(|one| shown(&services, &asked, one)).collect(), next_page_token })
 }
 
-/// An environment.
 pub async fn get(services: Services, asked: Asked) -> Answer {
     only(&asked, &[])?;
     ok(&shown(&services, &asked, &*find(&services, &asked)?))
 }
 
-/// Creates an environment; its name is made of its display name.
+/// Creates an environment. Its name is derived from its display name.
 pub async fn create(services: Services, asked: Asked) -> Answer {
     only(&asked, &[])?;
     write(&services, &asked, asked.json()?, None, V3).await
 }
 
-/// The same in `/v3beta1`, whose messages have names of their own.
+/// The same in `/v3beta1`, whose messages have different type names.
 pub async fn create_beta(services: Services, asked: Asked) -> Answer {
     only(&asked, &[])?;
     write(&services, &asked, asked.json()?, None, V3BETA1).await
 }
 
-/// Changes the fields of `updateMask`, or all of them.
+/// Changes the fields named in `updateMask`; without a mask, all of them.
 pub async fn patch(services: Services, asked: Asked) -> Answer {
     change(&services, &asked, V3).await
 }
@@ -105,7 +103,7 @@ async fn change(services: &Services, asked: &Asked, version: &str) -> Answer {
     write(services, asked, written, Some(existing), version).await
 }
 
-/// Deletes an environment and what it overrides.
+/// Deletes an environment and its overrides.
 pub async fn delete(services: Services, asked: Asked) -> Answer {
     only(&asked, &[])?;
     let existing = find(&services, &asked)?;
@@ -144,14 +142,14 @@ async fn write(services: &Services, asked: &Asked, written: Value, existing: Opt
     ok(&json!({ "name": name, "done": true, "response": response }))
 }
 
-/// A key of an agent's environments that is not in use.
+/// A key that no environment of the agent uses yet.
 fn free_key(services: &Services, agent: &str, display_name: &str) -> String {
     let key = Environment::key_for(display_name);
     let is_free = !key.is_empty() && of(services, agent).iter().all(|other| other.key() != key);
     if is_free { key } else { format!("{key}-{}", hex::encode(random::<4>())).trim_start_matches('-').to_owned() }
 }
 
-/// The documents of the agent's webhooks that change where environment `key` has these overrides and no others.
+/// The agent's webhooks whose document changes if environment `key` has exactly these overrides, and their new documents.
 fn documents(services: &Services, agent: &str, key: &str, overrides: &[Value]) -> Result<Vec<(Arc<WebhookEntry>, Value)>, ApiError> {
     let entries = of_agent(services, agent);
     let mut others: Vec<Option<Override>> = vec![None; entries.len()];
@@ -185,7 +183,7 @@ fn documents(services: &Services, agent: &str, key: &str, overrides: &[Value]) -
     Ok(changed)
 }
 
-/// An error of a webhook's document, where the environment has it.
+/// Translates an error of a webhook's document to the place in the environment.
 fn placed(error: ApiError, key: &str, overrides: &[Value], entry: &WebhookEntry) -> ApiError {
     let ApiError::Invalid { problems, .. } = error else { return error };
     let index = overrides.iter().position(|written| written["name"].as_str().is_some_and(|name| name.ends_with(&entry.spec.name)));

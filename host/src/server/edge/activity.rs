@@ -1,4 +1,4 @@
-//! What a connection does: when bytes last moved, whether a request was begun, whether one is being answered.
+//! The activity of a connection: when bytes last moved, whether it ever had a request, whether one is being answered.
 
 use std::{
     sync::{
@@ -12,10 +12,9 @@ use tokio::time::Instant;
 
 use crate::{config::http::HttpSettings, watched::Watch};
 
-/// What a connection does.
 pub(super) struct Activity {
     begun: Instant,
-    /// Milliseconds after `begun`.
+    /// When bytes last moved, in milliseconds after `begun`.
     moved_ms: AtomicU64,
     has_asked: AtomicBool,
     answering: AtomicUsize,
@@ -33,29 +32,28 @@ impl Activity {
         self.moved_ms.store(passed, Ordering::Relaxed);
     }
 
-    /// A request was begun; it is being answered until this is dropped.
+    /// Records that a request has begun. It counts as being answered until the result is dropped.
     pub(super) fn answering(self: &Arc<Self>) -> Answering {
         self.has_asked.store(true, Ordering::Relaxed);
         self.answering.fetch_add(1, Ordering::Relaxed);
         Answering(Arc::clone(self))
     }
 
-    /// Whether a request was ever begun.
+    /// Whether the connection ever had a request.
     pub(super) fn has_asked(&self) -> bool {
         self.has_asked.load(Ordering::Relaxed)
     }
 
-    /// Whether any request is being answered.
     pub(super) fn is_answering(&self) -> bool {
         self.answering.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether nothing moved for so long.
+    /// Whether no bytes moved for `time`.
     pub(super) fn is_still(&self, time: Duration) -> bool {
         self.begun.elapsed().saturating_sub(Duration::from_millis(self.moved_ms.load(Ordering::Relaxed))) >= time
     }
 
-    /// Whether it took too long: for its first request, or doing nothing.
+    /// Whether the connection took too long: for its first request, or by being idle.
     pub(super) fn is_over(&self, settings: &HttpSettings) -> bool {
         if self.is_answering() {
             return false;
@@ -64,7 +62,7 @@ impl Activity {
     }
 }
 
-/// A request being answered.
+/// A request that is being answered.
 pub(super) struct Answering(Arc<Activity>);
 
 impl Drop for Answering {

@@ -1,5 +1,5 @@
-//! The listeners' certificate: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN. Read again when its files change, and when asked; what
-//! cannot be used leaves the one before in place.
+//! The listeners' certificate: TLS 1.2 and 1.3, with HTTP/2 and HTTP/1.1 by ALPN. It is read again when its files change and on request;
+//! if the new one cannot be used, the old one stays.
 
 use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -15,35 +15,35 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{config::http::TlsFiles, transport::certificates};
 
-/// How often the files are looked at.
+/// Time between two checks of the files.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Why a certificate cannot be used. Says nothing of the key's bytes.
+/// Why a certificate cannot be used. The error contains nothing of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("`tls`: {} cannot be read: {source}", path.display())]
     File {
-        /// Which.
+        /// The file's path.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be read.
         source: io::Error,
     },
-    /// No certificates.
+    /// The file contains no certificate.
     #[error("`tls.certificate_file`: {} is not PEM with at least one whole `BEGIN CERTIFICATE`", .0.display())]
     NoCertificate(PathBuf),
-    /// No key.
+    /// The file contains no key.
     #[error("`tls.key_file`: {} holds no `BEGIN PRIVATE KEY`, `BEGIN RSA PRIVATE KEY` or `BEGIN EC PRIVATE KEY` in PEM", .0.display())]
     NoKey(PathBuf),
-    /// They do not go together, or are of a kind nobody knows.
+    /// Key and certificate do not belong together, or their kind is not supported.
     #[error("`tls`: the certificate and its key cannot be used: {0}")]
     Unusable(rustls::Error),
 }
 
-/// What a file was when it was read: a link that leads elsewhere is another file.
+/// The state of a file: its length, its time and its inode. If a link is changed to another file, the inode differs.
 type Mark = Option<(u64, Option<std::time::SystemTime>, u64)>;
 
-/// The certificate that holds now. Cheap to clone.
+/// The certificate in use. Clones share it.
 #[derive(Clone)]
 pub struct Certificates {
     files: Arc<TlsFiles>,
@@ -52,23 +52,22 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Reads the files.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let config = read(&files)?;
         Ok(Self { files: Arc::new(files), config: Arc::new(ArcSwap::from(config)), asked: Arc::default() })
     }
 
-    /// What speaks TLS for the next connection.
+    /// The TLS acceptor for the next connection.
     pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.load_full())
     }
 
-    /// Asks for the files to be read again.
+    /// Requests that the files are read again.
     pub fn reload(&self) {
         self.asked.notify_one();
     }
 
-    /// Reads the files again when they change or it is asked for, until `stop`.
+    /// Reads the files again when they change or on request, until `stop`.
     pub async fn watch(self, stop: CancellationToken) {
         let mut seen = self.marks();
         loop {
@@ -86,7 +85,7 @@ impl Certificates {
                     self.config.store(config);
                     tracing::info!(file = %self.files.certificate_file.display(), "the certificate was read again");
                 }
-                // Half a change, mostly: the other file follows, and is looked at then.
+                // Usually only one of the two files has changed yet. The other follows and is read then.
                 Err(error) => tracing::error!(%error, "the changed certificate cannot be used; the one before goes on"),
             }
             seen = now;

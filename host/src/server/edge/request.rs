@@ -1,4 +1,4 @@
-//! What a request says of who sent it, made true: only a trusted proxy is believed about others.
+//! Corrects what a request says about its sender: only a trusted proxy may speak for others.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,14 +14,14 @@ use crate::{
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// What nobody but a trusted proxy may say.
+/// Headers that only a trusted proxy may set.
 const FORWARDED_BY: [HeaderName; 4] =
     [FORWARDED_FOR, FORWARDED_PROTO, HeaderName::from_static("x-forwarded-host"), HeaderName::from_static("x-real-ip")];
 
-/// Takes out what is not to be believed, puts in what is so, and finds who really asks.
+/// Removes headers that cannot be trusted, adds the ones that are true, and returns the address of the real sender.
 pub fn settle(parts: &mut Parts, caller: Caller, settings: &HttpSettings) -> SocketAddr {
     let headers = &mut parts.headers;
-    // HTTP/2 says it in `:authority` alone.
+    // HTTP/2 sends the host only in `:authority`.
     if !headers.contains_key(HOST)
         && let Some(host) = parts.uri.authority().and_then(|authority| HeaderValue::try_from(authority.as_str()).ok())
     {
@@ -38,7 +38,7 @@ pub fn settle(parts: &mut Parts, caller: Caller, settings: &HttpSettings) -> Soc
     caller.remote
 }
 
-/// The last address in `X-Forwarded-For` that is no trusted proxy itself: everything before it may have been made up.
+/// The last address in `X-Forwarded-For` that is not a trusted proxy. Everything before it may be made up.
 fn client(headers: &HeaderMap, remote: SocketAddr, settings: &HttpSettings) -> SocketAddr {
     let written: Vec<_> =
         headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).collect();
@@ -53,7 +53,7 @@ fn client(headers: &HeaderMap, remote: SocketAddr, settings: &HttpSettings) -> S
     client
 }
 
-/// An address, with a port or without.
+/// Parses an address, with or without a port.
 fn parse(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
@@ -80,7 +80,7 @@ mod tests {
     fn only_a_trusted_proxy_says_who_asks() {
         assert_eq!(client_of("192.0.2.1", &["198.51.100.7"]), ("192.0.2.1".to_owned(), false));
         assert_eq!(client_of("10.0.0.1", &["198.51.100.7"]), ("198.51.100.7".to_owned(), true));
-        // What the client wrote itself stands before what the proxies added.
+        // The client's own entries come before those of the proxies.
         assert_eq!(client_of("10.0.0.1", &["1.1.1.1, 198.51.100.7, 10.0.0.2"]).0, "198.51.100.7");
         assert_eq!(client_of("10.0.0.1", &["1.1.1.1", "198.51.100.7:4711"]).0, "198.51.100.7");
         assert_eq!(client_of("10.0.0.1", &["1.1.1.1, nonsense"]).0, "10.0.0.1");

@@ -1,4 +1,4 @@
-//! What every answer of the API carries: headers that keep browsers from harm, those for origins that are let in, compression.
+//! What every answer of the API gets: security headers, CORS headers, compression.
 
 use std::io::Write;
 
@@ -24,17 +24,17 @@ use crate::{
     },
 };
 
-/// What answers carry unless they say otherwise themselves.
+/// Headers that an answer gets unless it sets them itself.
 const SECURITY: [(HeaderName, &str); 4] =
     [(X_CONTENT_TYPE_OPTIONS, "nosniff"), (X_FRAME_OPTIONS, "DENY"), (REFERRER_POLICY, "no-referrer"), (CACHE_CONTROL, "no-store")];
-/// A year, as HSTS's preload list wants it.
+/// One year, as HSTS's preload list requires.
 const HSTS: &str = "max-age=31536000";
-/// How long a browser may remember what it may ask, in seconds.
+/// How long a browser may cache the answer to a preflight, in seconds.
 const PREFLIGHT_SECONDS: &str = "600";
-/// Kinds of content that get smaller.
+/// Media types that compress well.
 const COMPRESSED: [&str; 4] = ["application/", "text/", "image/svg", "multipart/form"];
 
-/// What of a request its answer depends on.
+/// The parts of a request on which the headers of its answer depend.
 pub struct Asking {
     origin: Option<HeaderValue>,
     is_preflight: bool,
@@ -42,7 +42,6 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// Reads it.
     pub fn of(parts: &Parts, settings: &HttpSettings) -> Self {
         let is_let_in = |origin: &&HeaderValue| settings.cors_origins.iter().any(|known| known.as_bytes() == origin.as_bytes());
         Self {
@@ -52,7 +51,7 @@ impl Asking {
         }
     }
 
-    /// The answer to a browser that asks whether a page may ask; `None`: it is not that, or may not.
+    /// The answer to a CORS preflight; `None`: the request is no preflight, or its origin is not allowed.
     pub fn preflight(&self) -> Option<Response<Body>> {
         let _ = self.origin.as_ref().filter(|_| self.is_preflight)?;
         let mut response = respond::no_content().ok()?;
@@ -64,7 +63,7 @@ impl Asking {
         Some(response)
     }
 
-    /// Puts on an answer of the API what belongs on it.
+    /// Adds headers to an answer of the API and compresses it.
     pub async fn dress(self, mut response: Response<Body>, is_encrypted: bool, settings: &HttpSettings) -> Response<Body> {
         let headers = response.headers_mut();
         for (name, value) in SECURITY {
@@ -84,7 +83,7 @@ impl Asking {
     }
 }
 
-/// Names a request on its answer.
+/// Puts the request's identifier on its answer.
 pub fn name(response: &mut Response<Body>, request_id: HeaderValue) {
     response.headers_mut().insert(REQUEST_ID, request_id);
 }
@@ -105,7 +104,7 @@ async fn compressed(response: Response<Body>, bytes_min: usize) -> Response<Body
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    // It is whole already: this waits for nothing.
+    // The body is already complete, so this does not wait.
     let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes);
     let Some(small) = gzip(body.clone()).await.filter(|small| small.len() < body.len()) else {
         return Response::from_parts(parts, Full::new(body));
@@ -116,7 +115,7 @@ async fn compressed(response: Response<Body>, bytes_min: usize) -> Response<Body
     Response::from_parts(parts, Full::new(small.into()))
 }
 
-/// Compresses where it holds up nobody.
+/// Compresses on a thread where it does not block other requests.
 async fn gzip(body: Bytes) -> Option<Vec<u8>> {
     let work = move || {
         let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());

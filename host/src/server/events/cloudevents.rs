@@ -1,4 +1,4 @@
-//! CloudEvents 1.0 over HTTP, HTTP Protocol Binding section 3: the content type says which of the three forms it is.
+//! CloudEvents 1.0 over HTTP (HTTP Protocol Binding, section 3). The content type says which of the three forms it is.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::server::{
     respond::ApiError,
 };
 
-/// The events, and whether they came as a list; `None`: this is no CloudEvent.
+/// The events, and whether they came as a list; `None`: the request is no CloudEvent.
 pub fn read(asked: &Asked) -> Result<Option<(Vec<EventInput>, bool)>, ApiError> {
     let media = asked.media_type();
-    // The batch's type begins like the structured one's: it is asked first (section 3.1).
+    // The media type of the structured form is a prefix of that of the batch, so check the batch first (section 3.1).
     if media.starts_with("application/cloudevents-batch") {
         only_json(&media)?;
         let items: Vec<Map<String, Value>> = parse(&asked.body)?;
@@ -68,7 +68,7 @@ fn binary(asked: &Asked) -> Result<EventInput, ApiError> {
     event(attributes, data)
 }
 
-/// Undo double quotes, then percent-decode once (section 3.1.3.2); what is no UTF-8 is refused.
+/// Decodes a header's value: double quotes, then percent-encoding, once (section 3.1.3.2). Invalid UTF-8 is refused.
 fn decode_header(text: &str) -> Option<String> {
     let text = text.trim();
     let unquoted = match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn header_values_are_decoded_as_the_binding_says() {
-        // The example of section 3.1.3.2.
+        // The example in section 3.1.3.2.
         assert_eq!(decode_header("Euro%20%E2%82%AC%20%F0%9F%98%80").as_deref(), Some("Euro € 😀"));
         assert_eq!(decode_header("\"a b\"").as_deref(), Some("a b"));
         assert_eq!(decode_header("%C0%A0"), None);

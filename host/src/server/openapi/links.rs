@@ -1,7 +1,7 @@
-//! Links of the description (OpenAPI 3.1, "Link Object"): what an answer names, and what can be asked with that next. Made from the
-//! addresses themselves; only what no address says (where an answer names a thing of another kind) is a table.
+//! Links in the OpenAPI description (OpenAPI 3.1, "Link Object"): which request can follow an answer, and with which values of it. They
+//! are derived from the paths; a table adds what paths do not show, where an answer names a thing of another kind.
 //!
-//! They are for people who read the description, and for tests that follow them: chains of calls, each with what others made.
+//! The links are for people who read the description, and for tests that follow them in chains of calls.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::server::route::{Route, operation_id};
 
-/// Where an answer names a thing of another kind: method, address and place; and that kind's address.
+/// Places where an answer names a thing of another kind: method, path, place, and the path of that kind.
 const NAMED: [(Method, &str, &str, &str); 8] = [
     (Method::GET, "/v1/events/{id}", "/deliveries/0/id", "/v1/deliveries/{id}"),
     (Method::GET, "/v1/deliveries/{id}", "/event", "/v1/events/{id}"),
@@ -22,10 +22,10 @@ const NAMED: [(Method, &str, &str, &str); 8] = [
     (Method::GET, "/v1/actions/{name}", "/receivers/0", "/v1/receivers/{name}"),
 ];
 
-/// Where the body of what comes next is made of the answer.
+/// Requests whose body is made from an answer: the paths of both, and the field.
 const BODIES: [(&str, &str, &str); 1] = [("/v1/plugins/{name}", "/v1/plugins/{name}/activate", "version")];
 
-/// Adds the links to the answers in `document` that go well.
+/// Adds links to the successful answers in `document`.
 pub(super) fn add(document: &mut Value, routes: &[Route]) {
     for from in routes {
         let links: Map<_, _> = routes.iter().filter_map(|to| Some((operation_id(to), link(from, to)?))).collect();
@@ -41,7 +41,7 @@ pub(super) fn add(document: &mut Value, routes: &[Route]) {
     }
 }
 
-/// What `to` is asked with after `from` was answered; `None`: nothing in the answer leads there.
+/// The link from an answer of `from` to the request `to`; `None`: nothing in the answer leads there.
 fn link(from: &Route, to: &Route) -> Option<Value> {
     if std::ptr::eq(from, to) {
         return None;
@@ -57,17 +57,17 @@ fn link(from: &Route, to: &Route) -> Option<Value> {
 
 type Names = BTreeMap<String, String>;
 
-/// The same thing, or what belongs to it: named as it was in the request.
+/// A link to the same thing, or to what belongs to it. It is named as in the request.
 fn from_address(from: &Route, to: &Route) -> Option<Names> {
-    // Of what is no more there is nothing to ask.
+    // After a DELETE nothing is left to link to.
     let belongs = to.path == from.path || to.path.strip_prefix(from.path).is_some_and(|rest| rest.starts_with('/'));
     let (held, wanted) = (parameters(from.path), parameters(to.path));
     let is_led = from.method != Method::DELETE && belongs && !held.is_empty() && wanted == held;
     is_led.then(|| wanted.iter().map(|name| ((*name).to_owned(), format!("$request.path.{name}"))).collect())
 }
 
-/// What was made in a collection, or stands first in its list: named by the answer. Lists lead to looking alone: what stands first in
-/// them is somebody's.
+/// A link to a thing that a POST created, or to the first entry of a list. The answer names it. Lists only lead to GET requests: a test
+/// that follows links must not change an entry that it did not create.
 fn from_item(from: &Route, to: &Route) -> Option<Names> {
     let rest = to.path.strip_prefix(from.path)?.strip_prefix("/{")?;
     let (own, _) = rest.split_once('}')?;
@@ -85,7 +85,7 @@ fn from_item(from: &Route, to: &Route) -> Option<Names> {
     Some(wanted.iter().map(name).collect())
 }
 
-/// A thing of another kind.
+/// A link to a thing of another kind.
 fn from_table(from: &Route, to: &Route) -> Option<Names> {
     let named = NAMED.iter().find(|(method, path, _, kind)| {
         *method == from.method

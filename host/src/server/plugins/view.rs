@@ -1,4 +1,4 @@
-//! Plugins as they are shown.
+//! Plugins, as answers show them.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -24,34 +24,34 @@ use crate::{
     services::Services,
 };
 
-/// A plugin as shown.
+/// A plugin, as an answer shows it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PluginView {
-    /// Its name.
+    /// The plugin's name.
     pub name: String,
-    /// The active version: a number, or `builtin`; null: none.
+    /// The active version: a number, or `builtin`; null: no version is active.
     pub active: Option<Value>,
     /// What the active version can do.
     pub exports: Vec<Export>,
-    /// Uploaded versions, oldest first.
+    /// The uploaded versions, oldest first.
     pub versions: Vec<PluginVersion>,
-    /// Whether the binary carries one of this name.
+    /// The digest of the plugin of this name in the binary; null: the binary has none.
     pub builtin: Option<Digest>,
-    /// What it is configured with.
+    /// The plugin's configuration.
     pub config: Value,
-    /// What it is granted.
+    /// The capabilities that are granted to the plugin.
     pub grants: Grants,
-    /// Interfaces the active (or newest) version imports that nothing is granted for.
+    /// Interfaces that the active (or else the newest) version imports and for which a grant is missing.
     pub missing_grants: Vec<String>,
-    /// The limits that hold.
+    /// The limits in force.
     pub limits: PluginLimits,
-    /// What of that an admin set; the rest is the host's default.
+    /// The limits that an admin set; the others are the host's defaults.
     pub own_limits: PluginLimitsSpec,
-    /// When it is rolled back by itself, and to what.
+    /// When the plugin is rolled back automatically, and to which version.
     pub rollback: RollbackView,
-    /// How the active version behaves, and whether it is set aside; null: none is active.
+    /// The circuit breaker of the active version; null: no version is active.
     pub breaker: Option<BreakerView>,
-    /// Other versions that are set aside: webhooks may be pinned to them.
+    /// Circuit breakers of other versions that are not closed. Webhooks may be pinned to these versions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others_set_aside: Vec<BreakerView>,
 }
@@ -60,48 +60,48 @@ pub struct PluginView {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum ChangedPlugin {
-    /// All of it, to who may read plugins.
+    /// All of it, for tokens that may read plugins.
     Whole(Box<PluginView>),
-    /// What is active now, to everybody else.
+    /// Only the active version, for all other tokens.
     Outcome(ActivePluginView),
 }
 
-/// What is active of a plugin, and nothing of what it was given.
+/// The active version of a plugin, without its configuration and grants.
 #[derive(Debug, Serialize, ToSchema)]
-// Closed, so that an answer fits one of the two descriptions alone.
+// `deny_unknown_fields`, so that an answer fits only one of the two schemas.
 #[serde(deny_unknown_fields)]
 pub struct ActivePluginView {
-    /// Its name.
+    /// The plugin's name.
     pub name: String,
-    /// The active version: a number, or `builtin`; null: none.
+    /// The active version: a number, or `builtin`; null: no version is active.
     pub active: Option<Value>,
 }
 
-/// How a version behaves.
+/// The circuit breaker of a version.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BreakerView {
-    /// Which version; null: the one in the binary.
+    /// The version; null: the one in the binary.
     pub version: Option<u32>,
-    /// `closed`: calls go through; `open`: none does before `next_probe_at`; `half_open`: one goes through, to see.
+    /// `closed`: the version is called; `open`: it is not called before `next_probe_at`; `half_open`: one call is let through as a probe.
     #[schema(example = "closed")]
     pub state: &'static str,
-    /// Since when it is set aside.
+    /// When the circuit breaker opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// When the next call goes through.
+    /// When the next probe is let through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_probe_at: Option<Timestamp>,
-    /// Callers and events, with no call that went well between them, on which it harmed itself: 10 set it aside. However often one of
-    /// them has it fail, it is one.
+    /// Number of different parties (callers and events) on which the version failed by its own fault, without a successful call in
+    /// between. The circuit breaker opens at 10. A party counts once, however often the version fails on it.
     pub failures: u32,
-    /// The last of these failures since this process began or the plugin was changed.
+    /// The last of these failures, since the process started or the plugin was changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<LastFailureView>,
-    /// Calls since then that say something of it.
+    /// Calls since then that count for the circuit breaker.
     pub calls: u64,
-    /// Those that failed.
+    /// Number of these calls that failed.
     pub failed_calls: u64,
-    /// Until when it is rolled back by itself if it fails too often.
+    /// Until when the version is rolled back automatically if it fails too often.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watched_until: Option<Timestamp>,
 }
@@ -109,11 +109,11 @@ pub struct BreakerView {
 /// A failure.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LastFailureView {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// Its word, as in attempts and calls.
+    /// The kind of the failure, as in attempts and calls.
     pub kind: &'static str,
-    /// Its sentence.
+    /// The failure in a sentence.
     pub detail: String,
 }
 
@@ -130,18 +130,17 @@ impl From<Shown> for BreakerView {
     }
 }
 
-/// When a plugin is rolled back, and to what.
+/// When a plugin is rolled back, and to which version.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RollbackView {
-    /// The rule that holds.
+    /// The rule in force.
     pub rule: RollbackRule,
-    /// Whether an admin set it for this plugin; else it is the host's.
+    /// Whether an admin set the rule for this plugin; otherwise it is the host's.
     pub is_own: bool,
-    /// What a rollback would go to now: a version's number, or `builtin`; null: there is nothing before.
+    /// The version that a rollback would activate now: a number, or `builtin`; null: there is no version before.
     pub to: Option<Value>,
 }
 
-/// What a rollback comes to, as shown.
 pub(super) fn rollback_view(info: &PluginInfo) -> RollbackView {
     RollbackView { rule: info.rollback, is_own: info.record.rollback.is_some(), to: info.before.and_then(version_shown) }
 }
@@ -167,7 +166,7 @@ pub(super) fn shown(info: PluginInfo) -> PluginView {
     }
 }
 
-/// What a change is answered with: no more than a GET with the same token shows.
+/// The answer to a change. It shows no more than a GET with the same token would.
 pub(super) fn changed(services: &Services, asked: &Asked) -> Answer {
     let info = find(services, asked.path(0))?;
     ok(&if asked.allows(Scope::Read) {
@@ -186,7 +185,7 @@ pub(super) fn version_shown(version: ActiveVersion) -> Option<Value> {
     }
 }
 
-/// Who asks.
+/// The actor of a change, for the history.
 pub(super) fn actor(asked: &Asked) -> Actor {
     asked.token.as_ref().map_or_else(Actor::host, |token| Actor::token(&token.name))
 }
