@@ -93,7 +93,7 @@ pub fn micros(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The time of the system's clock, for what others compare with theirs: spans are placed beside those of other machines.
+/// The time of the system's clock, for what others compare with theirs: spans are placed next to the spans of other machines.
 pub fn wall() -> SystemTime {
     SystemTime::now()
 }

@@ -48,7 +48,7 @@ pub struct Request {
 /// Why a webhook was not invoked at all.
 #[derive(Debug, thiserror::Error)]
 pub enum InvokeError {
-    /// There is none of that name.
+    /// No webhook has that name.
     #[error("there is no webhook `{0}`")]
     Missing(String),
     /// It is inactive.

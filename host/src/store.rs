@@ -190,7 +190,7 @@ struct Shared {
 }
 
 impl Store {
-    /// Opens the store in the data directory `dir`, making it when there is none.
+    /// Opens the store in the data directory `dir`, and makes it when it does not exist.
     ///
     /// Whatever another process had claimed is free again when this returns; an `invoke` it had not finished has failed.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {

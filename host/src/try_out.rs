@@ -109,7 +109,7 @@ pub enum TryError {
 /// What the plugin said.
 #[derive(Debug)]
 pub enum Said {
-    /// A request, or that there is none to send.
+    /// A request; `None`: nothing is sent.
     Request(Option<PluginRequest>),
     /// A reply.
     Reply(PluginReply),

@@ -82,7 +82,7 @@ impl<G: Guard> Turns<G> {
         }
     }
 
-    /// Changes the line; who is woken by it is told.
+    /// Changes the line, and tells each waiter that the change wakes.
     pub fn change(&self, change: impl FnOnce(&mut Line<Wake>) -> Told<Wake>) {
         self.0.step(|line| tell(change(line)));
     }

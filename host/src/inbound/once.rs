@@ -21,9 +21,9 @@ use crate::{
 pub(super) enum Place {
     /// The receiver takes the same call any number of times.
     Any,
-    /// It is the first, and is answered while this is held.
+    /// The call is the first, and is answered while the right is held.
     First(Right),
-    /// It is not run: it is recorded with this answer.
+    /// The call is not run: it is recorded with this answer.
     Answered(Reply),
     /// The first is still being answered. Nothing is recorded; the sender tries again.
     UnderWay,
@@ -61,9 +61,9 @@ pub(super) async fn take_turn(services: &Services, receiver: &Receiver, call: &m
 enum Standing {
     /// It is the first.
     First(Right),
-    /// It was done.
+    /// The call was done.
     Done,
-    /// It is being done.
+    /// The call is being done.
     UnderWay,
 }
 

@@ -162,7 +162,7 @@ pub fn begin(services: &Services, claimed: Claimed, slot: Slot) -> JoinHandle<()
     })
 }
 
-/// What `webhook` is owed for `event`, and the slot to send it from.
+/// The delivery of `event` to `webhook`; also its slot, if it has one.
 fn owed(services: &Services, webhook: &Arc<Webhook>, event: &NewEvent) -> (NewDelivery, Option<Slot>) {
     let environment = event.environment.as_deref();
     let endpoint = webhook.endpoint(environment);

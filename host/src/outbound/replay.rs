@@ -64,7 +64,7 @@ pub async fn replay(services: &Services, webhook: &Arc<Webhook>, replay: Replay)
     Ok(progress)
 }
 
-/// What the webhook is owed for a past event, if it selects it.
+/// The delivery of a past event to the webhook, if the webhook selects the event.
 fn owed(webhook: &Arc<Webhook>, event: Event, replay: &Replay) -> Option<Replayed> {
     let seq = event.seq;
     let event = NewEvent::from(event);

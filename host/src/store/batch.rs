@@ -47,7 +47,7 @@ struct OpenBatch {
     bytes: Option<usize>,
 }
 
-/// Adds `event`, of `bytes`, to the webhook's open batch, and begins one if there is none. A full batch is closed.
+/// Adds `event`, of `bytes`, to the webhook's open batch, or begins a batch when none is open. A full batch is closed.
 pub(super) fn join(
     transaction: &mut Transaction<'_>,
     (event, bytes): (&Event, usize),

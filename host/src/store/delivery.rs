@@ -371,7 +371,7 @@ pub(super) fn resend(transaction: &mut Transaction<'_>, id: &DeliveryId) -> Resu
     Ok(record.delivery)
 }
 
-/// Ends a delivery that is not over; `None` when there is none such.
+/// Ends a delivery that is not over; `None` when no such delivery exists.
 pub(super) fn cancel(transaction: &mut Transaction<'_>, id: &DeliveryId) -> Result<Option<Delivery>, StoreError> {
     let mut record = if let Some(record) = Record::load(transaction, key::WAITING, id)? {
         record.take_waiting(transaction)?;

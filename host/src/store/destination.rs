@@ -26,7 +26,7 @@ const NAME_BYTES_MAX: usize = 512;
 /// Bytes of a part of it: what file systems take.
 const PART_BYTES_MAX: usize = 255;
 
-/// The place `name` below `base`, which is made where there is none. No link and no `..` leads out of it.
+/// The place `name` below `base`, which is made when it does not exist. No link and no `..` leads out of it.
 pub fn below(base: &Path, name: &str) -> Result<PathBuf, StoreError> {
     let refused = |what| StoreError::Misplaced { path: PathBuf::from(name), what };
     let failed = |source: io::Error| StoreError::backup("made", base, source);

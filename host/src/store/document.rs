@@ -59,7 +59,7 @@ impl Store {
         .await
     }
 
-    /// A document; `None` when there is none, or it was deleted.
+    /// Reads a document; `None` when no such document exists, or it was deleted.
     pub async fn config(&self, kind: &str, id: &str) -> Result<Option<ConfigDoc>, StoreError> {
         Ok(get(&self.engine(), &key::config(kind, id))?.filter(|document| document.document.is_some()))
     }

@@ -60,7 +60,7 @@ struct Log {
 }
 
 impl Engine {
-    /// Opens the engine in `path`, making it when there is none. Without a key what is sealed can be neither read nor written.
+    /// Opens the engine in `path`, and makes it when it does not exist. Without a key what is sealed can be neither read nor written.
     pub(super) fn open(path: &Path, key: Option<StorageKey>) -> Result<Self, StoreError> {
         let tree = Tree::open(path)?;
         // Not before: the process that closes the tree writes to the journal until then.

@@ -213,7 +213,7 @@ pub enum StoreError {
         /// What happened.
         source: Cause,
     },
-    /// What should be a backup is none, or no whole one.
+    /// What should be a backup is not a backup, or not a whole one.
     #[error("{} is not a whole backup ({why}): use another one", path.display())]
     NoBackup {
         /// The backup.

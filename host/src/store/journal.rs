@@ -61,7 +61,7 @@ pub(super) fn exists(directory: &Path) -> bool {
 }
 
 impl Journal {
-    /// Opens the journal in `directory`, making it when there is none, with everything in it, in the order it was written.
+    /// Opens the journal in `directory`, and makes it when it does not exist, with everything in it, in the order it was written.
     pub(super) fn open(directory: &Path) -> Result<(Self, Layer), StoreError> {
         let unavailable = |source| StoreError::unavailable("open its journal", source);
         let open = |name| OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(directory.join(name));

@@ -61,7 +61,7 @@ impl Drop for Directory {
 }
 
 impl Tree {
-    /// Opens the tree in `path`, making it when there is none.
+    /// Opens the tree in `path`, and makes it when it does not exist.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         remove_unfinished_snapshots(path).map_err(|source| StoreError::unavailable("prepare its directory", source))?;
         let began = Instant::now();

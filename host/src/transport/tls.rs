@@ -35,7 +35,7 @@ pub enum BadTls {
     /// A chain that is not certificates in PEM.
     #[error("the client certificate is not PEM with at least one `BEGIN CERTIFICATE`")]
     ChainNotPem,
-    /// A key that is none.
+    /// The key is not PEM of a private key.
     #[error("the client certificate's key is not PEM with a `BEGIN PRIVATE KEY`, `BEGIN RSA PRIVATE KEY` or `BEGIN EC PRIVATE KEY`")]
     KeyNotPem,
     /// A certificate and a key that do not go together, or a key of an unknown kind.

@@ -20,7 +20,7 @@ pub struct Right {
 }
 
 impl Answering {
-    /// The right to work on what `key` names; `None`: somebody has it.
+    /// The right to work on what `key` names; `None`: another task has the right.
     pub fn begin(&self, key: RepeatKey) -> Option<Right> {
         let is_new = lock(&self.0).insert(key);
         is_new.then(|| Right { answering: self.clone(), key })

@@ -23,7 +23,7 @@ pub struct Pace {
 pub struct Paced {
     /// Its limit.
     pub per_minute: u32,
-    /// Seconds until there is one more.
+    /// Seconds until the token may make one more request.
     pub retry_after_s: u32,
 }
 

@@ -14,7 +14,7 @@ use crate::{
     model::{oauth::Token, outcome::Failure, secret::Secret},
 };
 
-/// Tokens kept; past it those that are over go, then any.
+/// Tokens kept at most; beyond it expired tokens are dropped first, then any.
 pub const TOKENS_MAX: usize = 8192;
 
 /// What a token is kept under: a digest of all it depends on and of where it is used. A rotated secret gets a token of its own, and so does
@@ -50,7 +50,7 @@ impl Tokens {
     pub(crate) fn slot(&self, key: Key, now: Timestamp) -> Slot {
         let mut slots = lock(&self.slots);
         if slots.len() >= TOKENS_MAX && !slots.contains_key(&key) {
-            // What somebody holds is being asked for just now.
+            // A slot that is locked belongs to a token that is being fetched.
             slots.retain(|_, slot| slot.try_lock().map_or(true, |kept| is_good(kept.token.as_ref(), now)));
             let surplus = (slots.len() + 1).saturating_sub(TOKENS_MAX);
             let gone: Vec<Key> = slots.keys().take(surplus).copied().collect();

@@ -30,7 +30,7 @@ use crate::{
     turns::{Permit, Refused, Turns},
 };
 
-/// Deliveries of one endpoint that may stand behind those being sent.
+/// Deliveries of one endpoint that may wait in memory behind the deliveries being sent.
 const NEXT_MAX: usize = 256;
 
 /// What an endpoint's webhook allows.
@@ -45,7 +45,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// For what is not sent any more but cancelled.
+    /// Rules for deliveries that are cancelled instead of sent.
     pub const NONE: Self = Self { in_flight: 64, per_second: None, is_gone: true };
 
     /// What a webhook says.
@@ -88,7 +88,7 @@ struct LineRoom {
     held: usize,
     /// What is left of the rate.
     bucket: TokenBucket,
-    /// Something of it waits in the store because there was no room.
+    /// A delivery of the endpoint waits in the store because there was no room.
     is_starved: bool,
 }
 
@@ -195,7 +195,7 @@ impl Window {
         self.wake();
     }
 
-    /// The host stops: who waits is sent away, and nothing is begun any more.
+    /// The host stops: waiting deliveries are refused their turn, and no delivery is begun any more.
     pub fn stop(&self) {
         self.shared.is_stopped.store(true, Ordering::SeqCst);
         let lines: Vec<_> = self.lines().values().cloned().collect();
@@ -334,7 +334,7 @@ impl Drop for Slot {
     }
 }
 
-/// Leave to send one delivery.
+/// Permits to send one delivery.
 pub struct Turn {
     #[expect(dead_code, reason = "held for its drop")]
     all: Permit,

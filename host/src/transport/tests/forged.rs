@@ -123,7 +123,7 @@ async fn a_user_name_fools_nobody_about_the_host() {
     ] {
         assert_eq!(kind(transport.send(get(url)).await), FailureKind::RequestInvalid, "{url}");
     }
-    // An empty one is none for the URL parser: the address is what is tested.
+    // The URL parser ignores an empty user name: the address is what is tested.
     assert_eq!(kind(transport.send(get("https://@[::1]:9876/")).await), FailureKind::AddressRefused);
     // The path may look like a host.
     let (address, server) = once("HTTP/1.1 204 No Content\r\n\r\n").await;
