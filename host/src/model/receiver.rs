@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Map, Value, json};
 
 use super::{
-    binding::{Bindings, split_first},
+    binding::{Binding, Bindings, split_first},
     filter::json_path::{JsonPath, OverBudget, Steps},
     json::json_bytes,
     problem::{Problem, segment},
@@ -293,6 +293,21 @@ pub fn resolve_data(data: &Value, call: &Value, left: &mut DataBudget) -> Result
         }
         other => other.clone(),
     })
+}
+
+/// Adds the paths of `data` that give a list because of how they are written.
+pub fn list_paths<'d>(data: &'d Value, found: &mut Vec<&'d str>) {
+    match data {
+        Value::String(text) if is_path(text) => {
+            let binding = Bindings::parse([("value", text)]);
+            if binding.is_ok_and(|bindings| bindings.iter().any(Binding::binds_list)) {
+                found.push(text);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| list_paths(item, found)),
+        Value::Object(fields) => fields.values().for_each(|value| list_paths(value, found)),
+        _ => {}
+    }
 }
 
 /// A name that is found in a call: text as it is, a number as text.
