@@ -2,9 +2,9 @@
 
 /// Steps one path may take on one document; all bindings of one answer share them. A step is a value that is looked at, 64 bytes that are
 /// compared, or four positions of a pattern at one byte. Our decision: some ten milliseconds of one processor, at most fifty.
-pub const PATH_STEPS_MAX: u64 = 700_000;
+pub const PATH_STEPS_MAX: u64 = 600_000;
 /// Values one path may find; each takes eight bytes while it is held.
-pub const PATH_NODES_MAX: usize = 1_000_000;
+pub const PATH_NODES_MAX: usize = 500_000;
 
 /// Bytes that are compared in one step.
 const COMPARED_BYTES: usize = 64;
@@ -54,7 +54,7 @@ impl Steps {
 
     /// Takes off what comparing numbers with so many bytes takes; 0: they are no texts.
     pub(super) fn numbers(&mut self, bytes: usize) -> Result<(), OverBudget> {
-        self.spend(if bytes == 0 { 1 } else { 4 + (bytes / NUMBER_BYTES) as u64 })
+        self.spend(if bytes == 0 { 1 } else { 8 + (bytes / NUMBER_BYTES) as u64 })
     }
 
     /// How many were taken.

@@ -14,21 +14,41 @@ pub enum Number<'v> {
 }
 
 impl Number<'_> {
-    /// How many bytes a comparison reads; 0: they are compared as they are.
-    pub(super) fn bytes(&self, other: &Number<'_>) -> usize {
-        match (self, other) {
-            (Self::Whole(_), Number::Whole(_)) | (Self::Double(_), Number::Double(_)) => 0,
-            _ => self.text().len() + other.text().len(),
+    /// Of the text of a number, in the form that is compared soonest.
+    pub(super) fn of(text: &str) -> Number<'static> {
+        if let Ok(whole) = text.parse() {
+            return Number::Whole(whole);
         }
+        let double = text.parse().ok().filter(|double: &f64| double.is_finite()).map(Number::Double);
+        // Only if it is what its shortest text says: 9007199254740993.0 is not.
+        let exact = double.filter(|double| Decimal::of(&double.text()).compare(&Decimal::of(text)) == Ordering::Equal);
+        exact.unwrap_or_else(|| Number::Text(text.to_owned().into()))
+    }
+
+    /// How many bytes a comparison reads as texts; 0: the numbers are compared as they are.
+    pub(super) fn bytes(&self, other: &Number<'_>) -> usize {
+        if self.quick(other).is_some() { 0 } else { self.text().len() + other.text().len() }
     }
 
     /// Which is larger.
     pub(super) fn compare(&self, other: &Number<'_>) -> Ordering {
+        self.quick(other).unwrap_or_else(|| Decimal::of(&self.text()).compare(&Decimal::of(&other.text())))
+    }
+
+    /// Which is larger, where that needs no text. Of two doubles the larger has the larger text; an integer up to 2^53 is a double itself.
+    fn quick(&self, other: &Number<'_>) -> Option<Ordering> {
         match (self, other) {
-            (Self::Whole(ours), Number::Whole(theirs)) => ours.cmp(theirs),
-            // Of two doubles, the larger has the larger text.
-            (Self::Double(ours), Number::Double(theirs)) => ours.partial_cmp(theirs).unwrap_or(Ordering::Equal),
-            _ => Decimal::of(&self.text()).compare(&Decimal::of(&other.text())),
+            (Self::Whole(ours), Number::Whole(theirs)) => Some(ours.cmp(theirs)),
+            _ => self.double()?.partial_cmp(&other.double()?),
+        }
+    }
+
+    fn double(&self) -> Option<f64> {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "nothing is lost up to 2^53")]
+            Self::Whole(whole) if whole.unsigned_abs() <= EXACT_MAX => Some(*whole as f64),
+            Self::Double(double) => Some(*double),
+            _ => None,
         }
     }
 
@@ -40,6 +60,9 @@ impl Number<'_> {
         }
     }
 }
+
+/// Integers up to here are exact in a double.
+const EXACT_MAX: u64 = 1 << 53;
 
 /// A power beyond which two numbers differ by it alone: no text is so long that its digits could make up for it.
 const FAR: i64 = i64::MAX / 4;
@@ -113,6 +136,17 @@ mod tests {
 
     fn number(text: &str) -> Number<'_> {
         text.parse().map_or_else(|_| Number::Text(text.into()), Number::Whole)
+    }
+
+    #[test]
+    fn a_number_compares_the_same_in_each_form() {
+        let texts = ["-1.5", "0", "0.1", "1", "1.5", "9007199254740992", "9007199254740993", "9.007199254740993e15", "1e300", "1e400"];
+        for left in texts {
+            for right in texts {
+                assert_eq!(Number::of(left).compare(&Number::of(right)), number(left).compare(&number(right)), "{left} {right}");
+            }
+        }
+        assert!(matches!(Number::of("1.50"), Number::Double(_)) && matches!(Number::of("9007199254740993.0"), Number::Text(_)));
     }
 
     #[test]

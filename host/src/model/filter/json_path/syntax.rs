@@ -213,7 +213,7 @@ impl Checker<'_> {
                 reason = "the pass before put it there: `3.5` is the number 3"
             )]
             parsed::Literal::Float(place) => match self.normal.numbers.get(place.floor() as usize) {
-                Some(text) => Operand::Number(Number::Text(text.clone().into())),
+                Some(text) => Operand::Number(Number::of(text)),
                 None => return Err(refusal("this number cannot be read")),
             },
         })
