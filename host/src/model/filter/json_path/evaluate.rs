@@ -9,7 +9,7 @@ use super::{
     node::{Children, Node, Shape},
     number::Number,
     pattern::{self, Pattern, PatternError},
-    syntax::{Condition, Operand, Operator, Query, Segment, Selector, Source},
+    syntax::{Condition, Operator, Query, Segment, Selector, Source, Term},
 };
 
 /// Patterns of the document that are kept compiled at once.
@@ -242,17 +242,17 @@ impl<'v, 's, N: Node> Evaluation<'v, 's, N> {
         self.walk(&source.query.segments, start, visit).map(|_| ())
     }
 
-    fn worth<'q: 'v>(&mut self, operand: &'q Operand, node: &'v N) -> Result<Worth<'v, N>, OverBudget> {
+    fn worth<'q: 'v>(&mut self, operand: &'q Term, node: &'v N) -> Result<Worth<'v, N>, OverBudget> {
         Ok(match operand {
-            Operand::Null => Worth::Null,
-            Operand::Bool(is) => Worth::Bool(*is),
-            Operand::Number(number) => Worth::Number(match number {
+            Term::Null => Worth::Null,
+            Term::Bool(is) => Worth::Bool(*is),
+            Term::Number(number) => Worth::Number(match number {
                 Number::Whole(whole) => Number::Whole(*whole),
                 Number::Double(double) => Number::Double(*double),
                 Number::Text(text) => Number::Text(Cow::Borrowed(text)),
             }),
-            Operand::Text(text) => Worth::Text(Cow::Borrowed(text)),
-            Operand::Query(source) => {
+            Term::Text(text) => Worth::Text(Cow::Borrowed(text)),
+            Term::Query(source) => {
                 let mut found = None;
                 self.from(source, node, &mut |one| {
                     found = Some(one);
@@ -260,7 +260,7 @@ impl<'v, 's, N: Node> Evaluation<'v, 's, N> {
                 })?;
                 found.map_or(Worth::Nothing, Worth::of)
             }
-            Operand::Value(source) => {
+            Term::Value(source) => {
                 let (mut found, mut count) = (None, 0);
                 self.from(source, node, &mut |one| {
                     found = Some(one);
@@ -269,7 +269,7 @@ impl<'v, 's, N: Node> Evaluation<'v, 's, N> {
                 })?;
                 found.filter(|_| count == 1).map_or(Worth::Nothing, Worth::of)
             }
-            Operand::Count(source) => {
+            Term::Count(source) => {
                 let mut count = 0;
                 self.from(source, node, &mut |_| {
                     count += 1;
@@ -277,7 +277,7 @@ impl<'v, 's, N: Node> Evaluation<'v, 's, N> {
                 })?;
                 Worth::Number(Number::Whole(count))
             }
-            Operand::Length(inner) => {
+            Term::Length(inner) => {
                 let length = match self.worth(inner, node)? {
                     Worth::Text(text) => {
                         self.steps.compare(text.len())?;

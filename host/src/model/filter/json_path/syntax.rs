@@ -38,11 +38,11 @@ pub(super) enum Condition {
     And(Vec<Condition>),
     Not(Box<Condition>),
     Exists(Source),
-    Compare(Operand, Operator, Operand),
+    Compare(Term, Operator, Term),
     /// `match` or `search`, with a pattern that is written out.
-    Matches(Operand, Pattern),
+    Matches(Term, Pattern),
     /// The same with a pattern of the document; whether the whole string must match.
-    MatchesFound(Operand, Operand, bool),
+    MatchesFound(Term, Term, bool),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,14 +65,14 @@ pub(super) struct Source {
 
 /// A value or Nothing (`ValueType`).
 #[derive(Debug)]
-pub(super) enum Operand {
+pub(super) enum Term {
     Null,
     Bool(bool),
     Number(Number<'static>),
     Text(String),
     /// Singular.
     Query(Source),
-    Length(Box<Operand>),
+    Length(Box<Term>),
     Count(Source),
     Value(Source),
 }
@@ -166,7 +166,7 @@ impl Checker<'_> {
         let name = if is_whole { "match" } else { "search" };
         let subject = self.value(subject, name, place)?;
         Ok(match self.value(pattern, name, place)? {
-            Operand::Text(text) => match Pattern::compile(&text, is_whole) {
+            Term::Text(text) => match Pattern::compile(&text, is_whole) {
                 Ok(pattern) => Condition::Matches(subject, pattern),
                 Err(PatternError::Not(detail) | PatternError::TooLarge(detail)) => return at(place, detail),
             },
@@ -181,7 +181,7 @@ impl Checker<'_> {
         place
     }
 
-    fn comparable(&mut self, comparable: &parsed::Comparable) -> Result<Operand, JsonPathError> {
+    fn comparable(&mut self, comparable: &parsed::Comparable) -> Result<Term, JsonPathError> {
         use parsed::{SingularQuery, SingularQuerySegment};
         Ok(match comparable {
             parsed::Comparable::Literal(literal) => self.literal(literal)?,
@@ -196,36 +196,36 @@ impl Checker<'_> {
                     SingularQuerySegment::Index(index) => Selector::Index(*index),
                 };
                 let segments = segments.iter().map(|segment| Segment { descends: false, selectors: vec![selector(segment)] }).collect();
-                Operand::Query(Source { from_root, query: Query { segments } })
+                Term::Query(Source { from_root, query: Query { segments } })
             }
         })
     }
 
-    fn literal(&self, literal: &parsed::Literal) -> Result<Operand, JsonPathError> {
+    fn literal(&self, literal: &parsed::Literal) -> Result<Term, JsonPathError> {
         Ok(match literal {
-            parsed::Literal::Null => Operand::Null,
-            parsed::Literal::Bool(is) => Operand::Bool(*is),
-            parsed::Literal::String(text) => Operand::Text(text.clone()),
-            parsed::Literal::Int(whole) => Operand::Number(Number::Whole(*whole)),
+            parsed::Literal::Null => Term::Null,
+            parsed::Literal::Bool(is) => Term::Bool(*is),
+            parsed::Literal::String(text) => Term::Text(text.clone()),
+            parsed::Literal::Int(whole) => Term::Number(Number::Whole(*whole)),
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "the pass before put it there: `3.5` is the number 3"
             )]
             parsed::Literal::Float(place) => match self.normal.numbers.get(place.floor() as usize) {
-                Some(text) => Operand::Number(Number::of(text)),
+                Some(text) => Term::Number(Number::of(text)),
                 None => return Err(refusal("this number cannot be read")),
             },
         })
     }
 
-    fn function(&mut self, function: &parsed::TestFunction) -> Result<Operand, JsonPathError> {
+    fn function(&mut self, function: &parsed::TestFunction) -> Result<Term, JsonPathError> {
         let place = self.call();
         let name = name_of(function);
         match function {
-            parsed::TestFunction::Length(argument) => Ok(Operand::Length(Box::new(self.value(argument, name, place)?))),
-            parsed::TestFunction::Count(argument) => Ok(Operand::Count(self.nodes(argument, name, place)?)),
-            parsed::TestFunction::Value(argument) => Ok(Operand::Value(self.nodes(argument, name, place)?)),
+            parsed::TestFunction::Length(argument) => Ok(Term::Length(Box::new(self.value(argument, name, place)?))),
+            parsed::TestFunction::Count(argument) => Ok(Term::Count(self.nodes(argument, name, place)?)),
+            parsed::TestFunction::Value(argument) => Ok(Term::Value(self.nodes(argument, name, place)?)),
             parsed::TestFunction::Match(..) | parsed::TestFunction::Search(..) => {
                 at(place, format!("`{name}` holds or does not, and is not compared: `{name}(...)` or `!{name}(...)`"))
             }
@@ -236,7 +236,7 @@ impl Checker<'_> {
     }
 
     /// An argument that is a value.
-    fn value(&mut self, argument: &parsed::FnArg, function: &str, place: Option<usize>) -> Result<Operand, JsonPathError> {
+    fn value(&mut self, argument: &parsed::FnArg, function: &str, place: Option<usize>) -> Result<Term, JsonPathError> {
         let source = match argument {
             parsed::FnArg::Literal(literal) => return self.literal(literal),
             parsed::FnArg::Test(test) => match test.as_ref() {
@@ -247,7 +247,7 @@ impl Checker<'_> {
             parsed::FnArg::Filter(_) => return at(place, format!("`{function}` takes a value, not a condition")),
         };
         if source.query.is_singular() {
-            return Ok(Operand::Query(source));
+            return Ok(Term::Query(source));
         }
         let instead = if function == "length" { "count how many it finds, `count(@.list[*])`, or " } else { "" };
         at(
