@@ -40,7 +40,8 @@ pub use error::CatalogError;
 pub use snapshot::{ActionEntry, Deactivated, ReceiverEntry, Snapshot, WebhookEntry};
 
 use stored::{
-    ACTION, CODE, ENVIRONMENT, Kept, PROFILE, RECEIVER, SERVICE, TOKEN, WEBHOOK, decode, encode, receiver_entry, webhook_entry, write,
+    ACTION, CODE, ENVIRONMENT, Kept, PROFILE, RECEIVER, SERVICE, TOKEN, WEBHOOK, decode, encode, receiver_entry, tell_lists,
+    tell_lists_of_calls, webhook_entry, write,
 };
 
 /// What admins have written. Cheap to clone.
@@ -75,11 +76,13 @@ impl Catalog {
             match kind.as_str() {
                 WEBHOOK => {
                     if let Some(entry) = decode(document).and_then(|kept| webhook_entry(kept, &snapshot.profiles)) {
+                        tell_lists(&entry);
                         snapshot.webhooks.insert(entry.spec.name.clone(), entry);
                     }
                 }
                 RECEIVER => {
                     if let Some(entry) = decode(document).and_then(|kept| receiver_entry(kept, &snapshot)) {
+                        tell_lists_of_calls(&entry);
                         snapshot.receivers.insert(entry.spec.name.clone(), entry);
                     }
                 }

@@ -69,7 +69,7 @@ pub async fn answer(services: &Services, target: Target, inbound: Received) -> R
         return refused;
     }
     // Not taken while the plugin is set aside: the sender keeps it, and is told when.
-    if let (Mode::Async, Action::Plugin(plugin, _)) = (receiver.mode, receiver.action_for(|| document(&call)))
+    if let (Mode::Async, Ok(Action::Plugin(plugin, _))) = (receiver.mode, receiver.action_for(|| document(&call)))
         && let Some((failure, _)) = services.plugins.refusal(plugin, None)
     {
         call.state = CallState::Failed;

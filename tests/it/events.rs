@@ -104,6 +104,42 @@ fn a_filter_lets_through_what_was_shared_with_everyone() {
 }
 
 #[test]
+fn an_event_that_costs_its_filter_too_much_is_refused_and_not_lost() {
+    run(async {
+        let client = &shared().await.client;
+        let endpoint = Endpoint::start().await;
+        let name = unique("costly");
+        let filter = "$..[?$..missing]";
+        let webhook = json!({ "selectors": ["list.made"], "sources": [name], "filter": filter, "request": { "url": endpoint.url("/") } });
+        client.webhook(&name, webhook).await;
+        let made = |list: Vec<u8>| json!({ "trigger": "list.made", "source": name, "data": { "list": list } });
+        assert_eq!(fired(&client.event(made(vec![0])).await), Vec::<&str>::new());
+        let accepted = client.event(made(vec![0; 20_000])).await;
+        assert_eq!(fired(&accepted), [name.as_str()]);
+        let delivery = client.delivery(accepted["deliveries"][0]["id"].as_str().expect("an id")).await;
+        let failure = &delivery["attempt_log"][0]["failure"];
+        assert_eq!((&delivery["state"], &failure["kind"]), (&json!("refused"), &json!("filter_budget")), "{delivery}");
+        assert!(failure["detail"].as_str().is_some_and(|detail| detail.contains("filter")), "{failure}");
+        let tried = json!({ "events": [{ "data": vec![0; 20_000] }] });
+        let (status, problem) = client.post(&format!("/v1/webhooks/{name}/filter-test"), &tried).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/filter")), "{problem}");
+    });
+}
+
+#[test]
+fn an_ill_typed_filter_is_refused_with_its_place_and_what_would_be_right() {
+    run(async {
+        let client = &shared().await.client;
+        let path = format!("/v1/webhooks/{}", unique("ill-typed"));
+        let document = json!({ "selectors": ["a.b"], "filter": "$[?count(@.items)]", "request": { "url": "http://127.0.0.1:1/" } });
+        let (status, problem) = client.put(&path, &document).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/filter")), "{problem}");
+        let detail = problem["errors"][0]["detail"].as_str().expect("a detail");
+        assert!(detail.contains("`count(...) > 0`") && detail.ends_with("(at character 3)"), "{detail}");
+    });
+}
+
+#[test]
 fn a_repeat_is_answered_with_the_first_id_and_delivered_once() {
     run(async {
         let client = &shared().await.client;

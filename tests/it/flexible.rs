@@ -200,7 +200,9 @@ fn each_rule_of_the_answer() {
             ("the whole answer", "$", answer.clone()),
             ("a key in brackets", "$['odd key']", json!(1)),
             ("ours: several matches are a list", "$.many[*].id", json!([1, 2])),
-            ("ours: one of a filter is the value", "$.many[?@.id == 2].id", json!(2)),
+            ("ours: so is one of a filter", "$.many[?@.id == 2].id", json!([2])),
+            ("ours: and none of it", "$.many[?@.id == 3].id", json!([])),
+            ("ours: the first of several", "first $.many[*].id", json!(1)),
             ("null removes", "$.z", Value::Null),
         ] {
             client.webhook(&name, json!({ "profile": "dialogflow-flexible", "request": { "method": "GET", "url": endpoint.url("/") }, "bindings": { "bound": path } })).await;

@@ -24,7 +24,7 @@ use crate::model::{
     token::TokenRecord,
     trigger::Trigger,
     webhook::{
-        Webhook, WebhookSpec,
+        Fired, Webhook, WebhookSpec,
         mismatch::{MISMATCHES_MAX, Mismatch, MismatchReason},
         unknown,
     },
@@ -117,10 +117,15 @@ impl Snapshot {
         self.crc_secrets.contains(secret)
     }
 
-    /// The active webhooks that `event` fires, each once.
-    pub fn matching(&self, event: &NewEvent) -> Vec<Arc<Webhook>> {
+    /// The active webhooks that `event` fires, each once, and whether that could be told ([`Fired::Untold`]).
+    pub fn matching(&self, event: &NewEvent) -> Vec<(Arc<Webhook>, bool)> {
         let mut document = None;
-        self.index.lookup(&event.trigger).filter(|webhook| webhook.lets_by(event, &mut document)).cloned().collect()
+        let fired = self.index.lookup(&event.trigger).filter_map(|webhook| match webhook.fired_by(event, &mut document) {
+            Fired::Yes => Some((Arc::clone(webhook), true)),
+            Fired::Untold => Some((Arc::clone(webhook), false)),
+            Fired::No(_) => None,
+        });
+        fired.collect()
     }
 
     /// Why an event with this trigger fires no webhook, up to [`MISMATCHES_MAX`] reasons. `event` is made only if a webhook selects the trigger.

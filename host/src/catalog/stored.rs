@@ -12,10 +12,11 @@ use super::{
 };
 use crate::{
     model::{
+        binding::Binding,
         id::WebhookId,
         problem::Problem,
         profile::Profile,
-        receiver::ReceiverSpec,
+        receiver::{ReceiverSpec, list_paths},
         webhook::{Webhook, WebhookSpec},
     },
     store::ConfigWrite,
@@ -69,9 +70,56 @@ pub(super) fn webhook_entry(kept: Kept<WebhookSpec>, profiles: &BTreeMap<String,
     match Webhook::compile(&spec, &id, profiles) {
         Ok(webhook) => Some(Arc::new(WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at, deactivated })),
         Err(problems) => {
-            tracing::error!(webhook = spec.name, ?problems, "a stored webhook does not compile and is left out");
-            None
+            let entry = without_paths(spec, &id, profiles);
+            match &entry {
+                Some((spec, _)) => {
+                    tracing::error!(
+                        webhook = spec.name,
+                        ?problems,
+                        "a stored webhook has a JSONPath that is refused now: it is not active until it is written again"
+                    );
+                }
+                None => tracing::error!(webhook = %id.0, ?problems, "a stored webhook does not compile and is left out"),
+            }
+            let (spec, webhook) = entry?;
+            Some(Arc::new(WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at, deactivated }))
         }
+    }
+}
+
+/// A webhook whose paths cannot be read any more (version 0.1 took some that are ill-typed by RFC 9535): without them, and so not active. Its
+/// document shows them, so that they can be mended.
+fn without_paths(mut spec: WebhookSpec, id: &WebhookId, profiles: &BTreeMap<String, Profile>) -> Option<(WebhookSpec, Webhook)> {
+    spec.active = false;
+    let bare = WebhookSpec { filter: None, success: None, ordering: None, bindings: BTreeMap::new(), ..spec.clone() };
+    let webhook = Webhook::compile(&bare, id, profiles).ok()?;
+    Some((spec, webhook))
+}
+
+/// Says at a start which bindings give a list of one value where version 0.1 gave the value alone.
+pub(super) fn tell_lists(entry: &WebhookEntry) {
+    let lists: Vec<&str> = entry.webhook.bindings.iter().filter(|binding| binding.binds_list()).map(Binding::parameter).collect();
+    if !lists.is_empty() {
+        let webhook = &entry.spec.name;
+        tracing::warn!(
+            webhook,
+            bindings = lists.join(" "),
+            "bindings whose paths can find several values bind a list, also of one or none; `first $...` binds the first value"
+        );
+    }
+}
+
+/// The same of the data of the events a receiver declares.
+pub(super) fn tell_lists_of_calls(entry: &ReceiverEntry) {
+    let mut lists = Vec::new();
+    entry.receiver.events.iter().for_each(|(_, data)| list_paths(data, &mut lists));
+    if !lists.is_empty() {
+        let receiver = &entry.spec.name;
+        tracing::warn!(
+            receiver,
+            paths = lists.join(" "),
+            "paths of declared events that can find several values give a list, also of one or none; `first $...` gives the first value"
+        );
     }
 }
 
@@ -83,5 +131,28 @@ pub(super) fn receiver_entry(kept: Kept<ReceiverSpec>, snapshot: &Snapshot) -> O
             tracing::error!(receiver = spec.name, ?problems, "a stored receiver does not compile and is left out");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::profile;
+
+    #[test]
+    fn a_stored_webhook_with_an_ill_typed_filter_is_kept_and_not_active() {
+        let spec = json!({"name": "old", "selectors": ["a.b"], "filter": "$[?count(@.items)]", "request": {"url": "https://h/"}});
+        let kept = Kept {
+            id: Some(WebhookId("whk_1".to_owned())),
+            spec: serde_json::from_value::<WebhookSpec>(spec).expect("a spec"),
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+            deactivated: None,
+        };
+        let entry = webhook_entry(kept, profile::built_in()).expect("it is kept");
+        assert_eq!((entry.spec.active, entry.webhook.active), (false, false));
+        assert_eq!(entry.spec.filter.as_deref(), Some("$[?count(@.items)]"));
     }
 }

@@ -149,9 +149,10 @@ pub fn rerun_refusal(services: &Services, call: &Call, version: Option<u32>) -> 
         return Some("its receiver is not `async`: its sender was told that it failed, and sends it again".to_owned());
     }
     match (version, entry.receiver.action_for(|| document(call))) {
-        (None, _) => None,
-        (Some(_), Action::Reply(..)) => Some("its receiver has no plugin: there is no version to choose".to_owned()),
-        (Some(version), Action::Plugin(plugin, _)) if services.plugins.get(plugin, Some(version)).is_none() => {
+        // A run says itself what its receiver cannot find in the call.
+        (None, _) | (_, Err(_)) => None,
+        (Some(_), Ok(Action::Reply(..))) => Some("its receiver has no plugin: there is no version to choose".to_owned()),
+        (Some(version), Ok(Action::Plugin(plugin, _))) if services.plugins.get(plugin, Some(version)).is_none() => {
             Some(format!("the plugin `{plugin}` has no version {version} that can be used"))
         }
         _ => None,

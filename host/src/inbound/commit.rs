@@ -19,7 +19,7 @@ use crate::{
         outcome::{Failure, FailureKind},
         parameter::Change,
         plugin::{Emission, PluginFailure},
-        receiver::{Receiver, resolve_data},
+        receiver::{DataBudget, DataProblem, Receiver, resolve_data},
         repeat::RepeatKey,
         trace::TraceContext,
         trigger::Trigger,
@@ -45,15 +45,15 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
     let mut first = call_event(&call, 0, Trigger::of_code(&call.receiver), document.clone());
     first.dedup = receiver.once_of(&document).and_then(Result::ok).map(|id| RepeatKey::of_call(&call.receiver, &id));
     let mut incoming = vec![first];
-    let mut left = EVENTS_BYTES_MAX;
+    let mut left = DataBudget::new(EVENTS_BYTES_MAX);
     for (index, (trigger, data)) in receiver.events.iter().enumerate() {
-        let Some(data) = resolve_data(data, &document, &mut left) else {
-            let detail = format!(
-                "the events of the receiver would have more than {EVENTS_BYTES_MAX} bytes of this call; `{trigger}` is the first that does not fit"
-            );
-            call.state = CallState::Failed;
-            call.failure = Some(Failure::new(FailureKind::CallInvalid, detail));
-            return commit_alone(services, call, Reply::message(500, "the call failed")).await;
+        let data = match resolve_data(data, &document, &mut left) {
+            Ok(data) => data,
+            Err(problem) => {
+                call.state = CallState::Failed;
+                call.failure = Some(no_data(trigger, &problem));
+                return commit_alone(services, call, Reply::message(500, "the call failed")).await;
+            }
         };
         incoming.push(call_event(&call, 1 + index as u32, trigger.clone(), data));
     }
@@ -112,6 +112,21 @@ pub(super) async fn commit(services: &Services, receiver: &Receiver, mut call: C
             commit_alone(services, call, failed_reply(&failure)).await
         }
         Err(error) => Reply::unavailable(&error),
+    }
+}
+
+/// Why the data of the declared event `trigger` cannot be made.
+fn no_data(trigger: &Trigger, problem: &DataProblem) -> Failure {
+    match problem {
+        DataProblem::TooLarge => {
+            let detail = format!(
+                "the events of the receiver would have more than {EVENTS_BYTES_MAX} bytes of this call; `{trigger}` is the first that does not fit"
+            );
+            Failure::new(FailureKind::CallInvalid, detail)
+        }
+        DataProblem::OverBudget(path, error) => {
+            Failure::new(FailureKind::PathBudget, format!("the path `{path}` of the event `{trigger}`: {error}"))
+        }
     }
 }
 

@@ -43,7 +43,11 @@ pub(super) async fn run(services: &Services, receiver: &Receiver, inbound: &Rece
     call.runs += 1;
     let started = Instant::now();
     let mut span = services.traces.inner("receive", call.trace.as_ref());
-    let ran = match receiver.action_for(|| document(&call)) {
+    let action = match receiver.action_for(|| document(&call)) {
+        Ok(action) => action,
+        Err(detail) => return unanswerable(services, call, Failure::new(FailureKind::PathBudget, detail), micros(started)).await,
+    };
+    let ran = match action {
         Action::Reply(status, template) => {
             let document = document(&call);
             let parameters = Parameters::default();

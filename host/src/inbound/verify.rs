@@ -121,7 +121,7 @@ pub(super) async fn admit(services: &Services, target: &Target, inbound: &Receiv
         }
     }
     keep_body(call, &inbound.body);
-    call.session = receiver.session_of(&document(call));
+    call.session = receiver.session_of(&document(call)).map_err(|detail| (400, Failure::new(FailureKind::PathBudget, detail)))?;
     if call.session.as_deref().is_some_and(|session| !is_text(session)) {
         call.session = None;
         let detail = format!("what the call has at the path `session` has not {TEXT_RULE}");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::filter::json_path::JsonPath;
+use super::filter::json_path::{JsonPath, OverBudget, Steps};
 
 /// The longest parameter name, in characters.
 pub const PARAMETER_CHARS_MAX: usize = 128;
@@ -11,6 +11,9 @@ pub const PARAMETER_CHARS_MAX: usize = 128;
 pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
 /// The values all bindings of one answer may set together, in the same bytes.
 pub const VALUES_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The word before a path that binds the first value found rather than all: `first $.items[*].id`.
+pub const FIRST: &str = "first";
 
 /// The sentence for a name that cannot be one.
 pub const PARAMETER_NAME_RULE: &str = "a parameter is named with 1 to 128 letters, digits, `.`, `-` or `_`";
@@ -26,6 +29,8 @@ pub fn is_parameter_name(name: &str) -> bool {
 pub struct Binding {
     parameter: String,
     path: JsonPath,
+    /// Of several values, the first one alone.
+    is_first: bool,
 }
 
 impl Binding {
@@ -34,7 +39,12 @@ impl Binding {
         &self.parameter
     }
 
-    /// Where the value stands, as written.
+    /// Whether what it binds is a list by how the path is written, where version 0.1 bound one value alone if it found one.
+    pub fn binds_list(&self) -> bool {
+        !self.is_first && !self.path.is_singular()
+    }
+
+    /// Where the value stands, without the word `first`.
     pub fn path(&self) -> &str {
         self.path.as_str()
     }
@@ -47,13 +57,15 @@ pub struct Bindings(Vec<Binding>);
 /// What bindings made of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bound {
-    /// Parameters and their new values. One match is the value itself, several are a list.
+    /// Parameters and their new values: of a path of names and indices alone the value itself, of any other the list of what it found.
     pub changes: Vec<(String, Value)>,
-    /// Parameters whose path matched nothing; they stay as they are.
+    /// Parameters whose path of names and indices found nothing; they stay as they are.
     pub unmatched: Vec<String>,
     /// Parameters whose value would be larger than [`VALUE_BYTES_MAX`], or with those before it than [`VALUES_BYTES_MAX`]; they stay as
     /// they are.
     pub oversized: Vec<String>,
+    /// Parameters whose path did not come to its end within the budget, and why; they stay as they are.
+    pub over_budget: Vec<(String, OverBudget)>,
 }
 
 impl Bindings {
@@ -69,8 +81,9 @@ impl Bindings {
             if bindings.iter().any(|binding| binding.parameter.eq_ignore_ascii_case(parameter)) {
                 return Err(refused("this parameter is bound twice; names are compared without case".to_owned()));
             }
-            let path = JsonPath::parse(path.as_ref()).map_err(|error| refused(error.to_string()))?;
-            bindings.push(Binding { parameter: parameter.to_owned(), path });
+            let (is_first, text) = split_first(path.as_ref());
+            let path = JsonPath::parse(text).map_err(|error| refused(error.to_string()))?;
+            bindings.push(Binding { parameter: parameter.to_owned(), path, is_first });
         }
         Ok(Self(bindings))
     }
@@ -85,22 +98,36 @@ impl Bindings {
         self.0.is_empty()
     }
 
-    /// What they find in `answer`. That no match leaves the parameter alone and several become a list is our decision; the page is silent.
+    /// What they find in `answer`, within one budget. That no match leaves the parameter alone is our decision; the page is silent.
     pub fn apply(&self, answer: &Value) -> Bound {
+        self.apply_within(answer, &mut Steps::default())
+    }
+
+    /// The same, on a budget that others share.
+    pub fn apply_within(&self, answer: &Value, steps: &mut Steps) -> Bound {
         let mut bound = Bound::default();
         let mut together = VALUES_BYTES_MAX;
-        for Binding { parameter, path } in &self.0 {
-            let found = path.find(answer);
+        for binding @ Binding { parameter, path, is_first } in &self.0 {
+            let mut found = match path.find_within(answer, steps) {
+                Ok(found) => found,
+                Err(error) => {
+                    bound.over_budget.push((parameter.clone(), error));
+                    continue;
+                }
+            };
+            if *is_first {
+                found.truncate(1);
+            }
             let most = VALUE_BYTES_MAX.min(together);
             let mut left = most;
-            if found.is_empty() {
+            if found.is_empty() && !binding.binds_list() {
                 bound.unmatched.push(parameter.clone());
             } else if found.iter().any(|value| !spend(value, &mut left)) {
                 bound.oversized.push(parameter.clone());
             } else {
                 together -= most - left;
                 let value = match found.as_slice() {
-                    [one] => (*one).clone(),
+                    [one] if !binding.binds_list() => (*one).clone(),
                     several => several.iter().map(|value| (*value).clone()).collect(),
                 };
                 bound.changes.push((parameter.clone(), value));
@@ -108,6 +135,12 @@ impl Bindings {
         }
         bound
     }
+}
+
+/// Whether the path is written with the word [`FIRST`] before it, and the path.
+pub(super) fn split_first(text: &str) -> (bool, &str) {
+    let path = text.strip_prefix(FIRST).filter(|rest| rest.starts_with(' ')).map(str::trim_start);
+    path.map_or((false, text), |path| (true, path))
 }
 
 /// Takes the size of `value` as JSON, estimated without writing it, off `left`; false when there is not enough.
@@ -134,13 +167,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_match_is_the_value_and_several_are_a_list() {
-        let bindings =
-            Bindings::parse([("distance", "$.routes[0].legs[0].distance.value"), ("texts", "$.routes[*].text"), ("missing", "$.no")])
-                .unwrap();
-        let bound = bindings.apply(&json!({"routes": [{"legs": [{"distance": {"value": 3}}], "text": "a"}, {"text": "b"}]}));
-        assert_eq!(bound.changes, [("distance".to_owned(), json!(3)), ("texts".to_owned(), json!(["a", "b"]))]);
-        assert_eq!(bound.unmatched, ["missing"]);
+    fn a_path_to_one_value_binds_it_and_any_other_binds_a_list() {
+        let bindings = [
+            ("distance", "$.routes[0].legs[0].distance.value"),
+            ("texts", "$.routes[*].text"),
+            ("legs", "$.routes[*].legs[*].distance.value"),
+            ("no-list", "$.no[*]"),
+            ("one", "first $.routes[*].text"),
+            ("none", "first $.no[*]"),
+            ("missing", "$.no"),
+        ];
+        let bound = Bindings::parse(bindings)
+            .unwrap()
+            .apply(&json!({"routes": [{"legs": [{"distance": {"value": 3}}], "text": "a"}, {"text": "b"}]}));
+        let changes =
+            [("distance", json!(3)), ("texts", json!(["a", "b"])), ("legs", json!([3])), ("no-list", json!([])), ("one", json!("a"))];
+        assert_eq!(bound.changes, changes.map(|(name, value)| (name.to_owned(), value)));
+        assert_eq!(bound.unmatched, ["none", "missing"]);
+    }
+
+    #[test]
+    fn bindings_over_budget_are_named_and_share_one_budget() {
+        let answer = json!(vec![0; 400_000]);
+        let bound = Bindings::parse([("some", "$[0]"), ("all", "$..[?@ == 1]"), ("after", "$[0]")]).unwrap().apply(&answer);
+        assert_eq!(bound.changes, [("some".to_owned(), json!(0))]);
+        assert_eq!(bound.over_budget, [("all".to_owned(), OverBudget::Steps), ("after".to_owned(), OverBudget::Steps)]);
     }
 
     #[test]

@@ -4,10 +4,11 @@ pub mod json_path;
 
 use std::fmt;
 
+use json_path::{JsonPath, JsonPathError, Node, OverBudget, PATH_STEPS_MAX, Steps};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use json_path::{JsonPath, JsonPathError};
+/// Steps a filter may take on all events it is tried on together. Our decision: some hundreds of milliseconds on a thread of its own.
+pub const TEST_STEPS_MAX: u64 = 20 * PATH_STEPS_MAX;
 
 /// A JSONPath (RFC 9535) over the event's document; a result that is not empty lets the event through.
 ///
@@ -26,9 +27,21 @@ impl Filter {
         self.0.as_str()
     }
 
-    /// Whether an event of this document passes.
-    pub fn matches(&self, document: &Value) -> bool {
-        !self.0.find(document).is_empty()
+    /// Whether an event of this document passes. An error: that cannot be told within the budget.
+    pub fn matches<N: Node>(&self, document: &N) -> Result<bool, OverBudget> {
+        self.0.finds(document, &mut Steps::default())
+    }
+
+    /// Whether each of several events passes. All together may take [`TEST_STEPS_MAX`] steps, each of them what one may.
+    pub fn test<N: Node>(&self, documents: &[N]) -> Result<Vec<bool>, OverBudget> {
+        let mut left = TEST_STEPS_MAX;
+        let verdicts = documents.iter().map(|document| {
+            let mut steps = Steps::default();
+            let verdict = self.0.finds(document, &mut steps)?;
+            left = left.checked_sub(steps.taken()).ok_or(OverBudget::Together)?;
+            Ok(verdict)
+        });
+        verdicts.collect()
     }
 }
 
@@ -52,7 +65,7 @@ impl<'de> Deserialize<'de> for Filter {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -64,7 +77,7 @@ mod tests {
 
     #[track_caller]
     fn passes(filter: &str, document: &Value, expected: bool) {
-        assert_eq!(Filter::parse(filter).unwrap().matches(document), expected, "{filter}");
+        assert_eq!(Filter::parse(filter).unwrap().matches(document), Ok(expected), "{filter}");
     }
 
     #[test]

@@ -8,7 +8,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::{event::NewEvent, filter::json_path::JsonPath, problem::Problem, profile::Range, request::BODY_BYTES_MAX};
+use super::{
+    event::NewEvent,
+    filter::json_path::{JsonPath, OverBudget},
+    problem::Problem,
+    profile::Range,
+    request::BODY_BYTES_MAX,
+};
 
 /// The longest time events gather for one delivery: 28 days, in seconds. Events are kept for 30 days.
 pub const BATCH_SECONDS_MAX: u64 = 28 * 24 * 3600;
@@ -76,17 +82,18 @@ impl Ordering {
     }
 
     /// The lane an event's delivery waits in; `None`: it waits for no other. `document` makes the event's document when it is needed.
-    pub fn lane(&self, event: &NewEvent, document: impl FnOnce() -> Value) -> Option<String> {
-        match self {
+    /// An error: the value at the path cannot be found within the budget.
+    pub fn lane(&self, event: &NewEvent, document: impl FnOnce() -> Value) -> Result<Option<String>, OverBudget> {
+        Ok(match self {
             Self::None => None,
             Self::Fifo => Some("all".to_owned()),
             Self::Session => event.session.as_ref().map(|session| short("session", session)),
             Self::Key(path) => {
                 let document = document();
-                let found = path.find(&document);
+                let found = path.find(&document)?;
                 (!found.is_empty()).then(|| short("key", &serde_json::to_string(&found).unwrap_or_default()))
             }
-        }
+        })
     }
 }
 
@@ -190,7 +197,7 @@ mod tests {
     fn lane(ordering: &Value, event: &NewEvent) -> Option<String> {
         let spec: OrderingSpec = serde_json::from_value(ordering.clone()).expect("an order");
         let ordering = Ordering::parse(Some(&spec)).expect("an order");
-        ordering.lane(event, || event.clone().accepted(0, event.time).document())
+        ordering.lane(event, || event.clone().accepted(0, event.time).document()).expect("within the budget")
     }
 
     #[test]

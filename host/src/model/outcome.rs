@@ -131,6 +131,10 @@ failure_kinds! {
     RequestInvalid = "request_invalid",
     /// A system function got what it cannot work on.
     FunctionFailed = "function_failed",
+    /// Whether the webhook's filter lets the event by, or what the key of its order is, cannot be told within the budget of a path.
+    FilterBudget = "filter_budget",
+    /// A path of a binding or of a receiver does not come to its end within the budget of a path.
+    PathBudget = "path_budget",
     /// A secret the webhook refers to does not exist.
     SecretMissing = "secret_missing",
     /// The token endpoint gave no token, or the key for it cannot be used.
@@ -268,7 +272,9 @@ pub enum Verdict {
 /// Whether trying again may help. HTTP statuses are all passing, whatever their number: an endpoint under repair answers anything.
 pub fn verdict(failure: &Failure) -> Verdict {
     match failure.kind {
-        FailureKind::PluginRejected | FailureKind::RequestInvalid | FailureKind::FunctionFailed => Verdict::Refused,
+        FailureKind::PluginRejected | FailureKind::RequestInvalid | FailureKind::FunctionFailed | FailureKind::FilterBudget => {
+            Verdict::Refused
+        }
         // The policy or the secret can be mended while the delivery waits.
         _ => Verdict::Passing,
     }

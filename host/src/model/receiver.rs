@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Map, Value, json};
 
 use super::{
-    binding::Bindings,
+    binding::{Binding, Bindings, split_first},
+    filter::json_path::{JsonPath, OverBudget, Steps},
     json::json_bytes,
     problem::{Problem, segment},
     profile::Profile,
@@ -49,7 +50,7 @@ pub struct Receiver {
     /// What answers, unless a route does.
     pub action: Action,
     /// What answers calls that carry a value: where it stands, and the actions by it.
-    pub routes: Option<(Bindings, BTreeMap<String, Action>)>,
+    pub routes: Option<(JsonPath, BTreeMap<String, Action>)>,
     /// Events each call becomes.
     pub events: Vec<(Trigger, Value)>,
     /// Methods it takes.
@@ -65,9 +66,9 @@ pub struct Receiver {
     /// Query parameters it knows.
     pub parameters: BTreeMap<String, ParameterSpec>,
     /// Where the session's name stands.
-    pub session: Option<Bindings>,
+    pub session: Option<JsonPath>,
     /// Where what makes it one call stands.
-    pub once: Option<Bindings>,
+    pub once: Option<JsonPath>,
     /// Refuse what it does not know.
     pub strict: bool,
     /// One run.
@@ -104,13 +105,14 @@ impl Receiver {
         let events = compile_events(&spec.events, &mut problems);
         let methods = compile_methods(&spec.methods, &mut problems);
         problems.extend(verifying::problems(&spec.verify));
-        let session = spec.session.as_deref().and_then(|path| {
-            Bindings::parse([("session", path)]).map_err(|(_, detail)| problems.push(Problem::new("/session", detail))).ok()
-        });
+        let session = spec
+            .session
+            .as_deref()
+            .and_then(|path| JsonPath::parse(path).map_err(|error| problems.push(Problem::new("/session", error.to_string()))).ok());
         let once = spec
             .once
             .as_deref()
-            .and_then(|path| Bindings::parse([("once", path)]).map_err(|(_, detail)| problems.push(Problem::new("/once", detail))).ok());
+            .and_then(|path| JsonPath::parse(path).map_err(|error| problems.push(Problem::new("/once", error.to_string()))).ok());
         if !(1..=TIMEOUT_MS_MAX).contains(&spec.timeout_ms) {
             problems.push(Problem::new("/timeout_ms", format!("{} is out of range: 1 to {TIMEOUT_MS_MAX} milliseconds", spec.timeout_ms)));
         }
@@ -149,14 +151,18 @@ impl Receiver {
     }
 
     /// The session the call document names: text as it is, numbers as text, anything else none.
-    pub fn session_of(&self, call: &Value) -> Option<String> {
-        named(self.session.as_ref()?, call)
+    pub fn session_of(&self, call: &Value) -> Result<Option<String>, String> {
+        self.session.as_ref().map_or(Ok(None), |session| named(session, call)).map_err(|error| format!("the path `session`: {error}"))
     }
 
     /// What makes the call of this document one call. `None`: the receiver does not ask. An error: it has none.
     pub fn once_of(&self, call: &Value) -> Option<Result<String, String>> {
         let once = self.once.as_ref()?;
-        Some(match named(once, call) {
+        let named = match named(once, call) {
+            Ok(named) => named,
+            Err(error) => return Some(Err(format!("the path `once`: {error}"))),
+        };
+        Some(match named {
             None => Err("the call has nothing at the path `once`, which is to tell it from others".to_owned()),
             Some(id) if id.len() > ONCE_BYTES_MAX => {
                 Err(format!("what the call has at the path `once` has {} bytes; it may have {ONCE_BYTES_MAX}", id.len()))
@@ -166,13 +172,17 @@ impl Receiver {
     }
 
     /// What answers the call of this document, which is only made where there are routes.
-    pub fn action_for(&self, call: impl FnOnce() -> Value) -> &Action {
-        let route = self.routes.as_ref().and_then(|(by, to)| match found(by, &call())? {
-            Value::String(value) => to.get(&value),
-            value @ (Value::Number(_) | Value::Bool(_)) => to.get(&value.to_string()),
+    ///
+    /// An error: the path that chooses among them does not come to its end within the budget.
+    pub fn action_for(&self, call: impl FnOnce() -> Value) -> Result<&Action, String> {
+        let Some((by, to)) = &self.routes else { return Ok(&self.action) };
+        let call = call();
+        let route = match found(by, &call).map_err(|error| format!("the path `routes.by`: {error}"))? {
+            Some(Value::String(value)) => to.get(value),
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => to.get(&value.to_string()),
             _ => None,
-        });
-        route.unwrap_or(&self.action)
+        };
+        Ok(route.unwrap_or(&self.action))
     }
 
     /// The declared parameters of a query, typed.
@@ -229,48 +239,99 @@ impl ParameterType {
     }
 }
 
-/// `data` with each `$.` path replaced by what it finds in `call`: one match is the value, several a list, none `null`.
-///
-/// `left` is how many bytes of values may be put in; `None`: there are more.
-pub fn resolve_data(data: &Value, call: &Value, left: &mut usize) -> Option<Value> {
-    Some(match data {
-        Value::String(text) if text.starts_with("$.") || text.starts_with("$[") => {
-            let bound = Bindings::parse([("value", text.as_str())]).map(|binding| binding.apply(call)).unwrap_or_default();
+/// Why `data` cannot be made of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataProblem {
+    /// More bytes than may be put in.
+    TooLarge,
+    /// This path does not come to its end within the budget.
+    OverBudget(String, OverBudget),
+}
+
+/// What is left for the data of all events of one call.
+#[derive(Debug)]
+pub struct DataBudget {
+    bytes: usize,
+    steps: Steps,
+}
+
+impl DataBudget {
+    /// So many bytes of values, and the steps of one path.
+    pub fn new(bytes: usize) -> Self {
+        Self { bytes, steps: Steps::default() }
+    }
+}
+
+/// Whether a text of `data` is replaced by what it finds in the call.
+fn is_path(text: &str) -> bool {
+    let (_, path) = split_first(text);
+    path.starts_with("$.") || path.starts_with("$[")
+}
+
+/// `data` with each `$.` path replaced by what it finds in `call`: a path of names and indices alone by its value or `null`, any other by
+/// the list of what it found, with the word `first` by the first of them or `null`.
+pub fn resolve_data(data: &Value, call: &Value, left: &mut DataBudget) -> Result<Value, DataProblem> {
+    Ok(match data {
+        Value::String(text) if is_path(text) => {
+            // It was read when it was written; one that is none any more finds nothing.
+            let Ok(binding) = Bindings::parse([("value", text.as_str())]) else { return Ok(Value::Null) };
+            let bound = binding.apply_within(call, &mut left.steps);
+            if let Some((_, error)) = bound.over_budget.into_iter().next() {
+                return Err(DataProblem::OverBudget(text.clone(), error));
+            }
             if !bound.oversized.is_empty() {
-                return None;
+                return Err(DataProblem::TooLarge);
             }
             let value = bound.changes.into_iter().next().map_or(Value::Null, |(_, value)| value);
-            *left = left.checked_sub(json_bytes(&value))?;
+            left.bytes = left.bytes.checked_sub(json_bytes(&value)).ok_or(DataProblem::TooLarge)?;
             value
         }
-        Value::Array(items) => items.iter().map(|item| resolve_data(item, call, left)).collect::<Option<_>>()?,
+        Value::Array(items) => items.iter().map(|item| resolve_data(item, call, left)).collect::<Result<_, _>>()?,
         Value::Object(fields) => {
-            let resolved = |(key, value): (&String, &Value)| Some((key.clone(), resolve_data(value, call, left)?));
-            Value::Object(fields.iter().map(resolved).collect::<Option<_>>()?)
+            let resolved = |(key, value): (&String, &Value)| Ok((key.clone(), resolve_data(value, call, left)?));
+            Value::Object(fields.iter().map(resolved).collect::<Result<_, _>>()?)
         }
         other => other.clone(),
     })
 }
 
-/// The one value a path finds in a call.
-/// A name that is found in a call: text as it is, a number as text.
-fn named(at: &Bindings, call: &Value) -> Option<String> {
-    match found(at, call)? {
-        Value::String(name) if !name.is_empty() => Some(name),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
+/// Adds the paths of `data` that give a list because of how they are written.
+pub fn list_paths<'d>(data: &'d Value, found: &mut Vec<&'d str>) {
+    match data {
+        Value::String(text) if is_path(text) => {
+            let binding = Bindings::parse([("value", text)]);
+            if binding.is_ok_and(|bindings| bindings.iter().any(Binding::binds_list)) {
+                found.push(text);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| list_paths(item, found)),
+        Value::Object(fields) => fields.values().for_each(|value| list_paths(value, found)),
+        _ => {}
     }
 }
 
-fn found(path: &Bindings, call: &Value) -> Option<Value> {
-    Some(path.apply(call).changes.into_iter().next()?.1)
+/// A name that is found in a call: text as it is, a number as text.
+fn named(at: &JsonPath, call: &Value) -> Result<Option<String>, OverBudget> {
+    Ok(match found(at, call)? {
+        Some(Value::String(name)) if !name.is_empty() => Some(name.clone()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => None,
+    })
 }
 
-fn compile_routes(spec: &RoutesSpec, problems: &mut Vec<Problem>) -> Option<(Bindings, BTreeMap<String, Action>)> {
+/// The one value a path finds in a call; `None`: it finds none, or several.
+fn found<'v>(path: &'v JsonPath, call: &'v Value) -> Result<Option<&'v Value>, OverBudget> {
+    Ok(match path.find(call)?.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    })
+}
+
+fn compile_routes(spec: &RoutesSpec, problems: &mut Vec<Problem>) -> Option<(JsonPath, BTreeMap<String, Action>)> {
     if spec.to.is_empty() || spec.to.len() > ROUTES_MAX {
         problems.push(Problem::new("/routes/to", format!("1 to {ROUTES_MAX} routes")));
     }
-    let by = Bindings::parse([("by", spec.by.as_str())]).map_err(|(_, detail)| problems.push(Problem::new("/routes/by", detail))).ok()?;
+    let by = JsonPath::parse(&spec.by).map_err(|error| problems.push(Problem::new("/routes/by", error.to_string()))).ok()?;
     let actions =
         spec.to.iter().map(|(value, RouteSpec { plugin, config })| (value.clone(), Action::Plugin(plugin.clone(), config.clone())));
     Some((by, actions.collect()))
@@ -320,7 +381,7 @@ fn compile_events(specs: &[EventSpec], problems: &mut Vec<Problem>) -> Vec<(Trig
 
 fn check_paths(data: &Value, pointer: &str, problems: &mut Vec<Problem>) {
     match data {
-        Value::String(text) if text.starts_with("$.") || text.starts_with("$[") => {
+        Value::String(text) if is_path(text) => {
             if let Err((_, detail)) = Bindings::parse([("value", text.as_str())]) {
                 problems.push(Problem::new(pointer, detail));
             }

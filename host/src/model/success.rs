@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::filter::json_path::{JsonPath, JsonPathError};
+use super::filter::json_path::{JsonPath, JsonPathError, OverBudget, Steps};
 
 /// The rule. A path to one value (`$.ok`) holds where that value is there and neither `false` nor `null`; any other path
 /// (`$[?$.status=='accepted']`) holds where it finds something.
@@ -20,13 +20,15 @@ impl SuccessRule {
         self.0.as_str()
     }
 
-    /// Whether an answer of this document is a success.
-    pub fn holds(&self, document: &Value) -> bool {
-        let found = self.0.find(document);
-        match found.as_slice() {
-            [Value::Bool(false) | Value::Null] => !self.0.is_singular(),
-            found => !found.is_empty(),
+    /// Whether an answer of this document is a success. An error: that cannot be told within the budget.
+    pub fn holds(&self, document: &Value) -> Result<bool, OverBudget> {
+        if !self.0.is_singular() {
+            return self.0.finds(document, &mut Steps::default());
         }
+        Ok(match self.0.find(document)?.as_slice() {
+            [Value::Bool(false) | Value::Null] => false,
+            found => !found.is_empty(),
+        })
     }
 }
 
@@ -38,7 +40,7 @@ mod tests {
 
     #[track_caller]
     fn holds(rule: &str, document: Value, expected: bool) {
-        assert_eq!(SuccessRule::parse(rule).unwrap().holds(&document), expected, "{rule} {document}");
+        assert_eq!(SuccessRule::parse(rule).unwrap().holds(&document), Ok(expected), "{rule} {document}");
     }
 
     #[test]

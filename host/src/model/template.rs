@@ -323,7 +323,7 @@ mod tests {
                 }
                 for path in [text.clone(), format!("${text}")] {
                     if let Ok(path) = crate::model::filter::json_path::JsonPath::parse(&path) {
-                        path.find(&document);
+                        let _ = path.find(&document);
                     }
                 }
                 let _ = crate::model::selector::Selector::parse(&text).map(|selector| selector.hint());

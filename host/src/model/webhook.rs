@@ -236,26 +236,48 @@ impl Webhook {
 
     /// Whether an event fires it: for a look at one webhook. Of many, the index finds those whose selectors match.
     pub fn selects(&self, event: &NewEvent) -> bool {
-        self.selectors.iter().any(|selector| selector.matches(&event.trigger)) && self.lets_by(event, &mut None)
+        self.selectors.iter().any(|selector| selector.matches(&event.trigger)) && self.refuses(event, &mut None).is_none()
     }
 
     /// Whether an event its selectors match fires it: it is of a source it takes, passes its filter, and does not concern the webhook
-    /// itself (decision: operational-events). `document` is the event's, made at the first
-    /// filter that looks into it.
-    pub fn lets_by(&self, event: &NewEvent, document: &mut Option<Value>) -> bool {
-        self.refuses(event, document).is_none()
+    /// itself (decision: operational-events). `document` is the event's, made at the first filter that looks into it.
+    pub fn fired_by(&self, event: &NewEvent, document: &mut Option<Value>) -> Fired {
+        let concerns_it = event.trigger.is_operational() && event.attributes.get(CONCERNS).is_some_and(|id| *id == self.id.0);
+        if concerns_it {
+            return Fired::No(MismatchReason::Concerned);
+        }
+        if !self.takes_source(&event.source) {
+            return Fired::No(MismatchReason::Source);
+        }
+        let Some(filter) = &self.filter else { return Fired::Yes };
+        match filter.matches(document.get_or_insert_with(|| event.clone().accepted(0, event.time).document())) {
+            Ok(true) => Fired::Yes,
+            Ok(false) => Fired::No(MismatchReason::Filter),
+            Err(_) => Fired::Untold,
+        }
     }
 
-    /// Why [`Webhook::lets_by`] does not let an event by.
+    /// Why an event its selectors match does not fire it.
     pub fn refuses(&self, event: &NewEvent, document: &mut Option<Value>) -> Option<MismatchReason> {
-        let concerns_it = event.trigger.is_operational() && event.attributes.get(CONCERNS).is_some_and(|id| *id == self.id.0);
-        let mut passes = |filter: &Filter| filter.matches(document.get_or_insert_with(|| event.clone().accepted(0, event.time).document()));
-        match () {
-            () if concerns_it => Some(MismatchReason::Concerned),
-            () if !self.takes_source(&event.source) => Some(MismatchReason::Source),
-            () if !self.filter.as_ref().is_none_or(&mut passes) => Some(MismatchReason::Filter),
-            () => None,
+        match self.fired_by(event, document) {
+            Fired::Yes | Fired::Untold => None,
+            Fired::No(reason) => Some(reason),
         }
+    }
+
+    /// Whether acceptance looks into an event's document for it: for its filter, or for the key of its order.
+    pub fn looks_into_events(&self) -> bool {
+        self.filter.is_some() || matches!(self.ordering, Ordering::Key(_))
+    }
+
+    /// What of it does not come to its end on this event's document within the budget of a path, if anything.
+    pub fn over_budget(&self, document: &Value) -> Option<String> {
+        let filter = self.filter.as_ref().and_then(|filter| filter.matches(document).err()).map(|error| ("filter", error));
+        let key = || match &self.ordering {
+            Ordering::Key(path) => path.find(document).err().map(|error| ("order's key", error)),
+            _ => None,
+        };
+        filter.or_else(key).map(|(what, error)| format!("the webhook's {what} cannot be evaluated on this event: {error}"))
     }
 
     /// Whether an event of `source` passes `sources`.
@@ -271,6 +293,18 @@ impl Webhook {
         found.extend(self.environments.values().flat_map(|webhook| webhook.secrets()));
         found
     }
+}
+
+/// Whether an event fires a webhook whose selectors match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fired {
+    /// It does.
+    Yes,
+    /// The filter does not come to its end within the budget of a path. The event is owed all the same, so that it is not lost silently:
+    /// its delivery is refused, and says why.
+    Untold,
+    /// It does not.
+    No(MismatchReason),
 }
 
 /// Whether `name` can be part of an address as it is.

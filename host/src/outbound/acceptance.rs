@@ -101,7 +101,7 @@ pub fn prepare(services: &Services, incoming: Incoming) -> Result<Prepared, Acce
     let matched = services.traces.within("match", &span);
     let matching = services.catalog.snapshot().matching(&event);
     drop(matched);
-    let owed = matching.iter().map(|webhook| owed(services, webhook, &event));
+    let owed = matching.iter().map(|(webhook, is_told)| owed(services, webhook, &event, *is_told));
     let (deliveries, slots) = owed.unzip();
     let dedup = dedup.map(|key| Dedup { key: key.bytes(), body: body_digest(&event, &parameters) });
     Ok(Prepared { event: AcceptEvent { event, dedup, parameters: parameter::changes(parameters), deliveries }, held: Held { slots, span } })
@@ -162,19 +162,24 @@ pub fn begin(services: &Services, claimed: Claimed, slot: Slot) -> JoinHandle<()
     })
 }
 
-/// The delivery of `event` to `webhook`; also its slot, if it has one.
-fn owed(services: &Services, webhook: &Arc<Webhook>, event: &NewEvent) -> (NewDelivery, Option<Slot>) {
+/// The delivery of `event` to `webhook`; also its slot, if it has one. `is_told`: the filter came to its end.
+fn owed(services: &Services, webhook: &Arc<Webhook>, event: &NewEvent, is_told: bool) -> (NewDelivery, Option<Slot>) {
     let environment = event.environment.as_deref();
     let endpoint = webhook.endpoint(environment);
     let there = webhook.in_environment(environment);
+    let (lane, is_told) = match webhook.ordering.lane(event, || event.clone().accepted(0, event.time).document()) {
+        Ok(lane) => (lane, is_told),
+        Err(_) => (None, false),
+    };
+    // What is refused for the budget of a path is refused alone: others of the batch are not.
+    let batch = webhook.batch.filter(|_| is_told);
     // A batch is closed before it is sent; nothing can be taken along.
-    let slot = match webhook.batch {
+    let slot = match batch {
         Some(_) => None,
         None => services.window.take(&endpoint, Rules::of(there), size(&event.data), services.clock.now()),
     };
-    let lane = webhook.ordering.lane(event, || event.clone().accepted(0, event.time).document());
     let (webhook_id, name) = (webhook.id.clone(), webhook.name.clone());
-    let new = NewDelivery { webhook_id, webhook: name, endpoint, lane, batch: webhook.batch, take: slot.is_some() };
+    let new = NewDelivery { webhook_id, webhook: name, endpoint, lane, batch, take: slot.is_some() };
     (new, slot)
 }
 

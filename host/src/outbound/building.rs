@@ -124,6 +124,9 @@ fn kept_for(material: &Material<'_>, stored: &Value) -> Result<Option<BuiltReque
 pub async fn build_from(material: &Material<'_>, trial: Option<&Trial>) -> Result<Prepared, BuildFailure> {
     let mut report = BuildReport::default();
     let unread = |failure| BuildFailure { failure, report: Box::default(), is_of_size: false };
+    if let Some(detail) = material.over_budget() {
+        return Err(failed(FailureKind::FilterBudget, detail, report));
+    }
     let parameters = Arc::clone(&material.session().await.map_err(unread)?.parameters);
     let (from_plugin, state) = match &material.webhook.transform {
         None => (None, None),

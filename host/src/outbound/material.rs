@@ -95,6 +95,19 @@ impl<'a> Material<'a> {
         })
     }
 
+    /// Why acceptance could not tell whether the event fires the webhook, or after which others. Such a delivery was made without a batch. It is
+    /// told again from the event, so that nothing is stored of it and a mended filter counts.
+    pub fn over_budget(&self) -> Option<String> {
+        let [event] = self.claimed.events.as_slice() else { return None };
+        if !self.webhook.looks_into_events() {
+            return None;
+        }
+        match self.webhook.batch {
+            Some(_) => self.webhook.over_budget(&event.document()),
+            None => self.webhook.over_budget(self.document()),
+        }
+    }
+
     /// What `$event.*` looks into: of a webhook that batches the first event, and all of them under `batch`. So too of several events that
     /// were batched before the webhook was told not to: none of them may be lost when the request is built later.
     fn document(&self) -> &Value {

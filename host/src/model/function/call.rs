@@ -96,7 +96,8 @@ impl Call {
             Run::Filter => {
                 let Argument::Path(path) = &self.arguments[1] else { return Err(Stop::Here("its path is no JSONPath".to_owned())) };
                 let value = self.arguments[0].value(scope, expansion)?;
-                let (found, mut left) = (path.find(&value), VALUE_BYTES_MAX);
+                let found = path.find(&value).map_err(|error| Stop::Here(format!("its path cannot be evaluated: {error}")))?;
+                let mut left = VALUE_BYTES_MAX;
                 if !found.iter().all(|value| spend(value, &mut left)) {
                     return Err(Stop::Here(TOO_LARGE.to_owned()));
                 }

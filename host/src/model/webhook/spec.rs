@@ -56,7 +56,9 @@ pub struct WebhookSpec {
     pub transform: Option<TransformSpec>,
     /// The request, with references.
     pub request: RequestSpec,
-    /// After a 2xx answer: session parameter <- JSONPath into the answer.
+    /// After a 2xx answer: session parameter <- JSONPath (RFC 9535) into the answer. A path of names and indices alone sets the value it
+    /// finds, or leaves what was there. Any other sets the list of what it finds, empty or not; with `first` before it (`first
+    /// $.items[*].id`) the first value, or leaves what was there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(example = json!({"distance": "$.routes[0].legs[0].distance.value"}))]
     pub bindings: BTreeMap<String, String>,

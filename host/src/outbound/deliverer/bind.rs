@@ -19,6 +19,7 @@ use crate::{
     model::{
         binding::{Bindings, VALUE_BYTES_MAX, VALUES_BYTES_MAX},
         delivery::Attempt,
+        filter::json_path::Steps,
         outcome::{Failure, FailureKind},
         parameter::Change,
         request::BuiltRequest,
@@ -56,8 +57,11 @@ impl<'a> Accepted<'a> {
             Err(Failure::new(FailureKind::AnswerRefused, format!("the endpoint answered {status}, but `success` ({rule}) {why}")))
         };
         match self.document() {
-            Ok(document) if rule.holds(document) => Ok(()),
-            Ok(_) => refused("does not hold for its answer"),
+            Ok(document) => match rule.holds(document) {
+                Ok(true) => Ok(()),
+                Ok(false) => refused("does not hold for its answer"),
+                Err(error) => refused(&format!("cannot be evaluated: {error}")),
+            },
             Err(failure) => refused(&format!("cannot be looked for: {}", failure.detail)),
         }
     }
@@ -87,23 +91,26 @@ impl<'a> Accepted<'a> {
     fn apply_bindings(&self, attempt: &mut Attempt, changes: &mut Vec<Change>) -> Result<(), Failure> {
         let extra = Bindings::parse(self.request.bindings.iter().map(|(name, path)| (name, path)))
             .map_err(|(name, detail)| Failure::new(FailureKind::RequestInvalid, format!("the plugin's binding `{name}`: {detail}")))?;
-        let mut oversized = None;
+        let (mut oversized, mut over_budget, mut steps) = (None, None, Steps::default());
         for bindings in [&self.material.webhook.bindings, &extra].into_iter().filter(|bindings| !bindings.is_empty()) {
             match self.document() {
                 Ok(document) => {
-                    let bound = bindings.apply(document);
+                    let bound = bindings.apply_within(document, &mut steps);
                     changes.extend(bound.changes.into_iter().map(|(name, value)| (name, Some(value))));
                     attempt.unmatched.extend(bound.unmatched);
                     oversized = oversized.or_else(|| bound.oversized.first().cloned());
                     attempt.unmatched.extend(bound.oversized);
+                    over_budget = over_budget.or_else(|| bound.over_budget.first().cloned());
+                    attempt.unmatched.extend(bound.over_budget.into_iter().map(|(name, _)| name));
                 }
                 Err(_) => attempt.unmatched.extend(bindings.iter().map(|binding| binding.parameter().to_owned())),
             }
         }
         // Only what was asked for has failed.
-        match (self.document.get(), oversized) {
-            (Some(Err(failure)), _) => Err(failure.clone()),
-            (_, Some(name)) => {
+        match (self.document.get(), over_budget, oversized) {
+            (Some(Err(failure)), _, _) => Err(failure.clone()),
+            (_, Some((name, error)), _) => Err(Failure::new(FailureKind::PathBudget, format!("the path of the binding `{name}`: {error}"))),
+            (_, _, Some(name)) => {
                 let detail = format!(
                     "the value of `{name}` is too large: {VALUE_BYTES_MAX} bytes for one binding, {VALUES_BYTES_MAX} for all together"
                 );
