@@ -107,6 +107,7 @@ enum Command {
 }
 
 impl Cli {
+    /// Runs the command and returns the exit code of the process.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(serve) => block_on(serve.run()),

@@ -49,6 +49,7 @@ pub(crate) mod webhooks;
 pub use caller::Face;
 pub use respond::Body;
 
+/// Answers one request.
 pub async fn answer(router: Arc<router::Router>, services: Services, request: Request<Incoming>, caller: Caller) -> Response<Body> {
     let (mut parts, incoming) = request.into_parts();
     let request_id = audit::request_id(&parts.headers);

@@ -57,6 +57,7 @@ pub struct Bench {
 }
 
 impl Bench {
+    /// Measures, prints the table, and returns the exit code of the process.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         if std::env::var_os("RUST_LOG").is_some() {
             log_to_stderr(LogFormat::Auto);

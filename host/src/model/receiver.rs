@@ -19,10 +19,7 @@ pub mod reply;
 pub mod spec;
 mod verifying;
 
-pub use spec::{
-    ActionSpec, EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, RouteSpec, RoutesSpec, TOLERANCE_S_MAX,
-    VERIFY_SECRETS_MAX, VerifySpec,
-};
+pub use spec::{ActionSpec, EventSpec, Mode, ParameterSpec, ParameterType, Probe, ReceiverSpec, RouteSpec, RoutesSpec, VerifySpec};
 
 /// The most a receiver may allow, in bytes.
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;

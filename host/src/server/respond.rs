@@ -22,6 +22,7 @@ use crate::{
     volatile::pace::Paced,
 };
 
+/// The body of a response, which is complete when it is sent.
 pub type Body = Full<Bytes>;
 
 /// The result of a handler.

@@ -226,6 +226,7 @@ impl Default for Router {
 }
 
 impl Router {
+    /// All routes of the API.
     pub fn new() -> Self {
         let mut by_path: BTreeMap<&str, BTreeMap<String, Route>> = BTreeMap::new();
         for route in routes().into_iter().chain(cx_routes()) {
@@ -240,6 +241,7 @@ impl Router {
         Self { paths }
     }
 
+    /// Answers one request.
     pub async fn answer(
         &self,
         services: Services,

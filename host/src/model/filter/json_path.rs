@@ -25,9 +25,7 @@ use syntax::Query;
 
 pub use budget::{OverBudget, PATH_NODES_MAX, PATH_STEPS_MAX, Steps};
 pub use error::JsonPathError;
-pub use node::{Node, Shape};
-pub use number::Number;
-pub use pattern::{PATTERN_CHARS_MAX, PATTERN_POSITIONS_MAX};
+pub use node::Node;
 
 /// The longest path, in characters.
 pub const PATH_CHARS_MAX: usize = 1024;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{call::ARGUMENTS_MAX, failure::PREFIX, *};
 use crate::model::{
     parameter::Parameters,
     reference::{Expansion, Scope},

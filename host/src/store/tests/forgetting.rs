@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::*;
+use super::{sweep::Swept, *};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
