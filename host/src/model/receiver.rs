@@ -253,7 +253,7 @@ pub struct DataBudget {
 }
 
 impl DataBudget {
-    /// So many bytes of values, and the steps of one path.
+    /// The bytes of the values, and the steps of one path.
     pub fn new(bytes: usize) -> Self {
         Self { bytes, steps: Steps::default() }
     }

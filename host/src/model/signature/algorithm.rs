@@ -53,7 +53,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether a signature may have so many bytes.
+    /// Whether a signature may have this number of bytes.
     pub(super) fn may_have(self, bytes: usize) -> bool {
         match self {
             Self::Sha1 => bytes == 20,

@@ -200,7 +200,7 @@ pub enum Asked {
     Sign(String),
     /// The signature of what might be a body, which nobody gets.
     Unsignable,
-    /// This back, whoever asks.
+    /// Send this text back, also to a caller that has signed nothing.
     Echo {
         /// What is given back.
         challenge: String,

@@ -47,7 +47,7 @@ impl Steps {
         left.map(|_| ()).ok_or(OverBudget::Steps)
     }
 
-    /// Takes off what comparing or counting so many bytes takes.
+    /// Takes the steps that it costs to compare or count this number of bytes.
     pub(super) fn compare(&mut self, bytes: usize) -> Result<(), OverBudget> {
         self.spend(1 + (bytes / COMPARED_BYTES) as u64)
     }
