@@ -182,7 +182,8 @@ fn a_directory_that_cannot_be_written_is_refused() {
         let process = serve_configured(&data, "limits.disk_free_bytes_min = 0").await;
         assert_eq!(process.client.post("/v1/events", &json!({ "trigger": "kept.word" })).await.0, 202);
         process.kill().await;
-        assert!(disk.mount(&["-o", "remount,ro"]), "a disk that can be made read-only");
+        // The kernel may still be closing the files of the process.
+        eventually("a disk that can be made read-only", || async { disk.mount(&["-o", "remount,ro"]).then_some(()) }).await;
         refused(&serve_once(&data).await, "mount it writable");
         refused(&serve_once(&disk.path.join("new")).await, "cannot be");
         assert!(disk.mount(&["-o", "remount,rw"]), "a disk that can be written again");
