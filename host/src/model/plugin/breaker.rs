@@ -122,7 +122,7 @@ impl Breaker {
         self.set_aside.as_ref().map_or(Admission::Yes, |set_aside| set_aside.open.outlook(now))
     }
 
-    /// The same for an input of `party`. A call that gets [`Admission::Probe`] must [`Breaker::note`] how it went, or that its outcome is unknown.
+    /// The same for an input of `party`. A call that gets `Admission::Probe` must [`Breaker::note`] how it went, or that its outcome is unknown.
     pub fn admit(&mut self, party: &Party, now: Timestamp) -> Admission {
         let admission = self.outlook(now);
         let (Admission::Probe, Some(set_aside)) = (admission, &mut self.set_aside) else { return admission };
