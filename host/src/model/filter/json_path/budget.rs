@@ -52,7 +52,7 @@ impl Steps {
         self.spend(1 + (bytes / COMPARED_BYTES) as u64)
     }
 
-    /// Takes off what comparing numbers with so many bytes takes; 0: they are no texts.
+    /// Takes the steps that it costs to compare numbers whose texts have this number of bytes; 0: numbers without a text.
     pub(super) fn numbers(&mut self, bytes: usize) -> Result<(), OverBudget> {
         self.spend(if bytes == 0 { 1 } else { 8 + (bytes / NUMBER_BYTES) as u64 })
     }
