@@ -147,7 +147,7 @@ fn an_administrators_webhook_is_seen_without_values_and_changed_by_nobody_else()
             assert_eq!(delivered.header("authorization"), "Bearer canary-crown");
             assert_eq!(thief.seen().len(), 0);
 
-            // The label that the owner set stays, whoever changes the webhook.
+            // The label that the owner set stays when another user changes the webhook.
             let (status, relabelled) = host.client.patch("/v1/webhooks/theirs", &json!({ "labels": { "arcgis/owner": "ann" } })).await;
             assert_eq!(status, 200, "{relabelled}");
             let answered = ann.form(&format!("{at}/{}", api.update), &[(api.url, &thief.url("/steal"))]).await;

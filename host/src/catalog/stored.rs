@@ -67,24 +67,24 @@ pub(super) fn decode<T: DeserializeOwned>(document: &Value) -> Option<T> {
 pub(super) fn webhook_entry(kept: Kept<WebhookSpec>, profiles: &BTreeMap<String, Profile>) -> Option<Arc<WebhookEntry>> {
     let Kept { id, spec, created_at, updated_at, deactivated } = kept;
     let id = id?;
-    match Webhook::compile(&spec, &id, profiles) {
-        Ok(webhook) => Some(Arc::new(WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at, deactivated })),
-        Err(problems) => {
-            let entry = without_paths(spec, &id, profiles);
-            match &entry {
-                Some((spec, _)) => {
-                    tracing::error!(
-                        webhook = spec.name,
-                        ?problems,
-                        "a stored webhook has a JSONPath that is refused now: it is not active until it is written again"
-                    );
-                }
-                None => tracing::error!(webhook = %id.0, ?problems, "a stored webhook does not compile and is left out"),
+    let (spec, webhook) = match Webhook::compile(&spec, &id, profiles) {
+        Ok(webhook) => (spec, webhook),
+        Err(problems) => match without_paths(spec, &id, profiles) {
+            Some((spec, webhook)) => {
+                tracing::error!(
+                    webhook = spec.name,
+                    ?problems,
+                    "a stored webhook has a JSONPath that is refused now: it is not active until it is written again"
+                );
+                (spec, webhook)
             }
-            let (spec, webhook) = entry?;
-            Some(Arc::new(WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at, deactivated }))
-        }
-    }
+            None => {
+                tracing::error!(webhook = %id.0, ?problems, "a stored webhook does not compile and is left out");
+                return None;
+            }
+        },
+    };
+    Some(Arc::new(WebhookEntry { id, spec, webhook: Arc::new(webhook), created_at, updated_at, deactivated }))
 }
 
 /// A webhook whose paths cannot be read any more (version 0.1 took some that are ill-typed by RFC 9535): without them, and so not active. Its

@@ -19,6 +19,7 @@ mod tests;
 
 use std::{fmt, ops::Index};
 
+pub use decimal::Decimal;
 pub use number::{NUMBER_CHARS_MAX, Number, NumberError};
 pub use object::Object;
 pub use parse::{JSON_DEPTH_MAX, JsonError};
@@ -170,7 +171,7 @@ impl fmt::Display for Json {
 impl Index<&str> for Json {
     type Output = Self;
 
-    /// The member of this name; `null` where there is none.
+    /// The member with this name, or `null`.
     fn index(&self, name: &str) -> &Self {
         self.get(name).unwrap_or(&NULL)
     }
@@ -179,7 +180,7 @@ impl Index<&str> for Json {
 impl Index<usize> for Json {
     type Output = Self;
 
-    /// The item at this place; `null` where there is none.
+    /// The item with this index, or `null`.
     fn index(&self, place: usize) -> &Self {
         self.as_array().and_then(|items| items.get(place)).unwrap_or(&NULL)
     }

@@ -270,7 +270,7 @@ fn is_path(text: &str) -> bool {
 pub fn resolve_data(data: &Value, call: &Value, left: &mut DataBudget) -> Result<Value, DataProblem> {
     Ok(match data {
         Value::String(text) if is_path(text) => {
-            // It was read when it was written; one that is none any more finds nothing.
+            // The path was valid when the receiver was written. A path that is no longer valid finds nothing.
             let Ok(binding) = Bindings::parse([("value", text.as_str())]) else { return Ok(Value::Null) };
             let bound = binding.apply_within(call, &mut left.steps);
             if let Some((_, error)) = bound.over_budget.into_iter().next() {

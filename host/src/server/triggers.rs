@@ -37,7 +37,7 @@ pub struct TriggerView {
     pub subject: Subject,
     /// What the trigger means, in English and in French.
     pub description: Text,
-    /// The property of the event's `properties`, which is always a list; null: there is none.
+    /// The list in the event's `properties`; null if the operation has no such list.
     pub property: Option<Property>,
 }
 

@@ -40,7 +40,7 @@ pub fn failure(document: &Value) -> String {
     failure_at(document, "failure")
 }
 
-/// The failure in the field of this name; empty if there is none.
+/// The failure in the field with this name as text; empty without a failure.
 pub fn failure_at(document: &Value, name: &str) -> String {
     match &document[name] {
         Value::Null => String::new(),

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, fmt};
 
 /// `0.DIGITS × 10^point`, with its sign. Zero has no digits and no sign.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Decimal {
+pub struct Decimal {
     is_negative: bool,
     /// Without zeros at either end.
     digits: String,

@@ -218,7 +218,7 @@ impl SignatureRule {
         self.id_header.is_some() && self.pieces().is_ok_and(|pieces| !pieces.contains(&SignedPart::Id))
     }
 
-    /// What is signed, piece by piece; or the placeholder nobody knows.
+    /// The pieces of `signed`. The error is the first unknown placeholder.
     pub fn pieces(&self) -> Result<Vec<SignedPart<'_>>, &str> {
         read_pieces(&self.signed)
     }

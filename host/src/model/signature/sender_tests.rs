@@ -344,7 +344,7 @@ const ED25519_PEM: &str =
 fn public_keys_are_read_however_they_are_written_and_are_of_their_algorithm() {
     let rsa = hmac(json!({ "algorithm": "rsa-sha256", "encoding": "base64" }));
     assert_eq!(by(&rsa, &[("x-sig", RSA_SIGNATURE)], JSON, &[RSA]), Ok(()));
-    assert_eq!(by(&rsa, &[("x-sig", RSA_SIGNATURE)], JSON, &["a2V5", RSA]), Ok(()), "after a key that is none");
+    assert_eq!(by(&rsa, &[("x-sig", RSA_SIGNATURE)], JSON, &["a2V5", RSA]), Ok(()), "an unusable key is skipped");
     assert_eq!(by(&rsa, &[("x-sig", RSA_SIGNATURE)], "{}", &[RSA]), Err(VerifyError::Mismatch));
     let bare: String = RSA.lines().filter(|line| !line.starts_with('-')).collect();
     assert_eq!(by(&rsa, &[("x-sig", RSA_SIGNATURE)], JSON, &[&bare]), Ok(()), "Base64 without its frame");

@@ -28,7 +28,7 @@ pub enum SignedPart<'a> {
     Params,
 }
 
-/// The pieces of a signed text; or the placeholder nobody knows.
+/// Splits the text of `signed` into pieces. The error is the first unknown placeholder.
 pub(super) fn read_pieces(signed: &str) -> Result<Vec<SignedPart<'_>>, &str> {
     let (mut pieces, mut rest) = (Vec::new(), signed);
     while let Some(open) = rest.find('{') {

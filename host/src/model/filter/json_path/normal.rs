@@ -1,7 +1,8 @@
 //! What is done to a path before `jsonpath-rust` reads it, because of what its parser does with numbers and names.
 //!
-//! Its literals are `i64` and `f64`, so each number that would not survive is replaced by `0.5`, `1.5` and so on, and kept here as text: only
-//! a literal can be such a number, so an index that is none is still refused. It trims names by Unicode, so `.name` becomes `['name']`.
+//! The parser reads literals as `i64` and `f64`. `Normal` replaces each number that would lose digits by `0.5`, `1.5` and so on, and keeps its
+//! text. The parser takes such a number as a literal only, so it still refuses an invalid index. The parser also trims Unicode white space
+//! from names, so `.name` becomes `['name']`.
 
 use super::{PATH_DEPTH_MAX, PATH_FUNCTIONS_MAX, error::JsonPathError};
 
@@ -123,7 +124,7 @@ fn string_end(chars: &[char], at: usize) -> usize {
     next.min(chars.len())
 }
 
-/// Behind the number that begins at `at`; `at` itself: there is none (RFC 9535, `number`).
+/// The end of the number that begins at `at` (RFC 9535, `number`); `at` if no number begins there.
 fn number_end(chars: &[char], at: usize) -> usize {
     let digits = |from: usize| chars[from.min(chars.len())..].iter().take_while(|c| c.is_ascii_digit()).count();
     let is = |place: usize, of: &[char]| chars.get(place).is_some_and(|c| of.contains(c));

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, cmp::Ordering};
 
+use crate::model::json::Decimal;
+
 /// A number of a document or of a path.
 #[derive(Clone, Debug)]
 pub enum Number<'v> {
@@ -21,7 +23,7 @@ impl Number<'_> {
         }
         let double = text.parse().ok().filter(|double: &f64| double.is_finite()).map(Number::Double);
         // Only if it is what its shortest text says: 9007199254740993.0 is not.
-        let exact = double.filter(|double| Decimal::of(&double.text()).compare(&Decimal::of(text)) == Ordering::Equal);
+        let exact = double.filter(|double| Decimal::of(&double.text()) == Decimal::of(text));
         exact.unwrap_or_else(|| Number::Text(text.to_owned().into()))
     }
 
@@ -32,7 +34,7 @@ impl Number<'_> {
 
     /// Which is larger.
     pub(super) fn compare(&self, other: &Number<'_>) -> Ordering {
-        self.quick(other).unwrap_or_else(|| Decimal::of(&self.text()).compare(&Decimal::of(&other.text())))
+        self.quick(other).unwrap_or_else(|| Decimal::of(&self.text()).cmp(&Decimal::of(&other.text())))
     }
 
     /// Which is larger, where that needs no text. Of two doubles the larger has the larger text; an integer up to 2^53 is a double itself.
@@ -63,72 +65,6 @@ impl Number<'_> {
 
 /// Integers up to here are exact in a double.
 const EXACT_MAX: u64 = 1 << 53;
-
-/// A power beyond which two numbers differ by it alone: no text is so long that its digits could make up for it.
-const FAR: i64 = i64::MAX / 4;
-
-/// `0.DIGITS × 10^point`, with its sign. The digits are `whole` and `decimals` behind each other, without zeros in front.
-struct Decimal<'t> {
-    is_negative: bool,
-    whole: &'t str,
-    decimals: &'t str,
-    point: i64,
-}
-
-impl<'t> Decimal<'t> {
-    fn of(text: &'t str) -> Self {
-        let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-        let (mantissa, power) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-        let (whole, decimals) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let power = power.parse().unwrap_or(if power.starts_with('-') { -FAR } else { FAR }).clamp(-FAR, FAR);
-        let whole = whole.trim_start_matches('0');
-        let significant = if whole.is_empty() { decimals.trim_start_matches('0') } else { decimals };
-        let zeros = decimals.len() - significant.len();
-        Self { is_negative, whole, decimals: significant, point: power + length(whole.len()) - length(zeros) }
-    }
-
-    fn digits(&self) -> impl Iterator<Item = u8> {
-        self.whole.bytes().chain(self.decimals.bytes())
-    }
-
-    /// -1, 0 or 1.
-    fn sign(&self) -> i8 {
-        match (self.digits().all(|digit| digit == b'0'), self.is_negative) {
-            (true, _) => 0,
-            (false, true) => -1,
-            (false, false) => 1,
-        }
-    }
-
-    fn compare(&self, other: &Decimal<'_>) -> Ordering {
-        let (ours, theirs) = (self.sign(), other.sign());
-        match (ours.cmp(&theirs), ours) {
-            (Ordering::Equal, 1) => self.magnitude(other),
-            (Ordering::Equal, -1) => other.magnitude(self),
-            (order, _) => order,
-        }
-    }
-
-    fn magnitude(&self, other: &Decimal<'_>) -> Ordering {
-        self.point.cmp(&other.point).then_with(|| {
-            let (mut ours, mut theirs) = (self.digits(), other.digits());
-            loop {
-                match (ours.next(), theirs.next()) {
-                    (None, None) => return Ordering::Equal,
-                    // The shorter one goes on with zeros.
-                    (our, their) => match our.unwrap_or(b'0').cmp(&their.unwrap_or(b'0')) {
-                        Ordering::Equal => {}
-                        order => return order,
-                    },
-                }
-            }
-        })
-    }
-}
-
-fn length(length: usize) -> i64 {
-    i64::try_from(length).unwrap_or(FAR)
-}
 
 #[cfg(test)]
 mod tests {
